@@ -1,0 +1,85 @@
+"""What a method is: a frozen dataclass of hyper-parameters; the data comes in the call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.explanations import Outcome
+from whence.games.embedded import EmbeddedGame
+from whence.games.game import Game
+
+__all__ = ["Estimate", "GameMethod", "GradientMethod", "Method"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Estimate:
+    """What a method found: ``scores[n, k]``, in the unit of the outputs, and how it went.
+
+    ``additive``: the scores are meant to add up to ``values - base_values``; ``by_construction``:
+    they always do, so that the residual says nothing of their accuracy.
+    """
+
+    scores: Float[np.ndarray, "n k"]
+    values: Float[np.ndarray, " k"]
+    base_values: Float[np.ndarray, " k"]
+    std_errors: Float[np.ndarray, "n k"] | None = None
+    additive: bool = False
+    by_construction: bool = False
+    outcome: Outcome = "converged"
+    advice: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Method(ABC):
+    """Base of all attribution methods; subclasses are final."""
+
+    needs: ClassVar[Literal["scores", "gradients"]]
+    quantity: ClassVar[str]
+    """What the scores estimate, for a reader: ``"Shapley value"``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GameMethod(Method):
+    """A method that only asks a game for values."""
+
+    needs: ClassVar[Literal["scores", "gradients"]] = "scores"
+
+    @abstractmethod
+    def least(self, n: int) -> int:
+        """Smallest budget of evaluations the method can work with for ``n`` features."""
+
+    @abstractmethod
+    def default_budget(self, n: int) -> int:
+        """Evaluations the method asks for ``n`` features when no budget is given."""
+
+    @abstractmethod
+    def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
+        """Score every feature with at most ``budget`` evaluations of the game.
+
+        ``game.n >= 1`` and ``budget >= self.least(game.n)``: the caller has seen to both.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GradientMethod(Method):
+    """A method that differentiates the model along embedded inputs."""
+
+    needs: ClassVar[Literal["scores", "gradients"]] = "gradients"
+
+    @abstractmethod
+    def default_budget(self, n: int) -> int:
+        """Forward-and-backward passes the method may take when no budget is given."""
+
+    @abstractmethod
+    def least(self, n: int) -> int:
+        """Smallest number of forward-and-backward passes the method can work with."""
+
+    @abstractmethod
+    def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
+        """Score every feature with at most ``budget`` forward-and-backward passes."""

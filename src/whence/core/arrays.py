@@ -1,0 +1,107 @@
+"""Array fields of records: fixed dtype, read-only, explicit shape and non-finite values."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, cast
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+__all__ = ["BoolMatrix", "FloatMatrix", "FloatVector", "frozen_array"]
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def frozen_array(values: Any, dtype: str = "float64") -> np.ndarray[Any, Any]:
+    """A read-only, C-ordered copy in native byte order.
+
+    Example:
+        >>> frozen_array([1, 2]).flags.writeable
+        False
+    """
+    copy = np.array(values, dtype=dtype, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+class _ArrayCodec:
+    """How pydantic reads and describes an array field."""
+
+    def __init__(self, dtype: str, ndim: int) -> None:
+        self.dtype = dtype
+        self.ndim = ndim
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        number: dict[str, Any] = {"type": "number"}
+        item = (
+            {"type": "boolean"}
+            if self.dtype == "bool"
+            else {"anyOf": [number, {"enum": list(_SPECIAL)}]}
+        )
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["data", "dtype", "shape"],
+            "properties": {
+                "dtype": {"const": self.dtype},
+                "shape": {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0},
+                    "minItems": self.ndim,
+                    "maxItems": self.ndim,
+                },
+                "data": {"type": "array", "items": item},
+            },
+        }
+
+    def _read(self, value: Any) -> np.ndarray[Any, Any]:
+        if isinstance(value, np.ndarray):
+            return cast("np.ndarray[Any, Any]", value)
+        if not isinstance(value, dict) or set(cast("dict[str, Any]", value)) != {
+            "dtype",
+            "shape",
+            "data",
+        }:
+            raise ValueError("an array needs exactly dtype, shape and data")
+        tree = cast("dict[str, Any]", value)
+        if tree["dtype"] != self.dtype:
+            raise ValueError(f"array of {tree['dtype']!r} where {self.dtype!r} is due")
+        shape = tree["shape"]
+        if not isinstance(shape, list) or not all(
+            type(size) is int and size >= 0 for size in cast("list[Any]", shape)
+        ):
+            raise ValueError(f"array shape {shape!r} is not a list of sizes")
+        sizes = cast("list[int]", shape)
+        if len(sizes) != self.ndim:
+            raise ValueError(f"array has {len(sizes)} dimensions where {self.ndim} are due")
+        data = tree["data"]
+        if not isinstance(data, list) or len(cast("list[Any]", data)) != math.prod(sizes):
+            raise ValueError(f"array data does not fill its shape {sizes}")
+        items = [self._item(item) for item in cast("list[Any]", data)]
+        return frozen_array(np.array(items, dtype=self.dtype).reshape(sizes), self.dtype)
+
+    def _item(self, item: Any) -> float | bool:
+        if self.dtype == "bool":
+            if not isinstance(item, bool):
+                raise ValueError(f"{item!r} is not true or false")
+            return item
+        if isinstance(item, str) and item in _SPECIAL:
+            return _SPECIAL[item]
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise ValueError(f"{item!r} is not a number")
+        return float(item)
+
+
+FloatMatrix = Annotated[Float[np.ndarray, "rows columns"], _ArrayCodec("float64", 2)]
+FloatVector = Annotated[Float[np.ndarray, " entries"], _ArrayCodec("float64", 1)]
+BoolMatrix = Annotated[Bool[np.ndarray, "rows columns"], _ArrayCodec("bool", 2)]

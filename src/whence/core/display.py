@@ -1,0 +1,40 @@
+"""The one place where a value reaches up to the views: when a person asks to see it.
+
+Values hold no view code. ``str(explanation)`` and a notebook's display are delegated here, and
+from here lazily to :mod:`whence.app`; the import contract names this module as its exception.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whence.core.explanations import Attribution
+
+__all__ = ["html_fragment", "html_page", "plain_text"]
+
+
+def plain_text(explanation: Attribution) -> str:
+    """The explanation as text without colour codes."""
+    from whence.app.terminal import plain_text as render
+
+    return render(explanation)
+
+
+def html_fragment(explanation: Attribution) -> str:
+    """The explanation as one HTML element with its own scoped style, for a notebook cell."""
+    from whence.app.page import fragment
+
+    return fragment(explanation)
+
+
+def html_page(explanation: Attribution, path: str | os.PathLike[str] | None = None) -> str:
+    """The explanation as a self-contained page, written to ``path`` where given."""
+    from whence.app.page import page
+    from whence.core.files import write_atomic
+
+    text = page(explanation)
+    if path is not None:
+        write_atomic(path, text.encode("utf-8"))
+    return text

@@ -1,0 +1,171 @@
+"""Explanations: what a method found out about one decision."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from whence.core.arrays import FloatMatrix, FloatVector
+from whence.core.errors import OptionError
+from whence.core.features import Feature, Segmentation
+from whence.core.provenance import Provenance
+from whence.core.record import Record, Value
+from whence.core.targets import Output
+
+__all__ = ["Attribution", "Completeness", "Decision", "NamedScore", "Outcome", "RankedFeature"]
+
+Outcome = Literal["converged", "budget_exhausted", "not_converged", "degenerate"]
+"""``converged``: the method did what it promises. ``budget_exhausted``: it stopped at the budget,
+short of that. ``not_converged``: its own error check failed. ``degenerate``: there is nothing to
+tell apart (no feature, or a constant game)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NamedScore(Value):
+    """A name and a number, such as a label and its probability."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Decision(Value):
+    """What the model said on the unperturbed input.
+
+    ``text`` is the predicted label, the continuation, or the number itself; ``scores`` the
+    probabilities (or plain scores) of all labels, highest first; ``unit`` their unit.
+    """
+
+    text: str
+    scores: tuple[NamedScore, ...] = ()
+    unit: str = "probability"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Completeness(Value):
+    """How far the scores are from adding up to ``value - base value``, per output.
+
+    ``residual`` is ``values - base_values - sum of scores`` in the target's unit;
+    ``relative`` is ``|residual| / |values - base_values|``, NaN where the two are equal.
+    ``by_construction`` marks methods whose scores add up whatever their error; there the
+    residual says nothing about accuracy.
+    """
+
+    residual: FloatVector
+    relative: FloatVector
+    by_construction: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RankedFeature(Value):
+    """One row of a ranking: the feature, its score and, where sampled, its standard error."""
+
+    index: int
+    feature: Feature
+    score: float
+    std_error: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Attribution(Record):
+    """A score for every feature and output: positive raised the target, in the target's unit.
+
+    Attributes:
+        segmentation: the features, ``n`` of them, and the document they are spans of.
+        outputs: what is explained, ``k`` of them.
+        scores: ``[n, k]``.
+        std_errors: ``[n, k]`` standard errors, where the scores were sampled.
+        values: ``[k]`` the outputs with every feature present.
+        base_values: ``[k]`` the outputs with none present (or at the baseline of a path).
+        quantity: what the scores estimate, e.g. ``"Shapley value"``.
+        decision: what the model said.
+        outcome, advice: how the run ended, and what to do about it.
+        notes: what a reader must know about how absence was made and the scores were taken.
+        provenance: model, method, masker, seed, cost, versions.
+    """
+
+    segmentation: Segmentation
+    outputs: tuple[Output, ...]
+    scores: FloatMatrix
+    std_errors: FloatMatrix | None
+    values: FloatVector
+    base_values: FloatVector
+    quantity: str
+    decision: Decision
+    completeness: Completeness | None
+    outcome: Outcome
+    advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+    kind: Literal["attribution"] = "attribution"
+    schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        shape = (len(self.segmentation), len(self.outputs))
+        for name in ("scores", "std_errors"):
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} is {array.shape}; features x outputs is {shape}")
+        for name in ("values", "base_values"):
+            if getattr(self, name).shape != shape[1:]:
+                raise ValueError(f"{name} must hold one number for each of {shape[1]} outputs")
+
+    def output_index(self, output: int | str = 0) -> int:
+        """The position of an output given by name or index.
+
+        Raises:
+            OptionError: no such output.
+        """
+        from whence.core.errors import unknown
+
+        names = [item.name for item in self.outputs]
+        if isinstance(output, str):
+            if output not in names:
+                raise unknown("output", output, names)
+            return names.index(output)
+        if not 0 <= output < len(names):
+            raise OptionError(f"output {output} asked; there are {len(names)}: {', '.join(names)}")
+        return output
+
+    def top(self, k: int = 5, *, output: int | str = 0) -> tuple[RankedFeature, ...]:
+        """The ``k`` features of largest absolute score; ties keep reading order.
+
+        Raises:
+            OptionError: ``k`` is negative, or no such output.
+        """
+        if k < 0:
+            raise OptionError(f"top({k}) asked; k must be 0 or more")
+        column = self.output_index(output)
+        magnitude = np.abs(self.scores[:, column])
+        order = np.argsort(-magnitude, kind="stable")[:k]
+        return tuple(self.row(int(index), output=column) for index in order)
+
+    def row(self, index: int, *, output: int | str = 0) -> RankedFeature:
+        """Feature ``index`` with its score and standard error on one output."""
+        column = self.output_index(output)
+        errors = self.std_errors
+        return RankedFeature(
+            index=index,
+            feature=self.segmentation.features[index],
+            score=float(self.scores[index, column]),
+            std_error=None if errors is None else float(errors[index, column]),
+        )
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A self-contained page; also written to ``path``, whole or not at all, where given."""
+        from whence.core.display import html_page
+
+        return html_page(self, path)
+
+    def __str__(self) -> str:
+        from whence.core.display import plain_text
+
+        return plain_text(self)
+
+    def _repr_html_(self) -> str:
+        from whence.core.display import html_fragment
+
+        return html_fragment(self)

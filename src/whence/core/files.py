@@ -1,0 +1,61 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from whence.core.errors import WriteError
+
+__all__ = ["write_atomic"]
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never half.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk and take the
+    name in one step. The mode of the file follows the user's umask, as with ``open``.
+
+    Raises:
+        WriteError: folder missing, no permission, disk full; no partial file is left behind.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(Path(folder) / "note.txt", b"kept").read_bytes()
+        b'kept'
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes 0600; a result file should be as readable as any the user writes.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        reason = error.strerror or str(error)
+        raise WriteError(
+            f"could not write {target} ({len(data):,} bytes): {reason}. "
+            "Nothing was changed there; choose another place or free some space."
+        ) from error
+    except BaseException:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        raise
+    return target
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

@@ -1,0 +1,200 @@
+"""What every stored value shares: a canonical JSON form that reads back bit for bit.
+
+Canonical means: keys sorted, no spaces, ASCII with escapes (so that any Python string,
+a lone surrogate included, survives), floats as the shortest digits that read back to the
+same 64 bits, and ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` written out as strings. Two
+records are equal when their canonical bytes are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from whence.core.errors import NewerVersionError, RecordError
+from whence.core.files import write_atomic
+
+__all__ = ["STRICT", "Migration", "Record", "Value", "canonical_json"]
+
+STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+Tree = dict[str, Any]
+Migration = Callable[[Tree], Tree]
+"""A pure step from one schema version to the next."""
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one return for each JSON type
+    """The JSON tree of a value; floats that JSON lacks become strings."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, np.ndarray):
+        return _array(cast("np.ndarray[Any, np.dtype[Any]]", value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value)
+        return {str(key): _plain(item) for key, item in items.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+    raise RecordError(f"a record cannot hold {type(value).__name__}; use text, numbers or arrays")
+
+
+def _float(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _array(value: np.ndarray[Any, np.dtype[Any]]) -> Tree:
+    flat = value.ravel(order="C").tolist()
+    data = [_float(item) for item in flat] if value.dtype.kind == "f" else flat
+    return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
+
+
+def canonical_json(value: Any) -> bytes:
+    """The canonical JSON bytes of a record, dataclass, array or JSON tree.
+
+    Example:
+        >>> canonical_json({"b": float("nan"), "a": (1, 0.1)})
+        b'{"a":[1,0.1],"b":"NaN"}'
+    """
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
+
+
+@cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+class Value:
+    """Base of the frozen value types: equality and hash follow the canonical JSON form."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return canonical_json(self) == canonical_json(other)
+
+    def __hash__(self) -> int:
+        return hash(canonical_json(self))
+
+
+class Record(Value):
+    """A value that is stored by itself: it names its kind and its schema version.
+
+    A subclass is a frozen dataclass with fields ``kind: Literal["..."]`` and
+    ``schema_version: Literal[N]``, both with their value as default. ``migrations`` maps an
+    older version to the step that makes the next one of it; steps are never deleted.
+    """
+
+    __slots__ = ()
+    migrations: ClassVar[Mapping[int, Migration]] = {}
+
+    def to_json(self) -> bytes:
+        """Canonical JSON bytes of the record."""
+        return canonical_json(self)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the canonical JSON to ``path``, whole or not at all.
+
+        Raises:
+            WriteError: nothing was written; what stood there is as it was.
+        """
+        return write_atomic(path, self.to_json() + b"\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a record of this kind back from ``path``.
+
+        Raises:
+            RecordError: the file is missing, damaged, of another kind, or not valid.
+            NewerVersionError: written by a newer whence.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise RecordError(f"could not read {path}: {error.strerror or error}") from error
+        return cls.from_json(data, origin=str(path))
+
+    @classmethod
+    def from_json(cls, data: bytes | str, *, origin: str = "the data") -> Self:
+        """Read a record of this kind from JSON, migrating older versions.
+
+        Raises:
+            RecordError: not JSON, of another kind, or not valid for this kind.
+            NewerVersionError: written by a newer whence.
+        """
+        try:
+            tree = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f"{origin} is not JSON: {error}") from error
+        return cls.from_tree(tree, origin=origin)
+
+    @classmethod
+    def from_tree(cls, tree: Any, *, origin: str = "the data") -> Self:
+        """Read a record of this kind from a parsed JSON tree; see :meth:`from_json`."""
+        kind, version = _default(cls, "kind"), _default(cls, "schema_version")
+        found: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
+        if found != kind:
+            raise RecordError(f"{origin} holds {found!r} where a record of kind {kind!r} was asked")
+        tree = cast("Tree", tree)
+        written = tree.get("schema_version")
+        if isinstance(written, bool) or not isinstance(written, int) or written < 1:
+            raise RecordError(f"{origin} has schema_version {written!r}; a positive integer is due")
+        if written > version:
+            raise NewerVersionError(
+                f"{origin} is a {kind!r} of schema version {written}; this whence reads versions "
+                f"1 to {version}. Upgrade whence to read it."
+            )
+        for step in range(written, version):
+            tree = cls.migrations[step](tree)
+        try:
+            # Through JSON text, because strict validation takes a list for a tuple only there.
+            return cast("Self", _adapter(cls).validate_json(json.dumps(tree)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"]) or "the top"
+            raise RecordError(
+                f"{origin} is not a valid {kind!r}: at {place}: {first['msg']} "
+                f"({error.error_count()} problem(s) in all)"
+            ) from error
+        except RecordError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"{origin} is not a valid {kind!r}: {error}") from error
+
+    @classmethod
+    def json_schema(cls) -> Tree:
+        """The JSON Schema (2020-12) that :meth:`to_json` obeys."""
+        return _adapter(cls).json_schema(mode="validation")
+
+
+def _default(cls: type[Record], name: str) -> Any:
+    for field in fields(cast("Any", cls)):
+        if field.name == name:
+            return field.default
+    raise TypeError(f"{cls.__name__} must have a field {name!r}")

@@ -1,0 +1,107 @@
+"""What is explained: one number per output.
+
+A target says what is asked; the model's adapter resolves it to an :class:`Output`, which says
+what is measured, in which unit. Sign: a positive score raised that number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from whence.core.record import Value
+
+__all__ = [
+    "LINKS",
+    "Continuation",
+    "Contrast",
+    "Label",
+    "Link",
+    "NextToken",
+    "Output",
+    "Similarity",
+    "Target",
+]
+
+Link = Literal["logit", "log_probability", "probability", "log_odds", "cosine", "score"]
+"""The scale of an output. ``cosine`` is for similarities, ``score`` for a callable's own."""
+
+LINKS: tuple[Link, ...] = (
+    "logit",
+    "log_probability",
+    "probability",
+    "log_odds",
+    "cosine",
+    "score",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Label(Value):
+    """The score of one label of a classifier, by name or index; ``None``: the predicted one."""
+
+    kind: Literal["label"] = "label"
+    label: str | int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Contrast(Value):
+    """Why ``label`` rather than ``against``: the difference of their scores on the link's scale.
+
+    For a classifier both name labels (``against=None``: the runner-up). For a generating model
+    both are continuations.
+    """
+
+    kind: Literal["contrast"] = "contrast"
+    label: str | int | None = None
+    against: str | int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NextToken(Value):
+    """The score of one next token, as text or id; ``None``: the most probable one."""
+
+    kind: Literal["next_token"] = "next_token"
+    token: str | int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Continuation(Value):
+    """The score of a continuation; ``text=None``: the model's own greedy one.
+
+    On the scale of log-probabilities a continuation's score is the sum over its tokens; on any
+    other link it is that link of the whole continuation's probability (``logit`` is the sum of
+    the tokens' logits). ``per_token=True`` gives one output a token in place of the sum.
+    ``token_ids`` gives the tokens exactly where text would be ambiguous.
+    """
+
+    kind: Literal["continuation"] = "continuation"
+    text: str | None = None
+    token_ids: tuple[int, ...] | None = None
+    max_new_tokens: int = 16
+    per_token: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Similarity(Value):
+    """The cosine similarity of the text's embedding with that of ``other``."""
+
+    kind: Literal["similarity"] = "similarity"
+    other: str = ""
+
+
+Target = Label | Contrast | NextToken | Continuation | Similarity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Output(Value):
+    """One number that is explained: its name for a reader, and the scale it is measured on.
+
+    ``unit`` is what a score of 1 means: ``"logit"``, ``"nat"`` for log-probabilities and
+    log-odds, ``"probability"``, ``"cosine"``, ``"score"``.
+    """
+
+    name: str
+    link: Link
+    unit: str
+    target: Target

@@ -1,0 +1,279 @@
+"""What a model gives, as protocols that can be asked at run time.
+
+A model is either read in token ids (:class:`TokenModel`: everything local) or in text
+(:class:`TextModel`: a callable, an endpoint). What it can give beyond scores is a protocol of
+its own: :class:`GivesGradients`. Values cross this border as NumPy arrays; no tensor leaves
+the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from whence.core.explanations import Decision
+from whence.core.features import Document
+from whence.core.provenance import ModelIdentity
+from whence.core.targets import Link, Output, Target
+
+__all__ = [
+    "Encoding",
+    "Evaluated",
+    "GivesGradients",
+    "Gradients",
+    "Input",
+    "Message",
+    "Model",
+    "Precision",
+    "Readout",
+    "Row",
+    "Task",
+    "TextModel",
+    "TokenModel",
+    "Vocabulary",
+]
+
+Task = Literal["classification", "causal", "seq2seq", "embedding", "callable"]
+Precision = Literal["native", "bfloat16"]
+"""``native``: the model's own dtype. ``bfloat16``: autocast, opted into, deviation measured."""
+
+Message = Mapping[str, str]
+"""One chat turn: ``{"role": ..., "content": ...}``."""
+
+Input = str | tuple[str, str] | Sequence[Message]
+"""A text, a pair of texts, or a conversation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """An input as the model reads it, tied to the characters it came from.
+
+    Attributes:
+        document: the characters.
+        ids: the token ids, special tokens included, exactly as the tokenizer gives them.
+        offsets: for each token the characters it stands for, ``start`` and ``end`` in
+            ``document.text``; ``start == end`` for a token that stands for none.
+        frozen: tokens that are never perturbed: special tokens, a chat template's glue.
+        token_types: segment ids, for models that read them.
+    """
+
+    document: Document
+    ids: Int[np.ndarray, " tokens"]
+    offsets: Int[np.ndarray, "tokens 2"]
+    frozen: Bool[np.ndarray, " tokens"]
+    token_types: Int[np.ndarray, " tokens"] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One perturbed input in token ids. ``attention`` is ``None`` where every token is seen."""
+
+    ids: Int[np.ndarray, " tokens"]
+    attention: Bool[np.ndarray, " tokens"] | None = None
+    token_types: Int[np.ndarray, " tokens"] | None = None
+
+    def key(self) -> bytes:
+        """Bytes that two rows share exactly when the model would read the same."""
+        attention = b"" if self.attention is None else np.packbits(self.attention).tobytes()
+        types = b"" if self.token_types is None else self.token_types.astype(np.int64).tobytes()
+        ids = self.ids.astype(np.int64).tobytes()
+        return b"|".join((str(len(self.ids)).encode(), ids, attention, types))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What maskers need to know of a tokenizer. ``None``: the tokenizer has no such token."""
+
+    size: int
+    mask_id: int | None
+    pad_id: int | None
+    bos_id: int | None
+    unknown_id: int | None
+    limit: int | None
+    """Tokens the model can read; ``None`` where it states no limit."""
+
+
+class Evaluated(NamedTuple):
+    """Values of a batch, and the tokens that were pushed through the model for them."""
+
+    values: Float[np.ndarray, "rows outputs"]
+    tokens: int
+
+
+class Gradients(NamedTuple):
+    """Values and gradients at embedded inputs.
+
+    ``gradients[b, o, t, d]`` is the derivative of output ``o`` of input ``b`` with respect to
+    coordinate ``d`` of the embedding of token ``t``.
+    """
+
+    values: Float[np.ndarray, "batch outputs"]
+    gradients: Float[np.ndarray, "batch outputs tokens width"]
+
+
+@runtime_checkable
+class Readout(Protocol):
+    """Targets resolved against one input of one model: which numbers to read off a pass.
+
+    It may keep what its model can reuse between batches (the keys and values of a prefix), and
+    drops it when it is itself dropped.
+    """
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The numbers, one output each."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Text that two readouts of one model share exactly when they read the same numbers."""
+        ...
+
+    @property
+    def extra_tokens(self) -> int:
+        """Tokens a pass reads beside those of the row: the forced continuation's."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What every model has."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is; the fingerprint is computed at first use."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """What kind of answer the model gives."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names of a classifier, in the order of its outputs; empty for other tasks."""
+        ...
+
+
+@runtime_checkable
+class TokenModel(Model, Protocol):
+    """A model that is perturbed in token ids."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Special ids and the length limit."""
+        ...
+
+    def encode(self, source: Input) -> Encoding:
+        """The input as the model reads it.
+
+        Raises:
+            InputError: an input of the wrong form for the task, or one that cannot be encoded.
+            TextTooLongError: more tokens than the model reads.
+        """
+        ...
+
+    def tokenize(self, text: str) -> Int[np.ndarray, " tokens"]:
+        """The ids of a bare text, without special tokens (for replacement texts)."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids, special tokens shown."""
+        ...
+
+    def decide(self, encoding: Encoding) -> Decision:
+        """What the model says on the input as it is."""
+        ...
+
+    def readout(
+        self,
+        encoding: Encoding,
+        targets: Sequence[Target],
+        *,
+        link: Link | None = None,
+        precision: Precision = "native",
+    ) -> Readout:
+        """Resolve targets (none given: the task's default) to numbers that can be read.
+
+        Raises:
+            OptionError: unknown label or token, or a link the task does not have.
+            CapabilityError: a target of another task.
+        """
+        ...
+
+    def evaluate(self, rows: Sequence[Row], readout: Any) -> Evaluated:
+        """The readout's numbers for a batch of rows, in one pass of the model.
+
+        Raises:
+            MemoryError: the batch does not fit; the caller halves it.
+            ModelOutputError: the model answered NaN.
+        """
+        ...
+
+
+@runtime_checkable
+class TextModel(Model, Protocol):
+    """A model that is perturbed in text."""
+
+    def encode_text(self, source: Input) -> Document:
+        """The input as a document.
+
+        Raises:
+            InputError: an input of a form this model does not take.
+        """
+        ...
+
+    def decide_text(self, document: Document) -> Decision:
+        """What the model says on the document as it is."""
+        ...
+
+    def readout_text(
+        self, document: Document, targets: Sequence[Target], *, link: Link | None = None
+    ) -> Readout:
+        """Resolve targets; see :meth:`TokenModel.readout`."""
+        ...
+
+    def evaluate_text(self, texts: Sequence[str], readout: Any) -> Evaluated:
+        """The readout's numbers for some texts (``tokens`` is 0: it cannot be known).
+
+        Raises:
+            ModelOutputError: wrong number of answers, wrong shape, NaN or infinity.
+        """
+        ...
+
+
+@runtime_checkable
+class GivesGradients(Protocol):
+    """A token model that can be differentiated with respect to its input embeddings."""
+
+    def embed(self, encoding: Encoding) -> Float[np.ndarray, "tokens width"]:
+        """The embeddings the model looks up for the encoding's ids (position not added)."""
+        ...
+
+    def embed_ids(self, ids: Sequence[int]) -> Float[np.ndarray, "ids width"]:
+        """The embeddings of some ids."""
+        ...
+
+    def mean_embedding(self) -> Float[np.ndarray, " width"]:
+        """The mean over the whole vocabulary."""
+        ...
+
+    def gradients(
+        self,
+        encoding: Encoding,
+        embeddings: Float[np.ndarray, "batch tokens width"],
+        readout: Any,
+    ) -> Gradients:
+        """Values and gradients of the readout at a batch of embedded inputs.
+
+        Raises:
+            MemoryError: the batch does not fit; the caller halves it.
+        """
+        ...
