@@ -1,0 +1,267 @@
+"""From an input to token ids tied to characters: texts, pairs, and chat through a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+
+from whence.core.errors import InputError, TextTooLongError
+from whence.core.features import Document, Part, Span
+from whence.models.interface import Encoding, Input, Message
+
+__all__ = ["Encoder", "is_messages", "too_long"]
+
+
+def is_messages(source: object) -> bool:
+    """Whether an input has the form of a conversation: mappings with role and content."""
+    if isinstance(source, str) or not isinstance(source, Sequence):
+        return False
+    items = cast("Sequence[object]", source)
+    return len(items) > 0 and all(isinstance(item, Mapping) for item in items)
+
+
+class Encoder:
+    """Encodes inputs with one tokenizer, ids exactly as the tokenizer gives them."""
+
+    def __init__(self, tokenizer: Any, *, ref: str, limit: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._ref = ref
+        self.limit = limit
+
+    def encode(self, source: Input) -> Encoding:
+        """A text, a pair of texts, or a conversation, as token ids with character offsets.
+
+        Raises:
+            InputError: empty, of no known form, or not encodable.
+            TextTooLongError: more tokens than the model reads.
+        """
+        if isinstance(source, str):
+            encoding = self._texts({"text": source})
+        elif is_messages(source):
+            encoding = self._chat(cast("Sequence[Message]", source))
+        elif isinstance(source, tuple) and len(source) == 2:
+            encoding = self._texts({"first": source[0], "second": source[1]})
+        else:
+            raise InputError(
+                f"input of type {type(source).__name__} given; a text, a pair of texts as a tuple "
+                "(first, second), or a list of messages {'role': ..., 'content': ...} is due"
+            )
+        if self.limit is not None and len(encoding.ids) > self.limit:
+            raise too_long(encoding, self.limit, self._ref)
+        return encoding
+
+    def _texts(self, named: dict[str, str]) -> Encoding:
+        for name, text in named.items():
+            if not isinstance(text, str):
+                raise InputError(f"the {name} text is of type {type(text).__name__}; text is due")
+            if not text.strip():
+                raise InputError(f"the {name} text is empty; there is nothing to explain")
+        document = Document.join(named)
+        document.require_encodable()
+        found = self._tokenizer(
+            *named.values(),
+            add_special_tokens=True,
+            truncation=False,
+            padding=False,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,
+        )
+        ids = np.array(found["input_ids"], dtype=np.int64)
+        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        sequences = found.sequence_ids(0)
+        for index, sequence in enumerate(sequences):
+            if sequence is None:
+                offsets[index] = 0
+            else:
+                offsets[index] += document.parts[sequence].start
+        special = np.array(found["special_tokens_mask"], dtype=bool)
+        frozen = special | np.isin(ids, self._tokenizer.all_special_ids)
+        frozen |= np.array([sequence is None for sequence in sequences], dtype=bool)
+        if self._tokenizer.unk_token_id is not None:
+            # An unknown word is still the reader's word: it can be removed.
+            frozen &= special | (ids != self._tokenizer.unk_token_id)
+        types = found.get("token_type_ids")
+        return Encoding(
+            document=document,
+            ids=ids,
+            offsets=offsets,
+            frozen=frozen,
+            token_types=None if types is None else np.array(types, dtype=np.int64),
+        )
+
+    def _chat(self, messages: Sequence[Message]) -> Encoding:
+        document = self._render(messages)
+        document.require_encodable()
+        found = self._tokenizer(
+            document.text,
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        ids = np.array(found["input_ids"], dtype=np.int64)
+        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        open_character = np.zeros(len(document.text) + 1, dtype=bool)
+        for part in document.parts:
+            if not part.frozen:
+                open_character[part.start : part.end] = True
+        blank = np.array([c.isspace() for c in document.text] + [True], dtype=bool)
+        frozen = np.isin(ids, self._tokenizer.all_special_ids)
+        for index, (start, end) in enumerate(offsets.tolist()):
+            inside = open_character[start:end]
+            glue = ~inside & ~blank[start:end]
+            frozen[index] |= not inside.any() or bool(glue.any())
+        return Encoding(document=document, ids=ids, offsets=offsets, frozen=frozen)
+
+    def _render(self, messages: Sequence[Message]) -> Document:
+        """The template's text, with each turn's content as an open part and the rest frozen."""
+        if not getattr(self._tokenizer, "chat_template", None):
+            raise InputError(
+                f"messages given, but the tokenizer of {self._ref} has no chat template. "
+                "Give the prompt as one text, or set tokenizer.chat_template before loading."
+            )
+        contents: list[str] = []
+        for index, message in enumerate(messages):
+            role, content = message.get("role"), message.get("content")
+            if not isinstance(role, str) or not isinstance(content, str):
+                raise InputError(
+                    f"message {index} needs text under 'role' and 'content'; found "
+                    f"{sorted(message)} with content of type {type(content).__name__}"
+                )
+            contents.append(content)
+        if not any(content.strip() for content in contents):
+            raise InputError("every message is empty; there is nothing to explain")
+        text = self._template(messages)
+        spans = self._locate(messages, contents, text)
+        parts: list[Part] = []
+        position = 0
+        for index, (start, end) in enumerate(spans):
+            if start > position:
+                parts.append(Part(name="template", start=position, end=start, frozen=True))
+            parts.append(Part(name=f"{messages[index]['role']} {index}", start=start, end=end))
+            position = end
+        if position < len(text):
+            parts.append(Part(name="template", start=position, end=len(text), frozen=True))
+        return Document(text=text, parts=tuple(parts))
+
+    def _template(self, messages: Sequence[Message]) -> str:
+        try:
+            rendered = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # a template raises whatever its author wrote
+            raise InputError(
+                f"the chat template of {self._ref} refuses these messages: {error}"
+            ) from error
+        return str(rendered)
+
+    def _locate(
+        self, messages: Sequence[Message], contents: Sequence[str], text: str
+    ) -> list[tuple[int, int]]:
+        """Where each content stands in the rendered text.
+
+        Rendering the same turns with unmistakable stand-ins shows the template's frame; where
+        putting the contents back gives the real text, the places are certain. A template that
+        looks at the contents can defeat that; then contents are sought in reading order.
+        """
+        marks = [f"\ue000whence{index}\ue001" for index in range(len(contents))]
+        stand_ins = [
+            {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
+        ]
+        for trimmed in (False, True):
+            texts = [content.strip() if trimmed else content for content in contents]
+            try:
+                frame = self._template(stand_ins)
+            except InputError:
+                break
+            found = _fill(frame, marks, texts)
+            if found is not None and found[0] == text:
+                return found[1]
+        spans: list[tuple[int, int]] = []
+        position = 0
+        for index, content in enumerate(contents):
+            for candidate in (content, content.strip()):
+                start = text.find(candidate, position)
+                if start >= 0:
+                    spans.append((start, start + len(candidate)))
+                    position = start + len(candidate)
+                    break
+            else:
+                raise InputError(
+                    f"the chat template of {self._ref} does not show the content of message "
+                    f"{index} as it is; give the rendered prompt as one text instead"
+                )
+        return spans
+
+
+def _fill(
+    frame: str, marks: Sequence[str], texts: Sequence[str]
+) -> tuple[str, list[tuple[int, int]]] | None:
+    """The frame with its marks replaced in order, and where the texts came to stand."""
+    pieces: list[str] = []
+    spans: list[tuple[int, int]] = []
+    position = length = 0
+    for mark, text in zip(marks, texts, strict=True):
+        start = frame.find(mark, position)
+        if start < 0 or frame.count(mark) != 1:
+            return None
+        pieces += [frame[position:start], text]
+        length += start - position
+        spans.append((length, length + len(text)))
+        length += len(text)
+        position = start + len(mark)
+    pieces.append(frame[position:])
+    return "".join(pieces), spans
+
+
+def too_long(
+    encoding: Encoding, limit: int, ref: str, *, extra: int = 0, what: str = "the text"
+) -> TextTooLongError:
+    """The error for an input of too many tokens, with passages of it that would fit."""
+    total = len(encoding.ids) + extra
+    overhead = int(encoding.frozen.sum()) + extra
+    passages = _passages(encoding, max(1, limit - overhead)) if limit > overhead else ()
+    listing = ", ".join(f"{span.start}-{span.end}" for span in passages[:6])
+    more = f" and {len(passages) - 6} more" if len(passages) > 6 else ""
+    offer = (
+        f" It would fit in {len(passages)} passages, characters {listing}{more} "
+        "(in the error's .passages); explain them one by one, or shorten the text."
+        if passages
+        else " Shorten it."
+    )
+    return TextTooLongError(
+        f"{what} has {total:,} tokens ({len(encoding.document.text):,} characters); {ref} reads "
+        f"at most {limit:,}. Nothing is cut silently.{offer}",
+        length=total,
+        limit=limit,
+        passages=passages,
+    )
+
+
+def _passages(encoding: Encoding, room: int) -> tuple[Span, ...]:
+    """Consecutive spans of at most ``room`` tokens, cut after white space where there is any."""
+    text = encoding.document.text
+    tokens = [
+        (int(start), int(end))
+        for (start, end), frozen in zip(encoding.offsets, encoding.frozen, strict=True)
+        if not frozen
+    ]
+    # A cut is free where a word starts: the token begins with, or follows, white space.
+    cuts = [0]
+    first = 0
+    while len(tokens) - first > room:
+        candidates = range(first + room, first + room // 2, -1)
+        best = next((i for i in candidates if _starts_word(text, tokens[i][0])), first + room)
+        cuts.append(max(cuts[-1] + 1, tokens[best][0]))
+        first = best
+    cuts.append(len(text))
+    return tuple(Span(start=a, end=b) for a, b in pairwise(cuts) if b > a)
+
+
+def _starts_word(text: str, position: int) -> bool:
+    return text[position : position + 1].isspace() or text[position - 1 : position].isspace()
