@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from whence.core.features import Span
 
 __all__ = [
     "BudgetError",
@@ -44,11 +40,17 @@ class TextTooLongError(InputError):
     Attributes:
         length: tokens of the encoded input, special tokens included.
         limit: tokens the model can read.
-        passages: spans of the text that would each fit, in order; empty where none can.
+        passages: characters ``(start, end)`` of pieces that would each fit, in order; empty
+            where none can.
     """
 
     def __init__(
-        self, message: str, *, length: int, limit: int, passages: Sequence[Span] = ()
+        self,
+        message: str,
+        *,
+        length: int,
+        limit: int,
+        passages: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__(message)
         self.length = length

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from whence.core.errors import InputError, TextTooLongError
-from whence.core.features import Document, Part, Span
+from whence.core.features import Document, Part
 from whence.models.interface import Encoding, Input, Message
 
 __all__ = ["Encoder", "is_messages", "too_long"]
@@ -226,7 +226,7 @@ def too_long(
     total = len(encoding.ids) + extra
     overhead = int(encoding.frozen.sum()) + extra
     passages = _passages(encoding, max(1, limit - overhead)) if limit > overhead else ()
-    listing = ", ".join(f"{span.start}-{span.end}" for span in passages[:6])
+    listing = ", ".join(f"{start}-{end}" for start, end in passages[:6])
     more = f" and {len(passages) - 6} more" if len(passages) > 6 else ""
     offer = (
         f" It would fit in {len(passages)} passages, characters {listing}{more} "
@@ -243,7 +243,7 @@ def too_long(
     )
 
 
-def _passages(encoding: Encoding, room: int) -> tuple[Span, ...]:
+def _passages(encoding: Encoding, room: int) -> tuple[tuple[int, int], ...]:
     """Consecutive spans of at most ``room`` tokens, cut after white space where there is any."""
     text = encoding.document.text
     tokens = [
@@ -260,7 +260,7 @@ def _passages(encoding: Encoding, room: int) -> tuple[Span, ...]:
         cuts.append(max(cuts[-1] + 1, tokens[best][0]))
         first = best
     cuts.append(len(text))
-    return tuple(Span(start=a, end=b) for a, b in pairwise(cuts) if b > a)
+    return tuple((a, b) for a, b in pairwise(cuts) if b > a)
 
 
 def _starts_word(text: str, position: int) -> bool:
