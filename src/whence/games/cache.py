@@ -1,0 +1,184 @@
+"""The cache of evaluations: what a model answered, by model, question and input.
+
+Everything that asks a model (explanations, metrics, students) shares it. The key is a SHA-256
+over the model's fingerprint, the readout and the row as the model read it; text and masker are
+in the row. Values are float64, stored bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from whence.core.errors import OptionError, RecordError, WriteError
+
+__all__ = ["Cache", "DiskCache", "MemoryCache", "cache_key"]
+
+SCHEMA_VERSION = 1
+
+
+def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
+    """The key of one evaluation: 32 bytes.
+
+    Example:
+        >>> len(cache_key("model", "readout", b"row"))
+        32
+    """
+    digest = hashlib.sha256()
+    for part in (fingerprint.encode(), readout.encode(), row):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """Where evaluations are kept."""
+
+    def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
+        """The values kept under some keys, ``None`` where there is none."""
+        ...
+
+    def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
+        """Keep some values."""
+        ...
+
+
+class MemoryCache:
+    """A cache in memory; the least recently used evaluations leave when it is full.
+
+    Args:
+        most: how many evaluations are kept.
+    """
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        if most < 1:
+            raise OptionError(f"most={most} asked; a cache holds at least 1 evaluation")
+        self._most = most
+        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
+        """The values kept under some keys, ``None`` where there is none."""
+        found: list[np.ndarray | None] = []
+        for key in keys:
+            value = self._kept.get(key)
+            if value is not None:
+                self._kept.move_to_end(key)
+            found.append(value)
+        return found
+
+    def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
+        """Keep some values."""
+        for key, value in zip(keys, values, strict=True):
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+
+class DiskCache:
+    """A cache in an SQLite file, for runs that are repeated or resumed.
+
+    Each batch is one transaction: a run that is stopped keeps every finished batch. Several
+    processes may use one file.
+
+    Args:
+        path: the file; made where there is none. Its folder must exist.
+
+    Raises:
+        RecordError: the file is no cache of whence, or one of a newer version.
+        WriteError: it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=30.0)
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            tables = {
+                str(name)
+                for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
+            }
+            if version == 0 and not tables:
+                with self._connection:
+                    self._connection.execute(
+                        "CREATE TABLE IF NOT EXISTS evaluations "
+                        "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+                    )
+                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                version = SCHEMA_VERSION
+        except sqlite3.OperationalError as error:
+            raise WriteError(
+                f"could not open the cache {self.path}: {error}. Its folder must exist and be "
+                "writable."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise RecordError(f"{self.path} is no SQLite file: {error}") from error
+        if version > SCHEMA_VERSION:
+            self._connection.close()
+            raise RecordError(
+                f"{self.path} is a cache of version {version}; this whence reads {SCHEMA_VERSION}"
+            )
+        if version != SCHEMA_VERSION:
+            self._connection.close()
+            raise RecordError(f"{self.path} is an SQLite file, but no cache of whence")
+
+    def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
+        """The values kept under some keys, ``None`` where there is none."""
+        found: list[np.ndarray | None] = []
+        for key in keys:
+            row = self._connection.execute(
+                "SELECT value FROM evaluations WHERE key = ?", (key,)
+            ).fetchone()
+            found.append(None if row is None else np.frombuffer(row[0], dtype="<f8").copy())
+        return found
+
+    def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
+        """Keep some values, in one transaction.
+
+        Raises:
+            WriteError: the disk is full or the file cannot be written; the batch is not kept.
+        """
+        rows = [
+            (key, np.asarray(value, dtype="<f8").tobytes())
+            for key, value in zip(keys, values, strict=True)
+        ]
+        try:
+            with self._connection:
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO evaluations (key, value) VALUES (?, ?)", rows
+                )
+        except sqlite3.Error as error:
+            raise WriteError(
+                f"could not write {len(rows)} evaluations to the cache {self.path}: {error}. "
+                "Free some space, or run without a cache on disk."
+            ) from error
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,241 @@
+"""The game of a model: features of one input are made absent, and the model is asked.
+
+The one place that perturbs, batches, caches and counts. Rows that read alike are evaluated
+once; new rows are sorted by length and packed into batches of a token budget, which halves when
+memory runs out; finished batches are kept even when the run is stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from whence.core.errors import Interrupted, OptionError
+from whence.core.features import Document, Segmentation
+from whence.core.provenance import Cost
+from whence.games.cache import Cache, MemoryCache, cache_key
+from whence.games.game import Game
+from whence.games.maskers import Masker
+from whence.games.tokens import FeatureTokens
+from whence.models.interface import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
+
+__all__ = ["DEFAULT_TOKEN_BUDGET", "ModelGame", "Progress", "TextGame", "TokenGame"]
+
+DEFAULT_TOKEN_BUDGET = 4096
+"""Tokens in one batch to begin with. Measured on two cores (benchmarks/batching.py): larger ones
+gain nothing on a CPU; on a GPU pass a larger ``token_budget``."""
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with (coalitions answered so far in this call, coalitions asked)."""
+
+
+class ModelGame(Game):
+    """What the games of token models and of text models share: packing, caching, counting."""
+
+    def __init__(
+        self,
+        n: int,
+        readout: Readout,
+        *,
+        fingerprint: str | None,
+        budget: int | None,
+        cache: Cache | None,
+        token_budget: int,
+        progress: Progress | None,
+    ) -> None:
+        super().__init__(n, readout.outputs, budget=budget)
+        if token_budget < 1:
+            raise OptionError(f"token_budget={token_budget} asked; it must be 1 or more")
+        self.readout = readout
+        self.token_budget = token_budget
+        self.distinct_evaluations = 0
+        self.tokens = 0
+        # Without a fingerprint two models could not be told apart; such answers stay in here.
+        self._fingerprint = fingerprint or ""
+        self._cache: Cache = MemoryCache() if cache is None or fingerprint is None else cache
+        self._progress = progress
+
+    @property
+    def cost(self) -> Cost:
+        """Evaluations asked, inputs really read, tokens pushed, seconds."""
+        return Cost(
+            evaluations=self.evaluations,
+            distinct_evaluations=self.distinct_evaluations,
+            tokens=self.tokens,
+            seconds=self.seconds,
+        )
+
+    def _rows(self, coalitions: Bool[np.ndarray, "m n"]) -> list[Any]:
+        raise NotImplementedError
+
+    def _key(self, row: Any) -> bytes:
+        raise NotImplementedError
+
+    def _length(self, row: Any) -> int:
+        raise NotImplementedError
+
+    def _evaluate(self, rows: Sequence[Any]) -> Evaluated:
+        raise NotImplementedError
+
+    def _answer(self, coalitions: Bool[np.ndarray, "m n"], keys: Sequence[bytes]) -> None:
+        rows = self._rows(coalitions)
+        row_keys = [cache_key(self._fingerprint, self.readout.key, self._key(r)) for r in rows]
+        askers: dict[bytes, list[int]] = {}
+        for index, row_key in enumerate(row_keys):
+            askers.setdefault(row_key, []).append(index)
+        distinct = list(askers)
+        done = 0
+
+        def hand_out(row_key: bytes, value: Float[np.ndarray, " k"]) -> None:
+            nonlocal done
+            for index in askers[row_key]:
+                self._remember(keys[index], value)
+                done += 1
+
+        missing: list[bytes] = []
+        for row_key, value in zip(distinct, self._cache.get(distinct), strict=True):
+            if value is None:
+                missing.append(row_key)
+            else:
+                hand_out(row_key, value)
+        first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
+        # Longest first: the batch most likely to run out of memory is met at once.
+        missing.sort(key=lambda row_key: -self._length(first[row_key]))
+        position = 0
+        try:
+            while position < len(missing):
+                longest = max(1, self._length(first[missing[position]]))
+                size = max(1, self.token_budget // longest)
+                chosen = missing[position : position + size]
+                try:
+                    found = self._evaluate([first[row_key] for row_key in chosen])
+                except MemoryError:
+                    if len(chosen) == 1:
+                        raise
+                    self.token_budget = max(1, len(chosen) * longest // 2)
+                    continue
+                position += len(chosen)
+                self.distinct_evaluations += len(chosen)
+                self.tokens += found.tokens
+                values = [np.array(value, dtype=np.float64) for value in found.values]
+                for row_key, value in zip(chosen, values, strict=True):
+                    hand_out(row_key, value)
+                self._cache.put(chosen, values)
+                if self._progress is not None:
+                    self._progress(done, len(keys))
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                f"stopped after {done:,} of {len(keys):,} evaluations; what was computed is kept "
+                "in the cache, so the same call with the same cache goes on from here",
+                evaluations=self.evaluations,
+            ) from stop
+
+
+class TokenGame(ModelGame):
+    """The game of a model that is perturbed in token ids.
+
+    Args:
+        model: the model.
+        encoding: the input.
+        readout: what is read off.
+        tokens: which tokens make up each feature.
+        masker: how absence is made.
+        budget: most distinct coalitions, or ``None``.
+        cache: where evaluations are kept; a fresh one in memory where not given.
+        token_budget: most tokens in a batch, the forced continuation counted; halves when
+            memory runs out.
+        progress: called after each batch.
+    """
+
+    def __init__(
+        self,
+        model: TokenModel,
+        encoding: Encoding,
+        readout: Readout,
+        tokens: FeatureTokens,
+        masker: Masker,
+        *,
+        budget: int | None = None,
+        cache: Cache | None = None,
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(
+            len(tokens.groups),
+            readout,
+            fingerprint=model.identity.fingerprint,
+            budget=budget,
+            cache=cache,
+            token_budget=token_budget,
+            progress=progress,
+        )
+        self._model = model
+        self._make = masker.bind(model, encoding, tokens)
+
+    def _rows(self, coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
+        return self._make(coalitions)
+
+    def _key(self, row: Row) -> bytes:
+        return row.key()
+
+    def _length(self, row: Row) -> int:
+        return len(row) + self.readout.extra_tokens
+
+    def _evaluate(self, rows: Sequence[Row]) -> Evaluated:
+        return self._model.evaluate(rows, self.readout)
+
+
+class TextGame(ModelGame):
+    """The game of a model that is perturbed in text: a callable, an endpoint.
+
+    Args:
+        model: the model.
+        document: the input.
+        segmentation: the features.
+        readout: what is read off.
+        masker: how absence is made; one that works on text.
+        budget: most distinct coalitions, or ``None``.
+        cache: used only for a model that can be told from others by a fingerprint.
+        batch: most texts in one call.
+        progress: called after each batch.
+    """
+
+    def __init__(
+        self,
+        model: TextModel,
+        document: Document,
+        segmentation: Segmentation,
+        readout: Readout,
+        masker: Masker,
+        *,
+        budget: int | None = None,
+        cache: Cache | None = None,
+        batch: int = 64,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(
+            len(segmentation),
+            readout,
+            fingerprint=model.identity.fingerprint,
+            budget=budget,
+            cache=cache,
+            token_budget=batch,
+            progress=progress,
+        )
+        self._model = model
+        self._make = masker.bind_text(model, document, segmentation)
+
+    def _rows(self, coalitions: Bool[np.ndarray, "m n"]) -> list[str]:
+        return self._make(coalitions)
+
+    def _key(self, row: str) -> bytes:
+        return row.encode("utf-8")
+
+    def _length(self, row: str) -> int:
+        return 1
+
+    def _evaluate(self, rows: Sequence[str]) -> Evaluated:
+        return self._model.evaluate_text(rows, self.readout)
