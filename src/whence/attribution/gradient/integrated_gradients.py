@@ -1,0 +1,169 @@
+"""Integrated gradients: the target's rise along a path, shared among the features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.attribution.method import Estimate, GradientMethod
+from whence.core.errors import OptionError, unknown
+from whence.core.explanations import Outcome
+from whence.games.embedded import BASELINES, Baseline, EmbeddedGame
+
+__all__ = ["IntegratedGradients"]
+
+FIRST = 5
+"""Points of the coarsest rule; refined to 15, 45, 135 ..."""
+CONCENTRATED = 0.25
+"""Share of the integrand's size in the cell at the baseline that marks it as singular there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntegratedGradients(GradientMethod):
+    """The gradient along the straight path from a baseline to the input, times the way.
+
+    ``score[i] = sum_{t in i} (e[t] - b[t]) . integral over a in 0..1 of dv/de[t] at b + a (e - b)``,
+    in the target's unit. By the fundamental theorem the scores add up to ``v(input) -
+    v(baseline)``, so the remainder measures the quadrature's error and is always reported.
+
+    The rule is the midpoint rule, tripled (5, 15, 45, 135 ... points; no point is taken twice)
+    until the completeness residual of every output is below ``tolerance`` of ``|v(input) -
+    v(baseline)|``, and the scores moved by less than 5 % from the rule before.
+
+    The baseline is the mean of the embedding table for every token of every feature. A zero
+    baseline is singular on models with RMS normalisation: there the integrand grows without bound
+    near the baseline and no number of points converges; where that is seen, the outcome says so.
+
+    Cost: points + 2 forward-and-backward passes, 17 or 47 as a rule. Misleads where the path
+    crosses regions that no text occupies; the choice of baseline is part of the question.
+
+    Args:
+        baseline: ``mean``, ``zero``, ``mask``, ``pad``, ``unknown`` or ``bos``.
+        tolerance: largest relative completeness residual.
+
+    Sundararajan, Taly & Yan (2017), arXiv:1703.01365.
+    """
+
+    baseline: Baseline = "mean"
+    tolerance: float = 0.01
+    quantity: ClassVar[str] = "integrated gradient"
+
+    def __post_init__(self) -> None:
+        if self.baseline not in BASELINES:
+            raise unknown("baseline", self.baseline, BASELINES)
+        if not 0 < self.tolerance < 1:
+            raise OptionError(
+                f"IntegratedGradients(tolerance={self.tolerance}) asked; between 0 and 1 is due"
+            )
+
+    def least(self, n: int) -> int:
+        """7 passes: the coarsest rule and both ends."""
+        return FIRST + 2
+
+    def default_budget(self, n: int) -> int:
+        """137 passes: up to the rule of 135 points."""
+        return 27 * FIRST + 2
+
+    def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
+        """See :class:`IntegratedGradients`."""
+        end, start = game.point(), game.baseline(self.baseline)
+        ends, _ = game.at(np.stack([end, start]))
+        full, base = ends[0], ends[1]
+        rise = np.abs(full - base)
+        # Where the ends are equal the residual is judged on the scale of the values themselves.
+        scale = np.where(rise > 0, rise, np.maximum(np.abs(full), 1e-12))
+        left = budget - 2
+        points = FIRST
+        total, sizes = _sweep(game, start, end, _midpoints(points))
+        spent = points
+        scores = total / points
+        residuals = [_residual(scores, full, base, scale)]
+        moved = np.inf
+        while True:
+            done = residuals[-1] < self.tolerance and moved < 0.05
+            if done or spent + 2 * points > left:
+                break
+            fresh = _midpoints(3 * points)
+            fresh = fresh[np.arange(3 * points) % 3 != 1]
+            more, more_sizes = _sweep(game, start, end, fresh)
+            spent += len(fresh)
+            points *= 3
+            before = scores
+            total, sizes = total + more, sizes | more_sizes
+            scores = total / points
+            moved = float(np.abs(scores - before).sum() / max(np.abs(scores).sum(), 1e-300))
+            residuals.append(_residual(scores, full, base, scale))
+        nearest = sizes[min(sizes)] / max(sum(sizes.values()), 1e-300)
+        singular = points > FIRST and nearest > CONCENTRATED
+        outcome, advice = self._verdict(residuals, singular, points, moved)
+        return Estimate(
+            scores=game.gather(scores),
+            values=full,
+            base_values=base,
+            additive=True,
+            outcome=outcome,
+            advice=advice,
+            notes=(
+                f"path from the {self.baseline} embedding, midpoint rule with {points} points; "
+                f"scores moved by {moved:.2%} from the rule before"
+                if np.isfinite(moved)
+                else f"path from the {self.baseline} embedding, midpoint rule with {points} points",
+            ),
+        )
+
+    def _verdict(
+        self, residuals: list[float], singular: bool, points: int, moved: float
+    ) -> tuple[Outcome, tuple[str, ...]]:
+        if singular:
+            return "not_converged", (
+                f"the integrand is singular near the {self.baseline} baseline: a cell of width "
+                f"1/{points} there holds over {CONCENTRATED:.0%} of it. Use baseline='mean'.",
+            )
+        if residuals[-1] < self.tolerance and moved < 0.05:
+            return "converged", ()
+        return "budget_exhausted", (
+            f"completeness residual {residuals[-1]:.2%} after {points} points, {self.tolerance:.2%} "
+            f"asked; raise the budget to {3 * points + 2} passes or more",
+        )
+
+
+def _midpoints(count: int) -> Float[np.ndarray, " count"]:
+    return (np.arange(count) + 0.5) / count
+
+
+def _sweep(
+    game: EmbeddedGame,
+    start: Float[np.ndarray, "tokens width"],
+    end: Float[np.ndarray, "tokens width"],
+    places: Float[np.ndarray, " points"],
+) -> tuple[Float[np.ndarray, "tokens k"], dict[float, float]]:
+    """Sum over places of gradient times way, per token, and the integrand's size at each place.
+
+    Gradients are reduced as they come, so memory holds a few points at a time.
+    """
+    way = (end - start).astype(np.float64)
+    total = np.zeros((len(way), game.k))
+    sizes: dict[float, float] = {}
+    step = max(1, 2**22 // max(1, way.size * game.k))
+    for first in range(0, len(places), step):
+        chosen = places[first : first + step]
+        points = start[None] + chosen[:, None, None].astype(np.float32) * (end - start)[None]
+        _, slopes = game.at(points.astype(np.float32))
+        integrand = np.einsum("bktd,td->btk", slopes, way)
+        total += integrand.sum(axis=0)
+        for place, size in zip(chosen, np.abs(integrand).sum(axis=(1, 2)), strict=True):
+            sizes[float(place)] = float(size)
+    return total, sizes
+
+
+def _residual(
+    per_token: Float[np.ndarray, "tokens k"],
+    full: Float[np.ndarray, " k"],
+    base: Float[np.ndarray, " k"],
+    scale: Float[np.ndarray, " k"],
+) -> float:
+    """The largest relative completeness residual; frozen tokens do not move and add nothing."""
+    return float(np.max(np.abs(full - base - per_token.sum(axis=0)) / scale))

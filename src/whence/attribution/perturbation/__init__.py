@@ -1,0 +1,1 @@
+"""Methods that ask the model about texts with features absent."""

@@ -1,0 +1,249 @@
+"""Shapley values from a sample of coalitions, by constrained least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from whence.attribution.method import Estimate, GameMethod
+from whence.games.game import Game
+
+__all__ = ["KernelShap", "pair_sample"]
+
+RIDGES = 10.0 ** np.arange(-6.0, 3.1, 0.5)
+SHRINK_BELOW = 8
+"""Evaluations per feature under which the fit is regularised."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelShap(GameMethod):
+    """Shapley values estimated from a designed sample of coalitions.
+
+    Solves ``min sum_S w(S) (v(S) - v(empty) - sum_{i in S} score[i])^2`` with ``sum score = v(N)
+    - v(empty)`` held exactly, ``w(S)`` the Shapley kernel ``(n-1) / (C(n,|S|) |S| (n-|S|))``.
+
+    The sample is Leverage SHAP's: every coalition size gets the same share (the leverage scores
+    of the problem are ``1 / C(n,|S|)``), coalitions come with their complements and without
+    replacement, sizes that the budget covers are taken whole, and each pair is weighted by the
+    inverse of its inclusion probability. With 2^n evaluations the result is exact.
+
+    Below 8 n evaluations the least-squares fit is noisy; it is shrunk towards the equal split by a
+    ridge whose strength leave-one-pair-out error picks. The scores still add up exactly.
+
+    Standard errors: sandwich over pairs, each pair's residual inflated by its leverage (HC3), and
+    deflated by the finite population factor, so that they vanish as the sample becomes the whole.
+
+    Cost: the budget, by default min(2^n, max(8 n, 256) + 2) evaluations. The scores add up by
+    construction, so that says nothing about accuracy: read the standard errors.
+
+    Lundberg & Lee (2017), arXiv:1705.07874; Covert & Lee (2021), arXiv:2012.01536; Musco & Witter
+    (2025), arXiv:2410.01917.
+
+    Example:
+        >>> from whence.games.game import FunctionGame
+        >>> game = FunctionGame(3, lambda S: 2.0 * S[:, 0] + S[:, 1] * S[:, 2])
+        >>> KernelShap().estimate(game, budget=8, seed=0).scores[:, 0].round(9).tolist()
+        [2.0, 0.5, 0.5]
+    """
+
+    quantity: ClassVar[str] = "Shapley value"
+
+    def least(self, n: int) -> int:
+        """n + 2, or 2^n where that is less: fewer samples cannot tell the features apart."""
+        return min(1 << n, n + 2) if n < 20 else n + 2
+
+    def default_budget(self, n: int) -> int:
+        """max(8 n, 256) + 2, or 2^n where that is less."""
+        wish = max(8 * n, 256) + 2
+        return min(1 << n, wish) if n < 20 else wish
+
+    def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
+        """See :class:`KernelShap`."""
+        n, k = game.n, game.k
+        ends = game(np.stack([np.ones(n, dtype=bool), np.zeros(n, dtype=bool)]))
+        full, empty = ends[0], ends[1]
+        span = full - empty
+        if n == 1:
+            return self._estimate(span[None, :], full, empty, np.zeros((1, k)), ())
+        half, inclusion = pair_sample(n, (budget - 2) // 2, np.random.default_rng(seed))
+        pairs = np.concatenate([half, ~half])
+        values = game(pairs)
+        # A pair's mean residual cancels in the normal equations; only its odd part is left.
+        odd = (values[: len(half)] - values[len(half) :]) / 2
+        sizes = half.sum(axis=1)
+        centred = half - sizes[:, None] / n
+        target = odd - (sizes[:, None] / n - 0.5) * span
+        choose = np.array([float(comb(n, int(size))) for size in sizes])
+        weight = (n - 1) / (choose * sizes * (n - sizes)) / inclusion
+        shrink = 2 * len(half) < SHRINK_BELOW * n and bool(np.any(inclusion < 1))
+        deviation, errors = _fit(centred, target, weight / weight.sum(), inclusion, shrink)
+        notes = (
+            (
+                f"{2 * len(half) + 2} evaluations are fewer than 8 per feature: scores are shrunk "
+                "towards the equal split, and their errors do not count that bias",
+            )
+            if shrink
+            else ()
+        )
+        return self._estimate(span / n + deviation, full, empty, errors, notes)
+
+    @staticmethod
+    def _estimate(
+        scores: Float[np.ndarray, "n k"],
+        full: Float[np.ndarray, " k"],
+        empty: Float[np.ndarray, " k"],
+        errors: Float[np.ndarray, "n k"],
+        notes: tuple[str, ...],
+    ) -> Estimate:
+        return Estimate(
+            scores=scores,
+            values=full,
+            base_values=empty,
+            std_errors=errors,
+            additive=True,
+            by_construction=True,
+            outcome="budget_exhausted" if notes else "converged",
+            advice=("raise the budget to 8 evaluations per feature or more",) if notes else (),
+            notes=notes,
+        )
+
+
+def pair_sample(
+    n: int, count: int, rng: np.random.Generator
+) -> tuple[Bool[np.ndarray, "pairs n"], Float[np.ndarray, " pairs"]]:
+    """One coalition of each of ``count`` pairs (S, complement), and the pairs' inclusion odds.
+
+    Strata are the sizes 1 to n // 2 (a pair's smaller side). Each gets an equal share (the middle
+    size of an even n half a share, as it holds both sides of its pairs), at most all its pairs;
+    shares are rounded at random so that their expectation is exact.
+    """
+    sizes = np.arange(1, n // 2 + 1)
+    middle = (n % 2 == 0) & (sizes == n // 2)
+    pairs = [comb(n, int(s)) // (2 if m else 1) for s, m in zip(sizes, middle, strict=True)]
+    totals = np.array([float(p) for p in pairs])
+    share = np.where(middle, 0.5, 1.0)
+    wanted = _fill(totals, share, float(count))
+    taken = _round(wanted, rng)
+    rows: list[np.ndarray] = []
+    odds: list[np.ndarray] = []
+    for size, total, want, take in zip(sizes, pairs, wanted, taken, strict=True):
+        if take == 0:
+            continue
+        rows.append(_distinct(n, int(size), int(take), total, rng))
+        odds.append(np.full(int(take), min(1.0, want / float(total))))
+    return np.concatenate(rows), np.concatenate(odds)
+
+
+def _fill(
+    totals: Float[np.ndarray, " strata"], share: Float[np.ndarray, " strata"], count: float
+) -> Float[np.ndarray, " strata"]:
+    """``min(total, c * share)`` for the ``c`` that makes the sum ``count`` (or all there is)."""
+    if count >= totals.sum():
+        return totals.copy()
+    wanted = np.zeros_like(totals)
+    open_ = np.ones(len(totals), dtype=bool)
+    while True:
+        level = (count - wanted[~open_].sum()) / share[open_].sum()
+        full = open_ & (level * share >= totals)
+        if not full.any():
+            wanted[open_] = level * share[open_]
+            return wanted
+        wanted[full] = totals[full]
+        open_ &= ~full
+
+
+def _round(wanted: Float[np.ndarray, " strata"], rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers with the same sum whose expectations are the wanted ones (systematic)."""
+    edges = np.floor(np.concatenate([[0.0], np.cumsum(wanted)]) + rng.random() + 1e-9)
+    taken = np.diff(edges).astype(np.int64)
+    return np.minimum(taken, np.ceil(wanted - 1e-9).astype(np.int64))
+
+
+def _distinct(n: int, size: int, take: int, total: int, rng: np.random.Generator) -> np.ndarray:
+    """``take`` distinct coalitions of a size, no two of them complements; all where take is all."""
+    halved = 2 * size == n
+    if take == total or total <= 4096:
+        rows = _combinations(n, size)
+        if halved:
+            rows = rows[rows[:, 0]]
+        return rows[np.sort(rng.choice(len(rows), size=take, replace=False))]
+    seen: set[bytes] = set()
+    found: list[np.ndarray] = []
+    while len(found) < take:
+        row = np.zeros(n, dtype=bool)
+        row[rng.choice(n, size=size, replace=False)] = True
+        if halved and not row[0]:
+            row = ~row
+        key = row.tobytes()
+        if key not in seen:
+            seen.add(key)
+            found.append(row)
+    return np.stack(found)
+
+
+def _combinations(n: int, size: int) -> Bool[np.ndarray, "rows n"]:
+    from itertools import combinations
+
+    chosen = np.array(list(combinations(range(n), size)), dtype=np.int64)
+    rows = np.zeros((len(chosen), n), dtype=bool)
+    rows[np.arange(len(chosen))[:, None], chosen] = True
+    return rows
+
+
+def _fit(
+    rows: Float[np.ndarray, "pairs n"],
+    target: Float[np.ndarray, "pairs k"],
+    weight: Float[np.ndarray, " pairs"],
+    inclusion: Float[np.ndarray, " pairs"],
+    shrink: bool,
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    """Deviations from the equal split, and their standard errors.
+
+    ``rows`` are orthogonal to the vector of ones, so every fit in their span keeps the sum.
+    """
+    root = np.sqrt(weight)[:, None]
+    left, values, right = np.linalg.svd(root * rows, full_matrices=False)
+    kept = values > 1e-10 * values[0]
+    left, values, right = left[:, kept], values[kept], right[kept]
+    aim = left.T @ (root * target)
+    k = target.shape[1]
+    scores = np.empty((rows.shape[1], k))
+    errors = np.empty_like(scores)
+    for output in range(k):
+        scale = np.zeros(len(values))
+        if shrink:
+            scale = np.full(
+                len(values), _ridge(left, values, (root * target)[:, output]) * values[0] ** 2
+            )
+        gain = values / (values**2 + scale)
+        scores[:, output] = right.T @ (gain * aim[:, output])
+        leverage = np.einsum("pr,r->p", left**2, values * gain)
+        residual = (root * target)[:, output] - left @ (values * gain * aim[:, output])
+        slack = np.maximum(1.0 - leverage, 1e-3)
+        # A pair that was certain to be drawn adds no sampling error.
+        moved = np.where(inclusion < 1.0, np.sqrt(1.0 - inclusion), 0.0) * residual / slack
+        spread = (right.T * gain) @ (left.T * moved)
+        errors[:, output] = np.sqrt((spread**2).sum(axis=1))
+    return scores, errors
+
+
+def _ridge(
+    left: Float[np.ndarray, "pairs rank"],
+    values: Float[np.ndarray, " rank"],
+    target: Float[np.ndarray, " pairs"],
+) -> float:
+    """The ridge (relative to the largest eigenvalue) of least leave-one-pair-out error."""
+    aim = left.T @ target
+    best, chosen = np.inf, float(RIDGES[0])
+    for ridge in RIDGES:
+        fit = values**2 / (values**2 + ridge * values[0] ** 2)
+        leverage = (left**2) @ fit
+        slack = np.maximum(1.0 - leverage, 1e-6)
+        loss = float((((target - left @ (fit * aim)) / slack) ** 2).sum())
+        if loss < best:
+            best, chosen = loss, float(ridge)
+    return chosen

@@ -1,0 +1,62 @@
+"""Core: what everything speaks of. Features, targets, explanations, measurements, errors.
+
+NumPy and pydantic only: no torch.
+"""
+
+from whence.core.errors import (
+    BudgetError,
+    CapabilityError,
+    InputError,
+    Interrupted,
+    ModelLoadError,
+    ModelOutputError,
+    NewerVersionError,
+    OptionError,
+    RecordError,
+    TextTooLongError,
+    WhenceError,
+    WriteError,
+)
+from whence.core.explanations import Attribution, Completeness, Decision, NamedScore
+from whence.core.features import Document, Feature, Part, Segmentation, Span
+from whence.core.measurements import Interval, Measurement
+from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
+from whence.core.store import read_record
+from whence.core.targets import Continuation, Contrast, Label, NextToken, Output, Similarity
+
+__all__ = [
+    "Attribution",
+    "BudgetError",
+    "CapabilityError",
+    "Completeness",
+    "Continuation",
+    "Contrast",
+    "Cost",
+    "Decision",
+    "Document",
+    "Feature",
+    "InputError",
+    "Interrupted",
+    "Interval",
+    "Label",
+    "Measurement",
+    "MethodSpec",
+    "ModelIdentity",
+    "ModelLoadError",
+    "ModelOutputError",
+    "NamedScore",
+    "NewerVersionError",
+    "NextToken",
+    "OptionError",
+    "Output",
+    "Part",
+    "Provenance",
+    "RecordError",
+    "Segmentation",
+    "Similarity",
+    "Span",
+    "TextTooLongError",
+    "WhenceError",
+    "WriteError",
+    "read_record",
+]

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, the trust label, robustness, sanity checks, ground-truth tasks."""

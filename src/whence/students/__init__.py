@@ -1,0 +1,1 @@
+"""Students: readable models distilled from a teacher, with certified fidelity."""
