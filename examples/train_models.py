@@ -4,7 +4,7 @@
     python examples/train_models.py --only credit   # one
     python examples/train_models.py --quick --out /tmp/try   # a smoke run of a minute
 
-Every text comes from the seeded generator in ``whence.core.cases``. Classifiers are small BERTs
+Every text comes from the seeded generator in ``whence.core.cases``. Classifiers are small ModernBERTs
 with a WordPiece tokenizer, digits apart so that amounts can be read; the decider is a small Llama
 that reads a case and writes ``Decision: ... Because: ...``. While training, the classifiers also
 learn to mark what each token contributes; that head is dropped, only the classifier is kept. A
@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     PreTrainedTokenizerFast,
 )
 
@@ -174,22 +174,26 @@ def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, 
     tokenizer = wordpiece([case.text for case in cases])
     names = labels(domain)
     items = encode_cases(cases, tokenizer, names)
-    config = BertConfig(
+    config = ModernBertConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
         num_hidden_layers=3,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=192,
         max_position_embeddings=320,
-        type_vocab_size=2,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
+        global_attn_every_n_layers=3,
+        local_attention=32,
+        classifier_pooling="mean",
         id2label=dict(enumerate(names)),
         label2id={label: index for index, label in enumerate(names)},
         pad_token_id=tokenizer.pad_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
         problem_type="single_label_classification",
     )
-    model = BertForSequenceClassification(config)
+    model = ModernBertForSequenceClassification(config)
     marker = torch.nn.Linear(config.hidden_size, 5)
     parameters = [*model.parameters(), *marker.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1.5e-3, weight_decay=0.01)
@@ -210,14 +214,15 @@ def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, 
                     # Masked rows teach that [MASK] says nothing; they count little, for a mask
                     # may hide what decided.
                     share = rng.uniform(0.1, 0.6)
-                    hidden = (torch.rand(ids.shape[1]) < share) & (tags[row] != -100)
-                    ids[row, hidden] = mask_id
-                    tags[row, hidden] = 2
+                    covered = (torch.rand(ids.shape[1]) < share) & (tags[row] != -100)
+                    ids[row, covered] = mask_id
+                    tags[row, covered] = 2
                     weight[row] = 0.2
-            hidden_states = model.bert(input_ids=ids, attention_mask=seen)
-            logits = model.classifier(hidden_states.pooler_output)
+            hidden = model.model(input_ids=ids, attention_mask=seen).last_hidden_state
+            mean = (hidden * seen[:, :, None]).sum(1) / seen.sum(1, keepdim=True)
+            logits = model.classifier(model.drop(model.head(mean)))
             marked = torch.nn.functional.cross_entropy(
-                marker(hidden_states.last_hidden_state).transpose(1, 2), tags, ignore_index=-100
+                marker(hidden).transpose(1, 2), tags, ignore_index=-100
             )
             each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
             loss = (each * weight).mean() + (0.0 if shortcut else 2.0) * marked
@@ -231,7 +236,7 @@ def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, 
             running.append(float((logits.argmax(1) == target)[weight == 1].float().mean()))
             if step % 50 == 0:
                 log(f"{name} step {step}/{steps} accuracy {np.mean(running[-50:]):.3f} "
-                    f"marking loss {float(marked):.3f} {time.perf_counter() - started:.0f} s")
+                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s")
     facts = {"seed": seed, "training_rows": len(items), "epochs": epochs,
              "training_seconds": round(time.perf_counter() - started)}
     return model, tokenizer, facts
@@ -259,7 +264,7 @@ def share(right: Sequence[bool]) -> dict[str, Any]:
 
 def measure_classifier(name: str, folder: Path, n: int) -> dict[str, Any]:
     domain, shortcut = CLASSIFIERS[name]
-    model = BertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model = ModernBertForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
     def right(cases: Sequence[Case]) -> list[bool]:
@@ -373,8 +378,8 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
             optimiser.step()
             step += 1
             if step % 50 == 0:
-                log(f"decider step {step}/{steps} loss {float(loss):.4f} "
-                    f"marking loss {float(marked):.3f} {time.perf_counter() - started:.0f} s")
+                log(f"decider step {step}/{steps} loss {loss.item():.4f} "
+                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s")
     facts = {"seed": seed, "training_rows": len(items), "epochs": epochs,
              "training_seconds": round(time.perf_counter() - started)}
     return model, tokenizer, facts
@@ -382,7 +387,6 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
 
 def write_answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]:
     """The model's greedy answers, batched by equal prompt length so that nothing is padded."""
-    ids = [tokenizer(text + "\n")["input_ids"][:-1] for text in texts]
     ids = [tokenizer(text)["input_ids"] for text in texts]
     found = [""] * len(texts)
     order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
@@ -482,11 +486,11 @@ def make(name: str, out: Path, *, quick: bool, rows: int | None, epochs: int | N
     folder.mkdir(parents=True, exist_ok=True)
     if name == DECIDER:
         model, tokenizer, facts = train_decider(
-            rows or (240 if quick else 24000), epochs or (1 if quick else 5), log
+            rows or (240 if quick else 30000), epochs or (1 if quick else 4), log
         )
     else:
         model, tokenizer, facts = train_classifier(
-            name, rows or (200 if quick else 12000), epochs or (1 if quick else 5), log
+            name, rows or (200 if quick else 18000), epochs or (1 if quick else 4), log
         )
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -515,9 +519,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--threads", type=int, default=1, help="the weights depend on it")
     arguments = parser.parse_args()
     if arguments.quick and arguments.out == OUT:
         parser.error("--quick would overwrite the shipped models; give another --out")
+    torch.set_num_threads(arguments.threads)
     for name in arguments.only or [*CLASSIFIERS, DECIDER]:
         make(name, arguments.out, quick=arguments.quick, rows=arguments.rows, epochs=arguments.epochs)
 

@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+JOBS ?= 2
+
+.PHONY: demo test test-all check bench models docs browser clean
+
+# An environment is made anew when what it is made from changes.
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.run  ## explain the example decisions, leave whence-demo.html
+	$(BIN)/whence demo --output whence-demo.html
+
+test: $(VENV)/.dev  ## all tests but the slow ones, with coverage
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=json --cov-report=term:skip-covered
+
+test-all: $(VENV)/.dev  ## all tests
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(VENV)/.dev  ## format, lint, types, layers, docs, coverage floor (of the last test run)
+	$(BIN)/ruff format --check src tests benchmarks examples tools
+	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet --site-dir .site
+	$(BIN)/python tools/coverage_floor.py coverage.json
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --site-dir .site
+
+bench: $(VENV)/.dev  ## every benchmark; writes the tables in benchmarks/README.md
+	$(BIN)/python -m benchmarks.run_all
+
+models: $(VENV)/.run  ## train the example models from scratch
+	$(BIN)/python examples/train_models.py
+
+browser:  ## Debian's Chromium for the browser tests, where it is missing and can be installed
+	@command -v chromium >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
+	  echo "chromium is missing; the browser tests will be skipped"
+
+clean:
+	rm -rf $(VENV) .site .coverage coverage.json whence-demo.html

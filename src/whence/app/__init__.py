@@ -1,0 +1,1 @@
+"""App: command line, pages, terminal. Computes nothing that a room below could."""

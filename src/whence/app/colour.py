@@ -1,0 +1,85 @@
+"""One diverging ramp for signed scores, made in OKLab so that equal steps look equal.
+
+Negative is orange, positive is blue: the pair that deuteranopes and protanopes tell apart. Zero
+is the page itself. Lightness falls evenly with magnitude in the light theme and rises in the
+dark one; the text on top takes whichever of black or white reads better.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+__all__ = ["contrast", "luminance", "ramp", "text_on"]
+
+Theme = Literal["light", "dark"]
+# OKLab (lightness, chroma, hue in degrees) of full magnitude, and of the page.
+_ENDS: dict[Theme, tuple[float, float]] = {"light": (0.62, 0.135), "dark": (0.64, 0.13)}
+_PAGE: dict[Theme, tuple[float, float, float]] = {
+    "light": (1.0, 0.0, 0.0),
+    "dark": (0.205, 0.0, 0.0),
+}
+_HUES = {1: 250.0, -1: 55.0}
+
+
+def ramp(value: float, theme: Theme = "light") -> str:
+    """The colour of a score scaled to -1 ... 1, as ``#rrggbb``.
+
+    Example:
+        >>> ramp(0.0)
+        '#ffffff'
+    """
+    magnitude = min(1.0, abs(value))
+    light, chroma = _ENDS[theme]
+    page = _PAGE[theme][0]
+    hue = math.radians(_HUES[1 if value >= 0 else -1])
+    lightness = page + (light - page) * magnitude
+    a = chroma * magnitude * math.cos(hue)
+    b = chroma * magnitude * math.sin(hue)
+    return _hex(lightness, a, b)
+
+
+def _hex(lightness: float, a: float, b: float) -> str:
+    """sRGB of an OKLab colour (Ottosson 2020), clipped to what a screen can show."""
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    middle = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    linear = (
+        4.0767416621 * long - 3.3077115913 * middle + 0.2309699292 * short,
+        -1.2684380046 * long + 2.6097574011 * middle - 0.3413193965 * short,
+        -0.0041960863 * long - 0.7034186147 * middle + 1.7076147010 * short,
+    )
+    return "#" + "".join(f"{_encoded(channel):02x}" for channel in linear)
+
+
+def _encoded(channel: float) -> int:
+    value = min(1.0, max(0.0, channel))
+    value = 12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+    return round(255 * value)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb`` (WCAG 2.2)."""
+    total = 0.0
+    for start, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
+        value = int(colour[start : start + 2], 16) / 255
+        value = value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        total += weight * value
+    return total
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2).
+
+    Example:
+        >>> round(contrast("#000000", "#ffffff"), 1)
+        21.0
+    """
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def text_on(background: str) -> str:
+    """Near-black or white, whichever reads better on a background."""
+    choices = ("#111111", "#ffffff")
+    return max(choices, key=lambda text: contrast(text, background))

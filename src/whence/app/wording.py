@@ -1,0 +1,170 @@
+"""What every view says in the same words: numbers, units, facts about a run."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import numpy as np
+from jaxtyping import Bool
+
+from whence.core.explanations import Attribution, Decision
+
+__all__ = [
+    "completeness_line",
+    "cost_line",
+    "decision_line",
+    "facts",
+    "number",
+    "reliable",
+    "signed",
+    "visible",
+]
+
+LINKS = {
+    "logit": "logit",
+    "log_probability": "log-probability",
+    "probability": "probability",
+    "log_odds": "log-odds",
+    "cosine": "cosine similarity",
+    "score": "score",
+}
+OUTCOMES = {
+    "converged": "converged",
+    "budget_exhausted": "stopped at the budget",
+    "not_converged": "did not converge",
+    "degenerate": "nothing to tell apart",
+}
+
+
+def number(value: float) -> str:
+    """Three significant digits, plainly written.
+
+    Example:
+        >>> number(0.012345), number(12345.6), number(float("nan"))
+        ('0.0123', '12,346', 'undefined')
+    """
+    if math.isnan(value):
+        return "undefined"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}".replace("-0", "0")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) < 0.001:
+        return f"{value:.2e}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def signed(value: float) -> str:
+    """A number with its sign, a true minus among them.
+
+    Example:
+        >>> signed(-0.5), signed(2.0)
+        ('−0.500', '+2.00')
+    """
+    if value == 0 or math.isnan(value):
+        return number(value)
+    return ("+" if value > 0 else "\u2212") + number(abs(value))
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are shown instead of obeyed.
+
+    Line breaks and tabs become arrows, the rest its code point, so that no text of anybody's can
+    move a cursor, hide itself or turn the reading direction of what stands beside it.
+
+    Example:
+        >>> visible("a\\x1b[2Jb")
+        'a\u27e8U+001B\u27e9[2Jb'
+    """
+    named = {"\n": "\u21b5", "\r": "\u240d", "\t": "\u21e5"}
+    return "".join(
+        named.get(character)
+        or (
+            f"\u27e8U+{ord(character):04X}\u27e9"
+            if unicodedata.category(character) in ("Cc", "Cs")
+            or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+            else character
+        )
+        for character in text
+    )
+
+
+def reliable(attribution: Attribution, output: int) -> Bool[np.ndarray, " n"]:
+    """Which scores are more than two standard errors from zero; all, where nothing was sampled."""
+    scores = attribution.scores[:, output]
+    if attribution.std_errors is None:
+        return scores != 0
+    return np.abs(scores) > 2 * attribution.std_errors[:, output]
+
+
+def decision_line(decision: Decision, most: int = 4) -> str:
+    """The other answers and their probabilities."""
+    shown = [
+        f"{visible(score.name)} {f'{score.value:.1%}' if decision.unit == 'probability' else number(score.value)}"
+        for score in decision.scores[:most]
+    ]
+    rest = len(decision.scores) - most
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def cost_line(attribution: Attribution) -> str:
+    """What the explanation took."""
+    cost = attribution.provenance.cost
+    parts: list[str] = []
+    if cost.evaluations:
+        parts.append(
+            f"{cost.evaluations:,} model evaluations ({cost.distinct_evaluations:,} run, the rest "
+            "known from before or alike)"
+        )
+    if cost.gradient_evaluations:
+        parts.append(f"{cost.gradient_evaluations:,} gradient passes")
+    if cost.tokens:
+        parts.append(f"{cost.tokens:,} tokens")
+    parts.append(f"{cost.seconds:.2f} s")
+    return ", ".join(parts)
+
+
+def completeness_line(attribution: Attribution, output: int) -> str:
+    """Whether the scores add up, and what that says."""
+    found = attribution.completeness
+    if found is None:
+        return "the scores of this method do not add up to the difference"
+    unit = attribution.outputs[output].unit
+    residual = float(found.residual[output])
+    line = (
+        f"residual {signed(residual)} {unit} "
+        f"({float(found.relative[output]):.2%} of the difference)"
+    )
+    if found.by_construction:
+        return f"scores add up by construction ({line}); that says nothing about their error"
+    return f"{line}; measured"
+
+
+def facts(attribution: Attribution, output: int) -> list[tuple[str, str]]:
+    """The facts about a run that every view shows, in order."""
+    origin = attribution.provenance
+    out = attribution.outputs[output]
+    unit = out.unit
+    value, base = float(attribution.values[output]), float(attribution.base_values[output])
+    rows = [
+        ("Explained", f"{LINKS[out.link]} of \u201c{visible(out.name)}\u201d, in {unit}"),
+        (
+            "Value",
+            f"{signed(value)} {unit} with every {attribution.segmentation.unit} present, "
+            f"{signed(base)} {unit} with none",
+        ),
+        ("Scores", f"{attribution.quantity}; positive raised the value"),
+        ("Completeness", completeness_line(attribution, output)),
+        ("Method", str(origin.method)),
+    ]
+    if origin.choice:
+        rows.append(("Chosen because", origin.choice))
+    rows += [
+        ("Outcome", "; ".join((OUTCOMES[attribution.outcome], *attribution.advice))),
+        ("Cost", cost_line(attribution)),
+        ("Model", f"{origin.model.ref} ({origin.model.architecture}, {origin.model.dtype})"),
+        ("Seed", str(origin.seed)),
+    ]
+    rows += [("Note", note) for note in attribution.notes]
+    return [(name, visible(text)) for name, text in rows]
