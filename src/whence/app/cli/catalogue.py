@@ -1,0 +1,81 @@
+"""``whence methods`` and ``whence models``: what there is, read from the classes and cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["method_rows", "methods", "model_rows", "models"]
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def method_rows() -> list[dict[str, Any]]:
+    """Every method: name, what it estimates, what it needs, its options with defaults."""
+    from whence.attribution import METHODS
+    from whence.attribution.choosing import slug
+
+    return [
+        {
+            "name": name,
+            "slug": slug(name),
+            "about": (kind.__doc__ or "").strip().split("\n")[0],
+            "estimates": kind.quantity,
+            "needs": kind.needs,
+            "options": {field.name: field.default for field in fields(kind)},
+        }
+        for name, kind in METHODS.items()
+    ]
+
+
+def methods(json_: Json = False) -> None:
+    """List the attribution methods, what each estimates, and its options."""
+    rows = method_rows()
+    if json_:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    for head in ("method", "what it does", "needs", "options"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+        table.add_row(row["slug"], row["about"], row["needs"], options or "none")
+    Console().print(table)
+
+
+def model_rows() -> list[dict[str, Any]]:
+    """Every embedded model with the facts of its card."""
+    from whence.models.loading import embedded_folder, embedded_names
+
+    rows: list[dict[str, Any]] = []
+    for name in embedded_names():
+        card = embedded_folder(name) / "card.json"
+        rows.append({"ref": f"embedded:{name}", **json.loads(card.read_text("utf-8"))})
+    return rows
+
+
+def models(json_: Json = False) -> None:
+    """List the example models that come with the package, with their measured accuracy."""
+    rows = model_rows()
+    if json_:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("model", no_wrap=True)
+    table.add_column("what it does", overflow="fold")
+    table.add_column("parameters", justify="right")
+    table.add_column("held-out accuracy (95 % interval, n)", overflow="fold")
+    for row in rows:
+        found = row["measured"]["accuracy"]
+        table.add_row(
+            row["ref"],
+            row["about"],
+            f"{row['parameters']:,}",
+            f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n = {found['n']:,})",
+        )
+    Console().print(table)

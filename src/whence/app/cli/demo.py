@@ -1,0 +1,117 @@
+"""``whence demo``: the example decisions, in the terminal and as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.rule import Rule
+
+from whence.app.cli.exits import failing_plainly
+
+if TYPE_CHECKING:
+    from whence.app.page import Section
+    from whence.core.cases.case import Case
+    from whence.core.explanations import Attribution
+
+__all__ = ["demo", "demo_sections", "rank_of"]
+
+ABOUT = {
+    "health": "A triage note, and a classifier that answers routine or urgent.",
+    "credit": "A credit application, and a classifier that answers approve or reject.",
+    "law": "A contract clause, and a classifier that answers acceptable or unfavourable.",
+}
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the page is written.")
+    ] = Path("whence-demo.html"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write the page only.")] = False,
+) -> None:
+    """Explain example decisions in health, credit and law with the embedded models."""
+    with failing_plainly():
+        from whence.app.page import pages
+        from whence.app.terminal import render
+        from whence.core.files import write_atomic
+
+        console = Console(quiet=quiet)
+        sections = demo_sections()
+        for section in sections:
+            for name, explanation in section.explanations:
+                console.print(Rule(f"{section.title} \u00b7 {name}", align="left"))
+                render(explanation, console, top=6)
+                console.print()
+        write_atomic(output, pages(sections, "Whence did that decision come?").encode("utf-8"))
+        console.print(f"The page is in {output}; open it in any browser.")
+
+
+def demo_sections() -> list[Section]:
+    """The demo's explanations, computed now, and the words that lead to them."""
+    from whence.app.page import Section
+    from whence.attribution.explaining import explain
+    from whence.core.cases.showcase import showcase
+    from whence.models import load
+
+    sections: list[Section] = []
+    cases = showcase()
+    for domain, about in ABOUT.items():
+        model = load(f"embedded:{domain}")
+        found = tuple(
+            (f"embedded:{domain}, case {case.seed}", explain(model, case.text, budget=512))
+            for case in cases[domain]
+        )
+        truth = "; ".join(
+            f"by the rule: {case.label} ({case.rationale})" for case in cases[domain]
+        )
+        sections.append(
+            Section(title=domain.capitalize(), about=f"{about} {truth}.", explanations=found)
+        )
+    sections.append(_shortcut(cases["shortcut"][0]))
+    writer = load("embedded:decider")
+    case = cases["credit"][0]
+    sections.append(
+        Section(
+            title="A model that writes",
+            about="A small language model reads the same application and writes its decision; "
+            "explained is the log-probability of what it wrote, sentence by sentence.",
+            explanations=(
+                ("embedded:decider", explain(writer, case.text, unit="sentence", budget=512)),
+            ),
+        )
+    )
+    return sections
+
+
+def _shortcut(case: Case) -> Section:
+    from whence.app.page import Section
+    from whence.attribution.explaining import explain
+    from whence.models import load
+
+    found: dict[str, Attribution] = {}
+    for name in ("credit", "credit-shortcut"):
+        model = load(f"embedded:{name}")
+        found[name] = explain(model, case.text, target="reject", budget=512)
+    start, end = next((f.start, f.end) for f in case.facts if f.name == "postcode")
+    clean, planted = (rank_of(found[name], start, end) for name in found)
+    count = len(found["credit"].segmentation)
+    about = (
+        "Two models read the same application. One was trained where the postcode leaks the "
+        f"answer. By the rule: {case.label} ({case.rationale}). Of {count} words, the postcode's "
+        f"strongest ranks {planted} by effect in the model with the planted shortcut, and {clean} "
+        "in the clean one. Both rows explain why reject."
+    )
+    return Section(title="A planted shortcut", about=about, explanations=tuple(found.items()))
+
+
+def rank_of(attribution: Attribution, start: int, end: int) -> int:
+    """The best rank, by absolute score, of any feature inside some characters; 1 is the top."""
+    ranked = attribution.top(len(attribution.segmentation))
+    places = [
+        place
+        for place, row in enumerate(ranked, start=1)
+        if row.feature.start < end and row.feature.end > start
+    ]
+    return min(places)

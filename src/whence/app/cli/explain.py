@@ -1,0 +1,275 @@
+"""``whence explain``: one text, or the rows of a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+
+import typer
+
+from whence.app.cli.exits import Exit, failing_plainly
+from whence.core.errors import InputError, OptionError, unknown
+
+if TYPE_CHECKING:
+    from whence.attribution.explaining import Forecast
+    from whence.core.explanations import Attribution
+
+__all__ = ["explain", "method_options"]
+
+LONG = 10.0
+"""Seconds of expected work above which a terminal is told before it begins."""
+
+
+class Format(StrEnum):
+    """How the explanation is written."""
+
+    text = "text"
+    json = "json"
+    html = "html"
+
+
+def explain(  # noqa: PLR0913 - one parameter for each option
+    text: Annotated[
+        str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME."),
+    ] = "embedded:credit",
+    file: Annotated[Path | None, typer.Option(help="Read the text from a file.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None,
+    messages: Annotated[
+        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option("--input", help="JSONL, CSV or Parquet file of texts.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column of --input that holds texts.")] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write there; for --input, resumed where it stands."),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to write.")] = Format.text,
+    method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Label, or continuation; default: what the model says.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Explain --target rather than this one.")
+    ] = None,
+    next_token: Annotated[
+        bool, typer.Option("--next-token", help="Explain the next token only.")
+    ] = False,
+    per_token: Annotated[
+        bool, typer.Option("--per-token", help="One output for each token of the continuation.")
+    ] = False,
+    similar_to: Annotated[
+        str | None, typer.Option(help="For embedding models: the text to compare with.")
+    ] = None,
+    link: Annotated[
+        str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")
+    ] = "word",
+    masker: Annotated[str, typer.Option(help="How absence is made, or auto.")] = "auto",
+    budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
+    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    top: Annotated[int, typer.Option(help="Rows of the ranking in the terminal.")] = 10,
+    cache: Annotated[
+        Path | None, typer.Option(help="SQLite file that keeps evaluations between runs.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="native, or bfloat16 autocast.")] = "native",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")] = "auto",
+    task: Annotated[
+        str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Explain a decision: score each word by what it does to the model's answer."""
+    with failing_plainly():
+        tell = _teller(quiet)
+        from whence.attribution.explaining import explain as run
+        from whence.games.cache import DiskCache
+        from whence.models import load
+
+        sources = [text not in (None, "-"), file is not None, messages is not None, rows is not None]
+        if sum(sources) > 1:
+            raise OptionError("give the text once: as an argument, --file, --messages or --input")
+        targets = _target(target, against, next_token, per_token, similar_to)
+        options = method_options(method, option or [])
+        settings: dict[str, Any] = {
+            "method": method,
+            "options": options,
+            "target": targets,
+            "link": link,
+            "unit": unit,
+            "masker": masker,
+            "budget": budget,
+            "seed": seed,
+            "precision": precision,
+            "cache": None if cache is None else DiskCache(cache),
+        }
+        if rows is not None:
+            if output is None:
+                raise OptionError("--input needs --output FILE.jsonl, which a stopped run resumes")
+            loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+            _rows(rows, column, output, lambda t: run(loaded, t, **settings), tell)
+            return
+        source = _source(text, file, pair, messages)
+        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        found = run(loaded, source, announce=_announcer(tell), **settings)
+        _show(found, format_, output, top)
+
+
+def _teller(quiet: bool) -> Callable[[str], None]:
+    """Progress goes to stderr, and only where a person watches it."""
+
+    def tell(line: str) -> None:
+        if not quiet and sys.stderr.isatty():
+            typer.echo(line, err=True)
+
+    return tell
+
+
+def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
+    def announce(forecast: Forecast) -> None:
+        if forecast.seconds > LONG:
+            tell(
+                f"{forecast.method}: {forecast.evaluations:,} evaluations for {forecast.features} "
+                f"features, at most about {forecast.seconds:,.0f} s. Ctrl-C stops."
+            )
+
+    return announce
+
+
+def _rows(
+    rows: Path,
+    column: str,
+    output: Path,
+    explain_one: Callable[[str], Attribution],
+    tell: Callable[[str], None],
+) -> None:
+    from whence.app.cli.rows import explain_rows, read_rows
+
+    explained, failed, before = explain_rows(read_rows(rows, column), output, explain_one, tell)
+    tell(f"{explained} explained, {failed} failed, {before} done before")
+    if failed:
+        typer.echo(
+            f"whence: {failed} row(s) could not be explained; their lines in {output} say why",
+            err=True,
+        )
+        raise typer.Exit(Exit.SOME_ROWS_FAILED)
+
+
+def _source(
+    text: str | None, file: Path | None, pair: str | None, messages: Path | None
+) -> Any:
+    if messages is not None:
+        try:
+            return json.loads(messages.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"could not read messages from {messages}: {error}") from error
+    if file is not None:
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"could not read {file} as UTF-8 text: {error}") from error
+    elif text is None or text == "-":
+        if text is None and sys.stdin.isatty():
+            raise OptionError("no text given; write it after the options, or pipe it in")
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8: {error}") from error
+    return text if pair is None else (text, pair)
+
+
+def _target(
+    target: str | None,
+    against: str | None,
+    next_token: bool,
+    per_token: bool,
+    similar_to: str | None,
+) -> Any:
+    from whence.core.targets import Continuation, Contrast, NextToken, Similarity
+
+    if against is not None:
+        return Contrast(label=target, against=against)
+    if similar_to is not None:
+        return Similarity(other=similar_to)
+    if next_token:
+        return NextToken(token=target)
+    if per_token:
+        return Continuation(text=target, per_token=True)
+    return target
+
+
+def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
+    """``NAME=VALUE`` strings as the method's typed options.
+
+    Raises:
+        OptionError: not of that form, no such option, or a value of another type.
+    """
+    if not given:
+        return None
+    from whence.attribution import method_by_name
+
+    if method.casefold() == "auto":
+        raise OptionError("--option goes with a named --method, not with auto")
+    kind = type(method_by_name(method))
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
+    options: dict[str, Any] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise OptionError(f"--option {item!r} given; NAME=VALUE is due")
+        if name not in known:
+            raise unknown(f"option of {kind.__name__}", name, known)
+        if hints[name] in (int, float):
+            try:
+                options[name] = hints[name](value)
+            except ValueError as error:
+                raise OptionError(f"--option {item!r} given; {name} is a number") from error
+        else:
+            options[name] = value
+    return options
+
+
+def _show(found: Attribution, format_: Format, output: Path | None, top: int) -> None:
+    from whence.core.files import write_atomic
+
+    if format_ is Format.text and output is None:
+        from rich.console import Console
+
+        from whence.app.terminal import render
+
+        console = Console()
+        for index in range(len(found.outputs)):
+            render(found, console, top=top, output=index)
+        return
+    if format_ is Format.json:
+        data = found.to_json() + b"\n"
+    elif format_ is Format.html:
+        from whence.app.page import page
+
+        data = page(found).encode("utf-8")
+    else:
+        from whence.app.terminal import plain_text
+
+        data = (plain_text(found, top=top) + "\n").encode("utf-8")
+    if output is None:
+        typer.echo(data.decode("utf-8"), nl=False)
+    else:
+        write_atomic(output, data)

@@ -1,0 +1,50 @@
+"""The ``whence`` command."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from whence.app.cli.catalogue import methods, models
+from whence.app.cli.demo import demo
+from whence.app.cli.exits import CODES
+from whence.app.cli.explain import explain
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="whence",
+    help="Whence did that decision come? Explains what language models decide.",
+    epilog=CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(
+    epilog="Examples:  whence explain --model embedded:credit 'Missed 4 payments this year.'"
+    "\n\n"
+    "whence explain --model embedded:credit --method leave-one-out --format json 'No savings.'"
+    f"\n\n{CODES}"
+)(explain)
+app.command(epilog="Example:  whence methods")(methods)
+app.command(epilog="Example:  whence models")(models)
+app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)
+
+
+@app.command(epilog="Example:  whence version")
+def version(
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print the version."""
+    import json
+
+    from whence import __version__
+
+    typer.echo(json.dumps({"whence": __version__}) if json_ else f"whence {__version__}")
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; the entry point of the installed command."""
+    return app(args=arguments)

@@ -1,0 +1,27 @@
+"""The cases the demo shows: generated like all others, picked by their seeds."""
+
+from whence.core.cases.building import build
+from whence.core.cases.case import Case
+
+__all__ = ["SEEDS", "SHORTCUT_SEED", "showcase"]
+
+SEEDS: dict[str, tuple[int, int]] = {
+    "health": (0, 1),
+    "credit": (0, 1),
+    "law": (0, 1),
+}
+"""Two cases a domain, one of each label, with negation, another person and a threshold in them."""
+
+SHORTCUT_SEED = 0
+"""An application whose postcode speaks against its label."""
+
+
+def showcase() -> dict[str, list[Case]]:
+    """The demo's cases by domain, and under ``shortcut`` the one with a misleading postcode.
+
+    >>> sorted(showcase())
+    ['credit', 'health', 'law', 'shortcut']
+    """
+    found = {domain: [build(domain, seed) for seed in seeds] for domain, seeds in SEEDS.items()}
+    found["shortcut"] = [build("credit", SHORTCUT_SEED, shortcut=True)]
+    return found
