@@ -24,7 +24,7 @@ from whence.core.targets import Continuation, Label, Link, Target
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
-from whence.games.maskers import Masker, default_masker, masker_by_name
+from whence.games.maskers import Deletion, Masker, default_masker, masker_by_name
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
 from whence.games.segmenters import Segmenter, segmenter_by_name
 from whence.games.tokens import FeatureTokens, align
@@ -246,12 +246,18 @@ class _Question:
         )
 
     def notes(self) -> list[str]:
+        found: list[str] = []
+        if isinstance(self.masker, Deletion) and self.tokens is not None:
+            if bool(np.all(self.tokens.owner >= 0)):
+                found.append("with every feature absent, the model reads its start token alone")
         unread = self.segmentation.unread
-        if not unread:
-            return []
-        text = self.segmentation.document.text
-        shown = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
-        return [f"{len(unread)} span(s) reach no token, so the model never reads them: {shown}"]
+        if unread:
+            text = self.segmentation.document.text
+            shown = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
+            found.append(
+                f"{len(unread)} span(s) reach no token, so the model never reads them: {shown}"
+            )
+        return found
 
 
 def _differentiable(model: Model) -> bool:
@@ -268,15 +274,13 @@ def _ask(
     precision: Precision,
 ) -> _Question:
     segmenter = segmenter_by_name(unit)
-    if masker == "auto":
-        chosen, why = default_masker(model)
-    else:
-        chosen, why = masker_by_name(masker), "asked for"
+    asked = None if masker == "auto" else masker_by_name(masker)
     if isinstance(model, TokenModel):
         targets = _as_text(targets, model)
         encoding = model.encode(source)
         raw = segmenter.segment(encoding.document, encoding)
         segmentation, tokens = align(raw, encoding)
+        chosen, why = default_masker(model, tokens) if asked is None else (asked, "asked for")
         native = model.readout(encoding, targets, link=link)
         readout = native
         if precision != "native":
@@ -287,7 +291,7 @@ def _ask(
             segmentation,
             segmenter,
             readout,
-            model.decide(encoding),
+            _decision(model, encoding, native, targets),
             chosen,
             why,
             encoding,
@@ -303,11 +307,22 @@ def _ask(
         raise CapabilityError(f"precision={precision!r} asked; {model.identity.ref} has its own")
     document = model.encode_text(source)
     segmentation = segmenter.segment(document, None)
+    chosen, why = default_masker(model) if asked is None else (asked, "asked for")
     readout = model.readout_text(document, targets, link=link)
     decision = model.decide_text(document)
     return _Question(
         model, segmentation, segmenter, readout, decision, chosen, why, None, None, readout
     )
+
+
+def _decision(
+    model: TokenModel, encoding: Encoding, readout: Readout, targets: tuple[Target, ...]
+) -> Decision:
+    """What the model says: of a model that writes, its own continuation where that is explained."""
+    decision = model.decide(encoding)
+    if model.task in ("causal", "seq2seq") and not targets:
+        return replace(decision, text=readout.outputs[0].name)
+    return decision
 
 
 def _as_text(targets: tuple[Target, ...], model: TokenModel) -> tuple[Target, ...]:

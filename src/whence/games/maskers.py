@@ -297,18 +297,22 @@ def masker_by_name(name: str | Masker) -> Masker:
     return MASKERS[key]()
 
 
-def default_masker(model: Model) -> tuple[Masker, str]:
+def default_masker(model: Model, tokens: FeatureTokens | None = None) -> tuple[Masker, str]:
     """The masker for a model where the caller names none, and why.
 
     A model that was trained with a mask token has read it; any other reads shortened text more
-    naturally than an invented token.
+    naturally than an invented token. Where deletion would leave nothing at all to read (every
+    token belongs to a feature, and there is no start token), features are replaced.
+
+    Args:
+        model: the model.
+        tokens: the features' tokens, for a model that is read in tokens.
     """
-    if (
-        isinstance(model, TokenModel)
-        and model.task in ("classification", "embedding")
-        and model.vocabulary.mask_id is not None
-    ):
-        return MaskToken(), "the model's tokenizer has a mask token"
     if not isinstance(model, TokenModel):
         return Deletion(), "the model is read in text"
+    vocabulary = model.vocabulary
+    if model.task in ("classification", "embedding") and vocabulary.mask_id is not None:
+        return MaskToken(), "the model's tokenizer has a mask token"
+    if tokens is not None and vocabulary.bos_id is None and bool(np.all(tokens.owner >= 0)):
+        return Replacement(), "deletion would leave nothing to read, and there is no start token"
     return Deletion(), "the model has no use for a mask token"

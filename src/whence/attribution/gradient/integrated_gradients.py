@@ -17,8 +17,9 @@ __all__ = ["IntegratedGradients"]
 
 FIRST = 5
 """Points of the coarsest rule; refined to 15, 45, 135 ..."""
-CONCENTRATED = 0.25
-"""Share of the integrand's size in the cell at the baseline that marks it as singular there."""
+CONCENTRATED = 8.0
+"""How many times its mean size the integrand has at the baseline where it is called singular.
+Measured on a trained Llama: 0.1 to 0.5 from mean and start-token baselines, 58 to 134 from zero."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +97,8 @@ class IntegratedGradients(GradientMethod):
             scores = total / points
             moved = float(np.abs(scores - before).sum() / max(np.abs(scores).sum(), 1e-300))
             residuals.append(_residual(scores, full, base, scale))
-        nearest = sizes[min(sizes)] / max(sum(sizes.values()), 1e-300)
-        singular = points > FIRST and nearest > CONCENTRATED
+        mean_size = sum(sizes.values()) / len(sizes)
+        singular = points > FIRST and sizes[min(sizes)] > CONCENTRATED * mean_size
         outcome, advice = self._verdict(residuals, singular, points, moved)
         return Estimate(
             scores=game.gather(scores),
@@ -119,8 +120,9 @@ class IntegratedGradients(GradientMethod):
     ) -> tuple[Outcome, tuple[str, ...]]:
         if singular:
             return "not_converged", (
-                f"the integrand is singular near the {self.baseline} baseline: a cell of width "
-                f"1/{points} there holds over {CONCENTRATED:.0%} of it. Use baseline='mean'.",
+                f"the integrand is singular near the {self.baseline} baseline, where it is over "
+                f"{CONCENTRATED:g} times its mean size; no number of points converges. Use "
+                "baseline='mean'.",
             )
         if residuals[-1] < self.tolerance and moved < 0.05:
             return "converged", ()
