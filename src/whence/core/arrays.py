@@ -15,7 +15,7 @@ __all__ = ["BoolMatrix", "FloatMatrix", "FloatVector", "frozen_array"]
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def frozen_array(values: Any, dtype: str = "float64") -> np.ndarray[Any, Any]:
+def frozen_array(values: Any, dtype: str = "float64") -> np.ndarray:
     """A read-only, C-ordered copy in native byte order.
 
     Example:
@@ -64,9 +64,9 @@ class _ArrayCodec:
             },
         }
 
-    def _read(self, value: Any) -> np.ndarray[Any, Any]:
+    def _read(self, value: Any) -> np.ndarray:
         if isinstance(value, np.ndarray):
-            return cast("np.ndarray[Any, Any]", value)
+            return cast("np.ndarray", value)
         if not isinstance(value, dict) or set(cast("dict[str, Any]", value)) != {
             "dtype",
             "shape",

@@ -1,7 +1,6 @@
 """What every stored value shares: a canonical JSON form that reads back bit for bit.
 
-Canonical means: keys sorted, no spaces, ASCII with escapes (so that any Python string,
-a lone surrogate included, survives), floats as the shortest digits that read back to the
+Canonical means: keys sorted, no spaces, ASCII with escapes, floats as the shortest digits that read back to the
 same 64 bits, and ``"NaN"``, ``"Infinity"``, ``"-Infinity"`` written out as strings. Two
 records are equal when their canonical bytes are.
 """
@@ -16,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -25,6 +24,8 @@ from whence.core.errors import NewerVersionError, RecordError
 from whence.core.files import write_atomic
 
 __all__ = ["STRICT", "Migration", "Record", "Value", "canonical_json"]
+
+R = TypeVar("R", bound="Record")
 
 STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
@@ -35,22 +36,35 @@ Migration = Callable[[Tree], Tree]
 
 def _plain(value: Any) -> Any:  # noqa: PLR0911 - one return for each JSON type
     """The JSON tree of a value; floats that JSON lacks become strings."""
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return _float(value)
     if isinstance(value, np.ndarray):
-        return _array(cast("np.ndarray[Any, np.dtype[Any]]", value))
+        return _array(cast("np.ndarray", value))
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value)
-        return {str(key): _plain(item) for key, item in items.items()}
+        return {_text(str(key)): _plain(item) for key, item in items.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in cast("tuple[Any, ...]", value)]
     raise RecordError(f"a record cannot hold {type(value).__name__}; use text, numbers or arrays")
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"a record cannot hold the lone surrogate at character {error.start} of "
+            f"{value[:40]!r}: half of a character, which no file can carry"
+        ) from error
+    return value
 
 
 def _float(value: float) -> float | str:
@@ -61,7 +75,7 @@ def _float(value: float) -> float | str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _array(value: np.ndarray[Any, np.dtype[Any]]) -> Tree:
+def _array(value: np.ndarray) -> Tree:
     flat = value.ravel(order="C").tolist()
     data = [_float(item) for item in flat] if value.dtype.kind == "f" else flat
     return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
@@ -79,7 +93,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 @cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+def _adapter(cls: type[Any]) -> Any:
     return TypeAdapter(cls)
 
 
@@ -127,7 +141,7 @@ class Record(Value):
         return write_atomic(path, self.to_json() + b"\n")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
         """Read a record of this kind back from ``path``.
 
         Raises:
@@ -141,7 +155,7 @@ class Record(Value):
         return cls.from_json(data, origin=str(path))
 
     @classmethod
-    def from_json(cls, data: bytes | str, *, origin: str = "the data") -> Self:
+    def from_json(cls: type[R], data: bytes | str, *, origin: str = "the data") -> R:
         """Read a record of this kind from JSON, migrating older versions.
 
         Raises:
@@ -155,7 +169,7 @@ class Record(Value):
         return cls.from_tree(tree, origin=origin)
 
     @classmethod
-    def from_tree(cls, tree: Any, *, origin: str = "the data") -> Self:
+    def from_tree(cls: type[R], tree: Any, *, origin: str = "the data") -> R:
         """Read a record of this kind from a parsed JSON tree; see :meth:`from_json`."""
         kind, version = _default(cls, "kind"), _default(cls, "schema_version")
         found: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
@@ -174,7 +188,7 @@ class Record(Value):
             tree = cls.migrations[step](tree)
         try:
             # Through JSON text, because strict validation takes a list for a tuple only there.
-            return cast("Self", _adapter(cls).validate_json(json.dumps(tree)))
+            return cast("R", _adapter(cls).validate_json(json.dumps(tree)))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(step) for step in first["loc"]) or "the top"

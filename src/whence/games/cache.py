@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -172,7 +172,7 @@ class DiskCache:
         """Close the file."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> DiskCache:
         return self
 
     def __exit__(

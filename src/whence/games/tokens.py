@@ -28,7 +28,7 @@ class FeatureTokens:
             those that stand for characters outside every feature).
     """
 
-    groups: tuple[Int[np.ndarray, " tokens"], ...]
+    groups: tuple[Int[np.ndarray, " _"], ...]
     owner: Int[np.ndarray, " all_tokens"]
 
     def present(self, coalition: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " all_tokens"]:

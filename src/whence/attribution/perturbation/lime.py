@@ -113,7 +113,7 @@ def size_odds(n: int, kernel_width: float) -> Float[np.ndarray, " n"]:
 
     Example:
         >>> size_odds(4, 0.25).round(3).tolist()
-        [0.0, 0.079, 0.299, 0.622]
+        [0.0, 0.09, 0.334, 0.575]
     """
     distance = 1.0 - np.sqrt(np.arange(n) / n)
     odds = np.exp(-(distance**2) / (2.0 * kernel_width**2))
