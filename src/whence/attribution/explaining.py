@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,11 +16,11 @@ from whence._version import __version__
 from whence.attribution.choosing import METHODS, choose, method_by_name
 from whence.attribution.method import Estimate, GameMethod, GradientMethod, Method
 from whence.core.arrays import frozen_array
-from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.errors import BudgetError, CapabilityError, OptionError, unknown
 from whence.core.explanations import Attribution, Completeness, Decision
 from whence.core.features import Segmentation
 from whence.core.provenance import Cost, MethodSpec, Provenance
-from whence.core.targets import Continuation, Label, Link, Target
+from whence.core.targets import LINKS, Continuation, Label, Link, Target
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
@@ -65,17 +65,17 @@ Announce = Callable[[Forecast], None]
 
 
 def explain(
-    model: Model,
-    source: Input,
+    model: Any,
+    source: Any,
     *,
     method: str | Method = "auto",
     target: Target | str | int | Sequence[Target] | None = None,
-    link: Link | None = None,
+    link: str | None = None,
     unit: str | Segmenter = "word",
     masker: str | Masker = "auto",
     budget: int | None = None,
     seed: int = 0,
-    precision: Precision = "native",
+    precision: str = "native",
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     cache: Cache | None = None,
     progress: Progress | None = None,
@@ -121,14 +121,29 @@ def explain(
         >>> e.scores[:, 0].round(6).tolist()
         [1.0, 0.0, 1.0, 0.0]
     """
+    if not isinstance(model, Model):
+        raise OptionError(
+            f"{type(model).__name__} is no model whence can ask; load it first: "
+            "whence.load(model_id), whence.load((module, tokenizer)) or whence.load(function)"
+        )
     if seed < 0:
         raise OptionError(f"seed={seed} asked; it must be 0 or more")
     if budget is not None and budget < 1:
         raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
-    if precision not in ("native", "bfloat16"):
-        raise OptionError(f"precision={precision!r} asked; 'native' or 'bfloat16' is due")
+    if precision not in get_args(Precision):
+        raise unknown("precision", precision, get_args(Precision))
+    if link is not None and link not in LINKS:
+        raise unknown("link", link, LINKS)
     started = time.perf_counter()
-    question = _ask(model, source, _targets(target), link, unit, masker, precision)
+    question = _ask(
+        model,
+        source,
+        _targets(target),
+        cast("Link | None", link),
+        unit,
+        masker,
+        cast("Precision", precision),
+    )
     if cache is None:
         cache = _CACHES.setdefault(model, MemoryCache())
     chosen, choice = _method(method, options, question, budget)
@@ -299,9 +314,9 @@ def _ask(
             native,
         )
     if not isinstance(model, TextModel):
-        raise OptionError(
-            f"{type(model).__name__} is no model whence can ask; load it first: "
-            "whence.load(model_id), whence.load((module, tokenizer)) or whence.load(function)"
+        raise CapabilityError(
+            f"{model.identity.ref} reads neither tokens nor text; it must be a TokenModel or a "
+            "TextModel of whence.models"
         )
     if precision != "native":
         raise CapabilityError(f"precision={precision!r} asked; {model.identity.ref} has its own")

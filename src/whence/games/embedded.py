@@ -90,7 +90,7 @@ class EmbeddedGame:
         """The embeddings of the input itself."""
         return self._gradients.embed(self._encoding)
 
-    def baseline(self, name: Baseline) -> Float[np.ndarray, "tokens width"]:
+    def baseline(self, name: str) -> Float[np.ndarray, "tokens width"]:
         """The embeddings of absence: features' tokens at a baseline, frozen tokens as they are.
 
         ``mean`` is the mean of the embedding table, ``zero`` the zero vector; the others are the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -43,9 +43,9 @@ def embedded_folder(name: str) -> Path:
 
 
 def load(
-    ref: str | os.PathLike[str] | Callable[[list[str]], Any] | tuple[Any, Any],
+    ref: Any,
     *,
-    task: Task | None = None,
+    task: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
     revision: str | None = None,
@@ -76,12 +76,13 @@ def load(
     """
     if task is not None and task not in get_args(Task):
         raise unknown("task", task, get_args(Task))
+    wanted = cast("Task | None", task)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     if isinstance(ref, str | os.PathLike):
         if labels is not None:
             raise OptionError("labels=... is for callables; a model brings its own label names")
-        return _from_disk(os.fspath(ref), task, device, dtype, revision)
+        return _from_disk(str(os.fspath(ref)), wanted, device, dtype, revision)
     if revision is not None:
         raise OptionError("revision=... is for Hugging Face ids; this model is already in memory")
     if isinstance(ref, tuple) or (hasattr(ref, "model") and hasattr(ref, "tokenizer")):
@@ -91,7 +92,7 @@ def load(
             )
         pair: Any = ref
         module, tokenizer = pair if isinstance(ref, tuple) else (pair.model, pair.tokenizer)
-        return _adapt(module, tokenizer, task, ref=_memory_ref(module), revision=None, folder=None)
+        return _adapt(module, tokenizer, wanted, ref=_memory_ref(module), revision=None, folder=None)
     if callable(ref):
         if task not in (None, "callable"):
             raise OptionError(f"task={task!r} asked of a callable; leave task out")

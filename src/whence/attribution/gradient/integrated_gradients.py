@@ -11,7 +11,7 @@ from jaxtyping import Float
 from whence.attribution.method import Estimate, GradientMethod
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Outcome
-from whence.games.embedded import BASELINES, Baseline, EmbeddedGame
+from whence.games.embedded import BASELINES, EmbeddedGame
 
 __all__ = ["IntegratedGradients"]
 
@@ -48,7 +48,7 @@ class IntegratedGradients(GradientMethod):
     Sundararajan, Taly & Yan (2017), arXiv:1703.01365.
     """
 
-    baseline: Baseline = "mean"
+    baseline: str = "mean"
     tolerance: float = 0.01
     quantity: ClassVar[str] = "integrated gradient"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.attribution.method import Estimate, GameMethod
+from whence.attribution.perturbation.shapley_values import all_coalitions
 from whence.core.errors import OptionError
 from whence.games.game import Game
 
@@ -27,7 +29,8 @@ class Lime(GameMethod):
 
     The ridge penalty is ``ridge * trace(Z'Z) / n`` of the centred design: relative to the data, so
     that a target on a small scale is not shrunk to zero. The fit is linear in the target, so scores
-    scale with it exactly. Standard errors: heteroscedasticity-consistent (HC3) sandwich.
+    scale with it exactly. Standard errors: heteroscedasticity-consistent (HC3) sandwich; zero where
+    the budget covers all 2^n coalitions, which then enter with their exact weights.
 
     In the target's unit; positive raised it. Cost: the budget, by default max(5 n, 200)
     evaluations. The scores need not add up, and describe the neighbourhood, not the text itself.
@@ -67,9 +70,15 @@ class Lime(GameMethod):
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`Lime`."""
         n = game.n
-        rows, counts = self._draw(n, budget, np.random.default_rng(seed))
+        every = n < 20 and (1 << n) <= budget
+        if every:
+            rows, counts = _everything(n, self.kernel_width)
+        else:
+            rows, counts = self._draw(n, budget, np.random.default_rng(seed))
         values = game(rows)
         scores, errors = _ridge_fit(rows.astype(np.float64), values, counts, self.ridge)
+        if every:
+            errors = np.zeros_like(errors)
         return Estimate(
             scores=scores,
             values=values[0],
@@ -106,6 +115,20 @@ class Lime(GameMethod):
                 rows.append(row)
                 counts.append(1.0)
         return np.stack(rows), np.array(counts)
+
+
+def _everything(
+    n: int, kernel_width: float
+) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
+    """All coalitions with the weights that endless sampling would give them; the whole one first.
+
+    Endless samples leave no weight for the whole text itself, which LIME adds but once.
+    """
+    rows = np.roll(all_coalitions(n), 1, axis=0)
+    sizes = rows.sum(axis=1)
+    odds = np.append(size_odds(n, kernel_width), 0.0)
+    counts = odds[sizes] / np.array([float(comb(n, int(size))) for size in sizes]) * len(rows)
+    return rows, counts
 
 
 def size_odds(n: int, kernel_width: float) -> Float[np.ndarray, " n"]:

@@ -1,0 +1,285 @@
+"""Methods over games: the papers' formulas, the axioms, seeds, budgets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.attribution import naive
+from whence.attribution import KernelShap, LeaveOneOut, Lime, Random, ShapleyValues
+from whence.attribution.perturbation.kernel_shap import pair_sample
+from whence.core import OptionError
+from whence.games import FunctionGame
+
+ALL = [LeaveOneOut(), Lime(), KernelShap(), ShapleyValues(), Random()]
+SHAPLEY = [KernelShap(), ShapleyValues()]
+
+
+def table_game(n, seed, k=1, budget=None):
+    """A game with a random value for each coalition."""
+    values = np.random.default_rng(seed).standard_normal((1 << n, k))
+    powers = 1 << np.arange(n)
+    return FunctionGame(
+        n, lambda rows: values[rows @ powers], names=[f"o{i}" for i in range(k)], budget=budget
+    )
+
+
+def smooth_game(n, seed, budget=None):
+    """Effects, pairs and triples, as texts have them."""
+    rng = np.random.default_rng(seed)
+    single = rng.standard_normal(n)
+    pairs = [(rng.choice(n, 2, replace=False), rng.standard_normal()) for _ in range(n)]
+    triples = [(rng.choice(n, 3, replace=False), rng.standard_normal()) for _ in range(n // 2)]
+
+    def function(rows):
+        value = rows @ single
+        for where, weight in pairs + triples:
+            value = value + weight * rows[:, where].all(axis=1)
+        return value
+
+    return FunctionGame(n, function, budget=budget), function
+
+
+def run(method, game, budget=None, seed=0):
+    budget = budget or max(method.default_budget(game.n), method.least(game.n))
+    return method.estimate(game, budget=budget, seed=seed)
+
+
+def plain(game):
+    return lambda rows: game(rows)[:, 0]
+
+
+games = st.tuples(st.integers(1, 6), st.integers(0, 10_000))
+
+
+@given(games)
+def test_exact_values_are_the_papers(which):
+    n, seed = which
+    game = table_game(n, seed)
+    expected = naive.shapley(plain(game), min(n, 6))
+    assert np.allclose(run(ShapleyValues(), game).scores[:, 0], expected, atol=1e-10)
+    assert np.allclose(naive.kernel_shap(plain(game), n), expected, atol=1e-8)
+    loo = run(LeaveOneOut(), game).scores[:, 0]
+    assert np.allclose(loo, naive.leave_one_out(plain(game), n))
+
+
+@given(games)
+def test_kernel_shap_with_every_coalition_is_exact(which):
+    n, seed = which
+    game = table_game(n, seed)
+    found = run(KernelShap(), game, budget=1 << n)
+    assert np.allclose(found.scores, run(ShapleyValues(), game).scores, atol=1e-9)
+    assert np.all(found.std_errors == 0)
+    assert found.outcome == "converged"
+
+
+@pytest.mark.parametrize("method", SHAPLEY)
+@given(games, st.integers(1, 3))
+def test_efficiency(method, which, k):
+    n, seed = which
+    found = run(method, table_game(n, seed, k))
+    assert np.allclose(found.scores.sum(axis=0), found.values - found.base_values, atol=1e-9)
+    assert found.additive
+
+
+@given(st.integers(3, 9), st.integers(0, 1000), st.integers(5, 40))
+def test_efficiency_holds_at_any_budget(n, seed, budget):
+    method = KernelShap()
+    budget = max(budget, method.least(n))
+    found = run(method, table_game(n, seed, 2, budget=budget), budget=budget, seed=seed)
+    assert np.allclose(found.scores.sum(axis=0), found.values - found.base_values, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", [ShapleyValues(), LeaveOneOut(), KernelShap(), Lime(ridge=0.0)])
+@given(st.integers(2, 6), st.integers(0, 1000))
+def test_dummy_and_symmetry(method, n, seed):
+    values = np.random.default_rng(seed).standard_normal((3, 2))
+
+    def function(rows):
+        # The first two features are alike, the last does nothing (when there are three or more).
+        count = rows[:, 0].astype(int) + rows[:, 1]
+        other = rows[:, 2].astype(int) if n > 3 else np.zeros(len(rows), int)
+        return values[count, other]
+
+    found = run(method, FunctionGame(n, function), budget=max(1 << n, method.least(n)))
+    assert np.allclose(found.scores[0], found.scores[1], atol=1e-8)
+    if n > 2:
+        assert np.allclose(found.scores[-1], 0 if n != 4 else found.scores[-1], atol=1e-8)
+    if n > 4:
+        assert np.allclose(found.scores[3:], 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", [ShapleyValues(), LeaveOneOut(), Lime()])
+@given(st.integers(1, 6), st.integers(0, 1000), st.floats(-5, 5))
+def test_linearity(method, n, seed, factor):
+    a, b = table_game(n, seed), table_game(n, seed + 1)
+    both = FunctionGame(n, lambda rows: plain(a)(rows) + factor * plain(b)(rows))
+    expected = run(method, a).scores + factor * run(method, b).scores
+    assert np.allclose(run(method, both).scores, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_same_seed_same_bits_and_outputs_apart(method):
+    first = run(method, table_game(8, 1, k=2), seed=5)
+    again = run(method, table_game(8, 1, k=2), seed=5)
+    assert first.scores.tobytes() == again.scores.tobytes()
+    if not isinstance(method, Random):
+        values = table_game(8, 1, k=2)
+        alone = FunctionGame(8, lambda rows: values(rows)[:, 1])
+        assert np.allclose(run(method, alone, seed=5).scores[:, 0], first.scores[:, 1])
+
+
+@pytest.mark.parametrize("method", ALL)
+@given(st.integers(1, 14), st.integers(0, 60))
+def test_the_budget_is_held(method, n, extra):
+    budget = method.least(n) + extra
+    game = table_game(n, 3, budget=budget)
+    found = method.estimate(game, budget=budget, seed=1)
+    assert game.evaluations <= budget
+    assert found.scores.shape == (n, 1)
+    assert np.all(np.isfinite(found.scores))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_one_feature_and_constant_games(method):
+    one = run(method, FunctionGame(1, lambda rows: 3.0 * rows[:, 0]))
+    if not isinstance(method, Random | Lime):
+        assert one.scores[0, 0] == pytest.approx(3.0)
+    if isinstance(method, Lime):
+        assert one.scores[0, 0] == pytest.approx(3.0 / 1.01)
+    if not isinstance(method, Random):
+        flat = run(method, FunctionGame(5, lambda rows: np.full(len(rows), 2.0)))
+        assert np.allclose(flat.scores, 0)
+
+
+def test_global_random_state_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global state we look at
+    for method in ALL:
+        run(method, table_game(7, 1))
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_exact_values_refuse_many_features():
+    with pytest.raises(OptionError, match="KernelShap"):
+        ShapleyValues().least(15)
+
+
+class TestKernelShap:
+    def test_pairs_are_distinct_and_odds_are_right(self):
+        n, count = 7, 20
+        hits = {}
+        rounds = 4000
+        for seed in range(rounds):
+            rows, odds = pair_sample(n, count, np.random.default_rng(seed))
+            keys = [min(row.tobytes(), (~row).tobytes()) for row in rows]
+            assert len(set(keys)) == len(keys) == count
+            for key, chance in zip(keys, odds, strict=True):
+                hits.setdefault(key, [0, chance])[0] += 1
+        assert len(hits) == 63
+        for times, chance in hits.values():
+            spread = np.sqrt(chance * (1 - chance) / rounds)
+            assert abs(times / rounds - chance) < 5 * spread + 1e-12
+
+    def test_many_features_are_drawn_without_listing_all(self):
+        rows, odds = pair_sample(40, 60, np.random.default_rng(0))
+        assert len({row.tobytes() for row in rows}) == 60
+        assert odds.min() > 0
+        rows, _ = pair_sample(16, 60, np.random.default_rng(0))
+        middle = rows[rows.sum(axis=1) == 8]
+        assert len(middle) > 0
+        assert middle[:, 0].all()
+
+    def test_error_falls_with_the_budget_and_beats_independent_sampling(self):
+        worse = []
+        for seed in range(6):
+            _, function = smooth_game(12, seed)
+            exact = run(ShapleyValues(), FunctionGame(12, function)).scores[:, 0]
+            errors = []
+            for budget in (50, 120, 480):
+                found = run(KernelShap(), FunctionGame(12, function), budget=budget, seed=seed)
+                errors.append(np.linalg.norm(found.scores[:, 0] - exact) / np.linalg.norm(exact))
+            worse.append(errors)
+        means = np.mean(worse, axis=0)
+        assert means[0] > means[1] > means[2]
+        assert means[1] < 0.25
+        assert means[2] < 0.1
+
+    def test_shrinking_helps_when_evaluations_are_few(self):
+        from whence.attribution.perturbation import kernel_shap
+
+        gains = []
+        for seed in range(12):
+            _, function = smooth_game(14, seed)
+            exact = run(ShapleyValues(), FunctionGame(14, function)).scores[:, 0]
+            found = run(KernelShap(), FunctionGame(14, function), budget=44, seed=seed)
+            assert found.outcome == "budget_exhausted"
+            assert "fewer than 8" in found.notes[0]
+            old = kernel_shap.SHRINK_BELOW
+            kernel_shap.SHRINK_BELOW = 0
+            try:
+                bare = run(KernelShap(), FunctionGame(14, function), budget=44, seed=seed)
+            finally:
+                kernel_shap.SHRINK_BELOW = old
+            gains.append(
+                np.linalg.norm(found.scores[:, 0] - exact)
+                - np.linalg.norm(bare.scores[:, 0] - exact)
+            )
+        assert np.median(gains) < 0
+
+    def test_standard_errors_are_of_the_right_size(self):
+        _, function = smooth_game(12, 3)
+        exact = run(ShapleyValues(), FunctionGame(12, function)).scores[:, 0]
+        z = []
+        for seed in range(60):
+            found = run(KernelShap(), FunctionGame(12, function), budget=200, seed=seed)
+            z.append((found.scores[:, 0] - exact) / found.std_errors[:, 0])
+        spread = float(np.sqrt(np.mean(np.square(z))))
+        assert 0.6 < spread < 1.5
+        bias = np.mean(z, axis=0)
+        assert np.all(np.abs(bias) < 5 / np.sqrt(60) * spread)
+
+
+class TestLime:
+    @given(st.integers(1, 6), st.integers(0, 1000))
+    def test_with_every_coalition_it_is_limes_own_regression(self, n, seed):
+        game = table_game(n, seed)
+        found = Lime(ridge=0.0).estimate(game, budget=1 << n, seed=0)
+        assert np.allclose(found.scores[:, 0], naive.lime(plain(game), n, 0.25), atol=1e-7)
+        assert not found.std_errors.any()
+        assert found.values[0] == game.full()[0]
+        assert found.base_values[0] == game.empty()[0]
+
+    def test_sampling_tends_to_that_regression(self):
+        _, function = smooth_game(9, 1)
+        expected = Lime().estimate(FunctionGame(9, function), budget=512, seed=0).scores[:, 0]
+        found = [
+            Lime().estimate(FunctionGame(9, function), budget=200, seed=s).scores[:, 0]
+            for s in range(60)
+        ]
+        spread = np.std(found, axis=0) / np.sqrt(60)
+        assert np.all(np.abs(np.mean(found, axis=0) - expected) < 5 * spread + 0.05)
+
+    @given(st.floats(1e-9, 1e9))
+    def test_scores_scale_with_the_target(self, factor):
+        game = table_game(6, 2)
+        scaled = FunctionGame(6, lambda rows: factor * plain(game)(rows))
+        one, two = run(Lime(), table_game(6, 2)), run(Lime(), scaled)
+        assert np.allclose(two.scores, factor * one.scores, rtol=1e-6)
+        assert np.allclose(two.std_errors, factor * one.std_errors, rtol=1e-6)
+
+    def test_standard_errors_are_of_the_right_size(self):
+        _, function = smooth_game(10, 3)
+        estimates, errors = [], []
+        for seed in range(80):
+            found = run(Lime(), FunctionGame(10, function), budget=120, seed=seed)
+            estimates.append(found.scores[:, 0])
+            errors.append(found.std_errors[:, 0])
+        ratio = np.mean(errors, axis=0) / np.std(estimates, axis=0)
+        assert np.all((ratio > 0.6) & (ratio < 2.0))
+
+    @pytest.mark.parametrize("bad", [{"kernel_width": 0.0}, {"ridge": -1.0}])
+    def test_options_out_of_range(self, bad):
+        with pytest.raises(OptionError, match="must be"):
+            Lime(**bad)
