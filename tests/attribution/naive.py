@@ -62,6 +62,9 @@ def lime(v, n, kernel_width):
             rows.append(z)
             weights.append(np.sqrt(np.exp(-(d**2) / kernel_width**2)) / n / comb(n, size))
             targets.append(v(z.astype(bool)[None])[0])
+    # The whole text is the first sample of as many as there are coalitions.
+    w = np.append(np.array(weights) / np.sum(weights) * 2**n, 1.0)
+    rows.append(np.ones(n))
+    targets.append(v(np.ones((1, n), dtype=bool))[0])
     x = np.column_stack([np.ones(len(rows)), rows])
-    w = np.array(weights)
     return np.linalg.solve(x.T @ (w[:, None] * x), x.T @ (w * np.array(targets)))[1:]

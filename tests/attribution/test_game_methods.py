@@ -92,7 +92,7 @@ def test_efficiency_holds_at_any_budget(n, seed, budget):
     assert np.allclose(found.scores.sum(axis=0), found.values - found.base_values, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", [ShapleyValues(), LeaveOneOut(), KernelShap(), Lime(ridge=0.0)])
+@pytest.mark.parametrize("method", [ShapleyValues(), LeaveOneOut(), KernelShap()])
 @given(st.integers(2, 6), st.integers(0, 1000))
 def test_dummy_and_symmetry(method, n, seed):
     values = np.random.default_rng(seed).standard_normal((3, 2))

@@ -45,7 +45,7 @@ class Lime(GameMethod):
         >>> from whence.games.game import FunctionGame
         >>> game = FunctionGame(3, lambda S: S @ np.array([2.0, 0.0, -1.0]))
         >>> Lime(ridge=0.0).estimate(game, budget=8, seed=0).scores[:, 0].round(6).tolist()
-        [2.0, 0.0, -1.0]
+        [2.0, -0.0, -1.0]
     """
 
     kernel_width: float = 0.25
@@ -120,14 +120,15 @@ class Lime(GameMethod):
 def _everything(
     n: int, kernel_width: float
 ) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-    """All coalitions with the weights that endless sampling would give them; the whole one first.
+    """All coalitions as often as 2^n draws would take them on average; the whole one first.
 
-    Endless samples leave no weight for the whole text itself, which LIME adds but once.
+    The whole text counts once: it is LIME's own first sample, and is never drawn.
     """
     rows = np.roll(all_coalitions(n), 1, axis=0)
     sizes = rows.sum(axis=1)
     odds = np.append(size_odds(n, kernel_width), 0.0)
     counts = odds[sizes] / np.array([float(comb(n, int(size))) for size in sizes]) * len(rows)
+    counts[0] = 1.0
     return rows, counts
 
 
