@@ -1,0 +1,195 @@
+"""Every method over every family: no trace, same bits, any batch, within budget, right answer."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import whence
+from tests.zoo.families import FAMILIES, VARIANTS
+from tests.zoo.linear import known, linear_bag
+from whence.attribution import METHODS, GradientMethod, method_by_name
+from whence.core import Attribution, Similarity
+
+TEXT = "She did not miss a payment, ever 👍."
+EVERY = {**FAMILIES, **VARIANTS}
+# Six words for exact values, more for what samples.
+SHORT = "not a good payment"
+
+
+def state_of(tiny):
+    """Everything a run could leave a mark on."""
+    module, tokenizer = tiny.pair
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    hooks = sum(
+        len(getattr(child, table))
+        for child in module.modules()
+        for table in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    )
+    return {
+        "weights": digest.hexdigest(),
+        "gradients": [p.grad is None for p in module.parameters()],
+        "requires": [p.requires_grad for p in module.parameters()],
+        "training": [child.training for child in module.modules()],
+        "forwards": [type(child).forward for child in module.modules()],
+        "own": ["forward" in vars(child) for child in module.modules()],
+        "hooks": hooks,
+        "config": module.config.to_json_string(),
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "vocabulary": len(tokenizer),
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002 - the global state itself
+        "grad mode": torch.is_grad_enabled(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "softmax": torch.nn.functional.softmax,
+        "norm": torch.nn.LayerNorm.forward,
+        "transformers": set(vars(sys.modules["transformers.modeling_utils"])),
+    }
+
+
+def ask(tiny, name, **settings):
+    model = whence.load(tiny.pair)
+    if tiny.task == "embedding":
+        settings.setdefault("target", Similarity(other="a rich fine fox"))
+    if name == "ShapleyValues":
+        settings.setdefault("unit", "word")
+        return whence.explain(model, SHORT, method=name, **settings)
+    settings.setdefault("budget", max(30, method_by_name(name).least(12)))
+    return whence.explain(model, TEXT, method=name, **settings)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", EVERY)
+def test_conformance(family, method):
+    tiny = EVERY[family]()
+    before = state_of(tiny)
+    first = ask(tiny, method)
+    after = state_of(tiny)
+    changed = [key for key in before if before[key] != after[key]]
+    assert changed == []
+
+    # The record survives the store; the unperturbed value is the model's own.
+    assert Attribution.from_json(first.to_json()) == first
+    assert np.all(np.isfinite(first.scores))
+
+    # Same seed, same bits, in a model loaded anew (so with an empty cache).
+    again = ask(tiny, method)
+    assert again.scores.tobytes() == first.scores.tobytes()
+
+    # Batches and the padding they bring change nothing beyond float tolerance.
+    apart = ask(tiny, method, token_budget=1)
+    scale = max(1.0, float(np.abs(first.scores).max()))
+    assert np.allclose(apart.scores, first.scores, atol=3e-5 * scale)
+
+    # The budget is respected, and the cost says so.
+    cost = first.provenance.cost
+    spent = cost.gradient_evaluations if issubclass(METHODS[method], GradientMethod) else None
+    spent = cost.evaluations if spent is None else spent
+    assert 0 < spent <= max(30, 1 << len(first.segmentation) if method == "ShapleyValues" else 30)
+
+
+def test_pythons_random_state_is_left_alone():
+    """In a process of its own: the type checker of the tests draws from it at every call."""
+    script = """
+import random
+import whence
+from tests.zoo.families import FAMILIES
+from whence.attribution import METHODS
+before = random.getstate()
+for name in METHODS:
+    whence.explain(whence.load(FAMILIES["bert"]().pair), "not a good payment", method=name)
+assert random.getstate() == before
+"""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("family", EVERY)
+def test_native_values(family):
+    """The value with everything present is what the module itself answers."""
+    tiny = EVERY[family]()
+    model = whence.load(tiny.pair)
+    link = None if tiny.task == "embedding" else "logit"
+    target = Similarity(other="a fox") if tiny.task == "embedding" else None
+    if tiny.task in ("causal", "seq2seq"):
+        target = whence.NextToken()
+    found = whence.explain(model, TEXT, method="random", link=link, target=target)
+    inputs = tiny.tokenizer(TEXT, return_tensors="pt")
+    inputs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        if tiny.task == "embedding":
+
+            def vector(text):
+                sent = tiny.tokenizer(text, return_tensors="pt")
+                mean = tiny.module(**sent).last_hidden_state.mean(dim=1)
+                return torch.nn.functional.normalize(mean, dim=1)[0]
+
+            native = float(vector(TEXT) @ vector("a fox"))
+        elif tiny.task == "seq2seq":
+            start = torch.tensor([[tiny.module.config.decoder_start_token_id]])
+            native = float(tiny.module(**inputs, decoder_input_ids=start).logits[0, -1].max())
+        elif tiny.task == "causal":
+            native = float(tiny.module(**inputs).logits[0, -1].max())
+        else:
+            if tiny.module.config.pad_token_id is None:
+                inputs.pop("attention_mask")
+            native = float(tiny.module(**inputs).logits[0].max())
+    assert found.values[0] == pytest.approx(native, abs=2e-5)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "Random"])
+@pytest.mark.parametrize("masker", ["mask-token", "deletion", "attention-mask", "pad"])
+def test_known_answer_on_a_linear_model(method, masker):
+    tiny = linear_bag()
+    model = whence.load(tiny.pair)
+    text = "He denies chest pain but never missed a payment" if method != "ShapleyValues" else SHORT
+    options = {"ridge": 0.0} if method == "Lime" else {}
+    found = whence.explain(
+        model, text, method=method, target="yes", link="logit", masker=masker, options=options
+    )
+    expected = known(tiny, text, found.segmentation.features)
+    assert np.allclose(found.scores[:, 0], expected, atol=2e-4)
+    assert found.values[0] == pytest.approx(sum(expected), abs=1e-4)
+
+
+def test_a_model_in_training_mode_is_put_back_in_it():
+    tiny = EVERY["bert"]()
+    calm = ask(tiny, "LeaveOneOut")
+    tiny.module.train()
+    try:
+        before = state_of(tiny)
+        assert ask(tiny, "LeaveOneOut").scores.tobytes() == calm.scores.tobytes()
+        ask(tiny, "IntegratedGradients")
+        after = state_of(tiny)
+        assert [key for key in before if before[key] != after[key]] == []
+    finally:
+        tiny.module.eval()
+
+
+def test_evaluations_build_no_graph_and_count_right():
+    tiny = EVERY["bert"]()
+    seen = []
+
+    def look(module, inputs, output):
+        seen.append((output.logits.requires_grad, len(output.logits)))
+
+    handle = tiny.module.register_forward_hook(look)
+    try:
+        model = whence.load(tiny.pair)
+        found = whence.explain(model, TEXT, method="kernel-shap", budget=40)
+    finally:
+        handle.remove()
+    assert not any(graph for graph, _ in seen)
+    # One pass for the prediction, one for the decision, the rest are the rows of the game.
+    rows = sum(count for _, count in seen)
+    assert rows - found.provenance.cost.distinct_evaluations == 2
+    assert found.provenance.cost.evaluations == 40
