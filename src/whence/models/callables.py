@@ -15,7 +15,7 @@ from whence.core.features import Document
 from whence.core.provenance import ModelIdentity
 from whence.core.targets import Link, Target
 from whence.models.classifier import LabelReadout, resolve_labels
-from whence.models.interface import Evaluated, Input, Task
+from whence.models.interface import Evaluated, Task
 from whence.models.links import check_link
 
 __all__ = ["CallableModel"]
@@ -57,7 +57,7 @@ class CallableModel:
         """Names of the columns; empty before the first answer where none were given."""
         return self._labels or ()
 
-    def encode_text(self, source: Input) -> Document:
+    def encode_text(self, source: object) -> Document:
         """The input as a document; only single texts go to a callable.
 
         Raises:

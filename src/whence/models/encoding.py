@@ -10,7 +10,7 @@ import numpy as np
 
 from whence.core.errors import InputError, TextTooLongError
 from whence.core.features import Document, Part
-from whence.models.interface import Encoding, Input, Message
+from whence.models.interface import Encoding, Message
 
 __all__ = ["Encoder", "is_messages", "too_long"]
 
@@ -31,7 +31,7 @@ class Encoder:
         self._ref = ref
         self.limit = limit
 
-    def encode(self, source: Input) -> Encoding:
+    def encode(self, source: object) -> Encoding:
         """A text, a pair of texts, or a conversation, as token ids with character offsets.
 
         Raises:
@@ -43,7 +43,8 @@ class Encoder:
         elif is_messages(source):
             encoding = self._chat(cast("Sequence[Message]", source))
         elif isinstance(source, tuple) and len(source) == 2:
-            encoding = self._texts({"first": source[0], "second": source[1]})
+            first, second = cast("tuple[object, object]", source)
+            encoding = self._texts({"first": first, "second": second})
         else:
             raise InputError(
                 f"input of type {type(source).__name__} given; a text, a pair of texts as a tuple "
@@ -53,12 +54,14 @@ class Encoder:
             raise too_long(encoding, self.limit, self._ref)
         return encoding
 
-    def _texts(self, named: dict[str, str]) -> Encoding:
-        for name, text in named.items():
+    def _texts(self, given: Mapping[str, object]) -> Encoding:
+        named: dict[str, str] = {}
+        for name, text in given.items():
             if not isinstance(text, str):
                 raise InputError(f"the {name} text is of type {type(text).__name__}; text is due")
             if not text.strip():
                 raise InputError(f"the {name} text is empty; there is nothing to explain")
+            named[name] = text
         document = Document.join(named)
         document.require_encodable()
         found = self._tokenizer(
@@ -225,7 +228,7 @@ def too_long(
     """The error for an input of too many tokens, with passages of it that would fit."""
     total = len(encoding.ids) + extra
     overhead = int(encoding.frozen.sum()) + extra
-    passages = _passages(encoding, max(1, limit - overhead)) if limit > overhead else ()
+    passages = _passages(encoding, limit - overhead) if limit > overhead else ()
     listing = ", ".join(f"{start}-{end}" for start, end in passages[:6])
     more = f" and {len(passages) - 6} more" if len(passages) > 6 else ""
     offer = (
@@ -246,6 +249,8 @@ def too_long(
 def _passages(encoding: Encoding, room: int) -> tuple[tuple[int, int], ...]:
     """Consecutive spans of at most ``room`` tokens, cut after white space where there is any."""
     text = encoding.document.text
+    # A text that begins elsewhere can fall into other tokens at its ends; some room is left.
+    room = max(1, room - 2 - room // 32)
     tokens = [
         (int(start), int(end))
         for (start, end), frozen in zip(encoding.offsets, encoding.frozen, strict=True)

@@ -182,6 +182,12 @@ def _read(
                 f"{', '.join(missing[:4])}. They would be random numbers, and so would every "
                 f"explanation. Is task={found!r} the model's own?"
             )
+        if len(tokenizer) - len(set(tokenizer.all_special_ids)) < 2:
+            # The reader makes an empty tokenizer where a folder holds none, without a word.
+            raise ModelLoadError(
+                f"{ref} comes without a tokenizer (tokenizer.json); whence explains text, and "
+                "text must be read as the model was taught to read it"
+            )
         module.eval()
         if not quantised:
             module.to(target)

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from whence.core.errors import CapabilityError
 from whence.core.provenance import ModelIdentity
 from whence.models.encoding import Encoder
-from whence.models.interface import Encoding, Input, Precision, Row, Task, Vocabulary
+from whence.models.interface import Encoding, Precision, Row, Task, Vocabulary
 
 __all__ = ["TorchModel", "out_of_memory_as_memory_error"]
 
@@ -164,7 +164,7 @@ class TorchModel:
             limit=self._encoder.limit,
         )
 
-    def encode(self, source: Input) -> Encoding:
+    def encode(self, source: object) -> Encoding:
         """The input as the model reads it; see :class:`~whence.models.interface.TokenModel`."""
         return self._encoder.encode(source)
 
