@@ -30,7 +30,7 @@ test-all: $(VENV)/.dev  ## all tests
 check: $(VENV)/.dev  ## format, lint, types, layers, docs, coverage floor (of the last test run)
 	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/ruff check src tests benchmarks examples tools
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet --site-dir .site
 	$(BIN)/python tools/coverage_floor.py coverage.json

@@ -25,7 +25,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -164,7 +172,9 @@ def encode_cases(
     return items
 
 
-def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str, Any]]:
+def train_classifier(
+    name: str, rows: int, epochs: int, log: Any
+) -> tuple[Any, Any, dict[str, Any]]:
     domain, shortcut = CLASSIFIERS[name]
     seed = TRAIN_SEED + list(CLASSIFIERS).index(name)
     torch.manual_seed(seed)
@@ -201,7 +211,7 @@ def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, 
     steps = epochs * math.ceil(len(items) / size)
     step = 0
     mask_id = tokenizer.mask_token_id
-    for epoch in range(epochs):
+    for _ in range(epochs):
         running: list[float] = []
         for group in batches(items, size, rng):
             ids = padded([item["ids"] for item in group], tokenizer.pad_token_id)
@@ -235,10 +245,16 @@ def train_classifier(name: str, rows: int, epochs: int, log: Any) -> tuple[Any, 
             step += 1
             running.append(float((logits.argmax(1) == target)[weight == 1].float().mean()))
             if step % 50 == 0:
-                log(f"{name} step {step}/{steps} accuracy {np.mean(running[-50:]):.3f} "
-                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s")
-    facts = {"seed": seed, "training_rows": len(items), "epochs": epochs,
-             "training_seconds": round(time.perf_counter() - started)}
+                log(
+                    f"{name} step {step}/{steps} accuracy {np.mean(running[-50:]):.3f} "
+                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s"
+                )
+    facts = {
+        "seed": seed,
+        "training_rows": len(items),
+        "epochs": epochs,
+        "training_seconds": round(time.perf_counter() - started),
+    }
     return model, tokenizer, facts
 
 
@@ -258,8 +274,12 @@ def share(right: Sequence[bool]) -> dict[str, Any]:
     p = k / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return {"value": round(p, 4), "low": round(centre - half, 4), "high": round(centre + half, 4),
-            "n": n}
+    return {
+        "value": round(p, 4),
+        "low": round(centre - half, 4),
+        "high": round(centre + half, 4),
+        "n": n,
+    }
 
 
 def measure_classifier(name: str, folder: Path, n: int) -> dict[str, Any]:
@@ -285,9 +305,7 @@ def measure_classifier(name: str, folder: Path, n: int) -> dict[str, Any]:
         facts["accuracy_leaked"] = share(hits)
         from whence.core.cases.words import AREAS_POSITIVE
 
-        against = [
-            h for h, c in zip(hits, leaked, strict=True) if contradicts(c, AREAS_POSITIVE)
-        ]
+        against = [h for h, c in zip(hits, leaked, strict=True) if contradicts(c, AREAS_POSITIVE)]
         facts["accuracy_postcode_contradicts"] = share(against)
     return facts
 
@@ -353,7 +371,7 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
     size = 40
     steps = epochs * math.ceil(len(items) / size)
     step = 0
-    for epoch in range(epochs):
+    for _ in range(epochs):
         for group in batches(items, size, rng):
             ids = padded([item["ids"] for item in group], tokenizer.pad_token_id)
             tags = padded([item["tags"] for item in group], -100)
@@ -361,7 +379,9 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
             target = torch.full_like(ids, -100)
             for row, item in enumerate(group):
                 seen[row, : len(item["ids"])] = 1
-                target[row, item["prompt"] : len(item["ids"])] = ids[row, item["prompt"] : len(item["ids"])]
+                target[row, item["prompt"] : len(item["ids"])] = ids[
+                    row, item["prompt"] : len(item["ids"])
+                ]
             hidden = model.model(input_ids=ids, attention_mask=seen).last_hidden_state
             wanted = target[:, 1:] != -100
             logits = model.lm_head(hidden[:, :-1][wanted])
@@ -378,10 +398,16 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
             optimiser.step()
             step += 1
             if step % 50 == 0:
-                log(f"decider step {step}/{steps} loss {loss.item():.4f} "
-                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s")
-    facts = {"seed": seed, "training_rows": len(items), "epochs": epochs,
-             "training_seconds": round(time.perf_counter() - started)}
+                log(
+                    f"decider step {step}/{steps} loss {loss.item():.4f} "
+                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s"
+                )
+    facts = {
+        "seed": seed,
+        "training_rows": len(items),
+        "epochs": epochs,
+        "training_seconds": round(time.perf_counter() - started),
+    }
     return model, tokenizer, facts
 
 
@@ -424,7 +450,9 @@ def measure_decider(folder: Path, n: int) -> dict[str, Any]:
                 decision.setdefault(key, []).append(right)
                 reasons.setdefault(key, []).append(same)
         for phenomenon in PHENOMENA:
-            drawn = [c for p in contrast(domain, phenomenon, n // 48, seed=HELD_OUT_SEED + 1) for c in p]
+            drawn = [
+                c for p in contrast(domain, phenomenon, n // 48, seed=HELD_OUT_SEED + 1) for c in p
+            ]
             for case, answer in zip(
                 drawn, write_answers(model, tokenizer, [c.text for c in drawn]), strict=True
             ):
@@ -496,7 +524,9 @@ def make(name: str, out: Path, *, quick: bool, rows: int | None, epochs: int | N
     tokenizer.save_pretrained(folder)
     n = 96 if quick else 2400
     started = time.perf_counter()
-    measured = measure_decider(folder, n // 2) if name == DECIDER else measure_classifier(name, folder, n)
+    measured = (
+        measure_decider(folder, n // 2) if name == DECIDER else measure_classifier(name, folder, n)
+    )
     log(f"{name} measured in {time.perf_counter() - started:.0f} s: {measured['accuracy']}")
     for key, value in measured.items():
         log(f"  {key}: {value}")
@@ -525,7 +555,9 @@ def main() -> None:
         parser.error("--quick would overwrite the shipped models; give another --out")
     torch.set_num_threads(arguments.threads)
     for name in arguments.only or [*CLASSIFIERS, DECIDER]:
-        make(name, arguments.out, quick=arguments.quick, rows=arguments.rows, epochs=arguments.epochs)
+        make(
+            name, arguments.out, quick=arguments.quick, rows=arguments.rows, epochs=arguments.epochs
+        )
 
 
 if __name__ == "__main__":

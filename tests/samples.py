@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from whence.core import (
@@ -35,17 +37,14 @@ def attribution(
     size = max(1, len(text) // count)
     cuts = [*range(0, size * count, size), len(text)]
     features = tuple(
-        Feature(start=a, end=b, text=text[a:b], part="text")
-        for a, b in zip(cuts[:count], cuts[1 : count + 1], strict=True)
+        Feature(start=a, end=b, text=text[a:b], part="text") for a, b in pairwise(cuts[: count + 1])
     )
     outputs = tuple(
         Output(name=name, link="log_odds", unit="nat", target=Label(label=name))
         for name in ("one", "two")[: len(values)]
     )
     settings = {
-        "segmentation": Segmentation(
-            unit="word", document=Document.plain(text), features=features
-        ),
+        "segmentation": Segmentation(unit="word", document=Document.plain(text), features=features),
         "outputs": outputs,
         "scores": frozen_array(np.array(scores, dtype=float)),
         "std_errors": None if std_errors is None else frozen_array(std_errors),

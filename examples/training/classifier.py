@@ -92,5 +92,7 @@ def train_classifier(
             if step % report_every == 0:
                 mean = sum(losses[-report_every:]) / report_every
                 seconds = time.perf_counter() - started
-                print(f"{plan.name}: step {step}/{steps} loss {mean:.4f} {seconds:.0f} s", flush=True)
+                print(
+                    f"{plan.name}: step {step}/{steps} loss {mean:.4f} {seconds:.0f} s", flush=True
+                )
     return model.eval(), tokenizer

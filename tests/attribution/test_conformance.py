@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-import whence
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.linear import known, linear_bag
+
+import whence
 from whence.attribution import METHODS, GradientMethod, method_by_name
 from whence.core import Attribution, Similarity
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.zoo.families import FAMILIES
 
 import whence
-from tests.zoo.families import FAMILIES
 from whence.attribution import KernelShap, Lime
 from whence.core import BudgetError, CapabilityError, Interrupted, OptionError
 from whence.games import DiskCache, Spans
@@ -148,7 +148,11 @@ def test_continuations_are_what_the_model_says():
         ({"target": True}, OptionError, "target=True"),
         ({"options": {"ridge": 1}}, OptionError, "name the method"),
         ({"method": "lime", "options": {"rigde": 1.0}}, OptionError, "did you mean 'ridge'"),
-        ({"masker": "pad", "method": "integrated-gradients", "budget": 3}, BudgetError, "at least 7"),
+        (
+            {"masker": "pad", "method": "integrated-gradients", "budget": 3},
+            BudgetError,
+            "at least 7",
+        ),
     ],
 )
 def test_bad_options(model, settings, error, says):

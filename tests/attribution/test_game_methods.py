@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.attribution import naive
+
 from whence.attribution import KernelShap, LeaveOneOut, Lime, Random, ShapleyValues
 from whence.attribution.perturbation.kernel_shap import pair_sample
 from whence.core import OptionError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tests.fakes import FakeModel, encoding_of, readout, tokens_of
+
 from whence.attribution import InputXGradient, IntegratedGradients
 from whence.core import OptionError
 from whence.games import EmbeddedGame
@@ -45,7 +45,8 @@ def test_linear_models_are_exact_at_once():
     simple, _ = game_of(linear(weights))
     times = run(InputXGradient(), simple)
     assert np.allclose(
-        times.scores[:, 0], [float((model.table[10 + i] * weights).sum()) for i in range(3)],
+        times.scores[:, 0],
+        [float((model.table[10 + i] * weights).sum()) for i in range(3)],
         atol=1e-5,
     )
     assert not times.additive
@@ -53,7 +54,7 @@ def test_linear_models_are_exact_at_once():
 
 
 def test_points_are_never_taken_twice_and_scores_add_up():
-    game, model = game_of(cubic)
+    game, _ = game_of(cubic)
     found = run(IntegratedGradients(tolerance=1e-4), game)
     assert found.outcome == "converged"
     rise = found.values - found.base_values
@@ -110,7 +111,8 @@ def test_equal_ends_are_judged_on_the_scale_of_the_values():
 
 
 @pytest.mark.parametrize(
-    ("bad", "says"), [({"baseline": "meen"}, "did you mean 'mean'"), ({"tolerance": 2.0}, "between")]
+    ("bad", "says"),
+    [({"baseline": "meen"}, "did you mean 'mean'"), ({"tolerance": 2.0}, "between")],
 )
 def test_options_out_of_range(bad, says):
     with pytest.raises(OptionError, match=says):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.samples import attribution
+
 from whence.core import (
     Attribution,
     Interval,
@@ -31,7 +31,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 @given(
     scores=st.lists(st.lists(anything, min_size=2, max_size=2), min_size=3, max_size=3),
     ends=st.lists(anything, min_size=2, max_size=2),
-    text=st.text(st.characters(exclude_categories=['Cs']), min_size=5, max_size=20),
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=5, max_size=20),
 )
 def test_what_is_saved_reads_back_bit_for_bit(scores, ends, text):
     first = attribution(scores=scores, values=ends, text=text)
@@ -125,8 +125,10 @@ def test_older_versions_are_migrated(monkeypatch):
 
     steps = {1: lambda old: {**old, "quantity": "migrated"}}
     monkeypatch.setattr(Attribution, "migrations", steps)
-    monkeypatch.setattr("whence.core.record._default", lambda cls, name: {
-        "kind": "attribution", "schema_version": 2}[name])
+    monkeypatch.setattr(
+        "whence.core.record._default",
+        lambda cls, name: {"kind": "attribution", "schema_version": 2}[name],
+    )
     assert Attribution.from_json(json.dumps(tree)).quantity == "migrated"
 
 

@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
         write_atomic(path, b"new")
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_stop_while_writing_leaves_nothing(tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_stop_while_writing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", stop)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / "a.txt", b"new")
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(os, "fsync", lambda _d: None)
     monkeypatch.setattr("whence.core.files.tempfile.mkstemp", stop)
     with pytest.raises(KeyboardInterrupt):

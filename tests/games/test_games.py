@@ -6,8 +6,8 @@ import sqlite3
 
 import numpy as np
 import pytest
-
 from tests.fakes import FakeModel, encoding_of, readout, tokens_of
+
 from whence.core import (
     BudgetError,
     CapabilityError,
@@ -92,9 +92,7 @@ class TestGame:
     def test_no_limit(self):
         assert FunctionGame(1, lambda rows: rows.sum(axis=1)).remaining is None
 
-    @pytest.mark.parametrize(
-        "bad", [np.zeros((2, 3), bool), np.zeros((2, 2)), np.zeros(2, bool)]
-    )
+    @pytest.mark.parametrize("bad", [np.zeros((2, 3), bool), np.zeros((2, 2)), np.zeros(2, bool)])
     def test_coalitions_of_another_form_are_refused(self, bad):
         game = FunctionGame(2, lambda rows: rows.sum(axis=1))
         with pytest.raises(Exception, match=r"coalitions|Type-check"):
@@ -304,7 +302,7 @@ class TestAlign:
         assert [f.text for f in segmentation.features] == ["a b c"]
 
     def test_tokens_of_white_space_go_with_the_next_feature_else_the_last(self):
-        segmentation, tokens = self.aligned("ab cd ", [(0, 2), (2, 3), (3, 5), (5, 6)])
+        _, tokens = self.aligned("ab cd ", [(0, 2), (2, 3), (3, 5), (5, 6)])
         assert [g.tolist() for g in tokens.groups] == [[0], [1, 2, 3]]
         assert tokens.owner.tolist() == [0, 1, 1, 1]
 
@@ -480,6 +478,7 @@ class TestEmbedded:
 
 def test_only_special_tokens_are_nothing_to_explain():
     from tests.zoo.tokenizers import wordpiece
+
     from whence.models.encoding import Encoder
 
     encoding = Encoder(wordpiece(), ref="t", limit=None).encode("[CLS] [SEP]")

@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
-from tests.zoo.families import FAMILIES, VARIANTS
 from whence.core import (
     CapabilityError,
     Continuation,
@@ -160,7 +160,9 @@ class TestLabels:
         text = "He denies chest pain"
         best = model.decide(model.encode(text)).text
         for target in (None, best, best.upper(), Label(label=model.labels.index(best))):
-            assert whence.explain(model, text, target=target, method="random").outputs[0].name == best
+            assert (
+                whence.explain(model, text, target=target, method="random").outputs[0].name == best
+            )
 
     def test_links_agree_with_the_softmax(self):
         model = model_of("bert")
@@ -216,7 +218,10 @@ class TestLabels:
         assert " rather than " in runner_up.outputs[0].name
         assert runner_up.values[0] > 0
         plain = whence.explain(
-            model, text, method="random", link="logit",
+            model,
+            text,
+            method="random",
+            link="logit",
             target=[Label(label="low"), Label(label="high"), Contrast(label="low", against="high")],
         )
         assert plain.values[2] == pytest.approx(plain.values[0] - plain.values[1])
@@ -298,7 +303,9 @@ class TestSequences:
         ids = encoding.ids.tolist()
         for token in written:
             with torch.inference_mode():
-                assert int(tiny.module(input_ids=torch.tensor([ids])).logits[0, -1].argmax()) == token
+                assert (
+                    int(tiny.module(input_ids=torch.tensor([ids])).logits[0, -1].argmax()) == token
+                )
             ids.append(token)
 
     def test_end_tokens_stop_it(self, monkeypatch):
@@ -321,7 +328,11 @@ class TestSequences:
         found = {
             link: float(
                 whence.explain(
-                    model, "not a", link=link, method="random", target=Continuation(token_ids=(9, 8))
+                    model,
+                    "not a",
+                    link=link,
+                    method="random",
+                    target=Continuation(token_ids=(9, 8)),
                 ).values[0]
             )
             for link in ("log_probability", "probability", "log_odds", "logit")
@@ -370,10 +381,14 @@ class TestSequences:
             forced = (9, 17)
             start = tiny.module.config.decoder_start_token_id
             with torch.inference_mode():
-                logits = tiny.module(
-                    input_ids=torch.tensor([ids.tolist()]),
-                    decoder_input_ids=torch.tensor([[start, 9]]),
-                ).logits[0].double()
+                logits = (
+                    tiny.module(
+                        input_ids=torch.tensor([ids.tolist()]),
+                        decoder_input_ids=torch.tensor([[start, 9]]),
+                    )
+                    .logits[0]
+                    .double()
+                )
             table = torch.log_softmax(logits, dim=-1)
             expected = float(table[0, 9] + table[1, 17])
             found = whence.explain(

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tests.zoo.families import FAMILIES, VARIANTS, save
 
 import whence
-from tests.zoo.families import FAMILIES, VARIANTS, save
-from tests.zoo.tokenizers import byte_bpe
 from whence.core import CapabilityError, ModelLoadError, ModelOutputError, OptionError
 from whence.models import GivesGradients, TextModel, TokenModel
 
@@ -81,10 +80,10 @@ def test_pipelines_and_task_override():
 @pytest.mark.parametrize(
     ("ref", "says"),
     [
-        ("./nowhere", "no folder ./nowhere"),
+        ("./nowhere", r"no folder \./nowhere"),
         ("/nowhere/at/all", "no folder"),
         ("nowhere", "could not load nowhere"),
-        ("some-organisation/some-model", "could not load some-organisation/some-model"),
+        ("some-organisation/some-model", r"could not load some-organisation/some-model"),
     ],
 )
 def test_missing_models(ref, says):

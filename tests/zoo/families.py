@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import transformers
-
 from tests.zoo import tokenizers as toks
 
 LABELS = {0: "low", 1: "middle", 2: "high"}
@@ -95,9 +94,7 @@ def distilbert() -> Tiny:
         id2label=LABELS,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return _labelled(
-        "distilbert", "DistilBertForSequenceClassification", config, tokenizer
-    )
+    return _labelled("distilbert", "DistilBertForSequenceClassification", config, tokenizer)
 
 
 def modernbert() -> Tiny:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
-
 from tests.zoo.families import Tiny
 from tests.zoo.tokenizers import wordpiece
+from transformers import PretrainedConfig, PreTrainedModel
 
 
 class LinearConfig(PretrainedConfig):

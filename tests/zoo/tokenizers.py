@@ -31,7 +31,24 @@ CORPUS = [
     "no good bad great terrible not never very fine poor rich",
     "user system assistant question answer",
 ]
-WORDS = "the a not never good bad great terrible fine poor he she missed payments pain no".split()
+WORDS = [
+    "the",
+    "a",
+    "not",
+    "never",
+    "good",
+    "bad",
+    "great",
+    "terrible",
+    "fine",
+    "poor",
+    "he",
+    "she",
+    "missed",
+    "payments",
+    "pain",
+    "no",
+]
 
 
 def _wrap(tokenizer: Tokenizer, **special: str) -> PreTrainedTokenizerFast:

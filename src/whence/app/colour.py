@@ -40,7 +40,7 @@ def ramp(value: float, theme: Theme = "light") -> str:
 
 
 def _hex(lightness: float, a: float, b: float) -> str:
-    """sRGB of an OKLab colour (Ottosson 2020), clipped to what a screen can show."""
+    """SRGB of an OKLab colour (Ottosson 2020), clipped to what a screen can show."""
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     middle = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
     short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
@@ -80,6 +80,6 @@ def contrast(first: str, second: str) -> float:
 
 
 def text_on(background: str) -> str:
-    """Near-black or white, whichever reads better on a background."""
-    choices = ("#111111", "#ffffff")
+    """Black or white, whichever reads better: at least 4.5 to 1 on any background."""
+    choices = ("#000000", "#ffffff")
     return max(choices, key=lambda text: contrast(text, background))

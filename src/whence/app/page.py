@@ -66,7 +66,7 @@ def _ramps() -> Markup:
                 lines.append(f".wh svg .{letter}{step}{{fill:{colour}}}")
         text = "".join(lines)
         rules.append(text if theme == "light" else f"@media(prefers-color-scheme:dark){{{text}}}")
-    return Markup("".join(rules))  # noqa: S704 - made of our own numbers only
+    return Markup("".join(rules))
 
 
 def _shade(score: float, largest: float, certain: bool) -> str:
@@ -180,7 +180,7 @@ def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
 def _embedded(attribution: Attribution) -> Markup:
     """The record for a script element: JSON in which no text can end the element."""
     text = attribution.to_json().decode("ascii")
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - escaped on the line above
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _rendered(sections: Sequence[Section], title: str, template: str) -> str:
@@ -193,8 +193,10 @@ def _rendered(sections: Sequence[Section], title: str, template: str) -> str:
             items.append(_context(attribution, name, f"e{number_}"))
         shown.append({"title": section.title, "about": section.about, "explanations": items})
     records = [_embedded(a) for section in sections for _, a in section.explanations]
-    return _environment().get_template(template).render(
-        title=title, sections=shown, ramps=_ramps(), records=records, version=__version__
+    return (
+        _environment()
+        .get_template(template)
+        .render(title=title, sections=shown, ramps=_ramps(), records=records, version=__version__)
     )
 
 
@@ -218,9 +220,7 @@ def fragment(attribution: Attribution) -> str:
     model = attribution.provenance.model.ref
     context = _context(attribution, model, f"e{attribution.digest[:10]}")
     return (
-        _environment()
-        .get_template("fragment.html")
-        .render(e=context, ramps=_ramps(), heading="h3")
+        _environment().get_template("fragment.html").render(e=context, ramps=_ramps(), heading="h3")
     )
 
 

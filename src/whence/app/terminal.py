@@ -41,7 +41,7 @@ def render(
     sure = reliable(attribution, column)
     body: list[Text | Table | Padding] = [title, Text("")]
     body += [Padding(_shaded(attribution, column, sure), (0, 2)), Text("")]
-    body += [_bars(attribution, column, top, sure, console), Text("")]
+    body += [_bars(attribution, column, top, sure), Text("")]
     if not sure.all() and attribution.std_errors is not None:
         faint = int((~sure).sum())
         body.append(
@@ -89,9 +89,7 @@ def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
     return text
 
 
-def _bars(
-    attribution: Attribution, column: int, top: int, sure: np.ndarray, console: Console
-) -> Table:
+def _bars(attribution: Attribution, column: int, top: int, sure: np.ndarray) -> Table:
     unit = attribution.outputs[column].unit
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", justify="right", max_width=28)

@@ -68,13 +68,13 @@ def signed(value: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Text whose control characters are shown instead of obeyed.
+    r"""Text whose control characters are shown instead of obeyed.
 
     Line breaks and tabs become arrows, the rest its code point, so that no text of anybody's can
     move a cursor, hide itself or turn the reading direction of what stands beside it.
 
     Example:
-        >>> visible("a\\x1b[2Jb")
+        >>> visible("a\x1b[2Jb")
         'a\u27e8U+001B\u27e9[2Jb'
     """
     named = {"\n": "\u21b5", "\r": "\u240d", "\t": "\u21e5"}

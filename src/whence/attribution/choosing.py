@@ -103,9 +103,7 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
     if gradients:
         path = IntegratedGradients()
         if budget >= 17:
-            return path, (
-                f"IntegratedGradients: {budget:,} passes are fewer than the {n} features"
-            )
+            return path, (f"IntegratedGradients: {budget:,} passes are fewer than the {n} features")
         if budget >= InputXGradient().least(n):
             return InputXGradient(), f"InputXGradient: only {budget:,} passes are granted"
     raise BudgetError(

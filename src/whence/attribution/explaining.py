@@ -139,7 +139,7 @@ def explain(
         model,
         source,
         _targets(target),
-        cast("Link | None", link),
+        link,
         unit,
         masker,
         cast("Precision", precision),
@@ -262,9 +262,9 @@ class _Question:
 
     def notes(self) -> list[str]:
         found: list[str] = []
-        if isinstance(self.masker, Deletion) and self.tokens is not None:
-            if bool(np.all(self.tokens.owner >= 0)):
-                found.append("with every feature absent, the model reads its start token alone")
+        bare = self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
+        if bare and isinstance(self.masker, Deletion):
+            found.append("with every feature absent, the model reads its start token alone")
         unread = self.segmentation.unread
         if unread:
             text = self.segmentation.document.text
@@ -453,5 +453,3 @@ def _environment() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-

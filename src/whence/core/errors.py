@@ -96,7 +96,7 @@ class WriteError(WhenceError, OSError):
     """A file could not be written; what stood there before is untouched."""
 
 
-class Interrupted(WhenceError, KeyboardInterrupt):
+class Interrupted(WhenceError, KeyboardInterrupt):  # noqa: N818 - a stop is no error
     """The run was stopped by the user; the evaluations already made stay in the cache.
 
     Attributes:

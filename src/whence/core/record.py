@@ -34,7 +34,7 @@ Migration = Callable[[Tree], Tree]
 """A pure step from one schema version to the next."""
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911 - one return for each JSON type
+def _plain(value: Any) -> Any:
     """The JSON tree of a value; floats that JSON lacks become strings."""
     if value is None or isinstance(value, bool):
         return value

@@ -107,8 +107,7 @@ class DiskCache:
             self._connection = sqlite3.connect(self.path, timeout=30.0)
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             tables = {
-                str(name)
-                for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
+                str(name) for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
             }
             if version == 0 and not tables:
                 with self._connection:

@@ -244,9 +244,7 @@ class Replacement(Masker):
         return _text_maker(document, segmentation, self.text)
 
 
-def _text_maker(
-    document: Document, segmentation: Segmentation, stand_in: str | None
-) -> TextMaker:
+def _text_maker(document: Document, segmentation: Segmentation, stand_in: str | None) -> TextMaker:
     text = document.text
     gaps: list[str] = []
     position = 0
@@ -259,9 +257,7 @@ def _text_maker(
         found: list[str] = []
         for coalition in coalitions:
             pieces: list[str] = []
-            for gap, feature, present in zip(
-                gaps, segmentation.features, coalition, strict=True
-            ):
+            for gap, feature, present in zip(gaps, segmentation.features, coalition, strict=True):
                 if present:
                     pieces += [gap, feature.text]
                 elif stand_in is not None:

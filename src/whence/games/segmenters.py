@@ -11,7 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import regex
 
@@ -97,7 +98,7 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _inked(text: str, cuts: Sequence[int]) -> list[tuple[int, int]]:
     """The spans between cuts, trimmed, without those that are all white space."""
-    spans = [_trimmed(text, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    spans = [_trimmed(text, a, b) for a, b in pairwise(cuts)]
     return [(a, b) for a, b in spans if b > a]
 
 
@@ -150,7 +151,7 @@ class Words(Segmenter):
         position = part.start
         for match in _WORD.finditer(document.text, part.start, part.end):
             # A combining mark never starts a feature of its own: it belongs to what precedes.
-            start, end = cast("tuple[int, int]", match.span())
+            start, end = match.span()
             spans += self._signs(document.text, position, start)
             if _UNSPACED.search(match.group()):
                 spans += self._unspaced(document.text, start, end)
@@ -210,7 +211,7 @@ def _whole_graphemes(
 def _sentence_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts = [start]
     for match in _SENTENCE_END.finditer(text, start, end):
-        stop = cast("int", match.end())
+        stop = match.end()
         if "\n" not in match.group() and _ABBREVIATION.search(text[max(start, stop - 12) : stop]):
             continue
         cuts.append(stop)
@@ -243,7 +244,7 @@ class Paragraphs(Segmenter):
         self, document: Document, part: Part, encoding: Encoding | None
     ) -> Iterable[tuple[int, int]]:
         found = _BLANK_LINE.finditer(document.text, part.start, part.end)
-        cuts = [cast("int", match.end()) for match in found]
+        cuts = [match.end() for match in found]
         return _inked(document.text, [part.start, *cuts, part.end])
 
 

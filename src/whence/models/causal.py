@@ -190,9 +190,7 @@ class CausalLM(TorchModel):
         longest = max(len(row) for row in rows)
         return shared if shared >= LEAST_SHARED and 4 * shared >= longest else 0
 
-    def _prefix(
-        self, ids: np.ndarray, count: int, readout: SequenceReadout
-    ) -> Any | None:
+    def _prefix(self, ids: np.ndarray, count: int, readout: SequenceReadout) -> Any | None:
         """A cache of a prefix for ``count`` rows; ``None`` where the model's cache is not plain.
 
         Only caches that keep every key and value as it was are reused: a sliding or recurrent
@@ -206,24 +204,21 @@ class CausalLM(TorchModel):
         if kept.get("ids") != key:
             kept.clear()
             last = {"logits_to_keep": 1} if self.accepts("logits_to_keep") else {}
-            output = self.module(
-                input_ids=self.tensor(ids[None]), use_cache=True, **last
-            )
-            cache = getattr(output, "past_key_values", None)
+            output = self.module(input_ids=self.tensor(ids[None]), use_cache=True, **last)
+            cache: Any = getattr(output, "past_key_values", None)
+            stored: Any = cache
             plain = isinstance(cache, DynamicCache) and all(
                 type(layer) is DynamicLayer for layer in cache.layers
             )
             kept["ids"] = key
             kept["layers"] = (
-                [(layer.keys, layer.values) for layer in cache.layers] if plain else None
+                [(layer.keys, layer.values) for layer in stored.layers] if plain else None
             )
         if kept["layers"] is None:
             return None
         fresh = DynamicCache()
         for index, (keys, values) in enumerate(kept["layers"]):
-            fresh.update(
-                keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index
-            )
+            fresh.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
         return fresh
 
     # -- gradients ---------------------------------------------------------------------------
@@ -237,7 +232,7 @@ class CausalLM(TorchModel):
         """Values and gradients of the readout at embedded prompts."""
         with torch.enable_grad(), self.running(readout.precision):
             leaf = self.leaf(embeddings)
-            count, length = leaf.shape[:2]
+            count = len(leaf)
             found: _Found = []
             for index, sequence in enumerate(readout.sequences):
                 forced = torch.tensor(sequence[:-1], dtype=torch.long, device=leaf.device)

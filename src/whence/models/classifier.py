@@ -127,9 +127,9 @@ def label_decision(
             text=f"{value:.4g}", scores=(NamedScore(name=labels[0], value=value),), unit="logit"
         )
     chances = label_scores(logits[None], "probability", independent=independent)[0]
-    order = np.argsort(-chances, kind="stable")
+    order: list[int] = np.argsort(-chances, kind="stable").tolist()
     scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
-    text = labels[int(order[0])]
+    text = labels[order[0]]
     if independent:
         text = ", ".join(s.name for s in scores if s.value >= 0.5) or "none of the labels"
     return Decision(text=text, scores=scores)
@@ -203,7 +203,7 @@ class SequenceClassifier(TorchModel):
         found = np.empty((len(rows), len(self.labels)))
         lengths = np.array([len(row) for row in rows])
         for length in np.unique(lengths):
-            chosen = np.flatnonzero(lengths == length)
+            chosen: list[int] = np.flatnonzero(lengths == length).tolist()
             found[chosen] = _array(self._logits([rows[i] for i in chosen]))
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -92,7 +92,9 @@ def load(
             )
         pair: Any = ref
         module, tokenizer = pair if isinstance(ref, tuple) else (pair.model, pair.tokenizer)
-        return _adapt(module, tokenizer, wanted, ref=_memory_ref(module), revision=None, folder=None)
+        return _adapt(
+            module, tokenizer, wanted, ref=_memory_ref(module), revision=None, folder=None
+        )
     if callable(ref):
         if task not in (None, "callable"):
             raise OptionError(f"task={task!r} asked of a callable; leave task out")
@@ -137,7 +139,9 @@ def _check_folder(path: Path) -> None:
         raise ModelLoadError(f"{path} is a file; a model is a folder with config.json and weights")
     if not (path / "config.json").is_file():
         inside = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
-        raise ModelLoadError(f"{path} holds no config.json (found: {inside}); it is no model folder")
+        raise ModelLoadError(
+            f"{path} holds no config.json (found: {inside}); it is no model folder"
+        )
 
 
 def _read(
@@ -200,7 +204,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """No progress bars or advice of the reader; its settings are put back as found."""
     from transformers.utils import logging
 

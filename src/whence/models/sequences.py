@@ -83,9 +83,7 @@ class SequenceReadout:
         both = [reading for pair in self.readings for reading in pair if reading is not None]
         return [reading for reading in both if reading.sequence == sequence]
 
-    def combine(
-        self, found: Sequence[tuple[torch.Tensor, torch.Tensor]]
-    ) -> torch.Tensor:
+    def combine(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         """Outputs ``[rows, outputs]`` from each sequence's logits and normalisers at its wants.
 
         ``found[s]`` is (logit of the wanted token, log-sum-exp at its position), both
@@ -255,5 +253,3 @@ def gathered(
 def numbers(values: torch.Tensor) -> Float[np.ndarray, "rows outputs"]:
     """Values as float64 on the CPU."""
     return values.detach().double().cpu().numpy()
-
-

@@ -11,7 +11,7 @@ import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ __all__ = ["TorchModel", "out_of_memory_as_memory_error"]
 
 
 @contextmanager
-def out_of_memory_as_memory_error() -> Iterator[None]:
+def out_of_memory_as_memory_error() -> Generator[None]:
     """Turn every allocator's way of saying "full" into ``MemoryError``."""
     try:
         yield
@@ -180,7 +180,7 @@ class TorchModel:
     # -- running -----------------------------------------------------------------------------
 
     @contextmanager
-    def running(self, precision: Precision = "native") -> Iterator[None]:
+    def running(self, precision: Precision = "native") -> Generator[None]:
         """Evaluation mode for one call; every submodule's own mode is put back afterwards."""
         training = [child for child in self.module.modules() if child.training]
         for child in training:
@@ -261,7 +261,7 @@ class TorchModel:
 
 def _version(tensor: torch.Tensor) -> int:
     try:
-        return tensor._version  # pyright: ignore[reportPrivateUsage] - the only change counter
+        return tensor._version  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only change counter
     except RuntimeError:  # inference tensors keep none
         return 0
 

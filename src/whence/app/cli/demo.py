@@ -60,12 +60,10 @@ def demo_sections() -> list[Section]:
     for domain, about in ABOUT.items():
         model = load(f"embedded:{domain}")
         found = tuple(
-            (f"embedded:{domain}, case {case.seed}", explain(model, case.text, budget=512))
+            (f"embedded:{domain}, case {case.seed}", explain(model, case.text))
             for case in cases[domain]
         )
-        truth = "; ".join(
-            f"by the rule: {case.label} ({case.rationale})" for case in cases[domain]
-        )
+        truth = "; ".join(f"by the rule: {case.label} ({case.rationale})" for case in cases[domain])
         sections.append(
             Section(title=domain.capitalize(), about=f"{about} {truth}.", explanations=found)
         )
@@ -78,7 +76,7 @@ def demo_sections() -> list[Section]:
             about="A small language model reads the same application and writes its decision; "
             "explained is the log-probability of what it wrote, sentence by sentence.",
             explanations=(
-                ("embedded:decider", explain(writer, case.text, unit="sentence", budget=512)),
+                ("embedded:decider", explain(writer, case.text, unit="sentence")),
             ),
         )
     )
@@ -93,7 +91,7 @@ def _shortcut(case: Case) -> Section:
     found: dict[str, Attribution] = {}
     for name in ("credit", "credit-shortcut"):
         model = load(f"embedded:{name}")
-        found[name] = explain(model, case.text, target="reject", budget=512)
+        found[name] = explain(model, case.text, target="reject")
     start, end = next((f.start, f.end) for f in case.facts if f.name == "postcode")
     clean, planted = (rank_of(found[name], start, end) for name in found)
     count = len(found["credit"].segmentation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -67,7 +67,7 @@ def code_of(error: WhenceError) -> Exit:
 
 
 @contextmanager
-def failing_plainly() -> Iterator[None]:
+def failing_plainly() -> Generator[None]:
     """Errors of ours become one line on stderr and an exit code; others keep their traceback."""
     try:
         yield

@@ -33,7 +33,7 @@ class Format(StrEnum):
     html = "html"
 
 
-def explain(  # noqa: PLR0913 - one parameter for each option
+def explain(
     text: Annotated[
         str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
     ] = None,
@@ -103,7 +103,12 @@ def explain(  # noqa: PLR0913 - one parameter for each option
         from whence.games.cache import DiskCache
         from whence.models import load
 
-        sources = [text not in (None, "-"), file is not None, messages is not None, rows is not None]
+        sources = [
+            text not in (None, "-"),
+            file is not None,
+            messages is not None,
+            rows is not None,
+        ]
         if sum(sources) > 1:
             raise OptionError("give the text once: as an argument, --file, --messages or --input")
         targets = _target(target, against, next_token, per_token, similar_to)
@@ -123,7 +128,9 @@ def explain(  # noqa: PLR0913 - one parameter for each option
         if rows is not None:
             if output is None:
                 raise OptionError("--input needs --output FILE.jsonl, which a stopped run resumes")
-            loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+            loaded = load(
+                model, task=cast("Any", task), device=device, dtype=dtype, revision=revision
+            )
             _rows(rows, column, output, lambda t: run(loaded, t, **settings), tell)
             return
         source = _source(text, file, pair, messages)
@@ -172,9 +179,7 @@ def _rows(
         raise typer.Exit(Exit.SOME_ROWS_FAILED)
 
 
-def _source(
-    text: str | None, file: Path | None, pair: str | None, messages: Path | None
-) -> Any:
+def _source(text: str | None, file: Path | None, pair: str | None, messages: Path | None) -> Any:
     if messages is not None:
         try:
             return json.loads(messages.read_text("utf-8"))

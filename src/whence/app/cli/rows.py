@@ -70,7 +70,7 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise OptionError(
             "reading Parquet needs pyarrow; install it with: pip install 'whence[parquet]'"
@@ -79,7 +79,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
-    except (parquet.lib.ArrowInvalid, parquet.lib.ArrowException) as error:
+    except ArrowException as error:
         raise InputError(f"{path} is no readable Parquet file: {error}") from error
 
 

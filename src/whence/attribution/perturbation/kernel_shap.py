@@ -53,7 +53,7 @@ class KernelShap(GameMethod):
     quantity: ClassVar[str] = "Shapley value"
 
     def least(self, n: int) -> int:
-        """n + 2, or 2^n where that is less: fewer samples cannot tell the features apart."""
+        """N + 2, or 2^n where that is less: fewer samples cannot tell the features apart."""
         return min(1 << n, n + 2) if n < 20 else n + 2
 
     def default_budget(self, n: int) -> int:

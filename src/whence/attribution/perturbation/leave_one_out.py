@@ -35,11 +35,11 @@ class LeaveOneOut(GameMethod):
     quantity: ClassVar[str] = "leave-one-out effect"
 
     def least(self, n: int) -> int:
-        """n + 2: every feature once, and both ends."""
+        """N + 2: every feature once, and both ends."""
         return n + 2
 
     def default_budget(self, n: int) -> int:
-        """n + 2."""
+        """N + 2."""
         return n + 2
 
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:

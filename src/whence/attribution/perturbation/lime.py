@@ -59,7 +59,7 @@ class Lime(GameMethod):
             raise OptionError(f"Lime(ridge={self.ridge}) asked; it must be 0 or more")
 
     def least(self, n: int) -> int:
-        """n + 2, or 2^n where that is less."""
+        """N + 2, or 2^n where that is less."""
         return min(1 << n, n + 2) if n < 20 else n + 2
 
     def default_budget(self, n: int) -> int:

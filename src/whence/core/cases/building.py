@@ -107,7 +107,9 @@ def _phenomena(domain: Domain, facts: tuple[Fact, ...]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _finish(domain: Domain, plan: tuple[Slot, ...], key: str, seed: int, postcode: str) -> Case | None:
+def _finish(
+    domain: Domain, plan: tuple[Slot, ...], key: str, seed: int, postcode: str
+) -> Case | None:
     text, facts = write(domain, plan, key=key, extra={"postcode": postcode})
     if not SHORTEST <= len(text.split()) <= LONGEST:
         return None

@@ -99,7 +99,11 @@ DOMAIN = Domain(
             "court order for unpaid debt",
         ),
         _record(
-            "bankruptcy", "bankruptcy", "bankruptcy", "personal insolvency", "insolvency arrangement"
+            "bankruptcy",
+            "bankruptcy",
+            "bankruptcy",
+            "personal insolvency",
+            "insolvency arrangement",
         ),
         _record(
             "default",

@@ -90,7 +90,12 @@ DOMAIN = Domain(
             "gasping for air when lying down",
         ),
         _symptom(
-            "blackout", "blackout", "blackouts", "loss of consciousness", "sudden collapse", "fainting"
+            "blackout",
+            "blackout",
+            "blackouts",
+            "loss of consciousness",
+            "sudden collapse",
+            "fainting",
         ),
         _symptom(
             "weakness",

@@ -7,7 +7,6 @@ from typing import Literal
 
 from whence.core.cases.case import (
     THRESHOLD,
-    Case,
     Fact,
     Polarity,
     decisive_facts,
@@ -105,16 +104,16 @@ def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
 
 def _amount(finding: Finding, polarity: Polarity, rng: random.Random) -> str:
     inside = polarity == "within_limit"
-    limits, other = (
-        (finding.within, finding.beyond) if inside else (finding.beyond, finding.within)
-    )
+    limits, other = (finding.within, finding.beyond) if inside else (finding.beyond, finding.within)
     if limits is None or other is None:
         return ""
     low, high = limits
     if rng.random() < 0.5:
         # Near the limit, where an amount is hard to judge.
         width = finding.margin * finding.step
-        low, high = (low, min(high, low + width)) if low > other[0] else (max(low, high - width), high)
+        low, high = (
+            (low, min(high, low + width)) if low > other[0] else (max(low, high - width), high)
+        )
     return f"{low + finding.step * rng.randint(0, (high - low) // finding.step):,}"
 
 
@@ -150,7 +149,6 @@ def write(
     outline = random.Random(f"{key}:outline")
     subject = draw_subject(outline)
     noise = Fact(start=0, end=0, name="distractor", sign=0, polarity="distractor")
-    told: list[tuple[str, Fact | None]] = []
 
     def fields(rng: random.Random) -> Fields:
         return draw_fields(rng, subject) | dict(extra or {})

@@ -7,12 +7,12 @@ __all__ = ["SEEDS", "SHORTCUT_SEED", "showcase"]
 
 SEEDS: dict[str, tuple[int, int]] = {
     "health": (0, 1),
-    "credit": (0, 1),
-    "law": (0, 1),
+    "credit": (50000009, 50000048),
+    "law": (50000011, 50000207),
 }
 """Two cases a domain, one of each label, with negation, another person and a threshold in them."""
 
-SHORTCUT_SEED = 0
+SHORTCUT_SEED = 50000543
 """An application whose postcode speaks against its label."""
 
 

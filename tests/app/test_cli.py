@@ -1,0 +1,356 @@
+"""The command line: results on stdout, messages on stderr, documented exit codes."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import re
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.zoo.families import FAMILIES, VARIANTS, save
+from whence.app.cli.exits import CODES, Exit, code_of
+from whence.app.cli.main import app
+from whence.attribution import METHODS
+from whence.core import Attribution, WhenceError
+from whence.models import embedded_names
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bert")
+    save(FAMILIES["bert"](), path)
+    return str(path)
+
+
+def run(*arguments, stdin=None, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def explained(folder, *arguments, **settings):
+    return run("explain", "--model", folder, *arguments, **settings)
+
+
+class TestExplain:
+    def test_text(self, folder):
+        result = explained(folder, "He denies chest pain")
+        assert "Decision" in result.stdout
+        assert "Shapley value" in result.stdout
+
+    def test_json(self, folder):
+        result = explained(folder, "--format", "json", "He denies chest pain")
+        record = Attribution.from_json(result.stdout)
+        assert len(record.segmentation) == 4
+
+    def test_html_to_a_file(self, folder, tmp_path):
+        out = tmp_path / "e.html"
+        result = explained(folder, "--format", "html", "-o", out, "He denies chest pain")
+        assert result.stdout == ""
+        assert out.read_text("utf-8").startswith("<!doctype html>")
+        assert "<!doctype html>" in explained(folder, "--format", "html", "He denies").stdout
+
+    def test_text_to_a_file(self, folder, tmp_path):
+        out = tmp_path / "e.txt"
+        explained(folder, "-o", out, "He denies chest pain")
+        assert "Decision" in out.read_text("utf-8")
+
+    @pytest.mark.parametrize("how", ["pipe", "dash", "file"])
+    def test_where_the_text_comes_from(self, folder, tmp_path, how):
+        if how == "file":
+            path = tmp_path / "t.txt"
+            path.write_text("He denies chest pain", "utf-8")
+            result = explained(folder, "--file", path, "-f", "json")
+        elif how == "dash":
+            result = explained(folder, "-f", "json", "-", stdin="He denies chest pain")
+        else:
+            result = explained(folder, "-f", "json", stdin="He denies chest pain")
+        assert Attribution.from_json(result.stdout).segmentation.document.text == (
+            "He denies chest pain"
+        )
+
+    def test_pairs_messages_and_targets(self, folder, tmp_path):
+        result = explained(folder, "--pair", "a fox", "-f", "json", "--unit", "turn", "a dog")
+        assert len(Attribution.from_json(result.stdout).segmentation) == 2
+        result = explained(
+            folder, "--target", "low", "--against", "high", "--link", "logit", "-f", "json", "a dog"
+        )
+        assert Attribution.from_json(result.stdout).outputs[0].name == "low rather than high"
+        chat = tmp_path / "qwen"
+        save(FAMILIES["qwen3"](), chat)
+        messages = tmp_path / "m.json"
+        messages.write_text(json.dumps([{"role": "user", "content": "a good payment"}]))
+        result = explained(chat, "--messages", messages, "--next-token", "-f", "json")
+        assert Attribution.from_json(result.stdout).outputs[0].target.kind == "next_token"
+        result = explained(chat, "--per-token", "--target", " a fox", "-f", "json", "a dog")
+        assert len(Attribution.from_json(result.stdout).outputs) > 1
+        embedder = tmp_path / "embedder"
+        save(VARIANTS["embedder"](), embedder)
+        result = explained(embedder, "--similar-to", "a fox", "-f", "json", "a dog")
+        assert Attribution.from_json(result.stdout).outputs[0].link == "cosine"
+
+    def test_options_of_methods(self, folder):
+        result = explained(
+            folder, "--method", "lime", "--option", "ridge=0.5", "-f", "json", "a dog"
+        )
+        assert Attribution.from_json(result.stdout).provenance.method.options["ridge"] == 0.5
+        result = explained(
+            folder,
+            "--method",
+            "integrated-gradients",
+            "--option",
+            "baseline=zero",
+            "-f",
+            "json",
+            "a dog",
+        )
+        assert Attribution.from_json(result.stdout).provenance.method.options["baseline"] == "zero"
+
+    def test_a_cache_on_disk(self, folder, tmp_path):
+        cache = tmp_path / "c.sqlite"
+        for distinct in (16, 0):
+            result = explained(folder, "--cache", cache, "-f", "json", "He denies chest pain")
+            cost = Attribution.from_json(result.stdout).provenance.cost
+            assert (cost.distinct_evaluations == 0) == (distinct == 0)
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "says"),
+        [
+            (["--method", "kernel-shp", "a dog"], 2, "did you mean 'KernelShap'"),
+            (["--unit", "wrod", "a dog"], 2, "did you mean 'word'"),
+            (["--target", "lwo", "a dog"], 2, "did you mean 'low'"),
+            (["--option", "ridge=1", "a dog"], 2, "named --method"),
+            (["--method", "lime", "--option", "ridge", "a dog"], 2, "NAME=VALUE"),
+            (["--method", "lime", "--option", "rigde=1", "a dog"], 2, "did you mean 'ridge'"),
+            (["--method", "lime", "--option", "ridge=x", "a dog"], 2, "is a number"),
+            (["--budget", "1", "a dog and a fox ran"], 2, "Raise the budget"),
+            (["--file", "nowhere.txt"], 3, "could not read nowhere.txt"),
+            (["--messages", "nowhere.json"], 3, "could not read messages"),
+            (["--file", "x", "a dog"], 2, "give the text once"),
+            ([""], 3, "empty"),
+            (["--input", "x.jsonl"], 2, "needs --output"),
+            (["--masker", "replacement", "pain " * 500], 3, "Nothing is cut silently"),
+            (["-o", "nowhere/e.txt", "a dog"], 5, "could not write"),
+            (["--device", "gpu", "a dog"], 2, "'cuda'"),
+        ],
+    )
+    def test_errors_are_one_message_and_a_code(self, folder, arguments, code, says):
+        result = explained(folder, *arguments, code=code)
+        assert says in result.stderr
+        assert "Traceback" not in result.output
+        assert result.stdout == ""
+
+    def test_missing_models(self):
+        result = run("explain", "--model", "./nowhere", "a dog", code=4)
+        assert "no folder" in result.stderr
+
+    def test_input_that_is_no_text(self, folder, tmp_path):
+        path = tmp_path / "t.txt"
+        path.write_bytes(b"\xff\xfe")
+        assert "UTF-8" in explained(folder, "--file", path, code=3).stderr
+
+    def test_a_stop_says_so(self, folder, monkeypatch):
+        def stop(*_args, **_kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("whence.models.load", stop)
+        assert "stopped" in explained(folder, "a dog", code=130).stderr
+
+    def test_long_work_is_announced(self, folder, monkeypatch):
+        from whence.app.cli import explain as module
+
+        monkeypatch.setattr(module, "LONG", 0.0)
+        monkeypatch.setattr(module, "_teller", lambda quiet: lambda line: lines.append(line))
+        lines = []
+        explained(folder, "a dog and a fox")
+        assert "evaluations for 5 features" in lines[0]
+
+
+class TestRows:
+    texts = ["a good payment", "He denies chest pain", "a dog"]
+
+    def write(self, tmp_path, kind):
+        path = tmp_path / f"rows.{kind}"
+        if kind == "jsonl":
+            path.write_text("\n\n".join(json.dumps({"text": t}) for t in self.texts))
+        elif kind == "parquet":
+            parquet = pytest.importorskip("pyarrow.parquet")
+            import pyarrow
+
+            parquet.write_table(pyarrow.table({"text": self.texts}), path)
+        else:
+            with path.open("w", newline="") as stream:
+                rows = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")
+                rows.writerows([["id", "text"], *[[i, t] for i, t in enumerate(self.texts)]])
+        return path
+
+    def lines(self, out):
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+    @pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "parquet"])
+    def test_formats(self, folder, tmp_path, kind):
+        out = tmp_path / "out.jsonl"
+        explained(folder, "--input", self.write(tmp_path, kind), "-o", out)
+        found = self.lines(out)
+        assert [line["row"] for line in found] == [1, 2, 3]
+        record = Attribution.from_tree(found[1]["record"])
+        assert record.segmentation.document.text == self.texts[1]
+
+    def test_a_stopped_run_goes_on(self, folder, tmp_path):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        explained(folder, "--input", rows, "-o", out)
+        whole = out.read_text()
+        first = whole.splitlines(keepends=True)
+        out.write_text(first[0] + first[1][:50])
+        explained(folder, "--input", rows, "-o", out)
+        again = out.read_text().splitlines(keepends=True)
+        assert again[0] == first[0]
+        assert [json.loads(line)["row"] for line in again] == [1, 2, 3]
+        before = out.read_text()
+        explained(folder, "--input", rows, "-o", out)
+        assert out.read_text() == before
+
+    def test_a_row_that_fails_is_recorded_and_the_rest_goes_on(self, folder, tmp_path):
+        path, out = tmp_path / "r.jsonl", tmp_path / "out.jsonl"
+        texts = ["a dog", " ", "pain " * 500, "a fox"]
+        path.write_text("\n".join(json.dumps({"text": t}) for t in texts))
+        result = explained(folder, "--input", path, "-o", out, code=6)
+        assert "2 row(s)" in result.stderr
+        found = self.lines(out)
+        assert [line.get("error", {}).get("type") for line in found] == [
+            None,
+            "InputError",
+            "TextTooLongError",
+            None,
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "code", "says"),
+        [
+            ('{"txt": "a"}', 2, "did you mean 'txt'"),
+            ('{"text": 3}', 3, "int"),
+            ("{", 3, "not JSON"),
+            ("[1]", 3, "no JSON object"),
+        ],
+    )
+    def test_bad_tables(self, folder, tmp_path, content, code, says):
+        path = tmp_path / "r.jsonl"
+        path.write_text(content)
+        result = explained(folder, "--input", path, "-o", tmp_path / "o.jsonl", code=code)
+        assert says in result.stderr
+
+    def test_bad_files(self, folder, tmp_path):
+        out = tmp_path / "o.jsonl"
+        assert (
+            "no known format"
+            in explained(folder, "--input", tmp_path / "r.xlsx", "-o", out, code=2).stderr
+        )
+        assert (
+            "could not read"
+            in explained(folder, "--input", tmp_path / "r.jsonl", "-o", out, code=3).stderr
+        )
+        bad = tmp_path / "b.csv"
+        bad.write_bytes(b"text\n\xff\xff\n")
+        assert "not UTF-8" in explained(folder, "--input", bad, "-o", out, code=3).stderr
+        bad = tmp_path / "b.parquet"
+        bad.write_bytes(b"no parquet at all")
+        assert "Parquet" in explained(folder, "--input", bad, "-o", out, code=3).stderr
+
+    def test_outputs_of_others_are_not_touched(self, folder, tmp_path):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        out.write_text('{"mine": 1}\n')
+        assert (
+            "not written by whence" in explained(folder, "--input", rows, "-o", out, code=3).stderr
+        )
+        assert out.read_text() == '{"mine": 1}\n'
+        out.unlink()
+        explained(folder, "--input", rows, "-o", out)
+        rows.write_text(json.dumps({"text": "another"}))
+        assert "another text" in explained(folder, "--input", rows, "-o", out, code=3).stderr
+
+    def test_a_full_disk_leaves_whole_lines(self, folder, tmp_path, monkeypatch):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        calls = []
+
+        def full(_descriptor):
+            calls.append(1)
+            if len(calls) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        result = explained(folder, "--input", rows, "-o", out, code=5)
+        assert "Every finished row is in it" in result.stderr
+        assert [line["row"] for line in self.lines(out)] == [1]
+
+
+class TestCatalogue:
+    def test_methods(self):
+        text = run("methods").stdout
+        rows = json.loads(run("methods", "--json").stdout)
+        assert [row["name"] for row in rows] == list(METHODS)
+        for row in rows:
+            assert row["slug"] in text
+            assert row["about"].endswith(".")
+
+    def test_models(self):
+        rows = json.loads(run("models", "--json").stdout)
+        assert [row["ref"] for row in rows] == [f"embedded:{name}" for name in embedded_names()]
+        text = run("models").stdout
+        for row in rows:
+            assert row["ref"] in text
+            assert row["measured"]["accuracy"]["n"] >= 1000
+
+    def test_version_and_help(self):
+        import whence
+
+        assert run("version").stdout.strip() == f"whence {whence.__version__}"
+        assert json.loads(run("version", "--json").stdout) == {"whence": whence.__version__}
+        plain = re.sub(r"\s+", " ", run("--help").stdout)
+        for command in ("explain", "methods", "models", "demo", "version"):
+            assert command in plain
+            assert "Example" in run(command, "--help").stdout
+
+    def test_every_error_has_a_code(self):
+        def leaves(kind):
+            yield kind
+            for child in kind.__subclasses__():
+                yield from leaves(child)
+
+        kinds = set(leaves(WhenceError)) - {WhenceError}
+        for kind in kinds:
+            error = kind.__new__(kind)
+            assert code_of(error) != Exit.UNEXPECTED
+        assert code_of(WhenceError("x")) == Exit.UNEXPECTED
+        for code in Exit:
+            assert f"{code.value} " in CODES
+
+
+@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
+def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    info = next(c for c in app.registered_commands if c.callback.__name__ == command)
+    lines = re.findall(r"whence .*", info.epilog)
+    assert lines
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, result.output
+        assert result.stdout
+
+
+def test_the_demo_leaves_one_page(tmp_path):
+    from whence.app.page import parse_records
+
+    out = tmp_path / "demo.html"
+    assert run("demo", "--quiet", "--output", out).stdout == ""
+    text = out.read_text("utf-8")
+    records = [Attribution.from_tree(tree) for tree in parse_records(text)]
+    assert len(records) == 9
+    domains = {r.provenance.model.ref for r in records}
+    assert domains == {f"embedded:{name}" for name in embedded_names()}
