@@ -6,7 +6,7 @@ from whence.core.cases.case import Case
 __all__ = ["SEEDS", "SHORTCUT_SEED", "showcase"]
 
 SEEDS: dict[str, tuple[int, int]] = {
-    "health": (0, 1),
+    "health": (50000002, 50000018),
     "credit": (50000009, 50000048),
     "law": (50000011, 50000207),
 }

@@ -1,0 +1,65 @@
+"""Every block of the documentation runs; everything that exists is documented."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from whence.app.cli.main import app
+from whence.attribution import METHODS
+from whence.core.errors import __all__ as errors
+from whence.games import MASKERS, SEGMENTERS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text": "Missed 4 payments."}, {"text": "Never missed a payment."}]
+    (tmp_path / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    space = {"__name__": "page"}
+    for language, block in BLOCK.findall(page.read_text("utf-8")):
+        if language == "python":
+            exec(compile(block, str(page), "exec"), space)
+        elif language == "console":
+            for line in block.splitlines():
+                if line.startswith("$ whence"):
+                    result = CliRunner().invoke(app, shlex.split(line)[2:])
+                    assert result.exit_code == 0, result.output
+
+
+def test_readme_begins_with_the_two_commands():
+    first = BLOCK.search((ROOT / "README.md").read_text("utf-8")) or re.search(
+        r"```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text.index("make demo") < text.index("make test") < text.index("import whence")
+    assert first
+
+
+def test_everything_is_documented():
+    methods = (ROOT / "docs/reference/methods.md").read_text("utf-8")
+    for name in METHODS:
+        assert f".{name}\n" in methods
+    commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
+    for command in app.registered_commands:
+        assert f"`whence {command.callback.__name__}`" in commands
+    absence = (ROOT / "docs/explanation/absence.md").read_text("utf-8")
+    for name in MASKERS:
+        assert f"`{name}`" in absence
+    explain_doc = (ROOT / "src/whence/attribution/explaining.py").read_text("utf-8")
+    for unit in SEGMENTERS:
+        assert unit in explain_doc
+    assert len(errors) > 10
+
+
+def test_contributing_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) < 60
