@@ -10,9 +10,9 @@ import re
 import shlex
 
 import pytest
+from tests.zoo.families import FAMILIES, VARIANTS, save
 from typer.testing import CliRunner
 
-from tests.zoo.families import FAMILIES, VARIANTS, save
 from whence.app.cli.exits import CODES, Exit, code_of
 from whence.app.cli.main import app
 from whence.attribution import METHODS
@@ -174,7 +174,7 @@ class TestExplain:
 
 
 class TestRows:
-    texts = ["a good payment", "He denies chest pain", "a dog"]
+    texts = ("a good payment", "He denies chest pain", "a dog")
 
     def write(self, tmp_path, kind):
         path = tmp_path / f"rows.{kind}"
@@ -182,9 +182,9 @@ class TestRows:
             path.write_text("\n\n".join(json.dumps({"text": t}) for t in self.texts))
         elif kind == "parquet":
             parquet = pytest.importorskip("pyarrow.parquet")
-            import pyarrow
+            import pyarrow as pa
 
-            parquet.write_table(pyarrow.table({"text": self.texts}), path)
+            parquet.write_table(pa.table({"text": list(self.texts)}), path)
         else:
             with path.open("w", newline="") as stream:
                 rows = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")

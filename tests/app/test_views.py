@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from rich.console import Console
-
 from tests.samples import attribution
+
 from whence.app.colour import contrast, luminance, ramp, text_on
 from whence.app.page import Section, fragment, page, pages, parse_records
 from whence.app.terminal import plain_text, render

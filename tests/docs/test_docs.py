@@ -25,7 +25,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [{"text": "Missed 4 payments."}, {"text": "Never missed a payment."}]
     (tmp_path / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    space = {"__name__": "page"}
+    space = {"__name__": "__main__"}
     for language, block in BLOCK.findall(page.read_text("utf-8")):
         if language == "python":
             exec(compile(block, str(page), "exec"), space)

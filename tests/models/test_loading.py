@@ -92,7 +92,7 @@ def test_missing_models(ref, says):
 
 
 def test_folders_that_are_no_model(tmp_path):
-    with pytest.raises(ModelLoadError, match="no config.json"):
+    with pytest.raises(ModelLoadError, match=r"no config\.json"):
         whence.load(tmp_path)
     file = tmp_path / "model.bin"
     file.write_bytes(b"x")

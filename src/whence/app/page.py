@@ -62,7 +62,8 @@ def _ramps() -> Markup:
             for step in range(1, STEPS + 1):
                 colour = ramp(sign * step / STEPS, theme)
                 ink = text_on(colour)
-                lines.append(f".wh .{letter}{step}{{background:{colour};color:{ink}}}")
+                shaded = f".wh .text mark.{letter}{step},.wh i.{letter}{step}"
+                lines.append(f"{shaded}{{background:{colour};color:{ink}}}")
                 lines.append(f".wh svg .{letter}{step}{{fill:{colour}}}")
         text = "".join(lines)
         rules.append(text if theme == "light" else f"@media(prefers-color-scheme:dark){{{text}}}")

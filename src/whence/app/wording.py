@@ -101,11 +101,20 @@ def reliable(attribution: Attribution, output: int) -> Bool[np.ndarray, " n"]:
 def decision_line(decision: Decision, most: int = 4) -> str:
     """The other answers and their probabilities."""
     shown = [
-        f"{visible(score.name)} {f'{score.value:.1%}' if decision.unit == 'probability' else number(score.value)}"
+        f"{visible(score.name)} {_share(score.value, decision.unit)}"
         for score in decision.scores[:most]
     ]
     rest = len(decision.scores) - most
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _share(value: float, unit: str) -> str:
+    """A probability in percent, never rounded to certainty; any other number as it is."""
+    if unit != "probability":
+        return number(value)
+    if value > 0.9995:
+        return "over 99.9%"
+    return "under 0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def cost_line(attribution: Attribution) -> str:

@@ -63,7 +63,8 @@ def demo_sections() -> list[Section]:
             (f"embedded:{domain}, case {case.seed}", explain(model, case.text))
             for case in cases[domain]
         )
-        truth = "; ".join(f"by the rule: {case.label} ({case.rationale})" for case in cases[domain])
+        first, second = (f"{case.label} ({case.rationale})" for case in cases[domain])
+        truth = f"By the rule the first is {first}, the second {second}"
         sections.append(
             Section(title=domain.capitalize(), about=f"{about} {truth}.", explanations=found)
         )
@@ -75,9 +76,7 @@ def demo_sections() -> list[Section]:
             title="A model that writes",
             about="A small language model reads the same application and writes its decision; "
             "explained is the log-probability of what it wrote, sentence by sentence.",
-            explanations=(
-                ("embedded:decider", explain(writer, case.text, unit="sentence")),
-            ),
+            explanations=(("embedded:decider", explain(writer, case.text, unit="sentence")),),
         )
     )
     return sections
