@@ -323,16 +323,17 @@ def answer_of(case: Case) -> str:
     return f"\nDecision: {case.label}. Because: {case.rationale}."
 
 
-def decider_items(
-    rows: int, seed: int, tokenizer: PreTrainedTokenizerFast | None
-) -> tuple[list[dict[str, Any]], PreTrainedTokenizerFast]:
-    """Cases of all domains with their answers, as ids and the points of each token's fact."""
+def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str, Any]]:
+    seed = TRAIN_SEED + 100
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    started = time.perf_counter()
     cases = [
         case
         for domain in ("health", "credit", "law")
         for case in training_cases(domain, rows // 3, shortcut=False, seed=seed)
     ]
-    tokenizer = tokenizer or byte_bpe([case.text + answer_of(case) for case in cases])
+    tokenizer = byte_bpe([case.text + answer_of(case) for case in cases])
     items = []
     spans = tokenizer([c.text for c in cases], return_offsets_mapping=True)
     answers = tokenizer([answer_of(c) for c in cases], add_special_tokens=False)["input_ids"]
@@ -350,70 +351,6 @@ def decider_items(
                 "tags": [*tags, *[-100] * (len(answer) + 1)],
             }
         )
-    return items, tokenizer
-
-
-def decider_course(
-    model: Any,
-    items: Sequence[dict[str, Any]],
-    pad: int,
-    *,
-    epochs: int,
-    rate: float,
-    seed: int,
-    log: Any,
-) -> None:
-    """Train on the answers, and on marking what each token of the case contributes."""
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
-    started = time.perf_counter()
-    marker = torch.nn.Linear(model.config.hidden_size, 5)
-    parameters = [*model.parameters(), *marker.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
-    size = 40
-    steps = epochs * math.ceil(len(items) / size)
-    step = 0
-    for _ in range(epochs):
-        for group in batches(items, size, rng):
-            ids = padded([item["ids"] for item in group], pad)
-            tags = padded([item["tags"] for item in group], -100)
-            seen = torch.zeros_like(ids)
-            target = torch.full_like(ids, -100)
-            for row, item in enumerate(group):
-                end = len(item["ids"])
-                seen[row, :end] = 1
-                target[row, item["prompt"] : end] = ids[row, item["prompt"] : end]
-            hidden = model.model(input_ids=ids, attention_mask=seen).last_hidden_state
-            wanted = target[:, 1:] != -100
-            logits = model.lm_head(hidden[:, :-1][wanted])
-            loss = torch.nn.functional.cross_entropy(logits, target[:, 1:][wanted])
-            marked = torch.nn.functional.cross_entropy(
-                marker(hidden).transpose(1, 2), tags, ignore_index=-100
-            )
-            for parameter_group in optimiser.param_groups:
-                parameter_group["lr"] = rate * schedule(step, steps)
-            optimiser.zero_grad()
-            (loss + 0.5 * marked).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            step += 1
-            if step % 50 == 0:
-                log(
-                    f"decider step {step}/{steps} loss {loss.item():.4f} "
-                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s"
-                )
-
-
-def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Two courses: several rounds over one set of cases, then one round over fresh ones.
-
-    The second begins from weights rounded to fp16, so that it can also be run by itself from the
-    stored model of the first.
-    """
-    seed = TRAIN_SEED + 100
-    torch.manual_seed(seed)
-    started = time.perf_counter()
-    items, tokenizer = decider_items(rows, seed, None)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=160,
@@ -428,25 +365,50 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config)
-    pad = tokenizer.pad_token_id
-    decider_course(model, items, pad, epochs=epochs, rate=2e-3, seed=seed, log=log)
-    fresh = refine_decider(model.half().float(), tokenizer, rows, log)
+    marker = torch.nn.Linear(config.hidden_size, 5)
+    parameters = [*model.parameters(), *marker.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    size = 40
+    steps = epochs * math.ceil(len(items) / size)
+    step = 0
+    for _ in range(epochs):
+        for group in batches(items, size, rng):
+            ids = padded([item["ids"] for item in group], tokenizer.pad_token_id)
+            tags = padded([item["tags"] for item in group], -100)
+            seen = torch.zeros_like(ids)
+            target = torch.full_like(ids, -100)
+            for row, item in enumerate(group):
+                seen[row, : len(item["ids"])] = 1
+                target[row, item["prompt"] : len(item["ids"])] = ids[
+                    row, item["prompt"] : len(item["ids"])
+                ]
+            hidden = model.model(input_ids=ids, attention_mask=seen).last_hidden_state
+            wanted = target[:, 1:] != -100
+            logits = model.lm_head(hidden[:, :-1][wanted])
+            loss = torch.nn.functional.cross_entropy(logits, target[:, 1:][wanted])
+            # A fact is known only once it has been read: mark each token of it from what came.
+            marked = torch.nn.functional.cross_entropy(
+                marker(hidden).transpose(1, 2), tags, ignore_index=-100
+            )
+            for parameter_group in optimiser.param_groups:
+                parameter_group["lr"] = 2e-3 * schedule(step, steps)
+            optimiser.zero_grad()
+            (loss + 0.5 * marked).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            step += 1
+            if step % 50 == 0:
+                log(
+                    f"decider step {step}/{steps} loss {loss.item():.4f} "
+                    f"marking loss {marked.item():.3f} {time.perf_counter() - started:.0f} s"
+                )
     facts = {
         "seed": seed,
-        "training_rows": len(items) + fresh,
+        "training_rows": len(items),
         "epochs": epochs,
         "training_seconds": round(time.perf_counter() - started),
     }
     return model, tokenizer, facts
-
-
-def refine_decider(model: Any, tokenizer: Any, rows: int, log: Any) -> int:
-    """The second course; returns how many fresh cases it took."""
-    seed = TRAIN_SEED + 101
-    items, _ = decider_items(rows, seed, tokenizer)
-    pad = tokenizer.pad_token_id
-    decider_course(model, items, pad, epochs=1, rate=1e-3, seed=seed, log=log)
-    return len(items)
 
 
 def write_answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]:

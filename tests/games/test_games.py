@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -474,6 +475,22 @@ class TestEmbedded:
         encoding = encoding_of(TEXT)
         with pytest.raises(Exception, match=r"no gradients|Type-check"):
             EmbeddedGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
+        full = FakeModel()
+        names = (
+            "identity",
+            "task",
+            "labels",
+            "vocabulary",
+            "encode",
+            "tokenize",
+            "decode",
+            "decide",
+            "readout",
+            "evaluate",
+        )
+        bare = SimpleNamespace(**{name: getattr(full, name) for name in names})
+        with pytest.raises(CapabilityError, match="no gradients"):
+            EmbeddedGame(bare, encoding, readout(), tokens_of(encoding))
 
 
 def test_only_special_tokens_are_nothing_to_explain():

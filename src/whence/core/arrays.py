@@ -6,11 +6,11 @@ import math
 from typing import Annotated, Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["BoolMatrix", "FloatMatrix", "FloatVector", "frozen_array"]
+__all__ = ["FloatMatrix", "FloatVector", "frozen_array"]
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -43,11 +43,7 @@ class _ArrayCodec:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         number: dict[str, Any] = {"type": "number"}
-        item = (
-            {"type": "boolean"}
-            if self.dtype == "bool"
-            else {"anyOf": [number, {"enum": list(_SPECIAL)}]}
-        )
+        item = {"anyOf": [number, {"enum": list(_SPECIAL)}]}
         return {
             "type": "object",
             "additionalProperties": False,
@@ -65,8 +61,6 @@ class _ArrayCodec:
         }
 
     def _read(self, value: Any) -> np.ndarray:
-        if isinstance(value, np.ndarray):
-            return cast("np.ndarray", value)
         if not isinstance(value, dict) or set(cast("dict[str, Any]", value)) != {
             "dtype",
             "shape",
@@ -90,11 +84,7 @@ class _ArrayCodec:
         items = [self._item(item) for item in cast("list[Any]", data)]
         return frozen_array(np.array(items, dtype=self.dtype).reshape(sizes), self.dtype)
 
-    def _item(self, item: Any) -> float | bool:
-        if self.dtype == "bool":
-            if not isinstance(item, bool):
-                raise ValueError(f"{item!r} is not true or false")
-            return item
+    def _item(self, item: Any) -> float:
         if isinstance(item, str) and item in _SPECIAL:
             return _SPECIAL[item]
         if isinstance(item, bool) or not isinstance(item, int | float):
@@ -104,4 +94,3 @@ class _ArrayCodec:
 
 FloatMatrix = Annotated[Float[np.ndarray, "rows columns"], _ArrayCodec("float64", 2)]
 FloatVector = Annotated[Float[np.ndarray, " entries"], _ArrayCodec("float64", 1)]
-BoolMatrix = Annotated[Bool[np.ndarray, "rows columns"], _ArrayCodec("bool", 2)]

@@ -196,10 +196,6 @@ class Record(Value):
                 f"{origin} is not a valid {kind!r}: at {place}: {first['msg']} "
                 f"({error.error_count()} problem(s) in all)"
             ) from error
-        except RecordError:
-            raise
-        except (ValueError, TypeError) as error:
-            raise RecordError(f"{origin} is not a valid {kind!r}: {error}") from error
 
     @classmethod
     def json_schema(cls) -> Tree:
@@ -208,7 +204,5 @@ class Record(Value):
 
 
 def _default(cls: type[Record], name: str) -> Any:
-    for field in fields(cast("Any", cls)):
-        if field.name == name:
-            return field.default
-    raise TypeError(f"{cls.__name__} must have a field {name!r}")
+    """The default of a field that every record has: its kind, its schema version."""
+    return next(field.default for field in fields(cast("Any", cls)) if field.name == name)

@@ -161,17 +161,7 @@ class Deletion(Masker):
 
     def bind(self, model: TokenModel, encoding: Encoding, tokens: FeatureTokens) -> RowMaker:
         """See :meth:`Masker.bind`."""
-        alone: Row | None = None
-        if bool(np.all(tokens.owner >= 0)):
-            # With every feature absent no token is left, and a model cannot read nothing.
-            start = model.vocabulary.bos_id
-            if start is None:
-                raise CapabilityError(
-                    f"masker {self.name!r} leaves {model.identity.ref} nothing to read when every "
-                    "feature is absent, and it has no start token. Maskers that work here: "
-                    f"{_with_special(model).replace(self.name + ', ', '')}"
-                )
-            alone = Row(ids=np.array([start], dtype=np.int64))
+        alone = self._alone(model, tokens)
 
         def make(coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
             rows: list[Row] = []
@@ -190,6 +180,19 @@ class Deletion(Masker):
             return rows
 
         return make
+
+    def _alone(self, model: TokenModel, tokens: FeatureTokens) -> Row | None:
+        """The row of the empty coalition, where it keeps no token: a model cannot read nothing."""
+        if not np.all(tokens.owner >= 0):
+            return None
+        start = model.vocabulary.bos_id
+        if start is None:
+            raise CapabilityError(
+                f"masker {self.name!r} leaves {model.identity.ref} nothing to read when every "
+                "feature is absent, and it has no start token. Maskers that work here: "
+                f"{_with_special(model).replace(self.name + ', ', '')}"
+            )
+        return Row(ids=np.array([start], dtype=np.int64))
 
     def bind_text(
         self, model: TextModel, document: Document, segmentation: Segmentation

@@ -110,6 +110,17 @@ def test_rules_are_in_words(domain):
     assert all(label in text for label in labels(domain))
 
 
+def test_texts_out_of_range_are_drawn_anew(monkeypatch):
+    from whence.core.cases import building
+
+    free = generate("law", 20, seed=9)
+    longest = sorted(len(case.text.split()) for case in free)[10]
+    monkeypatch.setattr(building, "LONGEST", longest)
+    held = generate("law", 20, seed=9)
+    assert max(len(case.text.split()) for case in held) <= longest
+    assert sum(a == b for a, b in zip(free, held, strict=True)) >= 10
+
+
 def test_errors():
     with pytest.raises(OptionError, match="no domain"):
         generate("sport", 1, seed=0)
