@@ -41,6 +41,13 @@ def ours(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     return KernelShap().estimate(game, budget=budget, seed=seed).scores[:, 0]
 
 
+def leverage(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
+    powers = 1 << np.arange(WORDS)
+    game = FunctionGame(WORDS, lambda rows: values[rows @ powers], budget=budget)
+    method = KernelShap(design="leverage")
+    return method.estimate(game, budget=budget, seed=seed).scores[:, 0]
+
+
 def captum_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     from captum.attr import KernelShap as Captum
 
@@ -92,6 +99,7 @@ def lasso(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
 
 METHODS = {
     "whence KernelShap": ours,
+    "whence KernelShap, leverage design": leverage,
     "captum KernelShap": captum_kernel,
     "shap KernelExplainer": shap_kernel,
     "shapiq KernelSHAP": shapiq_kernel,

@@ -167,12 +167,13 @@ def test_exact_values_refuse_many_features():
 
 
 class TestKernelShap:
-    def test_pairs_are_distinct_and_odds_are_right(self):
+    @pytest.mark.parametrize("design", ["balanced", "leverage"])
+    def test_pairs_are_distinct_and_odds_are_right(self, design):
         n, count = 7, 20
         hits = {}
         rounds = 4000
         for seed in range(rounds):
-            rows, odds = pair_sample(n, count, np.random.default_rng(seed))
+            rows, odds = pair_sample(n, count, np.random.default_rng(seed), design=design)
             keys = [min(row.tobytes(), (~row).tobytes()) for row in rows]
             assert len(set(keys)) == len(keys) == count
             for key, chance in zip(keys, odds, strict=True):
@@ -181,6 +182,17 @@ class TestKernelShap:
         for times, chance in hits.values():
             spread = np.sqrt(chance * (1 - chance) / rounds)
             assert abs(times / rounds - chance) < 5 * spread + 1e-12
+
+    def test_designs_share_the_budget_as_they_say(self):
+        def sizes(design):
+            rows, _ = pair_sample(20, 60, np.random.default_rng(0), design=design)
+            return np.bincount(np.minimum(rows.sum(axis=1), 20 - rows.sum(axis=1)))[1:]
+
+        assert np.ptp(sizes("leverage")[:9]) <= 1
+        assert np.all(np.diff(sizes("balanced")) <= 1)
+        assert sizes("balanced")[0] > 1.5 * sizes("leverage")[0]
+        with pytest.raises(OptionError, match="did you mean 'leverage'"):
+            KernelShap(design="levrage")
 
     def test_many_features_are_drawn_without_listing_all(self):
         rows, odds = pair_sample(40, 60, np.random.default_rng(0))

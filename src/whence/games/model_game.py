@@ -25,8 +25,7 @@ from whence.models.interface import Encoding, Evaluated, Readout, Row, TextModel
 __all__ = ["DEFAULT_TOKEN_BUDGET", "ModelGame", "Progress", "TextGame", "TokenGame"]
 
 DEFAULT_TOKEN_BUDGET = 4096
-"""Tokens in one batch to begin with. Measured on two cores (benchmarks/batching.py): larger ones
-gain nothing on a CPU; on a GPU pass a larger ``token_budget``."""
+"""Tokens in one batch to begin with; on a GPU pass a larger ``token_budget``."""
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (coalitions answered so far in this call, coalitions asked)."""

@@ -27,9 +27,9 @@ __all__ = ["CausalLM"]
 
 _Found = list[tuple[torch.Tensor, torch.Tensor]]
 
-LEAST_SHARED = 32
-"""Tokens a batch must share at its start before keeping their keys and values pays. Below it
-the copy of the cache costs as much as the tokens it saves (benchmarks/prefix.py)."""
+LEAST_SHARED = 16
+"""Tokens a batch must share at its start before their keys and values are kept; reuse paid from 8
+on, and more the longer the prefix (benchmarks/prefix.py)."""
 
 
 class CausalLM(TorchModel):

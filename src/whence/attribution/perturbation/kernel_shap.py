@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.attribution.method import Estimate, GameMethod
+from whence.core.errors import unknown
 from whence.games.game import Game
 
 __all__ = ["KernelShap", "pair_sample"]
 
+DESIGNS = ("balanced", "leverage")
 RIDGES = 10.0 ** np.arange(-6.0, 3.1, 0.5)
 SHRINK_BELOW = 8
 """Evaluations per feature under which the fit is regularised."""
@@ -26,10 +28,13 @@ class KernelShap(GameMethod):
     Solves ``min sum_S w(S) (v(S) - v(empty) - sum_{i in S} score[i])^2`` with ``sum score = v(N)
     - v(empty)`` held exactly, ``w(S)`` the Shapley kernel ``(n-1) / (C(n,|S|) |S| (n-|S|))``.
 
-    The sample is Leverage SHAP's: every coalition size gets the same share (the leverage scores
-    of the problem are ``1 / C(n,|S|)``), coalitions come with their complements and without
-    replacement, sizes that the budget covers are taken whole, and each pair is weighted by the
-    inverse of its inclusion probability. With 2^n evaluations the result is exact.
+    Coalitions come with their complements and without replacement; sizes that the budget covers
+    are taken whole, and each pair is weighted by the inverse of its inclusion probability. With
+    ``design="leverage"`` every size gets the same share, as in Leverage SHAP (the leverage scores of
+    the problem are ``1 / C(n,|S|)``). The default ``"balanced"`` draws by the geometric mean of
+    leverage score and kernel weight, so small and large coalitions more often; on the games of
+    ``benchmarks/shapley_error.py`` it was the more exact at 10 to 40 evaluations a feature, and as
+    exact elsewhere. With 2^n evaluations either is exact.
 
     Below 8 n evaluations the least-squares fit is noisy; it is shrunk towards the equal split by a
     ridge whose strength leave-one-pair-out error picks. The scores still add up exactly.
@@ -39,6 +44,9 @@ class KernelShap(GameMethod):
 
     Cost: the budget, by default min(2^n, max(8 n, 256) + 2) evaluations. The scores add up by
     construction, so that says nothing about accuracy: read the standard errors.
+
+    Args:
+        design: how the budget is shared among coalition sizes, ``balanced`` or ``leverage``.
 
     Lundberg & Lee (2017), arXiv:1705.07874; Covert & Lee (2021), arXiv:2012.01536; Musco & Witter
     (2025), arXiv:2410.01917.
@@ -50,7 +58,12 @@ class KernelShap(GameMethod):
         [2.0, 0.5, 0.5]
     """
 
+    design: str = "balanced"
     quantity: ClassVar[str] = "Shapley value"
+
+    def __post_init__(self) -> None:
+        if self.design not in DESIGNS:
+            raise unknown("design", self.design, DESIGNS)
 
     def least(self, n: int) -> int:
         """N + 2, or 2^n where that is less: fewer samples cannot tell the features apart."""
@@ -69,7 +82,8 @@ class KernelShap(GameMethod):
         span = full - empty
         if n == 1:
             return self._estimate(span[None, :], full, empty, np.zeros((1, k)), ())
-        half, inclusion = pair_sample(n, (budget - 2) // 2, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        half, inclusion = pair_sample(n, (budget - 2) // 2, rng, design=self.design)
         pairs = np.concatenate([half, ~half])
         values = game(pairs)
         # A pair's mean residual cancels in the normal equations; only its odd part is left.
@@ -113,19 +127,22 @@ class KernelShap(GameMethod):
 
 
 def pair_sample(
-    n: int, count: int, rng: np.random.Generator
+    n: int, count: int, rng: np.random.Generator, *, design: str = "balanced"
 ) -> tuple[Bool[np.ndarray, "pairs n"], Float[np.ndarray, " pairs"]]:
     """One coalition of each of ``count`` pairs (S, complement), and the pairs' inclusion odds.
 
-    Strata are the sizes 1 to n // 2 (a pair's smaller side). Each gets an equal share (the middle
-    size of an even n half a share, as it holds both sides of its pairs), at most all its pairs;
-    shares are rounded at random so that their expectation is exact.
+    Strata are the sizes 1 to n // 2 (a pair's smaller side). Each gets a share: equal by leverage
+    (the middle size of an even n half a share, as it holds both sides of its pairs), times
+    ``1 / sqrt(s (n - s))`` in the balanced design; at most all its pairs. Shares are rounded at
+    random so that their expectation is exact.
     """
     sizes = np.arange(1, n // 2 + 1)
     middle = (n % 2 == 0) & (sizes == n // 2)
     pairs = [comb(n, int(s)) // (2 if m else 1) for s, m in zip(sizes, middle, strict=True)]
     totals = np.array([float(p) for p in pairs])
     share = np.where(middle, 0.5, 1.0)
+    if design == "balanced":
+        share = share / np.sqrt(sizes * (n - sizes))
     wanted = _fill(totals, share, float(count))
     taken = _round(wanted, rng)
     rows: list[np.ndarray] = []
