@@ -19,7 +19,16 @@ from markupsafe import Markup
 
 from whence._version import __version__
 from whence.app.colour import ramp, text_on
-from whence.app.wording import LINKS, decision_line, facts, number, reliable, signed, visible
+from whence.app.wording import (
+    LINKS,
+    answer,
+    decision_line,
+    facts,
+    number,
+    reliable,
+    signed,
+    visible,
+)
 from whence.core.explanations import Attribution
 
 __all__ = ["Section", "fragment", "page", "pages"]
@@ -169,7 +178,7 @@ def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
     return {
         "mark": mark,
         "name": name,
-        "decision": visible(attribution.decision.text),
+        "decision": answer(attribution.decision),
         "others": decision_line(attribution.decision),
         "sampled": attribution.std_errors is not None,
         "unit_of_text": attribution.segmentation.unit,
@@ -205,7 +214,7 @@ def page(attribution: Attribution) -> str:
     """A self-contained page of one explanation."""
     model = attribution.provenance.model.ref
     section = Section(title="", about="", explanations=((model, attribution),))
-    return _rendered([section], f"Why {visible(attribution.decision.text)}?", "page.html")
+    return _rendered([section], f"Why {answer(attribution.decision)}?", "page.html")
 
 
 def pages(sections: Sequence[Section], title: str) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.app.colour import ramp, text_on
-from whence.app.wording import decision_line, facts, number, reliable, signed, visible
+from whence.app.wording import answer, decision_line, facts, number, reliable, signed, visible
 from whence.core.explanations import Attribution
 
 __all__ = ["plain_text", "render"]
@@ -34,7 +34,7 @@ def render(
     """
     column = attribution.output_index(output)
     decision = attribution.decision
-    title = Text.assemble(("Decision  ", "bold"), (visible(decision.text), "bold"))
+    title = Text.assemble(("Decision  ", "bold"), (answer(decision), "bold"))
     others = decision_line(decision)
     if others:
         title.append(f"   {others}", style="dim")

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from whence.core.explanations import Attribution, Decision
 
 __all__ = [
+    "answer",
     "completeness_line",
     "cost_line",
     "decision_line",
@@ -96,6 +97,11 @@ def reliable(attribution: Attribution, output: int) -> Bool[np.ndarray, " n"]:
     if attribution.std_errors is None:
         return scores != 0
     return np.abs(scores) > 2 * attribution.std_errors[:, output]
+
+
+def answer(decision: Decision) -> str:
+    """What the model said, without the white space it began or ended with."""
+    return visible(decision.text.strip() or decision.text)
 
 
 def decision_line(decision: Decision, most: int = 4) -> str:

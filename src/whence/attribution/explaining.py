@@ -335,9 +335,17 @@ def _decision(
 ) -> Decision:
     """What the model says: of a model that writes, its own continuation where that is explained."""
     decision = model.decide(encoding)
-    if model.task in ("causal", "seq2seq") and not targets:
+    if model.task in ("causal", "seq2seq") and _is_own(targets):
         return replace(decision, text=readout.outputs[0].name)
     return decision
+
+
+def _is_own(targets: tuple[Target, ...]) -> bool:
+    """Whether the continuation explained is the one the model writes itself."""
+    return all(
+        isinstance(t, Continuation) and t.text is None and t.token_ids is None and not t.per_token
+        for t in targets
+    )
 
 
 def _as_text(targets: tuple[Target, ...], model: TokenModel) -> tuple[Target, ...]:

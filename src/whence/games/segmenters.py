@@ -38,6 +38,7 @@ _GRAPHEME = regex.compile(r"\X")
 # separators of numbers, and the sign of a percentage or a currency beside its number.
 _WORD = regex.compile(
     r"(?V1)(?:\p{Sc}\s?)?\d+(?:[.,:/\u2019'\u066B\u066C]\d+)*(?:\s?%)?(?:[\p{L}\p{M}]+)?"
+    r"(?:[-\u2010\u2011][\p{L}\p{M}]+)*"
     r"|[\p{L}\p{M}\p{N}\p{Pc}]+(?:['\u2019\u02BC\u05F3\u05F4\u00B7\u2010\u2011\-]"
     r"[\p{L}\p{M}\p{N}\p{Pc}]+)*"
 )
@@ -137,7 +138,8 @@ class Tokens(Segmenter):
 class Words(Segmenter):
     """Words, and each run of punctuation by itself.
 
-    "don't", "state-of-the-art", "1,250.50", "42 %" and "£900" are one feature each. In scripts
+    "don't", "state-of-the-art", "1,250.50", "42 %", "£900" and
+    "63-year-old" are one feature each. In scripts
     without spaces (Chinese, Japanese, Thai ...) each grapheme is one. A run of punctuation is a
     feature too, since a question mark can matter; an emoji is one.
     """

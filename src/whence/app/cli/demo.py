@@ -53,6 +53,7 @@ def demo_sections() -> list[Section]:
     from whence.app.page import Section
     from whence.attribution.explaining import explain
     from whence.core.cases.showcase import showcase
+    from whence.core.targets import Continuation
     from whence.models import load
 
     sections: list[Section] = []
@@ -70,13 +71,15 @@ def demo_sections() -> list[Section]:
         )
     sections.append(_shortcut(cases["shortcut"][0]))
     writer = load("embedded:decider")
-    case = cases["credit"][0]
+    case = cases["law"][1]
+    written = explain(writer, case.text, unit="sentence", target=Continuation(max_new_tokens=40))
     sections.append(
         Section(
             title="A model that writes",
-            about="A small language model reads the same application and writes its decision; "
-            "explained is the log-probability of what it wrote, sentence by sentence.",
-            explanations=(("embedded:decider", explain(writer, case.text, unit="sentence")),),
+            about="A small language model reads the second clause above and writes its decision; "
+            "explained is the log-probability of what it wrote, sentence by sentence. By the rule: "
+            f"{case.label} ({case.rationale}).",
+            explanations=(("embedded:decider", written),),
         )
     )
     return sections

@@ -1,1 +1,0 @@
-"""How the embedded models are trained and measured; run by ``examples/train_models.py``."""
