@@ -154,6 +154,20 @@ def test_one_feature_and_constant_games(method):
         assert np.allclose(flat.scores, 0)
 
 
+def test_one_feature_needs_only_both_ends():
+    assert LeaveOneOut().least(1) == 2
+    game = FunctionGame(1, lambda rows: 3.0 * rows[:, 0], budget=2)
+    assert LeaveOneOut().estimate(game, budget=2, seed=0).scores.tolist() == [[3.0]]
+
+
+def test_few_evaluations_of_a_constant_game_ask_for_no_more():
+    flat = FunctionGame(8, lambda rows: np.full(len(rows), 2.0))
+    found = KernelShap().estimate(flat, budget=20, seed=0)
+    assert (found.outcome, found.advice, found.notes) == ("converged", (), ())
+    moving = FunctionGame(8, lambda rows: 1.0 * rows[:, 0])
+    assert KernelShap().estimate(moving, budget=20, seed=0).outcome == "budget_exhausted"
+
+
 def test_global_random_state_is_left_alone():
     before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global state we look at
     for method in ALL:

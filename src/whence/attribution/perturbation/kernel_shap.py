@@ -100,7 +100,8 @@ class KernelShap(GameMethod):
                 f"{2 * len(half) + 2} evaluations are fewer than 8 per feature: scores are shrunk "
                 "towards the equal split, and their errors do not count that bias",
             )
-            if shrink
+            # Where nothing moved there is no bias to speak of, and more evaluations are no advice.
+            if shrink and np.ptp(np.concatenate([values, ends]), axis=0).max() > 0
             else ()
         )
         return self._estimate(span / n + deviation, full, empty, errors, notes)

@@ -35,12 +35,12 @@ class LeaveOneOut(GameMethod):
     quantity: ClassVar[str] = "leave-one-out effect"
 
     def least(self, n: int) -> int:
-        """N + 2: every feature once, and both ends."""
-        return n + 2
+        """N + 2: every feature once, and both ends; 2 where the one feature's absence is an end."""
+        return n + 2 if n > 1 else 2
 
     def default_budget(self, n: int) -> int:
-        """N + 2."""
-        return n + 2
+        """The least."""
+        return self.least(n)
 
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`LeaveOneOut`."""
