@@ -203,6 +203,13 @@ class TestPage:
         shades = [m["class"] for m in reader.all("mark")]
         assert shades == ["p5", "m10"]
 
+    def test_unknown_errors_shade_nothing_and_break_nothing(self):
+        record = attribution(std_errors=np.full((3, 2), np.nan))
+        text = page(record)
+        assert Reader(text).all("mark") == []
+        assert "nan" not in text.lower().split('<script type="application/json"')[0]
+        assert "undefined" in plain_text(record)
+
     def test_it_is_the_same_each_time_and_written_whole(self, tmp_path):
         record = attribution()
         assert page(record) == page(record)

@@ -242,6 +242,7 @@ class TestKernelShap:
             found = run(KernelShap(), FunctionGame(14, function), budget=44, seed=seed)
             assert found.outcome == "budget_exhausted"
             assert "fewer than 8" in found.notes[0]
+            assert np.isnan(found.std_errors).all()
             old = kernel_shap.SHRINK_BELOW
             kernel_shap.SHRINK_BELOW = 0
             try:

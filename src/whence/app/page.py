@@ -8,6 +8,7 @@ colour only repeats what the table says.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -121,7 +122,7 @@ def _gap(text: str) -> str:
 def _bars(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict[str, Any]]:
     """Geometry of the bar chart in percent of its width, zero in the middle."""
     ranked = attribution.top(TOP, output=column)
-    reach = max((abs(r.score) + 2 * (r.std_error or 0.0) for r in ranked), default=0.0) or 1.0
+    reach = max((abs(r.score) + 2 * _known(r.std_error) for r in ranked), default=0.0) or 1.0
     largest = max((abs(r.score) for r in ranked), default=0.0)
     bars: list[dict[str, Any]] = []
     for row in ranked:
@@ -136,11 +137,17 @@ def _bars(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict[
             "low": None,
             "high": None,
         }
-        if row.std_error is not None:
-            bar["low"] = 50 + 48 * (row.score - 2 * row.std_error) / reach
-            bar["high"] = 50 + 48 * (row.score + 2 * row.std_error) / reach
+        if _known(row.std_error):
+            error = _known(row.std_error)
+            bar["low"] = 50 + 48 * (row.score - 2 * error) / reach
+            bar["high"] = 50 + 48 * (row.score + 2 * error) / reach
         bars.append(bar)
     return bars
+
+
+def _known(error: float | None) -> float:
+    """A standard error, or 0 where there is none to draw."""
+    return error if error is not None and math.isfinite(error) else 0.0
 
 
 def _clip(text: str, most: int = 30) -> str:

@@ -46,7 +46,7 @@ def render(
         faint = int((~sure).sum())
         body.append(
             Text(
-                f"{faint} of {len(sure)} scores are within two standard errors of zero: not shaded.",
+                f"{faint} of {len(sure)} scores are within two standard errors of zero, or of unknown error: not shaded.",
                 style="dim",
             )
         )
