@@ -59,9 +59,9 @@ def test_explaining_again_goes_on_from_the_cache(model, tmp_path):
     assert again.provenance.cost.distinct_evaluations == 0
     assert again.scores.tobytes() == first.scores.tobytes()
     with DiskCache(tmp_path / "c.sqlite") as cache:
-        whence.explain(model, TEXT, budget=60, cache=cache)
+        whence.explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
         other = whence.load(FAMILIES["bert"]().pair)
-        found = whence.explain(other, TEXT, budget=60, cache=cache)
+        found = whence.explain(other, TEXT, method=KernelShap(), budget=60, cache=cache)
     assert found.provenance.cost.distinct_evaluations == 0
 
 
@@ -85,26 +85,34 @@ def test_stopping_and_going_on(model):
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="kept"):
-        whence.explain(model, TEXT, budget=60, token_budget=100, progress=stop)
-    found = whence.explain(model, TEXT, budget=60)
+        whence.explain(
+            model,
+            TEXT,
+            method=KernelShap(),
+            budget=60,
+            token_method=KernelShap(),
+            budget=60,
+            progress=stop,
+        )
+    found = whence.explain(model, TEXT, method=KernelShap(), budget=60)
     assert found.provenance.cost.distinct_evaluations < 60
 
 
 def test_forecasts_come_before_the_work(model):
     seen = []
-    whence.explain(model, TEXT, budget=60, announce=seen.append)
-    assert seen[0].evaluations == 60
+    whence.explain(model, TEXT, budget=100, announce=seen.append)
+    assert seen[0].evaluations == 100
     assert seen[0].features == 12
     assert seen[0].seconds > 0
     assert seen[0].method == "KernelShap"
 
 
 def test_bf16_is_opted_into_and_measured(model):
-    plain = whence.explain(model, TEXT, budget=60)
-    rough = whence.explain(model, TEXT, budget=60, precision="bfloat16")
+    plain = whence.explain(model, TEXT, budget=100)
+    rough = whence.explain(model, TEXT, budget=100, precision="bfloat16")
     note = next(note for note in rough.notes if "bf16" in note)
     assert "largest deviation" in note
-    assert rough.provenance.cost.distinct_evaluations == 60
+    assert rough.provenance.cost.distinct_evaluations == 100
     assert not np.array_equal(plain.scores, rough.scores)
     assert np.abs(plain.values - rough.values).max() < 0.2
 

@@ -26,15 +26,11 @@ def test_they_are_all_there_and_small():
     assert all((embedded_folder(name) / "MODEL_CARD.md").is_file() for name in NAMES)
 
 
-# The decider falls short of 0.95 on amounts against a limit (0.929 on 707 cases); its card says so.
-FLOORS = {("decider", "accuracy_threshold"): 0.92}
-
-
 @pytest.mark.parametrize("name", ["credit", "health", "law", "decider"])
 def test_the_cards_hold_the_promise(name):
     measured = card(name)["measured"]
     for key in ("accuracy", "accuracy_negation", "accuracy_other_person", "accuracy_threshold"):
-        assert measured[key]["value"] >= FLOORS.get((name, key), 0.95), key
+        assert measured[key]["value"] >= 0.95, key
     assert measured["accuracy"]["n"] >= 1000
 
 

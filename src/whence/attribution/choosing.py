@@ -93,7 +93,7 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
             f"KernelShap: {n} features have too many coalitions to take all; {wanted:,} "
             "evaluations are sampled, and the standard errors say how sure the scores are"
         )
-    if budget >= 4 * n + 2:
+    if budget >= 8 * n + 2:
         return sampled, f"KernelShap: {budget:,} evaluations for {n} features, by sampling"
     single = LeaveOneOut()
     if budget >= single.least(n):

@@ -19,6 +19,7 @@ from whence.core.errors import (
 )
 from whence.core.explanations import Attribution, Completeness, Decision, NamedScore
 from whence.core.features import Document, Feature, Part, Segmentation, Span
+from whence.core.findings import Counterfactual, Edit, Interactions, Rule
 from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
 from whence.core.store import read_record
@@ -32,10 +33,13 @@ __all__ = [
     "Continuation",
     "Contrast",
     "Cost",
+    "Counterfactual",
     "Decision",
     "Document",
+    "Edit",
     "Feature",
     "InputError",
+    "Interactions",
     "Interrupted",
     "Interval",
     "Label",
@@ -52,6 +56,7 @@ __all__ = [
     "Part",
     "Provenance",
     "RecordError",
+    "Rule",
     "Segmentation",
     "Similarity",
     "Span",

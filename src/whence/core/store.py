@@ -9,12 +9,19 @@ from typing import Any, cast
 
 from whence.core.errors import RecordError
 from whence.core.explanations import Attribution
+from whence.core.findings import Counterfactual, Interactions, Rule
 from whence.core.measurements import Measurement
 from whence.core.record import Record
 
 __all__ = ["RECORDS", "read_record", "read_record_json"]
 
-RECORDS: dict[str, type[Record]] = {"attribution": Attribution, "measurement": Measurement}
+RECORDS: dict[str, type[Record]] = {
+    "attribution": Attribution,
+    "counterfactual": Counterfactual,
+    "interactions": Interactions,
+    "measurement": Measurement,
+    "rule": Rule,
+}
 """Every kind of record this whence reads, by the name it carries in its JSON."""
 
 

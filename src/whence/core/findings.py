@@ -1,0 +1,183 @@
+"""Explanations other than scores for single features: interactions, counterfactuals, rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from whence.core.arrays import FloatMatrix, FloatVector
+from whence.core.explanations import Decision, Outcome
+from whence.core.features import Document, Segmentation
+from whence.core.measurements import Interval
+from whence.core.provenance import Provenance
+from whence.core.record import Record, Value
+from whence.core.targets import Output
+
+__all__ = ["Counterfactual", "Edit", "Interactions", "Rule"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Interactions(Record):
+    """A score for groups of features: what a group adds beyond its members, in the target's unit.
+
+    Positive: together they raise the target by more than apart.
+
+    Attributes:
+        groups: for each of ``m`` groups the indices of its features, ascending; groups of one
+            carry what is left to a feature alone.
+        order: the largest size of a group that the method could find.
+        scores: ``[m, k]``, ``k`` outputs; ``std_errors`` alike, where sampled.
+        values, base_values: ``[k]`` the outputs with every feature present, with none.
+        quantity: the index, e.g. ``"Shapley interaction index"`` or ``"Faith-Shap"``.
+    """
+
+    segmentation: Segmentation
+    outputs: tuple[Output, ...]
+    groups: tuple[tuple[int, ...], ...]
+    order: int
+    scores: FloatMatrix
+    std_errors: FloatMatrix | None
+    values: FloatVector
+    base_values: FloatVector
+    quantity: str
+    decision: Decision
+    outcome: Outcome
+    advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+    kind: Literal["interactions"] = "interactions"
+    schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        shape = (len(self.groups), len(self.outputs))
+        for name in ("scores", "std_errors"):
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} is {array.shape}; groups x outputs is {shape}")
+        for name in ("values", "base_values"):
+            if getattr(self, name).shape != shape[1:]:
+                raise ValueError(f"{name} must hold one number for each of {shape[1]} outputs")
+        if len(set(self.groups)) != len(self.groups):
+            raise ValueError("a group of features is listed twice")
+        for group in self.groups:
+            inside = all(0 <= index < len(self.segmentation) for index in group)
+            if not inside or any(a >= b for a, b in pairwise(group)):
+                raise ValueError(f"group {group} is not a set of features in ascending order")
+            if not 1 <= len(group) <= self.order:
+                raise ValueError(
+                    f"group {group} has {len(group)} features; the order is {self.order}"
+                )
+
+    def top(self, k: int = 5, *, output: int = 0) -> tuple[tuple[tuple[int, ...], float], ...]:
+        """The ``k`` groups of two features or more with the largest absolute score."""
+        column = self.scores[:, output]
+        order = np.argsort(-np.abs(column), kind="stable")
+        chosen = [int(i) for i in order if len(self.groups[i]) > 1][:k]
+        return tuple((self.groups[i], float(column[i])) for i in chosen)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Edit(Value):
+    """Characters ``start`` to ``end`` of the original replaced by ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"edit {self.start}:{self.end} is not an interval of characters")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Counterfactual(Record):
+    """A changed text and what the model said of it: the original and the edits are both kept.
+
+    Attributes:
+        document: the original.
+        edits: in order, without overlap; :attr:`edited_text` applies them.
+        values, edited_values: ``[k]`` the outputs before and after, both asked of the model.
+        decision, edited_decision: what the model said before and after.
+        actionable: whether the person concerned could bring the change about; ``None``: not judged.
+    """
+
+    document: Document
+    edits: tuple[Edit, ...]
+    outputs: tuple[Output, ...]
+    values: FloatVector
+    edited_values: FloatVector
+    decision: Decision
+    edited_decision: Decision
+    actionable: bool | None
+    outcome: Outcome
+    advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+    kind: Literal["counterfactual"] = "counterfactual"
+    schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        for name in ("values", "edited_values"):
+            if getattr(self, name).shape != (len(self.outputs),):
+                raise ValueError(
+                    f"{name} must hold one number for each of {len(self.outputs)} outputs"
+                )
+        for left, right in pairwise(self.edits):
+            if right.start < left.end:
+                raise ValueError(f"the edits at {left.start} and {right.start} overlap")
+        if self.edits and self.edits[-1].end > len(self.document.text):
+            raise ValueError(f"the edit at {self.edits[-1].start} lies outside the text")
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the decision of the edited text differs from that of the original."""
+        return self.decision.text != self.edited_decision.text
+
+    @property
+    def edited_text(self) -> str:
+        """The original with every edit made."""
+        text, position = "", 0
+        for edit in self.edits:
+            text += self.document.text[position : edit.start] + edit.text
+            position = edit.end
+        return text + self.document.text[position:]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Rule(Record):
+    """Features whose presence suffices for a decision, whatever happens to the rest.
+
+    Attributes:
+        features: indices of the features that must be present, ascending.
+        decision: what the model says wherever they are.
+        precision: share of texts that hold these features and get that decision, in [0, 1],
+            ``n`` texts asked; ``precision_interval`` its interval.
+        coverage: share of texts drawn alike that hold these features, in [0, 1].
+        threshold: the precision that was asked for.
+    """
+
+    segmentation: Segmentation
+    features: tuple[int, ...]
+    decision: Decision
+    precision: float
+    precision_interval: Interval | None
+    coverage: float
+    n: int
+    threshold: float
+    outcome: Outcome
+    advice: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+    kind: Literal["rule"] = "rule"
+    schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        inside = all(0 <= index < len(self.segmentation) for index in self.features)
+        if not inside or any(a >= b for a, b in pairwise(self.features)):
+            raise ValueError(f"{self.features} is not a set of features in ascending order")
+        for name in ("precision", "coverage", "threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share, from 0 to 1")
