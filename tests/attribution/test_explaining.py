@@ -90,8 +90,7 @@ def test_stopping_and_going_on(model):
             TEXT,
             method=KernelShap(),
             budget=60,
-            token_method=KernelShap(),
-            budget=60,
+            token_budget=100,
             progress=stop,
         )
     found = whence.explain(model, TEXT, method=KernelShap(), budget=60)
