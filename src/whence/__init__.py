@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from whence._version import __version__
 
 if TYPE_CHECKING:
+    from whence.attention.attending import attend
     from whence.attribution import (
         InputXGradient,
         IntegratedGradients,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from whence.models import load
 
 _HOMES = {
+    "attend": "whence.attention.attending",
     "load": "whence.models",
     "explain": "whence.attribution.explaining",
     "DiskCache": "whence.games",
@@ -91,6 +93,7 @@ __all__ = [
     "Similarity",
     "WhenceError",
     "__version__",
+    "attend",
     "explain",
     "load",
     "read_record",

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from whence.core.attention_record import AttentionRecord
 from whence.core.errors import RecordError
 from whence.core.explanations import Attribution
 from whence.core.findings import Counterfactual, Interactions, Rule
@@ -16,6 +17,7 @@ from whence.core.record import Record
 __all__ = ["RECORDS", "read_record", "read_record_json"]
 
 RECORDS: dict[str, type[Record]] = {
+    "attention": AttentionRecord,
     "attribution": Attribution,
     "counterfactual": Counterfactual,
     "interactions": Interactions,

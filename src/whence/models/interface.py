@@ -23,6 +23,7 @@ from whence.core.targets import Link, Output, Target
 __all__ = [
     "Encoding",
     "Evaluated",
+    "GivesAttention",
     "GivesGradients",
     "Gradients",
     "Input",
@@ -275,5 +276,26 @@ class GivesGradients(Protocol):
 
         Raises:
             MemoryError: the batch does not fit; the caller halves it.
+        """
+        ...
+
+
+@runtime_checkable
+class GivesAttention(Protocol):
+    """A token model whose attention can be watched while it reads an input."""
+
+    def attention(
+        self, encoding: Encoding, sink: Any, *, forced: Sequence[int] = (), row_block: int = 64
+    ) -> tuple[str, ...]:
+        """Give an :class:`~whence.models.watching.AttentionSink` every weight of one pass.
+
+        The pass reads the encoding and, for a generating model, the ``forced`` tokens after it.
+        Returns what a reader must know of how the weights were had; nothing where the model's own
+        kernel ran and was certified.
+
+        Cost: one pass, and the weights of each layer a second time.
+
+        Raises:
+            CapabilityError: a layer's weights cannot be had by rows.
         """
         ...

@@ -64,6 +64,12 @@ class Seq2SeqLM(CausalLM):
                     break
         return written
 
+    def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
+        """The decoder begins with its start token; forced tokens follow it."""
+        start = torch.tensor([[self._start(), *forced]], device=self.device)
+        inputs = self.batch([Row(ids=encoding.ids)])
+        return self.module(**inputs, decoder_input_ids=start, use_cache=False, **options)
+
     def _next(self, ids: torch.Tensor) -> torch.Tensor:
         start = torch.full((len(ids), 1), self._start(), device=ids.device)
         return self.module(

@@ -23,6 +23,7 @@ from whence.core.errors import CapabilityError
 from whence.core.provenance import ModelIdentity
 from whence.models.encoding import Encoder
 from whence.models.interface import Encoding, Precision, Row, Task, Vocabulary
+from whence.models.watching import AttentionCall, AttentionSink, watching
 
 __all__ = ["TorchModel", "out_of_memory_as_memory_error"]
 
@@ -225,6 +226,55 @@ class TorchModel:
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """An array on the model's device."""
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def attention(
+        self,
+        encoding: Encoding,
+        sink: AttentionSink,
+        *,
+        forced: Sequence[int] = (),
+        row_block: int = 64,
+    ) -> tuple[str, ...]:
+        """See :class:`~whence.models.interface.GivesAttention`."""
+        with torch.inference_mode(), self.running():
+            with watching(self.module, sink, row_block=row_block) as read:
+                self._read(encoding, forced)
+            if read:
+                return ()
+            weights = getattr(
+                self._read(encoding, forced, output_attentions=True), "attentions", None
+            )
+        if not weights:
+            raise CapabilityError(
+                f"{self.architecture} gives no attention weights: its layers call no attention "
+                "function that transformers shares, and output_attentions=True returned none"
+            )
+        for index, layer in enumerate(weights):
+            self._pass_on(sink, index, layer)
+        return (
+            f"the layers of {self.architecture} keep their softmax to themselves: these weights "
+            "are those that the model returned, whole; no certificate could be made",
+        )
+
+    def _pass_on(self, sink: AttentionSink, index: int, weights: torch.Tensor) -> None:
+        _, heads, queries, keys = weights.shape
+        call = AttentionCall(
+            name=f"layer.{index}",
+            kind="causal" if self.task == "causal" else "bidirectional",
+            heads=heads,
+            queries=queries,
+            keys=keys,
+            query_start=0,
+            key_start=0,
+        )
+        sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
+        sink.close(call, float("nan"))
+
+    def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
+        """One pass over an input and forced tokens, for what can be watched in it."""
+        types = encoding.token_types
+        ids = np.concatenate([encoding.ids, np.array(list(forced), dtype=np.int64)])
+        return self.module(**self.batch([Row(ids=ids, token_types=types)]), **options)
 
     # -- embeddings --------------------------------------------------------------------------
 

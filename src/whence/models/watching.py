@@ -93,8 +93,10 @@ _watchers = 0
 
 
 @contextmanager
-def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[None]:
+def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[dict[str, int]]:
     """Give ``sink`` every attention weight that ``module`` computes in this context.
+
+    Yields the queries read so far by each layer that could be watched.
 
     The module's outputs stay bit for bit what they are. Other threads and other modules run
     their own kernels untouched. Everything is put back at the end, after an exception too.
@@ -109,9 +111,10 @@ def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Genera
     """
     names = {id(child): name for name, child in module.named_modules()}
     _install()
-    token = _ACTIVE.set(_Watch(names=names, sink=sink, row_block=row_block))
+    watch = _Watch(names=names, sink=sink, row_block=row_block)
+    token = _ACTIVE.set(watch)
     try:
-        yield
+        yield watch.read
     finally:
         _ACTIVE.reset(token)
         _uninstall()

@@ -1,0 +1,128 @@
+"""Attention of every family: sizes, certificates, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from tests.zoo.families import FAMILIES
+
+import whence
+from whence.attention.attending import Attention, attend
+from whence.attention.statistics import STATISTICS
+from whence.core import CapabilityError, OptionError, RecordError, read_record
+from whence.models import watching as module
+
+TEXT = "He denies chest pain but reports a mild cough since Monday."
+
+
+def loaded(name):
+    return whence.load(FAMILIES[name]().pair)
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_family_is_watched_whole(name):
+    model = loaded(name)
+    found = attend(model, TEXT, row_block=4)
+    record = found.record
+    n = len(model.encode(TEXT).ids)
+    assert [t.id for t in record.tokens] == model.encode(TEXT).ids.tolist()
+    assert len(record.layers) == (6 if name in {"t5", "bart"} else 2)
+    for layer in record.layers:
+        kept = found.layer(layer.name)
+        assert kept.statistics.shape == (layer.heads, len(STATISTICS))
+        assert kept.captured.shape == (layer.heads, layer.queries)
+        assert kept.statistics[:, list(STATISTICS).index("row_sum")] == pytest.approx(1, abs=1e-5)
+        assert layer.keys == n or layer.attention == "causal"
+        if name == "deberta-v2":
+            assert layer.certificate is None
+            assert "no certificate" in record.notes[0]
+        else:
+            assert layer.certificate < 1e-5
+            assert record.notes == ()
+    kinds = {layer.attention for layer in record.layers}
+    if name in {"t5", "bart"}:
+        assert kinds == {"bidirectional", "causal", "cross"}
+    else:
+        assert kinds == {"causal" if model.task == "causal" else "bidirectional"}
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "bart"])
+def test_the_continuation_is_read_with_the_prompt(name):
+    model = loaded(name)
+    written = model.greedy(model.encode(TEXT), 5)
+    record = attend(model, TEXT, generate=True, max_new_tokens=5).record
+    tokens = record.decoder_tokens or record.tokens
+    assert [t.id for t in tokens if t.written][-len(written) + 1 :] == written[:-1]
+    last = record.layers[-1]
+    assert last.queries == len(tokens)
+
+
+def test_saved_and_read_back_bit_for_bit(tmp_path):
+    found = attend(loaded("bert"), TEXT)
+    again = Attention.load(found.save(tmp_path / "a"))
+    assert again.record == found.record
+    assert read_record(tmp_path / "a" / "attention.json") == found.record
+    for name, kept in found.layers.items():
+        for part in ("statistics", "largest", "mean", "top_keys", "top_weights", "captured"):
+            mine, theirs = getattr(kept, part), getattr(again.layers[name], part)
+            assert mine.dtype == theirs.dtype
+            assert mine.tobytes() == theirs.tobytes()
+    path = next((tmp_path / "a").glob("*.safetensors"))
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(RecordError, match="changed or cut off"):
+        Attention.load(tmp_path / "a")
+    path.unlink()
+    with pytest.raises(RecordError, match="could not read"):
+        Attention.load(tmp_path / "a")
+
+
+def test_weights_that_miss_the_output_are_not_shown(monkeypatch):
+    model = loaded("bert")
+    real = module._row_mask
+
+    def wrong(mask, start, end, query, key, *, causal):
+        _, seen = real(mask, start, end, query, key, causal=True)
+        return torch.triu(torch.full((end - start, key.shape[2]), -9.0), start + 1)[
+            None, None
+        ], seen
+
+    monkeypatch.setattr(module, "_row_mask", wrong)
+    found = attend(model, TEXT)
+    assert not any(layer.shown for layer in found.record.layers)
+    assert found.layers == {}
+    with pytest.raises(OptionError, match="are not shown"):
+        found.layer(found.record.layers[0].name)
+
+
+def test_what_cannot_be_asked():
+    with pytest.raises(CapabilityError, match="gives only scores"):
+        attend(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), TEXT)
+    with pytest.raises(CapabilityError, match="only causal"):
+        attend(loaded("bert"), TEXT, generate=True)
+    for name in ("max_new_tokens", "row_block"):
+        with pytest.raises(OptionError, match=name):
+            attend(loaded("bert"), TEXT, **{name: 0})
+    with pytest.raises(OptionError, match="layer"):
+        attend(loaded("bert"), TEXT).layer("nowhere")
+
+
+def test_the_heaviest_keys_are_those_of_the_model():
+    tiny = FAMILIES["bert"]()
+    model = whence.load(tiny.pair)
+    encoding = model.encode(TEXT)
+    kept = attend(model, TEXT)
+    eager = copy.deepcopy(tiny.module)
+    eager.set_attn_implementation("eager")
+    with torch.inference_mode():
+        weights = eager(
+            input_ids=torch.tensor(encoding.ids[None]), output_attentions=True
+        ).attentions
+    for layer, theirs in zip(kept.record.layers, weights, strict=True):
+        summary = kept.layer(layer.name)
+        top = theirs[0].topk(8, dim=-1)
+        assert np.abs(summary.top_weights - top.values.numpy()).max() < 1e-3
+        assert (summary.top_keys == top.indices.numpy()).mean() > 0.99
