@@ -27,6 +27,12 @@ STATISTICS: dict[str, str] = {
 }
 """Name and unit of every statistic, in the order in which they are stored."""
 
+PLACES = {name: place for place, name in enumerate(STATISTICS)}
+LOCAL = 4
+NEIGHBOURS = {-1: "previous", 0: "self", 1: "next"}
+TINY = np.float32(1e-37)
+"""Stands for 0 under the logarithm, where the weight before it makes the product 0."""
+
 THUMBNAIL = 64
 """Cells along each side of a thumbnail; fewer where there are fewer tokens."""
 
@@ -102,39 +108,47 @@ class HeadStatistics:
         self._top_weights[:, rows] = np.take_along_axis(found, order, axis=2)
 
     def _describe(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
-        def take(name: str, each: np.ndarray, defined: np.ndarray | None = None) -> None:
-            place = list(STATISTICS).index(name)
-            if defined is not None:
-                each = each[:, defined]
+        def take(name: str, each: np.ndarray) -> None:
+            place = PLACES[name]
             self._sum[:, place] += each.sum(axis=1, dtype=np.float64)
             self._count[place] += each.shape[1]
 
-        safe = np.where(weights > 0, weights, 1.0)
-        take("entropy", -(weights * np.log(safe)).sum(axis=2))
+        # One pass over the weights each, in their own precision: this is what capture spends.
+        logs = np.log(np.maximum(weights, TINY))
+        take("entropy", -np.einsum("hrk,hrk->hr", weights, logs))
         take("first", weights[:, :, 0])
         take("largest", weights.max(axis=2))
         take("row_sum", weights.sum(axis=2))
         if self.ids is None:
             return
-        columns = np.arange(self.shape[2])
+        keys = self.shape[2]
+        columns = np.arange(keys)
         away = columns[None, :] - rows[:, None]
-        take("distance", (weights * np.abs(away)[None]).sum(axis=2))
-        take("local", (weights * (np.abs(away) <= 4)[None]).sum(axis=2))
-        for name, step in (("self", 0), ("previous", -1), ("next", 1)):
-            there = (rows + step >= 0) & (rows + step < self.shape[2])
-            take(name, (weights * (away == step)[None]).sum(axis=2), there)
+        far = np.abs(away).astype(weights.dtype)
+        take("distance", np.einsum("hrk,rk->hr", weights, far))
+        near = np.zeros(weights.shape[:2], dtype=weights.dtype)
+        for step in range(-LOCAL, LOCAL + 1):
+            there = (rows + step >= 0) & (rows + step < keys)
+            lines = np.flatnonzero(there)
+            band = weights[:, lines, rows[there] + step]
+            near[:, lines] += band
+            if step in NEIGHBOURS:
+                take(NEIGHBOURS[step], band)
+        take("local", near)
         same = (self.ids[rows][:, None] == self.ids[None, :]) & (away < 0)
-        take("duplicate", (weights * same[None]).sum(axis=2), same.any(axis=1))
         follows = np.zeros_like(same)
-        follows[:, 1:] = same[:, :-1]
         # The place after the token just before the query is the query's own: no earlier copy.
-        follows &= away < 0
-        take("induction", (weights * follows[None]).sum(axis=2), follows.any(axis=1))
+        follows[:, 1:] = same[:, :-1] & (away[:, 1:] < 0)
+        for name, mask in (("duplicate", same), ("induction", follows)):
+            lines = np.flatnonzero(mask.any(axis=1))
+            if lines.size:
+                chosen = mask[lines].astype(weights.dtype)
+                take(name, np.einsum("hrk,rk->hr", weights[:, lines], chosen))
 
     def _shrink(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
         cells = rows * self._cells[0] // self.shape[1]
         peak = np.maximum.reduceat(weights, self._edges, axis=2)
-        total = np.add.reduceat(weights.astype(np.float64), self._edges, axis=2)
+        total = np.add.reduceat(weights, self._edges, axis=2)
         for place, cell in enumerate(cells):
             self._largest[:, cell] = np.maximum(self._largest[:, cell], peak[:, place])
             self._total[:, cell] += total[:, place]
