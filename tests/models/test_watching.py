@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+import transformers
 from tests.zoo.families import FAMILIES
 from transformers import AttentionInterface
 
@@ -179,3 +180,53 @@ def test_a_mask_that_has_no_rows_is_refused_by_name():
         kernel = AttentionInterface._global_mapping["sdpa"]
         with pytest.raises(CapabilityError, match="attn_implementation='sdpa'"):
             kernel(layer, states, states, states, torch.zeros(3, 3), scaling=1.0)
+
+
+def special(kind):
+    """Families with a cap on the scores, and with sinks of their own."""
+    common = {
+        "vocab_size": 60,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "initializer_range": 0.3,
+        "sliding_window": 6,
+        "pad_token_id": 0,
+    }
+    if kind == "gemma2":
+        config = transformers.Gemma2Config(
+            **common, attn_logit_softcapping=2.0, query_pre_attn_scalar=8
+        )
+        build = transformers.Gemma2ForCausalLM
+    else:
+        config = transformers.GptOssConfig(**common, num_local_experts=4, num_experts_per_tok=2)
+        build = transformers.GptOssForCausalLM
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return build(config).eval()
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gpt-oss"])
+def test_capped_scores_and_sinks(kind):
+    module = special(kind)
+    ids = torch.arange(1, 21)[None]
+    kept = Kept()
+    with torch.inference_mode():
+        plain = module(input_ids=ids).logits
+        with watching(module, kept, row_block=7):
+            watched = module(input_ids=ids).logits
+        eager = copy.deepcopy(module)
+        eager.set_attn_implementation("eager")
+        reference = eager(input_ids=ids, output_attentions=True)
+    wanted = reference.attentions
+    assert torch.equal(plain, watched)
+    assert len(kept.calls) == 2
+    assert max(kept.errors) < 1e-5
+    for call, theirs in zip(kept.calls, wanted, strict=True):
+        assert np.abs(kept.matrix(call) - theirs.detach().numpy()).max() < 2e-6
+    sums = kept.matrix(kept.calls[0]).sum(-1)
+    # What a row lacks of 1 went to the sink.
+    assert (sums.min() < 0.9) == (kind == "gpt-oss")

@@ -115,8 +115,8 @@ def attend(
     the prompt in one pass: one lower-triangular matrix over both, which is what step-by-step
     generation with a cache reads, up to the rounding of floats.
 
-    Cost: one pass and the weights of each layer once more; with ``generate`` a pass for each
-    token before that.
+    Cost: two passes (one watched, one for the decision) and the weights of each layer once more;
+    with ``generate`` a pass for each token before that. ``provenance.cost`` counts the first two.
 
     Raises:
         CapabilityError: the model gives no attention, or does not generate.
@@ -176,7 +176,7 @@ def attend(
             segmenter=MethodSpec(name="Tokens"),
             seed=0,
             cost=Cost(
-                evaluations=1,
+                evaluations=2,
                 distinct_evaluations=1,
                 tokens=len(tokens) + len(decoder),
                 seconds=time.perf_counter() - started,
