@@ -126,3 +126,15 @@ def test_the_heaviest_keys_are_those_of_the_model():
         top = theirs[0].topk(8, dim=-1)
         assert np.abs(summary.top_weights - top.values.numpy()).max() < 1e-3
         assert (summary.top_keys == top.indices.numpy()).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "gemma3", "t5"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_met_within_its_own_rounding(name, dtype):
+    tiny = FAMILIES[name]()
+    whole = attend(whence.load(tiny.pair), TEXT)
+    halved = attend(whence.load((copy.deepcopy(tiny.module).to(dtype), tiny.tokenizer)), TEXT)
+    for layer in halved.record.layers:
+        assert layer.shown
+        assert layer.certificate <= layer.limit == max(1e-3, torch.finfo(dtype).eps)
+    assert {layer.limit for layer in whole.record.layers} == {1e-3}

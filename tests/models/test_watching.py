@@ -29,7 +29,7 @@ class Kept:
         self.weights.setdefault(call, []).append(weights)
         self.seen.setdefault(call, []).append(seen)
 
-    def close(self, call, error):
+    def close(self, call, error, rounding):
         self.calls.append(call)
         self.errors.append(error)
 

@@ -29,7 +29,7 @@ from whence.models.watching import AttentionCall
 __all__ = ["LIMIT", "Attention", "attend"]
 
 LIMIT = 1e-3
-"""The largest certificate with which a layer's weights are kept."""
+"""The largest certificate with which a layer's weights are kept, in full precision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ class Attention:
             if layer.name == name:
                 raise OptionError(
                     f"the weights of {name} are not shown: computed again they miss the kernel's "
-                    f"output by {layer.certificate:.1e}, more than {self.record.limit:.0e}"
+                    f"output by {layer.certificate:.1e}, more than {layer.limit:.0e}"
                 )
         raise unknown("layer", name, list(self.layers))
 
@@ -109,7 +109,8 @@ def attend(
 
     The model runs its own kernel; its output is not changed. Weights are computed again in blocks
     of ``row_block`` queries and reduced at once, so memory grows with ``heads x row_block x n``,
-    not with ``n^2``. Each layer carries a certificate; above 1e-3 nothing of it is kept.
+    not with ``n^2``. Each layer carries a certificate; above 1e-3 (in half precision: above
+    the rounding of its dtype) nothing of it is kept.
 
     With ``generate`` the model's greedy continuation, of at most ``max_new_tokens``, is read with
     the prompt in one pass: one lower-triangular matrix over both, which is what step-by-step
@@ -164,7 +165,6 @@ def attend(
         decoder_tokens=decoder,
         layers=tuple(sink.layer(call) for call in sink.calls),
         statistics=tuple(STATISTICS),
-        limit=LIMIT,
         tensors=hashlib.sha256(_pack(layers)).hexdigest(),
         notes=notes,
         provenance=Provenance(
@@ -223,6 +223,7 @@ class _Summaries:
         self.decoder_ids = decoder_ids
         self.calls: list[AttentionCall] = []
         self.errors: dict[str, float] = {}
+        self.limits: dict[str, float] = {}
         self.found: dict[str, HeadStatistics] = {}
 
     def rows(
@@ -241,14 +242,15 @@ class _Summaries:
             )
         self.found[call.name].add(start, weights[0])
 
-    def close(self, call: AttentionCall, error: float) -> None:
-        """Note the certificate."""
+    def close(self, call: AttentionCall, error: float, rounding: float) -> None:
+        """Note the certificate, and what it may be."""
         self.calls.append(call)
         self.errors[call.name] = error
+        self.limits[call.name] = max(LIMIT, rounding)
 
     def shown(self, name: str) -> bool:
         """Whether the certificate holds, or none could be made."""
-        return bool(np.isnan(self.errors[name]) or self.errors[name] <= LIMIT)
+        return bool(np.isnan(self.errors[name]) or self.errors[name] <= self.limits[name])
 
     def layer(self, call: AttentionCall) -> AttentionLayer:
         """The layer's entry in the record."""
@@ -260,6 +262,7 @@ class _Summaries:
             queries=call.queries,
             keys=call.keys,
             certificate=None if np.isnan(error) else error,
+            limit=self.limits[call.name],
             shown=self.shown(call.name),
         )
 

@@ -36,6 +36,8 @@ class AttentionLayer(Value):
         attention: ``bidirectional``, ``causal`` or ``cross``.
         certificate: ``max |weights @ values - output| / max |output|``, a ratio; ``None`` where
             the weights are those that the model returned.
+        limit: the largest certificate with which weights are kept: 1e-3, or the relative step of
+            the output's dtype where that is more (bfloat16: 7.8e-3).
         shown: false where the certificate is above the limit; nothing of such a layer is kept.
     """
 
@@ -45,6 +47,7 @@ class AttentionLayer(Value):
     queries: int
     keys: int
     certificate: float | None
+    limit: float
     shown: bool
 
 
@@ -59,7 +62,6 @@ class AttentionRecord(Record):
         decoder_tokens: what the decoder of an encoder-decoder read; else empty.
         layers: in the order in which they ran.
         statistics: names of the statistics kept of each head, in their order.
-        limit: the largest certificate with which weights are kept.
         tensors: SHA-256 of the file of numbers.
     """
 
@@ -69,7 +71,6 @@ class AttentionRecord(Record):
     decoder_tokens: tuple[ReadToken, ...]
     layers: tuple[AttentionLayer, ...]
     statistics: tuple[str, ...]
-    limit: float
     tensors: str
     notes: tuple[str, ...]
     provenance: Provenance

@@ -268,7 +268,7 @@ class TorchModel:
             key_start=0,
         )
         sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
-        sink.close(call, float("nan"))
+        sink.close(call, float("nan"), torch.finfo(weights.dtype).eps)
 
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
         """One pass over an input and forced tokens, for what can be watched in it."""

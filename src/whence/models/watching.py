@@ -73,8 +73,12 @@ class AttentionSink(Protocol):
         """
         ...
 
-    def close(self, call: AttentionCall, error: float) -> None:
-        """The call is over: ``max |weights @ values - output| / max |output|`` over its rows."""
+    def close(self, call: AttentionCall, error: float, rounding: float) -> None:
+        """The call is over: ``max |weights @ values - output| / max |output|`` over its rows.
+
+        ``rounding`` is the relative step between numbers of the output's own dtype: a kernel in
+        half precision cannot be met more closely than that.
+        """
         ...
 
 
@@ -190,7 +194,8 @@ def _again(
     options: dict[str, Any],
     output: torch.Tensor,
 ) -> None:
-    query, key, value = states
+    # In float32, whatever the model's dtype: only the kernel's own rounding is left to differ.
+    query, key, value = (state.float() for state in states)
     call = _describe(watch, module, query, key, options)
     rest = {k: v for k, v in options.items() if k not in {"dropout", "position_bias"}}
     bias = options.get("position_bias")
@@ -210,7 +215,8 @@ def _again(
             weights = weights.float() * seen[:, None, :, None]
             watch.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
         size = float(output.float().abs().max())
-    watch.sink.close(call, float(worst) / size if size else float(worst))
+    error = float(worst) / size if size else float(worst)
+    watch.sink.close(call, error, torch.finfo(output.dtype).eps)
 
 
 def _describe(
@@ -252,6 +258,7 @@ def _row_mask(
     """Rows of the mask as what is added to the scores, and which rows see any key."""
     batch = query.shape[0]
     least = torch.finfo(query.dtype).min
+    barred = least if mask is None or mask.dtype == torch.bool else torch.finfo(mask.dtype).min
     everything = torch.ones(batch, end - start, dtype=torch.bool, device=query.device)
     if mask is None:
         if not causal:
@@ -269,5 +276,5 @@ def _row_mask(
     else:
         added = rows
     # A float mask may carry a bias; only what nears the least number is a mask.
-    open_rows = (added > least / 2).any(-1).any(1)
+    open_rows = (added > barred / 2).any(-1).any(1)
     return added, open_rows.expand(batch, end - start)
