@@ -123,6 +123,7 @@ class DiskCache:
                 "writable."
             ) from error
         except sqlite3.DatabaseError as error:
+            self._connection.close()
             raise RecordError(f"{self.path} is no SQLite file: {error}") from error
         if version > SCHEMA_VERSION:
             self._connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -97,7 +98,7 @@ def explain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Explain a decision: score each word by what it does to the model's answer."""
-    with failing_plainly():
+    with failing_plainly(), ExitStack() as opened:
         tell = _teller(quiet)
         from whence.attribution.explaining import explain as run
         from whence.games.cache import DiskCache
@@ -123,7 +124,7 @@ def explain(
             "budget": budget,
             "seed": seed,
             "precision": precision,
-            "cache": None if cache is None else DiskCache(cache),
+            "cache": None if cache is None else opened.enter_context(DiskCache(cache)),
         }
         if rows is not None:
             if output is None:
