@@ -84,11 +84,10 @@ def test_weights_that_miss_the_output_are_not_shown(monkeypatch):
     model = loaded("bert")
     real = module._row_mask
 
-    def wrong(mask, start, end, query, key, *, causal):
-        _, seen = real(mask, start, end, query, key, causal=True)
-        return torch.triu(torch.full((end - start, key.shape[2]), -9.0), start + 1)[
-            None, None
-        ], seen
+    def wrong(mask, lines, query, key, *, causal):
+        _, seen = real(mask, lines, query, key, causal=True)
+        later = torch.arange(key.shape[2])[None] > lines[:, None]
+        return torch.where(later, -9.0, 0.0)[None, None], seen
 
     monkeypatch.setattr(module, "_row_mask", wrong)
     found = attend(model, TEXT)

@@ -25,7 +25,9 @@ __all__ = [
     "Evaluated",
     "GivesAttention",
     "GivesGradients",
+    "GivesHeads",
     "Gradients",
+    "HeadSlopes",
     "Input",
     "Message",
     "Model",
@@ -117,6 +119,17 @@ class Gradients(NamedTuple):
 
     values: Float[np.ndarray, "batch outputs"]
     gradients: Float[np.ndarray, "batch outputs tokens width"]
+
+
+class HeadSlopes(NamedTuple):
+    """Heads' outputs on one input and the gradients of what is explained by them.
+
+    ``outputs[layer][call]`` is ``[queries, heads, width]``; ``slopes[layer][call]`` is
+    ``[outputs, queries, heads, width]``, or ``None`` where no gradient reaches the input.
+    """
+
+    outputs: dict[str, list[np.ndarray]]
+    slopes: dict[str, list[np.ndarray | None]]
 
 
 @runtime_checkable
@@ -298,4 +311,35 @@ class GivesAttention(Protocol):
         Raises:
             CapabilityError: a layer's weights cannot be had by rows.
         """
+        ...
+
+
+@runtime_checkable
+class GivesHeads(Protocol):
+    """A token model whose attention can be changed while it runs, and its heads' outputs had.
+
+    The layers are those of :class:`GivesAttention`, by name; a layer that keeps its softmax to
+    itself is not among them.
+    """
+
+    def evaluate_changed(self, encoding: Encoding, readout: Any, changes: Any) -> Evaluated:
+        """The readout with ``changes[b]`` made to the model's attention in row ``b``, in one pass.
+
+        ``changes`` is a sequence of sequences of :data:`whence.models.changing.Change`.
+
+        Raises:
+            OptionError: no such head or position.
+            CapabilityError: no shared attention function ran at a layer that was named.
+        """
+        ...
+
+    def head_outputs(self, rows: Sequence[Row], readout: Any) -> dict[str, list[np.ndarray]]:
+        """Each head's output before the output projection, for each call of each layer.
+
+        ``[rows, queries, heads, width]`` each, for rows of one length. Cost: one pass.
+        """
+        ...
+
+    def head_slopes(self, encoding: Encoding, readout: Any) -> HeadSlopes:
+        """Gradients of the readout by each head's output. Cost: one forward, one backward pass."""
         ...

@@ -21,8 +21,17 @@ from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError
 from whence.core.provenance import ModelIdentity
+from whence.models.changing import Change, OutputSink, SlopeSink, changing, tapping
 from whence.models.encoding import Encoder
-from whence.models.interface import Encoding, Precision, Row, Task, Vocabulary
+from whence.models.interface import (
+    Encoding,
+    Evaluated,
+    HeadSlopes,
+    Precision,
+    Row,
+    Task,
+    Vocabulary,
+)
 from whence.models.watching import AttentionCall, AttentionSink, watching
 
 __all__ = ["TorchModel", "out_of_memory_as_memory_error"]
@@ -255,6 +264,42 @@ class TorchModel:
             f"the layers of {self.architecture} keep their softmax to themselves: these weights "
             "are those that the model returned, whole; no certificate could be made",
         )
+
+    def evaluate_changed(
+        self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
+    ) -> Evaluated:
+        """See :class:`~whence.models.interface.GivesHeads`."""
+        rows = [self._whole(encoding.ids, encoding.token_types)] * len(changes)
+        with changing(self.module, changes):
+            return cast("Any", self).evaluate(rows, readout)
+
+    def head_outputs(
+        self, rows: Sequence[Row], readout: Any
+    ) -> dict[str, list[Float[np.ndarray, "rows queries heads width"]]]:
+        """See :class:`~whence.models.interface.GivesHeads`."""
+        sink = OutputSink()
+        with tapping(self.module, sink):
+            cast("Any", self).evaluate([self._whole(r.ids, r.token_types) for r in rows], readout)
+        return sink.found
+
+    def head_slopes(self, encoding: Encoding, readout: Any) -> HeadSlopes:
+        """See :class:`~whence.models.interface.GivesHeads`."""
+        sink = SlopeSink()
+        given = self.embed(encoding)[None]
+        with tapping(self.module, sink):
+            cast("Any", self).gradients(encoding, given, readout)
+        count = len(readout.outputs)
+        slopes = {
+            name: [None if len(heard) != count else np.stack(heard)[:, 0] for heard in calls]
+            for name, calls in sink.slopes.items()
+        }
+        outputs = {name: [call[0] for call in calls] for name, calls in sink.found.items()}
+        return HeadSlopes(outputs=outputs, slopes=slopes)
+
+    def _whole(self, ids: np.ndarray, types: np.ndarray | None) -> Row:
+        # A row that says what it attends to is read from its first token on, never from a cache
+        # of what rows share: a change must reach every position.
+        return Row(ids=ids, attention=np.ones(len(ids), dtype=bool), token_types=types)
 
     def _pass_on(self, sink: AttentionSink, index: int, weights: torch.Tensor) -> None:
         _, heads, queries, keys = weights.shape

@@ -1,37 +1,30 @@
 """Attention weights while the model runs its own kernel.
 
-Weights are not asked of the model, for that would switch it to another kernel. Each entry of
-transformers' table of attention functions is replaced *under its own name* while a watch lasts:
-the model's own function computes the output, then the weights are computed again in blocks of
-rows by the ``eager_attention_forward`` of the model's own file. No ``n x n`` tensor is made. A
-certificate for each call compares ``weights @ values`` with what the kernel returned.
+Weights are not asked of the model, for that would switch it to another kernel. The model's own
+function computes the output (see :mod:`whence.models.kernels`), then the weights are computed
+again in blocks of rows by the ``eager_attention_forward`` of the model's own file. No ``n x n``
+tensor is made. A certificate for each call compares ``weights @ values`` with the output.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from transformers import AttentionInterface
 
-from whence.core.errors import CapabilityError
+from whence.models.kernels import KernelCall, States, hooked
 
-__all__ = ["AttentionCall", "AttentionSink", "watching"]
+__all__ = ["AttentionCall", "AttentionSink", "Kind", "RowReader", "kind_of", "watching"]
 
-Kernel = Callable[..., tuple[torch.Tensor, Any]]
 Kind = Literal["bidirectional", "causal", "cross"]
 
 _CROSS = re.compile(r"cross_?att|encdecattention|encoder_attn", re.IGNORECASE)
-_EAGER = "eager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +75,13 @@ class AttentionSink(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _Watch:
-    names: dict[int, str]
-    sink: AttentionSink
-    row_block: int
-    read: dict[str, int] = field(default_factory=dict[str, int])
-
-
-_ACTIVE: ContextVar[_Watch | None] = ContextVar("whence_watch", default=None)
-_LOCK = threading.Lock()
-_originals: dict[str, Kernel | None] = {}
-_watchers = 0
-
-
 @contextmanager
 def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[dict[str, int]]:
     """Give ``sink`` every attention weight that ``module`` computes in this context.
 
     Yields the queries read so far by each layer that could be watched.
 
-    The module's outputs stay bit for bit what they are. Other threads and other modules run
-    their own kernels untouched. Everything is put back at the end, after an exception too.
+    The module's outputs stay bit for bit what they are; see :func:`~whence.models.kernels.hooked`.
 
     Layers that keep their softmax to themselves (DeBERTa, GPT-J, Bloom) call no shared function,
     and give nothing: compare what came with what was expected.
@@ -113,104 +91,36 @@ def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Genera
     Raises:
         CapabilityError: in the forward pass, where the kernel's mask cannot be read by rows.
     """
-    names = {id(child): name for name, child in module.named_modules()}
-    _install()
-    watch = _Watch(names=names, sink=sink, row_block=row_block)
-    token = _ACTIVE.set(watch)
-    try:
+    watch = _Watch(sink=sink, row_block=row_block)
+    with hooked(module, watch):
         yield watch.read
-    finally:
-        _ACTIVE.reset(token)
-        _uninstall()
 
 
-def _table() -> dict[str, Kernel]:
-    # Setting has a public way (register), putting back has none; a test pins the attribute.
-    return cast("dict[str, Kernel]", AttentionInterface._global_mapping)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+@dataclass(slots=True, eq=False)
+class _Watch:
+    sink: AttentionSink
+    row_block: int
+    read: dict[str, int] = field(default_factory=dict[str, int])
+
+    def before(self, name: str, states: States) -> States:
+        return states
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        _again(self, call)
+        return call.output
 
 
-def _install() -> None:
-    global _watchers
-    with _LOCK:
-        _watchers += 1
-        if _watchers > 1:
-            return
-        table = _table()
-        for name in [*table, _EAGER]:
-            _originals[name] = table.get(name)
-            table[name] = _shadow(name, table.get(name))
-
-
-def _uninstall() -> None:
-    global _watchers
-    with _LOCK:
-        _watchers -= 1
-        if _watchers:
-            return
-        table = _table()
-        for name, kernel in _originals.items():
-            if kernel is None:
-                table.pop(name, None)
-            else:
-                table[name] = kernel
-        _originals.clear()
-
-
-def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
-    def run(
-        module: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: Any = None,
-        **options: Any,
-    ) -> tuple[torch.Tensor, Any]:
-        file = sys.modules[type(module).__module__]
-        eager = cast("Kernel | None", getattr(file, "eager_attention_forward", None))
-        own = kernel or eager
-        if own is None:
-            raise KeyError(implementation)
-        found = own(module, query, key, value, attention_mask, **options)
-        watch = _ACTIVE.get()
-        if watch is not None and id(module) in watch.names:
-            if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
-                raise CapabilityError(
-                    f"attention weights asked of {watch.names[id(module)]}, which runs "
-                    f"{implementation!r}: its weights cannot be computed by rows. Load the model "
-                    "with attn_implementation='sdpa'."
-                )
-            _again(watch, eager, module, (query, key, value), attention_mask, options, found[0])
-        return found
-
-    return run
-
-
-def _again(
-    watch: _Watch,
-    eager: Kernel,
-    module: Any,
-    states: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    mask: torch.Tensor | None,
-    options: dict[str, Any],
-    output: torch.Tensor,
-) -> None:
-    # In float32, whatever the model's dtype: only the kernel's own rounding is left to differ.
-    query, key, value = (state.float() for state in states)
-    call = _describe(watch, module, query, key, options)
-    rest = {k: v for k, v in options.items() if k not in {"dropout", "position_bias"}}
-    bias = options.get("position_bias")
-    causal = call.kind == "causal" and mask is None and call.queries > 1
-    worst = torch.zeros((), dtype=torch.float32, device=query.device)
+def _again(watch: _Watch, kernel: KernelCall) -> None:
+    call = _describe(watch, kernel)
+    reader = RowReader(kernel)
+    output = kernel.output
+    worst = torch.zeros((), dtype=torch.float32, device=output.device)
     with torch.no_grad():
         for start in range(0, call.queries, watch.row_block):
-            end = min(start + watch.row_block, call.queries)
-            rows, seen = _row_mask(mask, start, end, query, key, causal=causal)
-            extra = dict(rest)
-            if bias is not None:
-                extra["position_bias"] = bias[:, :, start:end] if bias.shape[2] > 1 else bias
-            part = query[:, :, start:end]
-            result, weights = eager(module, part, key, value, rows, dropout=0.0, **extra)
-            gap = (result.float() - output[:, start:end].float()).abs().amax((2, 3))
+            lines = torch.arange(start, min(start + watch.row_block, call.queries))
+            lines = lines.to(output.device)
+            result, weights, seen = reader.read(lines)
+            gap = (result.float() - output[:, lines].float()).abs().amax((2, 3))
             worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
             weights = weights.float() * seen[:, None, :, None]
             watch.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
@@ -219,37 +129,75 @@ def _again(
     watch.sink.close(call, error, torch.finfo(output.dtype).eps)
 
 
-def _describe(
-    watch: _Watch, module: Any, query: torch.Tensor, key: torch.Tensor, options: dict[str, Any]
-) -> AttentionCall:
-    name = watch.names[id(module)]
+def kind_of(kernel: KernelCall) -> Kind:
+    """Whether a call reads to both sides, only back, or another text."""
+    if _CROSS.search(kernel.name):
+        return "cross"
+    stated = kernel.options.get("is_causal")
+    if stated or (stated is None and getattr(kernel.module, "is_causal", True)):
+        return "causal"
+    return "bidirectional"
+
+
+def _describe(watch: _Watch, kernel: KernelCall) -> AttentionCall:
+    query, key, _ = kernel.states
     queries, keys = int(query.shape[2]), int(key.shape[2])
-    kind: Kind = "bidirectional"
-    if _CROSS.search(name):
-        kind = "cross"
-    elif options.get("is_causal") or (
-        options.get("is_causal") is None and getattr(module, "is_causal", True)
-    ):
-        kind = "causal"
-    first = watch.read.get(name, 0)
-    watch.read[name] = first + queries
-    positions = kind == "causal"
+    kind = kind_of(kernel)
+    first = watch.read.get(kernel.name, 0)
+    watch.read[kernel.name] = first + queries
     return AttentionCall(
-        name=name,
+        name=kernel.name,
         kind=kind,
         heads=int(query.shape[1]),
         queries=queries,
         keys=keys,
         query_start=first,
         # The last key is the last query's own; what a window dropped lies before the first.
-        key_start=first + queries - keys if positions else 0,
+        key_start=first + queries - keys if kind == "causal" else 0,
     )
+
+
+class RowReader:
+    """Computes chosen rows of one call again, with the eager function of the model's own file."""
+
+    def __init__(self, kernel: KernelCall) -> None:
+        self.kernel = kernel
+        # In float32, whatever the model's dtype: only the kernel's own rounding is left to differ.
+        query, key, value = (state.float() for state in kernel.states)
+        self.states = (query, key, value)
+        alone = {"dropout", "position_bias"}
+        self.options = {k: v for k, v in kernel.options.items() if k not in alone}
+        self.bias = kernel.options.get("position_bias")
+        causal = kind_of(kernel) == "causal" and kernel.mask is None
+        self.causal = causal and query.shape[2] > 1
+
+    def read(
+        self, lines: torch.Tensor, *, barred: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Output, weights and which rows see any key, for the queries of these indices.
+
+        ``barred[batch, heads, rows, keys]`` are cells that may not be read beside the masked ones.
+        """
+        query, key, value = self.states
+        rows, seen = _row_mask(self.kernel.mask, lines, query, key, causal=self.causal)
+        if barred is not None:
+            cut = torch.zeros(barred.shape, dtype=query.dtype, device=query.device)
+            cut = cut.masked_fill(barred, torch.finfo(query.dtype).min)
+            least = torch.finfo(query.dtype).min
+            rows = cut if rows is None else (rows.to(query.dtype) + cut).clamp_min(least)
+        extra = dict(self.options)
+        if self.bias is not None:
+            one = self.bias.shape[2] == 1
+            extra["position_bias"] = self.bias if one else self.bias[:, :, lines]
+        result, weights = self.kernel.eager(
+            self.kernel.module, query[:, :, lines], key, value, rows, dropout=0.0, **extra
+        )
+        return result, weights, seen
 
 
 def _row_mask(
     mask: torch.Tensor | None,
-    start: int,
-    end: int,
+    lines: torch.Tensor,
     query: torch.Tensor,
     key: torch.Tensor,
     *,
@@ -259,16 +207,15 @@ def _row_mask(
     batch = query.shape[0]
     least = torch.finfo(query.dtype).min
     barred = least if mask is None or mask.dtype == torch.bool else torch.finfo(mask.dtype).min
-    everything = torch.ones(batch, end - start, dtype=torch.bool, device=query.device)
+    everything = torch.ones(batch, len(lines), dtype=torch.bool, device=query.device)
     if mask is None:
         if not causal:
             return None, everything
         columns = torch.arange(key.shape[2], device=query.device)
-        lines = torch.arange(start, end, device=query.device)
         allowed = (columns[None] <= lines[:, None])[None, None]
         added = torch.zeros(allowed.shape, dtype=query.dtype, device=query.device)
         return added.masked_fill(~allowed, least), everything
-    rows = mask[:, :, start:end] if mask.shape[2] > 1 else mask
+    rows = mask[:, :, lines] if mask.shape[2] > 1 else mask
     rows = rows[..., : key.shape[2]]
     if rows.dtype == torch.bool:
         added = torch.zeros(rows.shape, dtype=query.dtype, device=query.device)
@@ -277,4 +224,4 @@ def _row_mask(
         added = rows
     # A float mask may carry a bias; only what nears the least number is a mask.
     open_rows = (added > barred / 2).any(-1).any(1)
-    return added, open_rows.expand(batch, end - start)
+    return added, open_rows.expand(batch, len(lines))

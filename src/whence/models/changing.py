@@ -1,0 +1,251 @@
+"""Changes to attention while a model runs: heads replaced, values zeroed, edges cut.
+
+The kernel computes what no change touches; a cut row is computed again by the eager function of
+the model's own file. Nothing of the model is edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from whence.core.errors import CapabilityError, OptionError
+from whence.models.kernels import KernelCall, States, hooked
+from whence.models.watching import RowReader, kind_of
+
+__all__ = [
+    "Change",
+    "EdgesCut",
+    "HeadReplaced",
+    "OutputSink",
+    "SlopeSink",
+    "ValuesZeroed",
+    "changing",
+    "tapping",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeadReplaced:
+    """A head's output, before the layer's output projection, is taken from elsewhere.
+
+    Attributes:
+        layer: the layer's name.
+        head: which head.
+        outputs: what stands in its place, for each call of the layer in order: ``[queries,
+            width]``, or one row for every query. ``None``: zero.
+        queries: the positions at which it is replaced; ``None``: all.
+    """
+
+    layer: str
+    head: int
+    outputs: tuple[Float[np.ndarray, "queries width"], ...] | None = None
+    queries: Int[np.ndarray, " chosen"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ValuesZeroed:
+    """What the layer's heads read from some keys is nothing; the weights stay as they were."""
+
+    layer: str
+    keys: Int[np.ndarray, " chosen"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EdgesCut:
+    """Some queries cannot read some keys, and read the rest the more (attention knock-out).
+
+    Attributes:
+        layer: the layer's name.
+        head: which head; ``None``: all.
+        cut: true where a query (row) may not read a key (column).
+    """
+
+    layer: str
+    head: int | None
+    cut: Bool[np.ndarray, "queries keys"]
+
+
+Change = HeadReplaced | ValuesZeroed | EdgesCut
+
+
+@contextmanager
+def changing(module: Any, changes: Sequence[Sequence[Change]]) -> Generator[None]:
+    """Run ``module`` with ``changes[b]`` made to row ``b`` of the batch, in this context.
+
+    Raises:
+        OptionError: in the forward pass: no such head or position, or a row left with no key.
+        CapabilityError: a layer named here never ran a kernel that can be changed.
+    """
+    hook = _Changes(changes)
+    with hooked(module, hook):
+        yield
+    wanted = {change.layer for row in changes for change in row}
+    missing = sorted(wanted - set(hook.calls))
+    if missing:
+        raise CapabilityError(
+            f"a change was asked at {', '.join(missing)}, where no shared attention function ran"
+        )
+
+
+class _Changes:
+    def __init__(self, changes: Sequence[Sequence[Change]]) -> None:
+        self.by_layer: dict[str, list[tuple[int, Change]]] = {}
+        self.rows = len(changes)
+        self.calls: dict[str, int] = {}
+        for row, group in enumerate(changes):
+            for change in group:
+                self.by_layer.setdefault(change.layer, []).append((row, change))
+
+    def before(self, name: str, states: States) -> States:
+        query, key, value = states
+        chosen = self.by_layer.get(name, [])
+        if chosen and len(query) != self.rows:
+            raise CapabilityError(
+                f"changes for {self.rows} rows asked; {name} ran with {len(query)}"
+            )
+        zeroed = [(row, c) for row, c in chosen if isinstance(c, ValuesZeroed)]
+        if zeroed:
+            value = value.clone()
+            for row, change in zeroed:
+                places = _places(change.keys, value.shape[2], "key", name)
+                value[row, :, places] = 0
+        return query, key, value
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        number = self.calls.get(call.name, 0)
+        self.calls[call.name] = number + 1
+        chosen = [
+            (row, change)
+            for row, change in self.by_layer.get(call.name, [])
+            if not isinstance(change, ValuesZeroed)
+        ]
+        if not chosen:
+            return call.output
+        output = call.output.clone()
+        self._cut(call, output, [(r, c) for r, c in chosen if isinstance(c, EdgesCut)])
+        for row, change in chosen:
+            if isinstance(change, HeadReplaced):
+                _replace(call, output, row, change, number)
+        return output
+
+    def _cut(
+        self, call: KernelCall, output: torch.Tensor, cuts: list[tuple[int, EdgesCut]]
+    ) -> None:
+        if not cuts:
+            return
+        query, key, _ = call.states
+        shape = (query.shape[2], key.shape[2])
+        barred = torch.zeros(len(query), query.shape[1], *shape, dtype=torch.bool)
+        for row, change in cuts:
+            if change.cut.shape != shape:
+                raise OptionError(
+                    f"edges of {change.cut.shape} asked to be cut; {call.name} has {shape}"
+                )
+            edges = torch.from_numpy(change.cut)
+            if change.head is None:
+                barred[row] |= edges
+            else:
+                _check_head(change.head, query.shape[1], call.name)
+                barred[row, change.head] |= edges
+        lines = barred.any(3).any(1).any(0).nonzero()[:, 0]
+        touched = barred[:, :, lines].any(3)
+        barred = barred[:, :, lines].to(query.device)
+        reader = RowReader(call)
+        allowed = torch.ones(shape, dtype=torch.bool)
+        if kind_of(call) == "causal":
+            allowed = allowed.tril(shape[1] - shape[0])
+        left = allowed[lines].to(query.device) & ~barred
+        if not bool(left.any(-1).all()):
+            raise OptionError(f"the cut leaves a query of {call.name} no key to read")
+        result, _, _ = reader.read(lines.to(query.device), barred=barred)
+        batch, head, place = touched.nonzero(as_tuple=True)
+        output[batch, lines[place], head] = result[batch, place, head].to(output.dtype)
+
+
+def _replace(
+    call: KernelCall, output: torch.Tensor, row: int, change: HeadReplaced, number: int
+) -> None:
+    _check_head(change.head, output.shape[2], call.name)
+    queries: Any = slice(None)
+    if change.queries is not None:
+        queries = _places(change.queries, output.shape[1], "query", call.name)
+    if change.outputs is None:
+        output[row, queries, change.head] = 0
+        return
+    if number >= len(change.outputs):
+        raise CapabilityError(
+            f"{call.name} ran {number + 1} times; replacements were given for {len(change.outputs)}"
+        )
+    stand_in = torch.from_numpy(np.ascontiguousarray(change.outputs[number]))
+    stand_in = stand_in.to(output.device, output.dtype)
+    if stand_in.shape[0] not in (1, output.shape[1]) or stand_in.shape[1] != output.shape[3]:
+        raise OptionError(
+            f"an output of {tuple(stand_in.shape)} asked in place of one of "
+            f"{(output.shape[1], output.shape[3])} at {call.name}: the two inputs must have "
+            "the same number of tokens"
+        )
+    whole = stand_in.expand(output.shape[1], -1)
+    output[row, queries, change.head] = whole[queries]
+
+
+def _check_head(head: int, heads: int, name: str) -> None:
+    if not 0 <= head < heads:
+        raise OptionError(f"head {head} asked; {name} has heads 0 to {heads - 1}")
+
+
+def _places(asked: np.ndarray, size: int, what: str, name: str) -> torch.Tensor:
+    if asked.size and not (asked.min() >= 0 and asked.max() < size):
+        raise OptionError(f"{what} {int(asked.max())} asked; {name} has {size} of them")
+    return torch.from_numpy(asked.astype(np.int64))
+
+
+@dataclass(slots=True, eq=False)
+class OutputSink:
+    """Each head's output of each call of each layer: ``[batch, queries, heads, width]``."""
+
+    found: dict[str, list[np.ndarray]] = field(default_factory=dict[str, list[np.ndarray]])
+
+    def before(self, name: str, states: States) -> States:
+        """The states as they are."""
+        return states
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        """Note the output; it stays as it is."""
+        self.found.setdefault(call.name, []).append(call.output.detach().float().cpu().numpy())
+        return call.output
+
+
+@dataclass(slots=True, eq=False)
+class SlopeSink(OutputSink):
+    """Beside the outputs, the gradients that flow back to them, one for each output explained.
+
+    ``slopes[name][call]`` is a list, ``[batch, queries, heads, width]`` each; empty where the
+    target does not depend on the input through this layer.
+    """
+
+    slopes: dict[str, list[list[np.ndarray]]] = field(
+        default_factory=dict[str, list[list[np.ndarray]]]
+    )
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        """Note the output, and listen for its gradient."""
+        OutputSink.after(self, call)
+        heard: list[np.ndarray] = []
+        self.slopes.setdefault(call.name, []).append(heard)
+        if call.output.requires_grad:
+            call.output.register_hook(lambda slope: heard.append(slope.float().cpu().numpy()))
+        return call.output
+
+
+@contextmanager
+def tapping(module: Any, sink: OutputSink) -> Generator[None]:
+    """Give ``sink`` every head's output in this context; the model's results stay as they are."""
+    with hooked(module, sink):
+        yield

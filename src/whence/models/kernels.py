@@ -1,0 +1,166 @@
+"""One hook on every attention kernel of transformers, for one module, for a while.
+
+Each entry of transformers' table of attention functions is replaced *under its own name*: masks
+and branches that look at the name stay as they are, and the model's own function computes the
+output. A hook sees the states before it and the output after it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from transformers import AttentionInterface
+
+from whence.core.errors import CapabilityError
+
+__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "hooked"]
+
+Kernel = Callable[..., tuple[torch.Tensor, Any]]
+States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+_EAGER = "eager"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelCall:
+    """One call of one layer's kernel.
+
+    Attributes:
+        name: the module's path in the model.
+        eager: ``eager_attention_forward`` of the model's own file, which gives weights.
+        states: query, key, value: ``[batch, heads, length, width]``, key heads not repeated.
+        mask: what the kernel got: added to the scores, or true where allowed; or nothing.
+        options: the kernel's other arguments.
+        output: what it returned, ``[batch, queries, heads, width]``.
+    """
+
+    name: str
+    module: Any
+    eager: Kernel
+    states: States
+    mask: torch.Tensor | None
+    options: dict[str, Any]
+    output: torch.Tensor
+
+
+@runtime_checkable
+class KernelHook(Protocol):
+    """What stands before and after a kernel."""
+
+    def before(self, name: str, states: States) -> States:
+        """The states that the kernel gets."""
+        ...
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        """The output that the model goes on with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Active:
+    names: dict[int, str]
+    hook: KernelHook
+
+
+_ACTIVE: ContextVar[_Active | None] = ContextVar("whence_kernel_hook", default=None)
+_LOCK = threading.Lock()
+_originals: dict[str, Kernel | None] = {}
+_users = 0
+
+
+@contextmanager
+def hooked(module: Any, hook: KernelHook) -> Generator[None]:
+    """Put ``hook`` on the attention kernels of ``module`` in this context.
+
+    Other threads and other modules run their own kernels untouched. Everything is put back at
+    the end, after an exception too. A hook within a hook takes its place for as long as it lasts.
+
+    Raises:
+        CapabilityError: in the forward pass, where a kernel's mask cannot be read by rows.
+    """
+    names = {id(child): name for name, child in module.named_modules()}
+    _install()
+    token = _ACTIVE.set(_Active(names=names, hook=hook))
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(token)
+        _uninstall()
+
+
+def _table() -> dict[str, Kernel]:
+    # Setting has a public way (register), putting back has none; a test pins the attribute.
+    return cast("dict[str, Kernel]", AttentionInterface._global_mapping)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _install() -> None:
+    global _users
+    with _LOCK:
+        _users += 1
+        if _users > 1:
+            return
+        table = _table()
+        for name in [*table, _EAGER]:
+            _originals[name] = table.get(name)
+            table[name] = _shadow(name, table.get(name))
+
+
+def _uninstall() -> None:
+    global _users
+    with _LOCK:
+        _users -= 1
+        if _users:
+            return
+        table = _table()
+        for name, kernel in _originals.items():
+            if kernel is None:
+                table.pop(name, None)
+            else:
+                table[name] = kernel
+        _originals.clear()
+
+
+def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
+    def run(
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: Any = None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, Any]:
+        file = sys.modules[type(module).__module__]
+        eager = cast("Kernel | None", getattr(file, "eager_attention_forward", None))
+        own = kernel or eager
+        if own is None:
+            raise KeyError(implementation)
+        active = _ACTIVE.get()
+        if active is None or id(module) not in active.names:
+            return own(module, query, key, value, attention_mask, **options)
+        name = active.names[id(module)]
+        if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
+            raise CapabilityError(
+                f"attention weights asked of {name}, which runs {implementation!r}: its weights "
+                "cannot be computed by rows. Load the model with attn_implementation='sdpa'."
+            )
+        states = active.hook.before(name, (query, key, value))
+        output, weights = own(module, *states, attention_mask, **options)
+        call = KernelCall(
+            name=name,
+            module=module,
+            eager=eager,
+            states=states,
+            mask=attention_mask,
+            options=options,
+            output=output,
+        )
+        return active.hook.after(call), weights
+
+    return run
