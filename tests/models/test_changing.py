@@ -156,3 +156,60 @@ def test_what_cannot_be_changed_says_so():
         with pytest.raises(kind, match=words):
             model.evaluate_changed(encoding, readout, [(change,)])
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3", "mixtral"])
+def test_the_direct_slope_is_what_a_head_adds_to_the_logit_by_itself(name):
+    tiny = FAMILIES[name]()
+    model, encoding, _ = ready(name)
+    token = 7
+    readout = model.readout(encoding, [whence.NextToken(token=token)], link="logit")
+    found = model.head_slopes(encoding, readout, direct=True)
+    module, n = tiny.module, len(encoding.ids)
+    body = getattr(module, "transformer", None) or module.model
+    blocks = body.h if name == "gpt2" else body.layers
+    norm = body.ln_f if name == "gpt2" else body.norm
+    states = []
+    handle = norm.register_forward_hook(lambda _, given, out: states.append((given[0], out)))
+    with torch.inference_mode():
+        module(input_ids=torch.tensor(encoding.ids[None]))
+    handle.remove()
+    state, normed = states[0][0][0, -1].double(), states[0][1][0, -1].double()
+    centred = state - state.mean() if name == "gpt2" else state
+    # The norm's own gain over its divisor, read off its output.
+    bias = norm.bias.double() if name == "gpt2" else 0
+    scale = (normed - bias) / centred
+    for layer, (path, calls) in enumerate(found.outputs.items()):
+        block = blocks[layer]
+        if name == "gpt2":
+            project = block.attn.c_proj.weight.T
+        else:
+            project = block.self_attn.o_proj.weight
+        heads, width = calls[0].shape[1:]
+        for head in range(heads):
+            output = torch.tensor(calls[0][-1, head]).double()
+            part = project[:, head * width : (head + 1) * width].detach().double() @ output
+            if name == "gemma3":  # a norm stands between the projection and the stream
+                after = block.post_attention_layernorm
+                whole = project.detach() @ torch.tensor(calls[0][-1].reshape(-1))
+                rms = torch.rsqrt(whole.square().mean() + after.eps)
+                part = part * (1 + after.weight.detach().double()) * rms
+            part = part - part.mean() if name == "gpt2" else part
+            wanted = float(module.lm_head.weight.detach()[token].double() @ (scale * part))
+            slopes = found.slopes[path][0][0]
+            mine = float((slopes[:, head] * calls[0][:, head]).sum())
+            assert mine == pytest.approx(wanted, abs=2e-6, rel=2e-4)
+            assert np.abs(slopes[: n - 1]).max() == 0
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_direct_slopes_of_the_last_layer_before_any_feed_forward_hold_what_later_layers_read(name):
+    model, encoding, readout = ready(name)
+    whole = model.head_slopes(encoding, readout)
+    direct = model.head_slopes(encoding, readout, direct=True)
+    assert list(whole.slopes) == list(direct.slopes)
+    first = next(iter(direct.slopes))
+    assert not np.allclose(whole.slopes[first][0], direct.slopes[first][0])
+    assert not [
+        h for m in model.module.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)
+    ]

@@ -21,6 +21,7 @@ from whence.models.watching import RowReader, kind_of
 
 __all__ = [
     "Change",
+    "DirectSink",
     "EdgesCut",
     "HeadReplaced",
     "OutputSink",
@@ -242,6 +243,104 @@ class SlopeSink(OutputSink):
         if call.output.requires_grad:
             call.output.register_hook(lambda slope: heard.append(slope.float().cpu().numpy()))
         return call.output
+
+
+@dataclass(slots=True, eq=False)
+class DirectSink(SlopeSink):
+    """Slopes along the residual stream alone: no later layer answers, no norm changes its scale.
+
+    What a later attention layer or feed-forward layer reads is held; a norm's divisor (and the
+    mean's part in it) is held at its value on the input. Linear layers in a block are held at
+    their inputs, except the one that reads the heads' outputs.
+    """
+
+    blocks: set[str] = field(default_factory=set[str])
+    _written: set[int] = field(default_factory=set[int])
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        """Note the output, listen for its gradient, and let none of it further back."""
+        OutputSink.after(self, call)
+        self.blocks.add(block_of(call.name))
+        heard: list[np.ndarray] = []
+        self.slopes.setdefault(call.name, []).append(heard)
+        # In one piece, so that the projection's input is a view of it and can be told.
+        output = call.output.clone(memory_format=torch.contiguous_format)
+
+        def hear(slope: torch.Tensor) -> torch.Tensor:
+            heard.append(slope.float().cpu().numpy())
+            return torch.zeros_like(slope)
+
+        if output.requires_grad:
+            output.register_hook(hear)
+        self._written = {output.data_ptr()}
+        return output
+
+    @contextmanager
+    def holding(self, module: Any) -> Generator[None]:
+        """Hold what the class says of ``module``'s layers, in this context."""
+        handles: list[Any] = []
+        try:
+            for name, child in module.named_modules():
+                if _is_norm(child):
+                    handles.append(child.register_forward_hook(_scale_held))
+                elif any(p is not None and p.dim() > 1 for p in child._parameters.values()):  # noqa: SLF001
+                    handles.append(child.register_forward_pre_hook(self._held(name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _held(self, name: str) -> Any:
+        def hold(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            if not any(name.startswith(f"{block}.") for block in self.blocks):
+                return None
+            if not (given and torch.is_tensor(given[0]) and given[0].requires_grad):
+                return None
+            if given[0].data_ptr() in self._written:
+                return None
+            copy = given[0].view_as(given[0])
+            copy.register_hook(torch.zeros_like)
+            return (copy, *given[1:])
+
+        return hold
+
+
+def block_of(name: str) -> str:
+    """The block that a layer belongs to: its path up to the last number."""
+    parts = name.split(".")
+    last = max((i for i, part in enumerate(parts) if part.isdigit()), default=-1)
+    return ".".join(parts[: last + 1])
+
+
+def _is_norm(module: Any) -> bool:
+    return "norm" in type(module).__name__.lower() and not list(module.children())
+
+
+def _scale_held(module: Any, given: tuple[Any, ...], output: Any) -> Any:
+    """A norm's output, as a function that is linear in what the norm centres."""
+    x = given[0]
+    if not (torch.is_tensor(output) and output.requires_grad and output.shape == x.shape):
+        return None
+    with torch.no_grad():
+        ones = torch.ones_like(x[..., :1, :])
+    wide = x.float()
+    if isinstance(module, torch.nn.LayerNorm):
+        centred = wide - wide.mean(-1, keepdim=True)
+        gain = ones[..., :1, :].float() if module.weight is None else module.weight.float()
+    else:
+        centred = wide
+        with torch.no_grad():
+            gain = module.forward(ones).float()
+    small = float(getattr(module, "variance_epsilon", getattr(module, "eps", None) or 0.0))
+    scale = (gain * (centred.square().mean(-1, keepdim=True) + small).rsqrt()).detach()
+    line = centred * scale
+    bias = getattr(module, "bias", None)
+    with torch.no_grad():
+        miss = (line + (0 if bias is None else bias.float()) - output.float()).abs().max()
+        if float(miss) > 2e-2 * float(output.abs().max()):
+            return None
+    line = line.to(output.dtype)
+    return output.detach() + (line - line.detach())
 
 
 @contextmanager

@@ -340,6 +340,10 @@ class GivesHeads(Protocol):
         """
         ...
 
-    def head_slopes(self, encoding: Encoding, readout: Any) -> HeadSlopes:
-        """Gradients of the readout by each head's output. Cost: one forward, one backward pass."""
+    def head_slopes(self, encoding: Encoding, readout: Any, *, direct: bool = False) -> HeadSlopes:
+        """Gradients of the readout by each head's output. Cost: one forward, one backward pass.
+
+        With ``direct`` along the residual stream alone: what later layers read and the divisors
+        of norms are held.
+        """
         ...

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError
 from whence.core.provenance import ModelIdentity
-from whence.models.changing import Change, OutputSink, SlopeSink, changing, tapping
+from whence.models.changing import Change, DirectSink, OutputSink, SlopeSink, changing, tapping
 from whence.models.encoding import Encoder
 from whence.models.interface import (
     Encoding,
@@ -282,11 +282,12 @@ class TorchModel:
             cast("Any", self).evaluate([self._whole(r.ids, r.token_types) for r in rows], readout)
         return sink.found
 
-    def head_slopes(self, encoding: Encoding, readout: Any) -> HeadSlopes:
+    def head_slopes(self, encoding: Encoding, readout: Any, *, direct: bool = False) -> HeadSlopes:
         """See :class:`~whence.models.interface.GivesHeads`."""
-        sink = SlopeSink()
+        sink = DirectSink() if direct else SlopeSink()
         given = self.embed(encoding)[None]
-        with tapping(self.module, sink):
+        held = sink.holding(self.module) if isinstance(sink, DirectSink) else nullcontext()
+        with held, tapping(self.module, sink):
             cast("Any", self).gradients(encoding, given, readout)
         count = len(readout.outputs)
         slopes = {
