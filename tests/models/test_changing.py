@@ -181,10 +181,7 @@ def test_the_direct_slope_is_what_a_head_adds_to_the_logit_by_itself(name):
     scale = (normed - bias) / centred
     for layer, (path, calls) in enumerate(found.outputs.items()):
         block = blocks[layer]
-        if name == "gpt2":
-            project = block.attn.c_proj.weight.T
-        else:
-            project = block.self_attn.o_proj.weight
+        project = block.attn.c_proj.weight.T if name == "gpt2" else block.self_attn.o_proj.weight
         heads, width = calls[0].shape[1:]
         for head in range(heads):
             output = torch.tensor(calls[0][-1, head]).double()
@@ -195,7 +192,7 @@ def test_the_direct_slope_is_what_a_head_adds_to_the_logit_by_itself(name):
                 rms = torch.rsqrt(whole.square().mean() + after.eps)
                 part = part * (1 + after.weight.detach().double()) * rms
             part = part - part.mean() if name == "gpt2" else part
-            wanted = float(module.lm_head.weight.detach()[token].double() @ (scale * part))
+            wanted = float((module.lm_head.weight[token].double() @ (scale * part)).detach())
             slopes = found.slopes[path][0][0]
             mine = float((slopes[:, head] * calls[0][:, head]).sum())
             assert mine == pytest.approx(wanted, abs=2e-6, rel=2e-4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -326,7 +326,8 @@ def _scale_held(module: Any, given: tuple[Any, ...], output: Any) -> Any:
     wide = x.float()
     if isinstance(module, torch.nn.LayerNorm):
         centred = wide - wide.mean(-1, keepdim=True)
-        gain = ones[..., :1, :].float() if module.weight is None else module.weight.float()
+        weight = cast("torch.Tensor | None", module.weight)
+        gain = ones[..., :1, :].float() if weight is None else weight.float()
     else:
         centred = wide
         with torch.no_grad():
