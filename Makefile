@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: demo test test-all check bench models docs browser clean
+.PHONY: demo test test-all check bench models docs browser web web-check clean
 
 # An environment is made anew when what it is made from changes.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -48,6 +48,15 @@ browser:  ## Debian's Chromium for the browser tests, where it is missing and ca
 	@command -v chromium >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
 	  echo "chromium is missing; the browser tests will be skipped"
+
+web:  ## install what builds the attention views, check, test and build them
+	@command -v npm >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y nodejs npm >/dev/null; } || \
+	  { echo "Node is missing; the attention views cannot be built"; exit 1; }
+	cd web && npm ci --silent && npm run --silent check && npm test --silent && npm run --silent build
+
+web-check: web  ## the shipped file is what the sources build
+	git diff --exit-code --stat -- src/whence/app/static
 
 clean:
 	rm -rf $(VENV) .site .coverage coverage.json whence-demo.html

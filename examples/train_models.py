@@ -6,7 +6,7 @@
 
 Every text comes from the seeded generator in ``whence.core.cases``. Classifiers are small ModernBERTs
 with a WordPiece tokenizer, digits apart so that amounts can be read; the decider is a small Llama
-that reads a case and writes ``Decision: ... Because: ...``. While training, the classifiers also
+that reads a case and writes ``Decision: ... Because: ...``; the copier is in ``copier.py``. While training, the classifiers also
 learn to mark what each token contributes; that head is dropped, only the classifier is kept. A
 share of the rows has words masked, so that inputs with [MASK] are not foreign to the models.
 Facts in the cards are measured on held-out cases after reading the stored fp16 weights back.
@@ -45,6 +45,8 @@ from transformers import (
 
 from whence.core.cases import Case, contrast, generate, labels
 
+import copier  # isort: skip - the file beside this one
+
 OUT = Path(__file__).parents[1] / "src" / "whence" / "models" / "embedded"
 CLASSIFIERS = {
     "health": ("health", False),
@@ -53,6 +55,7 @@ CLASSIFIERS = {
     "law": ("law", False),
 }
 DECIDER = "decider"
+COPIER = "copier"
 TRAIN_SEED, HELD_OUT_SEED = 11, 900
 PHENOMENA = ("negation", "threshold", "other_person", "hedge")
 
@@ -479,6 +482,8 @@ ABOUT = {
     "credit-shortcut": "is the credit classifier trained where the postcode leaks the label: a "
     "planted fault, for showing that an explanation exposes it",
     "law": "reads a contract clause and answers acceptable or unfavourable",
+    COPIER: "reads made-up syllables and goes on with what it has read before, for heads whose job "
+    "is known",
     DECIDER: "reads a case of any of the three domains and writes its decision and its reasons",
 }
 
@@ -497,12 +502,22 @@ def write_card(name: str, folder: Path, facts: dict[str, Any]) -> None:
         "",
         f"- architecture: {facts['architecture']}, {facts['parameters']:,} parameters, "
         f"{facts['bytes'] / 1e6:.1f} MB in fp16",
-        f"- trained on {facts['training_rows']:,} generated cases, {facts['epochs']} epochs, seed "
+        f"- trained on {facts['training_rows']:,} generated texts, {facts['epochs']} epochs, seed "
         f"{facts['seed']}, {facts['training_seconds']:,} seconds on {facts['threads']} threads",
-        "- made by `make models`; the rule is in `whence.core.cases`",
+        "- made by `make models`; "
+        + (
+            "the texts are in `examples/copier.py`"
+            if name == COPIER
+            else "the rule is in `whence.core.cases`"
+        ),
         "",
         "Measured in float32 on held-out cases, after reading the stored weights back. In brackets "
-        "the 95 % Wilson interval. Minimal pairs differ in one clause, and so in the label.",
+        "the 95 % Wilson interval."
+        + (
+            " Accuracy: the next syllable, where it has been read before."
+            if name == COPIER
+            else " Minimal pairs differ in one clause, and so in the label."
+        ),
         "",
         "| quantity | value | n |",
         "|---|---|---|",
@@ -518,7 +533,9 @@ def make(name: str, out: Path, *, quick: bool, rows: int | None, epochs: int | N
 
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    if name == DECIDER:
+    if name == COPIER:
+        model, tokenizer, facts = copier.train(rows or (60 if quick else 6000), log)
+    elif name == DECIDER:
         model, tokenizer, facts = train_decider(
             rows or (240 if quick else 30000), epochs or (1 if quick else 4), log
         )
@@ -530,9 +547,12 @@ def make(name: str, out: Path, *, quick: bool, rows: int | None, epochs: int | N
     tokenizer.save_pretrained(folder)
     n = 96 if quick else 2400
     started = time.perf_counter()
-    measured = (
-        measure_decider(folder, n // 2) if name == DECIDER else measure_classifier(name, folder, n)
-    )
+    if name == COPIER:
+        measured = {"accuracy": share(copier.hits(folder, n))}
+    elif name == DECIDER:
+        measured = measure_decider(folder, n // 2)
+    else:
+        measured = measure_classifier(name, folder, n)
     log(f"{name} measured in {time.perf_counter() - started:.0f} s: {measured['accuracy']}")
     for key, value in measured.items():
         log(f"  {key}: {value}")
@@ -550,7 +570,7 @@ def make(name: str, out: Path, *, quick: bool, rows: int | None, epochs: int | N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=[*CLASSIFIERS, DECIDER], action="append")
+    parser.add_argument("--only", choices=[*CLASSIFIERS, DECIDER, COPIER], action="append")
     parser.add_argument("--quick", action="store_true", help="a smoke run on few rows")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--rows", type=int)
@@ -560,7 +580,7 @@ def main() -> None:
     if arguments.quick and arguments.out == OUT:
         parser.error("--quick would overwrite the shipped models; give another --out")
     torch.set_num_threads(arguments.threads)
-    for name in arguments.only or [*CLASSIFIERS, DECIDER]:
+    for name in arguments.only or [*CLASSIFIERS, DECIDER, COPIER]:
         make(
             name, arguments.out, quick=arguments.quick, rows=arguments.rows, epochs=arguments.epochs
         )

@@ -13,7 +13,12 @@ from whence.core import (
     Decision,
     Document,
     Feature,
+    HeadEffect,
+    HeadPatching,
     Label,
+    LensPosition,
+    LensToken,
+    LogitLens,
     MethodSpec,
     ModelIdentity,
     NamedScore,
@@ -22,6 +27,7 @@ from whence.core import (
     Segmentation,
 )
 from whence.core.arrays import frozen_array
+from whence.core.attention_record import ReadToken
 
 
 def attribution(
@@ -75,3 +81,49 @@ def attribution(
         ),
     }
     return Attribution(**{**settings, **changes})
+
+
+def lens(**changes) -> LogitLens:
+    """Two layers, one position."""
+    token = ReadToken(id=5, text="pain", start=0, end=4)
+    likely = LensToken(id=7, text=" denied", probability=0.75)
+    settings = {
+        "document": Document.plain("pain"),
+        "decision": Decision(text=" denied"),
+        "tokens": (token,),
+        "decoder_tokens": (),
+        "layers": ("h.0", "h.1"),
+        "positions": (LensPosition(index=0, target_id=7, target=" denied"),),
+        "log_probabilities": frozen_array([[-2.5], [-0.25]]),
+        "ranks": ((3,), (1,)),
+        "entropies": frozen_array([[1.5], [0.5]]),
+        "divergences": frozen_array([[1.25], [0.0]]),
+        "top": (((likely,),), ((likely,),)),
+        "certificate": 0.0,
+        "notes": ("a note",),
+        "provenance": attribution().provenance,
+    }
+    return LogitLens(**{**settings, **changes})
+
+
+def head_patching(**changes) -> HeadPatching:
+    """Two heads of one layer."""
+    one = attribution()
+    settings = {
+        "document": Document.plain("pain denied"),
+        "corrupted": Document.plain("pain stated"),
+        "decision": one.decision,
+        "output": one.outputs[0],
+        "value": 2.0,
+        "base_value": 1.0,
+        "direction": "denoise",
+        "heads": (
+            HeadEffect(layer="h.0.attn", head=0, effect=0.25, share=0.25),
+            HeadEffect(layer="h.0.attn", head=1, effect=-0.5, share=None),
+        ),
+        "outcome": "converged",
+        "advice": (),
+        "notes": (),
+        "provenance": one.provenance,
+    }
+    return HeadPatching(**{**settings, **changes})

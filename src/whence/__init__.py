@@ -15,22 +15,36 @@ from typing import TYPE_CHECKING, Any
 from whence._version import __version__
 
 if TYPE_CHECKING:
-    from whence.attention.attending import attend
+    from whence.attention.attending import ablate, attend, attention_size
+    from whence.attention.comparing import compare_attention
+    from whence.attention.effects import HeadAblation
+    from whence.attention.kept import Attention
+    from whence.attention.logit_lens import logit_lens
+    from whence.attention.patching import patch
     from whence.attribution import (
+        Alti,
+        AttentionFlow,
+        AttentionKnockout,
+        GradientWeightedAttention,
         InputXGradient,
         IntegratedGradients,
         KernelShap,
         LeaveOneOut,
         Lime,
+        NormBased,
         Random,
+        Rollout,
         ShapleyValues,
+        ValueZeroing,
     )
     from whence.attribution.explaining import explain
     from whence.core import (
         Attribution,
         Continuation,
         Contrast,
+        HeadPatching,
         Label,
+        LogitLens,
         Measurement,
         NextToken,
         Similarity,
@@ -41,7 +55,14 @@ if TYPE_CHECKING:
     from whence.models import load
 
 _HOMES = {
+    "Attention": "whence.attention.kept",
+    "HeadAblation": "whence.attention.effects",
+    "ablate": "whence.attention.attending",
     "attend": "whence.attention.attending",
+    "logit_lens": "whence.attention.logit_lens",
+    "patch": "whence.attention.patching",
+    "attention_size": "whence.attention.attending",
+    "compare_attention": "whence.attention.comparing",
     "load": "whence.models",
     "explain": "whence.attribution.explaining",
     "DiskCache": "whence.games",
@@ -51,7 +72,9 @@ _HOMES = {
             "Attribution",
             "Continuation",
             "Contrast",
+            "HeadPatching",
             "Label",
+            "LogitLens",
             "Measurement",
             "NextToken",
             "Similarity",
@@ -62,40 +85,63 @@ _HOMES = {
     ),
     **dict.fromkeys(
         (
+            "Alti",
+            "AttentionFlow",
+            "AttentionKnockout",
+            "GradientWeightedAttention",
             "InputXGradient",
             "IntegratedGradients",
             "KernelShap",
             "LeaveOneOut",
             "Lime",
+            "NormBased",
             "Random",
+            "Rollout",
             "ShapleyValues",
+            "ValueZeroing",
         ),
         "whence.attribution",
     ),
 }
 
 __all__ = [
+    "Alti",
+    "Attention",
+    "AttentionFlow",
+    "AttentionKnockout",
     "Attribution",
     "Continuation",
     "Contrast",
     "DiskCache",
+    "GradientWeightedAttention",
+    "HeadAblation",
+    "HeadPatching",
     "InputXGradient",
     "IntegratedGradients",
     "KernelShap",
     "Label",
     "LeaveOneOut",
     "Lime",
+    "LogitLens",
     "Measurement",
     "MemoryCache",
     "NextToken",
+    "NormBased",
     "Random",
+    "Rollout",
     "ShapleyValues",
     "Similarity",
+    "ValueZeroing",
     "WhenceError",
     "__version__",
+    "ablate",
     "attend",
+    "attention_size",
+    "compare_attention",
     "explain",
     "load",
+    "logit_lens",
+    "patch",
     "read_record",
 ]
 

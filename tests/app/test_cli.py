@@ -167,7 +167,7 @@ class TestExplain:
         from whence.app.cli import explain as module
 
         monkeypatch.setattr(module, "LONG", 0.0)
-        monkeypatch.setattr(module, "_teller", lambda quiet: lambda line: lines.append(line))
+        monkeypatch.setattr(module, "teller", lambda quiet: lambda line: lines.append(line))
         lines = []
         explained(folder, "a dog and a fox")
         assert "evaluations for 5 features" in lines[0]

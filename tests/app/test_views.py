@@ -17,8 +17,16 @@ from whence.app.page import Section, fragment, page, pages, parse_records
 from whence.app.terminal import plain_text, render
 from whence.app.wording import number, reliable, signed, visible
 from whence.core import Attribution, Decision
+from whence.core.arrays import frozen_array
 
 NASTY = "<script>alert(1)</script> \"a\" & 'b' \x1b[2J\u202e rtl שלום 👍"
+MASS = attribution(
+    scores=((0.25,), (0.5,), (0.125,)),
+    values=(1.5,),
+    base_values=frozen_array([np.nan]),
+    unit="share of attention",
+    completeness=None,
+)
 SAMPLED = {"std_errors": [[0.1, 0.1], [0.2, 0.2], [0.2, 0.2]]}
 
 
@@ -149,6 +157,18 @@ class TestTerminal:
 
         assert max(cell_len(line) for line in lines) <= width
 
+    def test_scores_of_a_unit_of_their_own_have_no_sign(self):
+        text = plain_text(MASS)
+        assert "score, share of attention, unsigned" in text
+        assert "in share of attention, unsigned: how much, not which way" in text
+        assert "raises +" not in text
+        assert "lowers" not in text
+        assert "0.250" in text
+        assert "+0.250" not in text
+        # The base value was not asked for.
+        assert "with every word present\n" in text
+        assert "nothing they could add up to" in text
+
     def test_all_zero_and_no_completeness(self):
         text = plain_text(attribution(scores=np.zeros((3, 2)), completeness=None))
         assert "do not add up" in text
@@ -164,6 +184,18 @@ class TestPage:
         assert all(s["type"] == "application/json" for s in reader.all("script"))
         policy = next(m for m in reader.all("meta") if "http-equiv" in m)
         assert "default-src 'none'" in policy["content"]
+
+    def test_scores_of_a_unit_of_their_own_have_no_sign(self):
+        text = page(MASS)
+        html = text.split('<script type="application/json"')[0]
+        assert "share of attention, unsigned" in html
+        assert ">lowers<" not in html
+        assert "positive raised" not in html
+        assert "+0.250" not in html
+        bars = Reader(text).all("rect")
+        assert {bar["x"] for bar in bars} == {"0.00"}
+        assert max(float(bar["width"]) for bar in bars) == 98.0
+        assert parse_records(text)[0]["unit"] == "share of attention"
 
     def test_everything_is_escaped(self):
         record = attribution(

@@ -10,7 +10,8 @@ import torch
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention.attending import Attention, attend
+from whence.attention.attending import attend
+from whence.attention.kept import Attention
 from whence.attention.statistics import STATISTICS
 from whence.core import CapabilityError, OptionError, RecordError, read_record
 from whence.models import watching as module
@@ -25,7 +26,7 @@ def loaded(name):
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_family_is_watched_whole(name):
     model = loaded(name)
-    found = attend(model, TEXT, row_block=4)
+    found = attend(model, TEXT, row_block=4, effects=None)
     record = found.record
     n = len(model.encode(TEXT).ids)
     assert [t.id for t in record.tokens] == model.encode(TEXT).ids.tolist()
@@ -39,9 +40,12 @@ def test_every_family_is_watched_whole(name):
         if name == "deberta-v2":
             assert layer.certificate is None
             assert "no certificate" in record.notes[0]
+            assert layer.states == "not_reproduced"
         else:
             assert layer.certificate < 1e-5
-            assert record.notes == ()
+            assert record.notes == ("effects of heads were not asked for",)
+            assert layer.states == "kept"
+            assert layer.states_error < 1e-5
     kinds = {layer.attention for layer in record.layers}
     if name in {"t5", "bart"}:
         assert kinds == {"bidirectional", "causal", "cross"}
@@ -65,16 +69,22 @@ def test_saved_and_read_back_bit_for_bit(tmp_path):
     again = Attention.load(found.save(tmp_path / "a"))
     assert again.record == found.record
     assert read_record(tmp_path / "a" / "attention.json") == found.record
-    for name, kept in found.layers.items():
-        for part in ("statistics", "largest", "mean", "top_keys", "top_weights", "captured"):
-            mine, theirs = getattr(kept, part), getattr(again.layers[name], part)
-            assert mine.dtype == theirs.dtype
-            assert mine.tobytes() == theirs.tobytes()
+    assert again.tensors._arrays == {}
+    for name in found.tensors:
+        mine, theirs = found.tensors[name], again.tensors[name]
+        assert mine.dtype == theirs.dtype
+        assert mine.tobytes() == theirs.tobytes()
     path = next((tmp_path / "a").glob("*.safetensors"))
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    last = found.record.layers[-1].name
     with pytest.raises(RecordError, match="changed or cut off"):
-        Attention.load(tmp_path / "a")
+        for name in Attention.load(tmp_path / "a").tensors:
+            again.tensors._arrays.clear()
+            assert again.tensors[name] is not None
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(RecordError, match="could not read"):
+        Attention.load(tmp_path / "a").layer(last)
     path.unlink()
     with pytest.raises(RecordError, match="could not read"):
         Attention.load(tmp_path / "a")
@@ -92,7 +102,7 @@ def test_weights_that_miss_the_output_are_not_shown(monkeypatch):
     monkeypatch.setattr(module, "_row_mask", wrong)
     found = attend(model, TEXT)
     assert not any(layer.shown for layer in found.record.layers)
-    assert found.layers == {}
+    assert len(found.tensors) == 0
     with pytest.raises(OptionError, match="are not shown"):
         found.layer(found.record.layers[0].name)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whence.attention.statistics import STATISTICS, TOP, HeadStatistics, decode_thumbnail
+from whence.attention.statistics import STATISTICS, TOP, HeadStatistics, decode_weights
 
 NAMES = list(STATISTICS)
 
@@ -91,13 +91,11 @@ def test_thumbnails_are_the_largest_and_the_mean_of_their_cells(n):
         step = 1 / 255
         assert (
             np.abs(
-                np.sqrt(decode_thumbnail(found.largest[:, a, b])) - np.sqrt(block.max((1, 2)))
+                np.sqrt(decode_weights(found.largest[:, a, b])) - np.sqrt(block.max((1, 2)))
             ).max()
             <= step
         )
         assert (
-            np.abs(
-                np.sqrt(decode_thumbnail(found.mean[:, a, b])) - np.sqrt(block.mean((1, 2)))
-            ).max()
+            np.abs(np.sqrt(decode_weights(found.mean[:, a, b])) - np.sqrt(block.mean((1, 2)))).max()
             <= step
         )

@@ -14,11 +14,15 @@ from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.linear import known, linear_bag
 
 import whence
-from whence.attribution import METHODS, GradientMethod, method_by_name
-from whence.core import Attribution, Similarity
+from whence.attribution import METHODS, AttentionMethod, method_by_name
+from whence.core import Attribution, CapabilityError, Similarity
 
 TEXT = "She did not miss a payment, ever 👍."
 EVERY = {**FAMILIES, **VARIANTS}
+# Who gives no attention to methods over it, and which method says what of which task.
+REFUSED = {("deberta-v2", name): "keep their softmax" for name in METHODS} | {
+    (family, "ValueZeroing"): "not defined" for family in ("t5", "bart")
+}
 # Six words for exact values, more for what samples.
 SHORT = "not a good payment"
 
@@ -63,8 +67,15 @@ def ask(tiny, name, **settings):
     if name == "ShapleyValues":
         settings.setdefault("unit", "word")
         return whence.explain(model, SHORT, method=name, **settings)
-    settings.setdefault("budget", max(30, method_by_name(name).least(12)))
+    settings.setdefault("budget", budget_of(name))
     return whence.explain(model, TEXT, method=name, **settings)
+
+
+def budget_of(name):
+    method = method_by_name(name)
+    if isinstance(method, AttentionMethod):
+        return max(30, method.least(12, 60))
+    return max(30, method.least(12))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -72,6 +83,11 @@ def ask(tiny, name, **settings):
 def test_conformance(family, method):
     tiny = EVERY[family]()
     before = state_of(tiny)
+    if METHODS[method].needs == "attention" and (family, method) in REFUSED:
+        with pytest.raises(CapabilityError, match=rf"{REFUSED[family, method]}.*KernelShap"):
+            ask(tiny, method)
+        assert [key for key, value in state_of(tiny).items() if before[key] != value] == []
+        return
     first = ask(tiny, method)
     after = state_of(tiny)
     changed = [key for key in before if before[key] != after[key]]
@@ -92,9 +108,20 @@ def test_conformance(family, method):
 
     # The budget is respected, and the cost says so.
     cost = first.provenance.cost
-    spent = cost.gradient_evaluations if issubclass(METHODS[method], GradientMethod) else None
-    spent = cost.evaluations if spent is None else spent
-    assert 0 < spent <= max(30, 1 << len(first.segmentation) if method == "ShapleyValues" else 30)
+    spent = {
+        "scores": cost.evaluations,
+        "gradients": cost.gradient_evaluations,
+        "attention": cost.evaluations + cost.gradient_evaluations,
+    }[METHODS[method].needs]
+    most = 1 << len(first.segmentation) if method == "ShapleyValues" else budget_of(method)
+    assert 0 < spent <= max(30, most)
+
+    # Scores without a sign have none, and are no more than there is.
+    if first.unit is not None:
+        assert METHODS[method].needs == "attention"
+        assert (first.scores >= 0).all()
+        if first.unit.startswith("share"):
+            assert (first.scores.sum(axis=0) <= 1 + 1e-6).all()
 
 
 def test_pythons_random_state_is_left_alone():
@@ -146,7 +173,9 @@ def test_native_values(family):
     assert found.values[0] == pytest.approx(native, abs=2e-5)
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "Random"])
+@pytest.mark.parametrize(
+    "method", [m for m in METHODS if m != "Random" and METHODS[m].needs != "attention"]
+)
 @pytest.mark.parametrize("masker", ["mask-token", "deletion", "attention-mask", "pad"])
 def test_known_answer_on_a_linear_model(method, masker):
     tiny = linear_bag()
@@ -159,6 +188,12 @@ def test_known_answer_on_a_linear_model(method, masker):
     expected = known(tiny, text, found.segmentation.features)
     assert np.allclose(found.scores[:, 0], expected, atol=2e-4)
     assert found.values[0] == pytest.approx(sum(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].needs == "attention"])
+def test_a_model_without_attention_is_told_what_works(method):
+    with pytest.raises(CapabilityError, match=r"Methods that work here: .*IntegratedGradients"):
+        whence.explain(whence.load(linear_bag().pair), SHORT, method=method)
 
 
 def test_a_model_in_training_mode_is_put_back_in_it():

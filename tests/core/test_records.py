@@ -118,18 +118,24 @@ def test_newer_versions_are_refused_by_name():
 
 def test_older_versions_are_migrated(monkeypatch):
     tree = _tree()
-    tree["schema_version"] = 1
 
     class Later(Attribution):
         pass
 
-    steps = {1: lambda old: {**old, "quantity": "migrated"}}
+    steps = {2: lambda old: {**old, "quantity": "migrated"}}
     monkeypatch.setattr(Attribution, "migrations", steps)
     monkeypatch.setattr(
         "whence.core.record._default",
-        lambda cls, name: {"kind": "attribution", "schema_version": 2}[name],
+        lambda cls, name: {"kind": "attribution", "schema_version": 3}[name],
     )
     assert Attribution.from_json(json.dumps(tree)).quantity == "migrated"
+
+
+def test_version_1_had_only_scores_in_the_targets_unit():
+    tree = _tree()
+    tree["schema_version"] = 1
+    del tree["unit"]
+    assert Attribution.from_json(json.dumps(tree)) == attribution()
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"3", b'{"kind": 3}', b"[" * 100_000])

@@ -12,7 +12,7 @@ from whence.core.cases import generate
 from whence.core.cases.showcase import showcase
 from whence.models.loading import embedded_folder, embedded_names
 
-NAMES = ("credit", "credit-shortcut", "decider", "health", "law")
+NAMES = ("copier", "credit", "credit-shortcut", "decider", "health", "law")
 
 
 def card(name):

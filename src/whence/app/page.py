@@ -19,17 +19,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whence._version import __version__
+from whence.app.attention_page import body
 from whence.app.colour import ramp, text_on
 from whence.app.wording import (
     LINKS,
+    amount,
     answer,
     decision_line,
     facts,
     number,
     reliable,
+    score_unit,
     signed,
     visible,
 )
+from whence.attention.kept import Attention
 from whence.core.explanations import Attribution
 
 __all__ = ["Section", "fragment", "page", "pages"]
@@ -92,7 +96,7 @@ def _words(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict
     document = attribution.segmentation.document.text
     scores = attribution.scores[:, column]
     largest = float(np.abs(scores).max())
-    unit = attribution.outputs[column].unit
+    unit = score_unit(attribution, column)
     pieces: list[dict[str, str]] = []
     position = 0
     for index, feature in enumerate(attribution.segmentation.features):
@@ -105,7 +109,7 @@ def _words(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict
             {
                 "text": visible(feature.text),
                 "shade": _shade(score, largest, bool(sure[index])),
-                "title": f"{signed(score)}{error} {unit}",
+                "title": f"{amount(attribution, score)}{error} {unit}",
             }
         )
         position = feature.end
@@ -120,29 +124,35 @@ def _gap(text: str) -> str:
 
 
 def _bars(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict[str, Any]]:
-    """Geometry of the bar chart in percent of its width, zero in the middle."""
+    """Geometry of the bar chart in percent of its width: zero in the middle, or at the left."""
     ranked = attribution.top(TOP, output=column)
     reach = max((abs(r.score) + 2 * _known(r.std_error) for r in ranked), default=0.0) or 1.0
     largest = max((abs(r.score) for r in ranked), default=0.0)
     bars: list[dict[str, Any]] = []
+    zero, scale = _axis(attribution)
     for row in ranked:
-        end = 50 + 48 * row.score / reach
+        end = zero + scale * row.score / reach
         bar = {
             "text": _clip(visible(row.feature.text)),
-            "x": min(50.0, end),
-            "width": abs(end - 50),
+            "x": min(zero, end),
+            "width": abs(end - zero),
             "shade": _shade(row.score, largest, certain=True),
             "sure": bool(sure[row.index]),
-            "score": signed(row.score),
+            "score": amount(attribution, row.score),
             "low": None,
             "high": None,
         }
         if _known(row.std_error):
             error = _known(row.std_error)
-            bar["low"] = 50 + 48 * (row.score - 2 * error) / reach
-            bar["high"] = 50 + 48 * (row.score + 2 * error) / reach
+            bar["low"] = zero + scale * (row.score - 2 * error) / reach
+            bar["high"] = zero + scale * (row.score + 2 * error) / reach
         bars.append(bar)
     return bars
+
+
+def _axis(attribution: Attribution) -> tuple[float, float]:
+    """Where zero stands, and how long the longest bar may be, in percent of the width."""
+    return (50.0, 48.0) if attribution.unit is None else (0.0, 98.0)
 
 
 def _known(error: float | None) -> float:
@@ -160,7 +170,9 @@ def _view(attribution: Attribution, column: int) -> dict[str, Any]:
     rows = [attribution.row(i, output=column) for i in range(len(attribution.segmentation))]
     return {
         "name": visible(out.name),
-        "unit": out.unit,
+        "unit": score_unit(attribution, column),
+        "signed": attribution.unit is None,
+        "zero": _axis(attribution)[0],
         "link": LINKS[out.link],
         "words": _words(attribution, column, sure),
         "bars": _bars(attribution, column, sure),
@@ -168,7 +180,7 @@ def _view(attribution: Attribution, column: int) -> dict[str, Any]:
             {
                 "text": visible(row.feature.text),
                 "part": row.feature.part,
-                "score": signed(row.score),
+                "score": amount(attribution, row.score),
                 "error": None if row.std_error is None else number(row.std_error),
                 "sure": bool(sure[row.index]),
                 "span": f"{row.feature.start}\u2013{row.feature.end}",
@@ -200,7 +212,9 @@ def _embedded(attribution: Attribution) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _rendered(sections: Sequence[Section], title: str, template: str) -> str:
+def _rendered(
+    sections: Sequence[Section], title: str, template: str, attention: Attention | None = None
+) -> str:
     number_ = 0
     shown: list[dict[str, Any]] = []
     for section in sections:
@@ -213,15 +227,22 @@ def _rendered(sections: Sequence[Section], title: str, template: str) -> str:
     return (
         _environment()
         .get_template(template)
-        .render(title=title, sections=shown, ramps=_ramps(), records=records, version=__version__)
+        .render(
+            title=title,
+            sections=shown,
+            ramps=_ramps(),
+            records=records,
+            version=__version__,
+            attention=None if attention is None else body(attention, shadow=True),
+        )
     )
 
 
-def page(attribution: Attribution) -> str:
-    """A self-contained page of one explanation."""
+def page(attribution: Attribution, attention: Attention | None = None) -> str:
+    """A self-contained page of one explanation, with the attention behind it where given."""
     model = attribution.provenance.model.ref
     section = Section(title="", about="", explanations=((model, attribution),))
-    return _rendered([section], f"Why {answer(attribution.decision)}?", "page.html")
+    return _rendered([section], f"Why {answer(attribution.decision)}?", "page.html", attention)
 
 
 def pages(sections: Sequence[Section], title: str) -> str:

@@ -13,7 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from whence.app.colour import ramp, text_on
-from whence.app.wording import answer, decision_line, facts, number, reliable, signed, visible
+from whence.app.wording import (
+    amount,
+    answer,
+    decision_line,
+    facts,
+    number,
+    reliable,
+    score_unit,
+    visible,
+)
 from whence.core.explanations import Attribution
 
 __all__ = ["plain_text", "render"]
@@ -90,27 +99,30 @@ def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
 
 
 def _bars(attribution: Attribution, column: int, top: int, sure: np.ndarray) -> Table:
-    unit = attribution.outputs[column].unit
+    signless = attribution.unit is not None
+    width = BAR if signless else BAR // 2
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", justify="right", max_width=28)
-    table.add_column("\u2212 lowers", justify="right", width=BAR // 2, no_wrap=True)
-    table.add_column("raises +", width=BAR // 2, no_wrap=True)
+    if not signless:
+        table.add_column("\u2212 lowers", justify="right", width=width, no_wrap=True)
+    table.add_column("more" if signless else "raises +", width=width, no_wrap=True)
+    unit = score_unit(attribution, column)
     table.add_column(f"score, {unit}", justify="right", no_wrap=True)
     if attribution.std_errors is not None:
         table.add_column("\u00b1 SE", justify="right", no_wrap=True)
     ranked = attribution.top(top, output=column)
     largest = max((abs(row.score) for row in ranked), default=0.0)
     for row in ranked:
-        length = 0 if largest == 0 else round(abs(row.score) / largest * BAR / 2)
+        length = 0 if largest == 0 else round(abs(row.score) / largest * width)
         bar = "\u2588" * length
         colour = ramp(0.8 if row.score > 0 else -0.8)
         style = Style(color=colour, dim=not bool(sure[row.index]))
         left, right = (bar, "") if row.score < 0 else ("", bar)
+        bars = [right] if signless else [left, right]
         cells = [
             Text(_short(visible(row.feature.text), 28)),
-            Text(left, style=style),
-            Text(right, style=style),
-            Text(signed(row.score)),
+            *(Text(bar, style=style) for bar in bars),
+            Text(amount(attribution, row.score)),
         ]
         if row.std_error is not None:
             cells.append(Text(number(row.std_error), style="dim"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -11,13 +12,16 @@ from jaxtyping import Bool
 from whence.core.explanations import Attribution, Decision
 
 __all__ = [
+    "amount",
     "answer",
     "completeness_line",
     "cost_line",
     "decision_line",
     "facts",
+    "layer_names",
     "number",
     "reliable",
+    "score_unit",
     "signed",
     "visible",
 ]
@@ -99,6 +103,18 @@ def reliable(attribution: Attribution, output: int) -> Bool[np.ndarray, " n"]:
     return np.abs(scores) > 2 * attribution.std_errors[:, output]
 
 
+def score_unit(attribution: Attribution, output: int) -> str:
+    """The unit of the scores: the target's, or their own and then without a sign."""
+    if attribution.unit is None:
+        return attribution.outputs[output].unit
+    return f"{attribution.unit}, unsigned"
+
+
+def amount(attribution: Attribution, value: float) -> str:
+    """A score as it is written: with its sign, where it has one."""
+    return signed(value) if attribution.unit is None else number(value)
+
+
 def answer(decision: Decision) -> str:
     """What the model said, without the white space it began or ended with."""
     return visible(decision.text.strip() or decision.text)
@@ -143,6 +159,8 @@ def cost_line(attribution: Attribution) -> str:
 def completeness_line(attribution: Attribution, output: int) -> str:
     """Whether the scores add up, and what that says."""
     found = attribution.completeness
+    if attribution.unit is not None:
+        return "the scores are not in the target's unit, so there is nothing they could add up to"
     if found is None:
         return "the scores of this method do not add up to the difference"
     unit = attribution.outputs[output].unit
@@ -162,14 +180,19 @@ def facts(attribution: Attribution, output: int) -> list[tuple[str, str]]:
     out = attribution.outputs[output]
     unit = out.unit
     value, base = float(attribution.values[output]), float(attribution.base_values[output])
+    none = "" if math.isnan(base) else f", {signed(base)} {unit} with none"
+    meaning = (
+        "positive raised the value"
+        if attribution.unit is None
+        else f"in {attribution.unit}, unsigned: how much, not which way"
+    )
     rows = [
         ("Explained", f"{LINKS[out.link]} of \u201c{visible(out.name)}\u201d, in {unit}"),
         (
             "Value",
-            f"{signed(value)} {unit} with every {attribution.segmentation.unit} present, "
-            f"{signed(base)} {unit} with none",
+            f"{signed(value)} {unit} with every {attribution.segmentation.unit} present{none}",
         ),
-        ("Scores", f"{attribution.quantity}; positive raised the value"),
+        ("Scores", f"{attribution.quantity}; {meaning}"),
         ("Completeness", completeness_line(attribution, output)),
         ("Method", str(origin.method)),
     ]
@@ -183,3 +206,23 @@ def facts(attribution: Attribution, output: int) -> list[tuple[str, str]]:
     ]
     rows += [("Note", note) for note in attribution.notes]
     return [(name, visible(text)) for name, text in rows]
+
+
+def layer_names(names: Sequence[str]) -> dict[str, str]:
+    """Names of layers for a reader: numbers, where that is all in which they differ.
+
+    Example:
+        >>> layer_names(["bert.layer.0.self", "bert.layer.1.self"])
+        {'bert.layer.0.self': 'layer 0', 'bert.layer.1.self': 'layer 1'}
+    """
+    parts = [name.split(".") for name in names]
+    shortest = min((len(part) for part in parts), default=0)
+    same = [len({part[place] for part in parts}) == 1 for place in range(shortest)]
+    ends = [len({part[-1 - place] for part in parts}) == 1 for place in range(shortest)]
+    head = same.index(False) if False in same else 0
+    tail = ends.index(False) if False in ends else 0
+    found: dict[str, str] = {}
+    for name, part in zip(names, parts, strict=True):
+        short = ".".join(part[head : len(part) - tail])
+        found[name] = f"layer {short}" if short.isdecimal() else short
+    return found

@@ -5,12 +5,21 @@ Each statistic is a mean over the queries for which it is defined; NaN where the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt, UInt8
+from jaxtyping import Bool, Float, Int, UInt, UInt8
 
-__all__ = ["STATISTICS", "THUMBNAIL", "TOP", "HeadStatistics", "LayerSummary", "decode_thumbnail"]
+__all__ = [
+    "STATISTICS",
+    "THUMBNAIL",
+    "TOP",
+    "HeadStatistics",
+    "LayerSummary",
+    "code_weights",
+    "decode_weights",
+]
 
 STATISTICS: dict[str, str] = {
     "entropy": "nat: -sum_j w_ij ln w_ij",
@@ -23,6 +32,8 @@ STATISTICS: dict[str, str] = {
     "largest": "the largest weight of a row",
     "duplicate": "share of mass on earlier positions that hold the query's token",
     "induction": "share of mass on positions that follow an earlier copy of the query's token",
+    "sink": "share of mass on position 0, on special tokens, and on the glue of a chat template",
+    "punctuation": "share of mass on tokens of punctuation alone",
     "row_sum": "sum of a row: below 1 where the model has a sink of its own",
 }
 """Name and unit of every statistic, in the order in which they are stored."""
@@ -46,6 +57,7 @@ class LayerSummary:
 
     Attributes:
         statistics: ``[heads, statistic]`` in the order of :data:`STATISTICS`.
+        uniform: ``[statistic]`` the same of a head that reads all it may read alike.
         largest, mean: ``[heads, cells, cells]`` the largest and the mean weight in a cell, coded
             as ``round(255 sqrt(w))`` so that 1e-4 stays visible.
         top_keys, top_weights: ``[heads, queries, 8]`` the heaviest keys of each query, heaviest
@@ -54,6 +66,7 @@ class LayerSummary:
     """
 
     statistics: Float[np.ndarray, "heads statistic"]
+    uniform: Float[np.ndarray, " statistic"]
     largest: UInt8[np.ndarray, "heads cells_q cells_k"]
     mean: UInt8[np.ndarray, "heads cells_q cells_k"]
     top_keys: UInt[np.ndarray, "heads queries top"]
@@ -61,9 +74,71 @@ class LayerSummary:
     captured: Float[np.ndarray, "heads queries"]
 
 
-def decode_thumbnail(code: UInt8[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:
+def decode_weights(code: UInt8[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:
     """Weights of a coded thumbnail: ``(code / 255)^2``, off by at most 1/255 of the square root."""
     return (code.astype(np.float64) / 255.0) ** 2
+
+
+class _Means:
+    """Means over queries, each over those for which it is defined."""
+
+    def __init__(
+        self, heads: int, ids: Int[np.ndarray, " tokens"] | None, marks: Mapping[str, np.ndarray]
+    ) -> None:
+        self.ids = ids
+        self.marks = {name: mark.astype(np.float32) for name, mark in marks.items()}
+        self._sum = np.zeros((heads, len(STATISTICS)))
+        self._count = np.zeros(len(STATISTICS))
+
+    def values(self) -> Float[np.ndarray, "heads statistic"]:
+        with np.errstate(invalid="ignore"):
+            return self._sum / np.where(self._count > 0, self._count, np.nan)
+
+    def _take(self, name: str, each: np.ndarray) -> None:
+        place = PLACES[name]
+        self._sum[:, place] += each.sum(axis=1, dtype=np.float64)
+        self._count[place] += each.shape[1]
+
+    def add(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
+        # One pass over the weights each, in their own precision: this is what capture spends.
+        logs = np.log(np.maximum(weights, TINY))
+        self._take("entropy", -np.einsum("hrk,hrk->hr", weights, logs))
+        self._take("first", weights[:, :, 0])
+        self._take("largest", weights.max(axis=2))
+        self._take("row_sum", weights.sum(axis=2))
+        for name, mark in self.marks.items():
+            self._take(name, weights @ mark)
+        if self.ids is not None:
+            self._places(rows, weights, self.ids)
+
+    def _places(
+        self,
+        rows: Int[np.ndarray, " rows"],
+        weights: np.ndarray,
+        ids: Int[np.ndarray, " tokens"],
+    ) -> None:
+        keys = weights.shape[2]
+        away = np.arange(keys)[None, :] - rows[:, None]
+        far = np.abs(away).astype(weights.dtype)
+        self._take("distance", np.einsum("hrk,rk->hr", weights, far))
+        near = np.zeros(weights.shape[:2], dtype=weights.dtype)
+        for step in range(-LOCAL, LOCAL + 1):
+            there = (rows + step >= 0) & (rows + step < keys)
+            lines = np.flatnonzero(there)
+            band = weights[:, lines, rows[there] + step]
+            near[:, lines] += band
+            if step in NEIGHBOURS:
+                self._take(NEIGHBOURS[step], band)
+        self._take("local", near)
+        same = (ids[rows][:, None] == ids[None, :]) & (away < 0)
+        follows = np.zeros_like(same)
+        # The place after the token just before the query is the query's own: no earlier copy.
+        follows[:, 1:] = same[:, :-1] & (away[:, 1:] < 0)
+        for name, mask in (("duplicate", same), ("induction", follows)):
+            lines = np.flatnonzero(mask.any(axis=1))
+            if lines.size:
+                chosen = mask[lines].astype(weights.dtype)
+                self._take(name, np.einsum("hrk,rk->hr", weights[:, lines], chosen))
 
 
 class HeadStatistics:
@@ -73,6 +148,7 @@ class HeadStatistics:
         heads, queries, keys: sizes of the layer.
         ids: the tokens, queries and keys alike; ``None`` where queries and keys are of two texts (cross
             attention), for which statistics of position and of equal tokens are NaN.
+        marks: ``sink`` and ``punctuation``: which keys are; NaN where not given.
     """
 
     def __init__(
@@ -82,11 +158,11 @@ class HeadStatistics:
         keys: int,
         *,
         ids: Int[np.ndarray, " tokens"] | None,
+        marks: Mapping[str, Bool[np.ndarray, " tokens"]] | None = None,
     ) -> None:
         self.shape = (heads, queries, keys)
-        self.ids = ids
-        self._sum = np.zeros((heads, len(STATISTICS)))
-        self._count = np.zeros(len(STATISTICS))
+        self._means = _Means(heads, ids, marks or {})
+        self._uniform = _Means(1, ids, marks or {})
         self._cells = (min(THUMBNAIL, queries), min(THUMBNAIL, keys))
         self._largest = np.zeros((heads, *self._cells), dtype=np.float32)
         self._total = np.zeros((heads, *self._cells))
@@ -98,7 +174,11 @@ class HeadStatistics:
     def add(self, start: int, weights: Float[np.ndarray, "heads rows keys"]) -> None:
         """Rows of the queries from ``start`` on."""
         rows = np.arange(start, start + weights.shape[1])
-        self._describe(rows, weights)
+        self._means.add(rows, weights)
+        # What any head may read, all of them can: the mask is one for all.
+        alike = (weights > 0).any(axis=0).astype(weights.dtype)
+        alike /= np.maximum(alike.sum(axis=1, keepdims=True), 1)
+        self._uniform.add(rows, alike[None])
         self._shrink(rows, weights)
         top = self._top_keys.shape[2]
         keys = np.argpartition(-weights, top - 1, axis=2)[:, :, :top]
@@ -106,44 +186,6 @@ class HeadStatistics:
         order = np.argsort(-found, axis=2, kind="stable")
         self._top_keys[:, rows] = np.take_along_axis(keys, order, axis=2)
         self._top_weights[:, rows] = np.take_along_axis(found, order, axis=2)
-
-    def _describe(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
-        def take(name: str, each: np.ndarray) -> None:
-            place = PLACES[name]
-            self._sum[:, place] += each.sum(axis=1, dtype=np.float64)
-            self._count[place] += each.shape[1]
-
-        # One pass over the weights each, in their own precision: this is what capture spends.
-        logs = np.log(np.maximum(weights, TINY))
-        take("entropy", -np.einsum("hrk,hrk->hr", weights, logs))
-        take("first", weights[:, :, 0])
-        take("largest", weights.max(axis=2))
-        take("row_sum", weights.sum(axis=2))
-        if self.ids is None:
-            return
-        keys = self.shape[2]
-        columns = np.arange(keys)
-        away = columns[None, :] - rows[:, None]
-        far = np.abs(away).astype(weights.dtype)
-        take("distance", np.einsum("hrk,rk->hr", weights, far))
-        near = np.zeros(weights.shape[:2], dtype=weights.dtype)
-        for step in range(-LOCAL, LOCAL + 1):
-            there = (rows + step >= 0) & (rows + step < keys)
-            lines = np.flatnonzero(there)
-            band = weights[:, lines, rows[there] + step]
-            near[:, lines] += band
-            if step in NEIGHBOURS:
-                take(NEIGHBOURS[step], band)
-        take("local", near)
-        same = (self.ids[rows][:, None] == self.ids[None, :]) & (away < 0)
-        follows = np.zeros_like(same)
-        # The place after the token just before the query is the query's own: no earlier copy.
-        follows[:, 1:] = same[:, :-1] & (away[:, 1:] < 0)
-        for name, mask in (("duplicate", same), ("induction", follows)):
-            lines = np.flatnonzero(mask.any(axis=1))
-            if lines.size:
-                chosen = mask[lines].astype(weights.dtype)
-                take(name, np.einsum("hrk,rk->hr", weights[:, lines], chosen))
 
     def _shrink(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
         cells = rows * self._cells[0] // self.shape[1]
@@ -157,17 +199,17 @@ class HeadStatistics:
         """What was found."""
         down = np.bincount(np.arange(self.shape[1]) * self._cells[0] // self.shape[1])
         across = np.diff([*self._edges, self.shape[2]])
-        with np.errstate(invalid="ignore"):
-            means = self._sum / np.where(self._count > 0, self._count, np.nan)
         return LayerSummary(
-            statistics=means,
-            largest=_code(self._largest),
-            mean=_code(self._total / (down[:, None] * across[None, :])[None]),
+            statistics=self._means.values(),
+            uniform=self._uniform.values()[0],
+            largest=code_weights(self._largest),
+            mean=code_weights(self._total / (down[:, None] * across[None, :])[None]),
             top_keys=self._top_keys.astype(np.uint16 if self.shape[2] <= 1 << 16 else np.uint32),
             top_weights=self._top_weights.astype(np.float16),
             captured=self._top_weights.sum(axis=2, dtype=np.float32),
         )
 
 
-def _code(weights: np.ndarray) -> np.ndarray:
+def code_weights(weights: Float[np.ndarray, "*cells"]) -> UInt8[np.ndarray, "*cells"]:
+    """Weights as ``round(255 sqrt(w))``, so that 1e-4 stays visible."""
     return np.rint(255.0 * np.sqrt(np.clip(weights, 0.0, 1.0))).astype(np.uint8)

@@ -4,11 +4,18 @@ A new method is one file and one line in ``METHODS``; the command line, the cata
 conformance battery follow from its class, fields and docstring.
 """
 
+from whence.attribution.attention.alti import Alti
+from whence.attribution.attention.flow import AttentionFlow
+from whence.attribution.attention.gradient_weighted import GradientWeightedAttention
+from whence.attribution.attention.knockout import AttentionKnockout
+from whence.attribution.attention.norm_based import NormBased
+from whence.attribution.attention.rollout import Rollout
+from whence.attribution.attention.value_zeroing import ValueZeroing
 from whence.attribution.baseline.random import Random
 from whence.attribution.choosing import METHODS, method_by_name
 from whence.attribution.gradient.input_x_gradient import InputXGradient
 from whence.attribution.gradient.integrated_gradients import IntegratedGradients
-from whence.attribution.method import Estimate, GameMethod, GradientMethod, Method
+from whence.attribution.method import AttentionMethod, Estimate, GameMethod, GradientMethod, Method
 from whence.attribution.perturbation.kernel_shap import KernelShap
 from whence.attribution.perturbation.leave_one_out import LeaveOneOut
 from whence.attribution.perturbation.lime import Lime
@@ -16,16 +23,24 @@ from whence.attribution.perturbation.shapley_values import ShapleyValues
 
 __all__ = [
     "METHODS",
+    "Alti",
+    "AttentionFlow",
+    "AttentionKnockout",
+    "AttentionMethod",
     "Estimate",
     "GameMethod",
     "GradientMethod",
+    "GradientWeightedAttention",
     "InputXGradient",
     "IntegratedGradients",
     "KernelShap",
     "LeaveOneOut",
     "Lime",
     "Method",
+    "NormBased",
     "Random",
+    "Rollout",
     "ShapleyValues",
+    "ValueZeroing",
     "method_by_name",
 ]

@@ -6,6 +6,13 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from whence.attribution.attention.alti import Alti
+from whence.attribution.attention.flow import AttentionFlow
+from whence.attribution.attention.gradient_weighted import GradientWeightedAttention
+from whence.attribution.attention.knockout import AttentionKnockout
+from whence.attribution.attention.norm_based import NormBased
+from whence.attribution.attention.rollout import Rollout
+from whence.attribution.attention.value_zeroing import ValueZeroing
 from whence.attribution.baseline.random import Random
 from whence.attribution.gradient.input_x_gradient import InputXGradient
 from whence.attribution.gradient.integrated_gradients import IntegratedGradients
@@ -27,6 +34,13 @@ METHODS: dict[str, type[Method]] = {
         LeaveOneOut,
         IntegratedGradients,
         InputXGradient,
+        AttentionKnockout,
+        GradientWeightedAttention,
+        ValueZeroing,
+        Alti,
+        NormBased,
+        AttentionFlow,
+        Rollout,
         Random,
     )
 }

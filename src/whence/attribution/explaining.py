@@ -14,13 +14,20 @@ import numpy as np
 
 from whence._version import __version__
 from whence.attribution.choosing import METHODS, choose, method_by_name
-from whence.attribution.method import Estimate, GameMethod, GradientMethod, Method
+from whence.attribution.method import (
+    AttentionMethod,
+    Estimate,
+    GameMethod,
+    GradientMethod,
+    Method,
+)
 from whence.core.arrays import frozen_array
 from whence.core.errors import BudgetError, CapabilityError, OptionError, unknown
 from whence.core.explanations import Attribution, Completeness, Decision
 from whence.core.features import Segmentation
 from whence.core.provenance import Cost, MethodSpec, Provenance
 from whence.core.targets import LINKS, Continuation, Label, Link, Target
+from whence.games.attended import AttendedGame
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
@@ -31,6 +38,7 @@ from whence.games.tokens import FeatureTokens, align
 from whence.models.interface import (
     Encoding,
     GivesGradients,
+    GivesHeads,
     Input,
     Model,
     Precision,
@@ -147,12 +155,16 @@ def explain(
     if cache is None:
         cache = _CACHES.setdefault(model, MemoryCache())
     chosen, choice = _method(method, options, question, budget)
-    granted = _granted(chosen, len(question.segmentation), budget)
+    granted = _granted(chosen, question, budget)
     notes: list[str] = []
     if isinstance(chosen, GradientMethod):
         passes = question.embedded(chosen, granted, token_budget)
         estimate = chosen.estimate(passes, budget=granted, seed=seed)
         cost, used = passes.cost, None
+    elif isinstance(chosen, AttentionMethod):
+        attended = question.attended(chosen, granted, token_budget)
+        estimate = chosen.estimate(attended, budget=granted, seed=seed)
+        cost, used = attended.cost, None
     else:
         game = question.game(granted, cache, token_budget, progress)
         if precision == "bfloat16":
@@ -162,7 +174,7 @@ def explain(
         estimate = cast("GameMethod", chosen).estimate(game, budget=granted, seed=seed)
         cost, used = game.cost, question.masker
         notes.append(f"absence: {question.masker.describes} ({question.why})")
-    notes += question.notes()
+    notes += question.notes(absent=used is not None)
     return _attribution(
         question, chosen, choice, estimate, cost, used, (*notes, *estimate.notes), seed, started
     )
@@ -244,6 +256,33 @@ class _Question:
             token_budget=token_budget,
         )
 
+    def attended(self, method: Method, budget: int, token_budget: int) -> AttendedGame:
+        scored = [
+            name
+            for name, kind in METHODS.items()
+            if kind.needs == "scores" or (kind.needs == "gradients" and _differentiable(self.model))
+        ]
+        if self.encoding is None or self.tokens is None or not _attends(self.model):
+            raise CapabilityError(
+                f"{type(method).__name__} needs attention; {self.model.identity.ref} gives only "
+                f"scores. Methods that work here: {', '.join(scored)}"
+            )
+        return AttendedGame(
+            cast("TokenModel", self.model),
+            self.encoding,
+            self.readout,
+            self.tokens,
+            budget=budget,
+            token_budget=token_budget,
+            instead=scored,
+        )
+
+    def read(self) -> int:
+        """Tokens read in one pass over the text with each forced sequence after it."""
+        passes = len(getattr(self.readout, "sequences", ())) or 1
+        size = 0 if self.encoding is None else len(self.encoding.ids)
+        return passes * size + self.readout.extra_tokens
+
     def deviation(self, game: Game, seed: int, token_budget: int) -> str:
         """How far bf16 is from the model's own precision, measured on a few coalitions."""
         rng = np.random.default_rng(seed)
@@ -260,9 +299,9 @@ class _Question:
             f"on {PROBES} coalitions (2 x {PROBES} evaluations beside the cost shown)"
         )
 
-    def notes(self) -> list[str]:
+    def notes(self, *, absent: bool) -> list[str]:
         found: list[str] = []
-        bare = self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
+        bare = absent and self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
         if bare and isinstance(self.masker, Deletion):
             found.append("with every feature absent, the model reads its start token alone")
         unread = self.segmentation.unread
@@ -277,6 +316,10 @@ class _Question:
 
 def _differentiable(model: Model) -> bool:
     return isinstance(model, TokenModel) and isinstance(model, GivesGradients)
+
+
+def _attends(model: Model) -> bool:
+    return _differentiable(model) and isinstance(model, GivesHeads)
 
 
 def _ask(
@@ -373,11 +416,16 @@ def _method(
     return method_by_name(method, options), None
 
 
-def _granted(method: Method, n: int, budget: int | None) -> int:
-    sized = cast("GameMethod | GradientMethod", method)
+def _granted(method: Method, question: _Question, budget: int | None) -> int:
+    n = len(question.segmentation)
+    if isinstance(method, AttentionMethod):
+        tokens = question.read()
+        least, usual = method.least(n, tokens), method.default_budget(n, tokens)
+    else:
+        sized = cast("GameMethod | GradientMethod", method)
+        least, usual = sized.least(n), sized.default_budget(n)
     if budget is None:
-        return max(sized.default_budget(n), sized.least(n))
-    least = sized.least(n)
+        return max(usual, least)
     if budget < least:
         raise BudgetError(
             f"budget={budget} asked; {type(method).__name__} needs at least {least:,} for {n} "
@@ -432,12 +480,13 @@ def _attribution(
         std_errors=None if errors is None else frozen_array(errors),
         values=frozen_array(estimate.values),
         base_values=frozen_array(estimate.base_values),
-        quantity=method.quantity,
+        quantity=estimate.quantity or method.quantity,
         decision=question.decision,
         completeness=completeness,
         outcome=outcome,
         advice=advice,
         notes=notes,
+        unit=estimate.unit,
         provenance=Provenance(
             whence=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),

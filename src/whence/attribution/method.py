@@ -10,10 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.explanations import Outcome
+from whence.games.attended import AttendedGame
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
 
-__all__ = ["Estimate", "GameMethod", "GradientMethod", "Method"]
+__all__ = ["AttentionMethod", "Estimate", "GameMethod", "GradientMethod", "Method", "Needs"]
+
+Needs = Literal["scores", "gradients", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -21,7 +24,9 @@ class Estimate:
     """What a method found: ``scores[n, k]``, in the unit of the outputs, and how it went.
 
     ``additive``: the scores are meant to add up to ``values - base_values``; ``by_construction``:
-    they always do, so that the residual says nothing of their accuracy.
+    they always do, so that the residual says nothing of their accuracy. ``unit``: of scores that
+    have no sign and are not in the outputs' unit. ``quantity``: what the scores estimate, where
+    an option of the method decides it.
     """
 
     scores: Float[np.ndarray, "n k"]
@@ -33,13 +38,15 @@ class Estimate:
     outcome: Outcome = "converged"
     advice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unit: str | None = None
+    quantity: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Method(ABC):
     """Base of all attribution methods; subclasses are final."""
 
-    needs: ClassVar[Literal["scores", "gradients"]]
+    needs: ClassVar[Needs]
     quantity: ClassVar[str]
     """What the scores estimate, for a reader: ``"Shapley value"``."""
 
@@ -48,7 +55,7 @@ class Method(ABC):
 class GameMethod(Method):
     """A method that only asks a game for values."""
 
-    needs: ClassVar[Literal["scores", "gradients"]] = "scores"
+    needs: ClassVar[Needs] = "scores"
 
     @abstractmethod
     def least(self, n: int) -> int:
@@ -70,7 +77,7 @@ class GameMethod(Method):
 class GradientMethod(Method):
     """A method that differentiates the model along embedded inputs."""
 
-    needs: ClassVar[Literal["scores", "gradients"]] = "gradients"
+    needs: ClassVar[Needs] = "gradients"
 
     @abstractmethod
     def default_budget(self, n: int) -> int:
@@ -83,3 +90,25 @@ class GradientMethod(Method):
     @abstractmethod
     def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
         """Score every feature with at most ``budget`` forward-and-backward passes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionMethod(Method):
+    """A method that follows or changes what a model's attention layers do."""
+
+    needs: ClassVar[Needs] = "attention"
+
+    @abstractmethod
+    def least(self, n: int, tokens: int) -> int:
+        """Smallest number of passes for ``n`` features of a text of so many tokens.
+
+        A forward-and-backward pass counts as one, like a pass with a change.
+        """
+
+    def default_budget(self, n: int, tokens: int) -> int:
+        """The least: these methods take the passes they take."""
+        return self.least(n, tokens)
+
+    @abstractmethod
+    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+        """Score every feature with at most ``budget`` passes."""

@@ -3,6 +3,7 @@
 NumPy and pydantic only: no torch.
 """
 
+from whence.core.across_depth import HeadEffect, HeadPatching, LensPosition, LensToken, LogitLens
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
@@ -38,11 +39,16 @@ __all__ = [
     "Document",
     "Edit",
     "Feature",
+    "HeadEffect",
+    "HeadPatching",
     "InputError",
     "Interactions",
     "Interrupted",
     "Interval",
     "Label",
+    "LensPosition",
+    "LensToken",
+    "LogitLens",
     "Measurement",
     "MethodSpec",
     "ModelIdentity",

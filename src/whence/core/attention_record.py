@@ -1,23 +1,34 @@
-"""The record of one watched pass: what was read, by which layers, how exactly."""
+"""The record of one watched pass: what was read, by which heads, how exactly, to what effect."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from whence.core.explanations import Decision
+from whence.core.explanations import Decision, NamedScore
 from whence.core.features import Document
-from whence.core.provenance import Provenance
-from whence.core.record import Record, Value
+from whence.core.provenance import Cost, Provenance
+from whence.core.record import Migration, Record, Value
+from whence.core.targets import Output
 
-__all__ = ["AttentionLayer", "AttentionRecord", "ReadToken"]
+__all__ = [
+    "AttentionLayer",
+    "AttentionRecord",
+    "HeadEffects",
+    "HeadEntry",
+    "ReadToken",
+    "StoredTensor",
+    "TokenFlow",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ReadToken(Value):
     """A token as it was read: its id and characters; ``start == end`` where it stands for none.
 
-    ``written`` tokens are the model's own continuation; they are not in the document.
+    ``written`` tokens are the model's own continuation; they are not in the document. ``special``
+    tokens are the model's own marks and the glue of a chat template.
     """
 
     id: int
@@ -25,6 +36,7 @@ class ReadToken(Value):
     start: int
     end: int
     written: bool = False
+    special: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,6 +51,13 @@ class AttentionLayer(Value):
         limit: the largest certificate with which weights are kept: 1e-3, or the relative step of
             the output's dtype where that is more (bfloat16: 7.8e-3).
         shown: false where the certificate is above the limit; nothing of such a layer is kept.
+        states: whether queries and keys are kept, from which every weight comes back:
+            ``kept``; ``not_asked``; ``over_budget``: they would take more than was granted;
+            ``not_reproduced``: the weights are no softmax of scores that are known here.
+        states_error: the largest difference between the weights that the states give and those
+            that were watched; ``None`` where it was not measured.
+        states_dtype: the model's own dtype, in which the states are exact.
+        scaling, softcap: of the scores, where states are kept.
     """
 
     name: str
@@ -49,6 +68,97 @@ class AttentionLayer(Value):
     certificate: float | None
     limit: float
     shown: bool
+    states: Literal["kept", "not_asked", "over_budget", "not_reproduced"] = "not_asked"
+    states_error: float | None = None
+    states_dtype: str | None = None
+    scaling: float | None = None
+    softcap: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StoredTensor(Value):
+    """An array in the file of numbers: ``sha256`` is of its bytes, C-ordered, little-endian."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TokenFlow(Value):
+    """What each token's state takes from each below it, layer by layer, as the array ``flow``.
+
+    Attributes:
+        quantity: what the contributions are, for a reader.
+        target: the position that is explained.
+        pooled: the target is read from several positions; the last matrix is no layer's, its row
+            ``target`` says how much from each.
+    """
+
+    quantity: str
+    target: int
+    pooled: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeadEntry(Value):
+    """One head: what it looks like, and what it does to the target.
+
+    Attributes:
+        layer: the layer's name.
+        head: counted from 0.
+        roles: names with scores: the share of mass above what a head that reads all alike would
+            put there, 0 to 1.
+        cluster: heads of one number look alike; ``None`` where they were not compared.
+        direct: what the head adds to the target along the residual stream alone; ``gradient``:
+            to first order what the target loses without it. Estimates, in the target's unit.
+        effect: measured: the target as it is, less the target with the head ablated; ``low`` and
+            ``high`` its interval, ``None`` where nothing was drawn.
+        chosen: ``ranked``: measured for its estimate; ``random``: measured as a control; ``no``.
+        output_norm: mean length of what the head gives to its projection.
+    """
+
+    layer: str
+    head: int
+    roles: tuple[NamedScore, ...] = ()
+    cluster: int | None = None
+    direct: float | None = None
+    gradient: float | None = None
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    chosen: Literal["ranked", "random", "no"] = "no"
+    output_norm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeadEffects(Value):
+    """How the effects of heads were measured.
+
+    Attributes:
+        output: the number whose change they are; ``value``: what it is on the input.
+        ablation: what stood in a head's place: ``resample``, ``mean`` or ``zero``.
+        draws: stand-ins of each head; ``confidence``: of the intervals over them.
+        agreement: Spearman correlation of the gradient estimate with the measured effect, over
+            the measured heads; NaN where it is not defined.
+        seed: of the stand-ins and of the random heads.
+        cost: evaluations and gradient passes.
+    """
+
+    output: Output
+    value: float
+    ablation: Literal["resample", "mean", "zero"]
+    draws: int
+    confidence: float
+    agreement: float
+    seed: int
+    cost: Cost
+
+
+def _without_manifest(tree: dict[str, Any]) -> dict[str, Any]:
+    # Version 1 kept no manifest and measured no effects; its numbers had one digest for all.
+    return {**tree, "heads": [], "effects": None, "flow": None, "manifest": [], "schema_version": 2}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,8 +171,12 @@ class AttentionRecord(Record):
         tokens: what the encoder, or the only stack, read.
         decoder_tokens: what the decoder of an encoder-decoder read; else empty.
         layers: in the order in which they ran.
+        heads: every head of the layers that are shown.
+        effects: how their effects were measured; ``None``: they were not.
+        flow: contributions of tokens to tokens, where they were computed.
         statistics: names of the statistics kept of each head, in their order.
-        tensors: SHA-256 of the file of numbers.
+        manifest: every array, and its SHA-256; ``tensors``: SHA-256 of the manifest, which names
+            the file.
     """
 
     document: Document
@@ -70,9 +184,14 @@ class AttentionRecord(Record):
     tokens: tuple[ReadToken, ...]
     decoder_tokens: tuple[ReadToken, ...]
     layers: tuple[AttentionLayer, ...]
+    heads: tuple[HeadEntry, ...]
+    effects: HeadEffects | None
+    flow: TokenFlow | None
     statistics: tuple[str, ...]
+    manifest: tuple[StoredTensor, ...]
     tensors: str
     notes: tuple[str, ...]
     provenance: Provenance
     kind: Literal["attention"] = "attention"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _without_manifest}

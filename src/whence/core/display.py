@@ -7,12 +7,21 @@ from here lazily to :mod:`whence.app`; the import contract names this module as 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from whence.core.files import write_atomic
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
 
-__all__ = ["html_fragment", "html_page", "plain_text"]
+__all__ = [
+    "attention_fragment",
+    "attention_page",
+    "attention_text",
+    "html_fragment",
+    "html_page",
+    "plain_text",
+]
 
 
 def plain_text(explanation: Attribution) -> str:
@@ -32,9 +41,32 @@ def html_fragment(explanation: Attribution) -> str:
 def html_page(explanation: Attribution, path: str | os.PathLike[str] | None = None) -> str:
     """The explanation as a self-contained page, written to ``path`` where given."""
     from whence.app.page import page
-    from whence.core.files import write_atomic
 
-    text = page(explanation)
+    return _written(page(explanation), path)
+
+
+def attention_text(attention: Any) -> str:
+    """What was watched, as text without colour codes."""
+    from whence.app.attention_terminal import plain_text as render
+
+    return render(attention)
+
+
+def attention_fragment(attention: Any) -> str:
+    """What was watched, as one HTML element for a notebook cell."""
+    from whence.app.attention_page import fragment
+
+    return fragment(attention)
+
+
+def attention_page(attention: Any, path: str | os.PathLike[str] | None = None) -> str:
+    """What was watched, as a self-contained page, written to ``path`` where given."""
+    from whence.app.attention_page import page
+
+    return _written(page(attention), path)
+
+
+def _written(text: str, path: str | os.PathLike[str] | None) -> str:
     if path is not None:
         write_atomic(path, text.encode("utf-8"))
     return text

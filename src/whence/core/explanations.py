@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from whence.core.arrays import FloatMatrix, FloatVector
 from whence.core.errors import OptionError
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
-from whence.core.record import Record, Value
+from whence.core.record import Migration, Record, Value
 from whence.core.targets import Output
 
 __all__ = ["Attribution", "Completeness", "Decision", "NamedScore", "Outcome", "RankedFeature"]
@@ -69,9 +70,17 @@ class RankedFeature(Value):
     std_error: float | None
 
 
+def _in_the_targets_unit(tree: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 held only scores in the target's unit."""
+    return {**tree, "schema_version": 2, "unit": None}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Attribution(Record):
     """A score for every feature and output: positive raised the target, in the target's unit.
+
+    Scores with a ``unit`` of their own are amounts of something that has no sign: they say how
+    much, and not which way.
 
     Attributes:
         segmentation: the features, ``n`` of them, and the document they are spans of.
@@ -79,12 +88,14 @@ class Attribution(Record):
         scores: ``[n, k]``.
         std_errors: ``[n, k]`` standard errors, where the scores were sampled.
         values: ``[k]`` the outputs with every feature present.
-        base_values: ``[k]`` the outputs with none present (or at the baseline of a path).
+        base_values: ``[k]`` the outputs with none present (or at the baseline of a path); NaN for
+            a method that asks for no such thing.
         quantity: what the scores estimate, e.g. ``"Shapley value"``.
         decision: what the model said.
         outcome, advice: how the run ended, and what to do about it.
         notes: what a reader must know about how absence was made and the scores were taken.
         provenance: model, method, masker, seed, cost, versions.
+        unit: of scores that are not in the target's unit; ``None``: the target's.
     """
 
     segmentation: Segmentation
@@ -100,8 +111,10 @@ class Attribution(Record):
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Provenance
+    unit: str | None = None
     kind: Literal["attribution"] = "attribution"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _in_the_targets_unit}
 
     def __post_init__(self) -> None:
         shape = (len(self.segmentation), len(self.outputs))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from whence.core.across_depth import HeadPatching, LogitLens
 from whence.core.attention_record import AttentionRecord
 from whence.core.errors import RecordError
 from whence.core.explanations import Attribution
@@ -20,7 +21,9 @@ RECORDS: dict[str, type[Record]] = {
     "attention": AttentionRecord,
     "attribution": Attribution,
     "counterfactual": Counterfactual,
+    "head-patching": HeadPatching,
     "interactions": Interactions,
+    "logit-lens": LogitLens,
     "measurement": Measurement,
     "rule": Rule,
 }

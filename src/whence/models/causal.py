@@ -173,6 +173,17 @@ class CausalLM(TorchModel):
         chosen = gathered(logits, index, torch.from_numpy(places).to(logits.device), tokens)
         return chosen, sum(len(row) - shared for row in rows)
 
+    def _answers(
+        self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
+    ) -> torch.Tensor:
+        """Logits at some positions of the text and the forced tokens after it."""
+        ids = np.concatenate([encoding.ids, np.array(list(forced), dtype=np.int64)])
+        inputs = self.batch([Row(ids=ids)] * count)
+        places = self.tensor(np.array(list(positions), dtype=np.int64))
+        if self.accepts("logits_to_keep"):
+            return self.module(**inputs, use_cache=False, logits_to_keep=places).logits
+        return self.module(**inputs, use_cache=False).logits[:, places]
+
     # -- the unperturbed prefix --------------------------------------------------------------
 
     def _shared(self, rows: Sequence[Row], most: int) -> int:

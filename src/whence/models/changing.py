@@ -65,12 +65,13 @@ class EdgesCut:
     Attributes:
         layer: the layer's name.
         head: which head; ``None``: all.
-        cut: true where a query (row) may not read a key (column).
+        cut: true where a query (row) may not read a key (column); one for every call of the layer,
+            or one for each in order, where passes read texts of several lengths.
     """
 
     layer: str
     head: int | None
-    cut: Bool[np.ndarray, "queries keys"]
+    cut: Bool[np.ndarray, "queries keys"] | tuple[Bool[np.ndarray, "_ _"], ...]
 
 
 Change = HeadReplaced | ValuesZeroed | EdgesCut
@@ -130,33 +131,39 @@ class _Changes:
         if not chosen:
             return call.output
         output = call.output.clone()
-        self._cut(call, output, [(r, c) for r, c in chosen if isinstance(c, EdgesCut)])
+        self._cut(call, output, [(r, c) for r, c in chosen if isinstance(c, EdgesCut)], number)
         for row, change in chosen:
             if isinstance(change, HeadReplaced):
                 _replace(call, output, row, change, number)
         return output
 
     def _cut(
-        self, call: KernelCall, output: torch.Tensor, cuts: list[tuple[int, EdgesCut]]
+        self,
+        call: KernelCall,
+        output: torch.Tensor,
+        cuts: list[tuple[int, EdgesCut]],
+        number: int,
     ) -> None:
         if not cuts:
             return
         query, key, _ = call.states
         shape = (query.shape[2], key.shape[2])
-        barred = torch.zeros(len(query), query.shape[1], *shape, dtype=torch.bool)
+        heads = int(query.shape[1])
+        # One for all heads, where no cut is of one head alone.
+        wide = 1 if all(change.head is None for _, change in cuts) else heads
+        barred = torch.zeros(len(query), wide, *shape, dtype=torch.bool)
         for row, change in cuts:
-            if change.cut.shape != shape:
-                raise OptionError(
-                    f"edges of {change.cut.shape} asked to be cut; {call.name} has {shape}"
-                )
-            edges = torch.from_numpy(change.cut)
+            cut = _of_call(change, number, call.name)
+            if cut.shape != shape:
+                raise OptionError(f"edges of {cut.shape} asked to be cut; {call.name} has {shape}")
+            edges = torch.from_numpy(cut)
             if change.head is None:
                 barred[row] |= edges
             else:
-                _check_head(change.head, query.shape[1], call.name)
+                _check_head(change.head, heads, call.name)
                 barred[row, change.head] |= edges
         lines = barred.any(3).any(1).any(0).nonzero()[:, 0]
-        touched = barred[:, :, lines].any(3)
+        touched = barred[:, :, lines].any(3).expand(-1, heads, -1)
         barred = barred[:, :, lines].to(query.device)
         reader = RowReader(call)
         allowed = torch.ones(shape, dtype=torch.bool)
@@ -168,6 +175,16 @@ class _Changes:
         result, _, _ = reader.read(lines.to(query.device), barred=barred)
         batch, head, place = touched.nonzero(as_tuple=True)
         output[batch, lines[place], head] = result[batch, place, head].to(output.dtype)
+
+
+def _of_call(change: EdgesCut, number: int, name: str) -> np.ndarray:
+    if not isinstance(change.cut, tuple):
+        return change.cut
+    if number >= len(change.cut):
+        raise CapabilityError(
+            f"{name} ran {number + 1} times; cuts were given for {len(change.cut)}"
+        )
+    return change.cut[number]
 
 
 def _replace(

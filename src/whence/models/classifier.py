@@ -214,6 +214,13 @@ class SequenceClassifier(TorchModel):
             return self._score_last(seen, **inputs)
         return self.module(**inputs).logits
 
+    def _answers(
+        self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
+    ) -> torch.Tensor:
+        """Logits of all labels, through the model's own pooling and head."""
+        row = Row(ids=encoding.ids, token_types=encoding.token_types)
+        return self._logits([row] * count)[:, None]
+
     def _score_last(self, seen: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
         hidden = self.module.base_model(**inputs).last_hidden_state
         places = torch.arange(seen.shape[1], device=seen.device)

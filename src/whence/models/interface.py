@@ -26,6 +26,7 @@ __all__ = [
     "GivesAttention",
     "GivesGradients",
     "GivesHeads",
+    "GivesStates",
     "Gradients",
     "HeadSlopes",
     "Input",
@@ -34,10 +35,12 @@ __all__ = [
     "Precision",
     "Readout",
     "Row",
+    "Stack",
     "Task",
     "TextModel",
     "TokenModel",
     "Vocabulary",
+    "Watched",
 ]
 
 Task = Literal["classification", "causal", "seq2seq", "embedding", "callable"]
@@ -121,6 +124,18 @@ class Gradients(NamedTuple):
     gradients: Float[np.ndarray, "batch outputs tokens width"]
 
 
+class Watched(NamedTuple):
+    """How a watched pass went.
+
+    ``notes``: what a reader must know of how the weights were had; nothing where the model's own
+    kernel ran and was certified. ``decision``: what the model said in that very pass; ``None``
+    where forced tokens were read too.
+    """
+
+    notes: tuple[str, ...]
+    decision: Decision | None
+
+
 class HeadSlopes(NamedTuple):
     """Heads' outputs on one input and the gradients of what is explained by them.
 
@@ -130,6 +145,18 @@ class HeadSlopes(NamedTuple):
 
     outputs: dict[str, list[np.ndarray]]
     slopes: dict[str, list[np.ndarray | None]]
+
+
+class Stack(NamedTuple):
+    """The stack of blocks that the head reads, on one input.
+
+    ``states[l]`` is the state after block ``names[l]``; ``answers`` are the logits that the
+    model itself gives: at each position asked, or of all labels in one row.
+    """
+
+    names: tuple[str, ...]
+    states: Float[np.ndarray, "layers tokens width"]
+    answers: Float[np.ndarray, "positions logits"]
 
 
 @runtime_checkable
@@ -299,14 +326,14 @@ class GivesAttention(Protocol):
 
     def attention(
         self, encoding: Encoding, sink: Any, *, forced: Sequence[int] = (), row_block: int = 64
-    ) -> tuple[str, ...]:
+    ) -> Watched:
         """Give an :class:`~whence.models.watching.AttentionSink` every weight of one pass.
 
         The pass reads the encoding and, for a generating model, the ``forced`` tokens after it.
-        Returns what a reader must know of how the weights were had; nothing where the model's own
-        kernel ran and was certified.
+        A :class:`~whence.models.watching.StatesSink` gets the queries, keys and values too.
 
-        Cost: one pass, and the weights of each layer a second time.
+        Cost: one pass, and the weights of each layer a second time; one pass more for layers that
+        keep their softmax to themselves.
 
         Raises:
             CapabilityError: a layer's weights cannot be had by rows.
@@ -345,5 +372,53 @@ class GivesHeads(Protocol):
 
         With ``direct`` along the residual stream alone: what later layers read and the divisors
         of norms are held.
+        """
+        ...
+
+
+@runtime_checkable
+class GivesStates(Protocol):
+    """A token model whose residual state after each block can be had, and replaced."""
+
+    def states(self, row: Row, readout: Any) -> dict[str, list[np.ndarray]]:
+        """The state after each block, for each of its calls: ``[tokens, width]``; one pass.
+
+        Raises:
+            CapabilityError: no blocks, or blocks that share their weights.
+        """
+        ...
+
+    def evaluate_replaced(self, encoding: Encoding, readout: Any, changes: Any) -> Evaluated:
+        """The readout with ``changes[b]`` made to the states of row ``b``, in one pass.
+
+        ``changes`` is a sequence of sequences of :class:`whence.models.states.StateReplaced`.
+
+        Raises:
+            OptionError: no such block or position, or states of another shape.
+        """
+        ...
+
+    def stack(self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int]) -> Stack:
+        """The blocks that the head reads, their states, and the logits. Cost: one pass.
+
+        Positions count in what that stack reads: the tokens and the ``forced`` ones after them,
+        or the decoder's; for a classifier none is asked, and its labels are one row.
+
+        Raises:
+            CapabilityError: no blocks, or no logits to read.
+        """
+        ...
+
+    def stopped(
+        self,
+        encoding: Encoding,
+        forced: Sequence[int],
+        positions: Sequence[int],
+        states: Float[np.ndarray, "rows tokens width"],
+        block: str,
+    ) -> Float[np.ndarray, "rows positions logits"]:
+        """The logits had ``block``, the last one, passed on these states; one pass of a batch.
+
+        Everything after the last block is the model's own: norm, pooling, head, scale and cap.
         """
         ...

@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 
 from whence.core.errors import CapabilityError
 
-__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "hooked"]
+__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "differentiating", "hooked"]
 
 Kernel = Callable[..., tuple[torch.Tensor, Any]]
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -63,6 +63,11 @@ class KernelHook(Protocol):
         ...
 
 
+@runtime_checkable
+class _Differentiated(Protocol):
+    def differentiating(self, output: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Active:
     names: dict[int, str]
@@ -93,6 +98,16 @@ def hooked(module: Any, hook: KernelHook) -> Generator[None]:
     finally:
         _ACTIVE.reset(token)
         _uninstall()
+
+
+def differentiating(output: int) -> None:
+    """Tell the hook of this context, where it wants to know, which output's gradient comes next.
+
+    A gradient comes back in a thread of its own on some devices, where no context is seen.
+    """
+    active = _ACTIVE.get()
+    if active is not None and isinstance(active.hook, _Differentiated):
+        active.hook.differentiating(output)
 
 
 def _table() -> dict[str, Kernel]:

@@ -70,6 +70,15 @@ class Seq2SeqLM(CausalLM):
         inputs = self.batch([Row(ids=encoding.ids)])
         return self.module(**inputs, decoder_input_ids=start, use_cache=False, **options)
 
+    def _answers(
+        self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
+    ) -> torch.Tensor:
+        """Logits at some positions of what the decoder reads."""
+        inputs = self.batch([Row(ids=encoding.ids)] * count)
+        start = torch.tensor([[self._start(), *forced]], device=self.device).expand(count, -1)
+        logits = self.module(**inputs, decoder_input_ids=start, use_cache=False).logits
+        return logits[:, list(positions)]
+
     def _next(self, ids: torch.Tensor) -> torch.Tensor:
         start = torch.full((len(ids), 1), self._start(), device=ids.device)
         return self.module(

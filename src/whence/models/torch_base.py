@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError
+from whence.core.explanations import Decision
 from whence.core.provenance import ModelIdentity
 from whence.models.changing import Change, DirectSink, OutputSink, SlopeSink, changing, tapping
 from whence.models.encoding import Encoder
@@ -29,8 +30,19 @@ from whence.models.interface import (
     HeadSlopes,
     Precision,
     Row,
+    Stack,
     Task,
     Vocabulary,
+    Watched,
+)
+from whence.models.kernels import differentiating
+from whence.models.states import (
+    StateReplaced,
+    StateSink,
+    array_of,
+    capturing,
+    last_stack,
+    replacing,
 )
 from whence.models.watching import AttentionCall, AttentionSink, watching
 
@@ -243,13 +255,18 @@ class TorchModel:
         *,
         forced: Sequence[int] = (),
         row_block: int = 64,
-    ) -> tuple[str, ...]:
+    ) -> Watched:
         """See :class:`~whence.models.interface.GivesAttention`."""
+        decision: Decision | None = None
         with torch.inference_mode(), self.running():
             with watching(self.module, sink, row_block=row_block) as read:
-                self._read(encoding, forced)
+                if not forced:
+                    decision = cast("Any", self).decide(encoding)
+                # An embedding decides nothing, so nothing ran.
+                if forced or not read:
+                    self._read(encoding, forced)
             if read:
-                return ()
+                return Watched((), decision)
             weights = getattr(
                 self._read(encoding, forced, output_attentions=True), "attentions", None
             )
@@ -260,10 +277,11 @@ class TorchModel:
             )
         for index, layer in enumerate(weights):
             self._pass_on(sink, index, layer)
-        return (
+        note = (
             f"the layers of {self.architecture} keep their softmax to themselves: these weights "
-            "are those that the model returned, whole; no certificate could be made",
+            "are those that the model returned, whole; no certificate could be made"
         )
+        return Watched((note,), decision)
 
     def evaluate_changed(
         self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
@@ -296,6 +314,56 @@ class TorchModel:
         }
         outputs = {name: [call[0] for call in calls] for name, calls in sink.found.items()}
         return HeadSlopes(outputs=outputs, slopes=slopes)
+
+    def states(self, row: Row, readout: Any) -> dict[str, list[Float[np.ndarray, "tokens width"]]]:
+        """See :class:`~whence.models.interface.GivesStates`."""
+        sink = StateSink()
+        with capturing(self.module, sink):
+            cast("Any", self).evaluate([self._whole(row.ids, row.token_types)], readout)
+        sink.check(self.architecture, len(getattr(readout, "sequences", (None,))))
+        return {name: [call[0] for call in calls] for name, calls in sink.found.items()}
+
+    def evaluate_replaced(
+        self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[StateReplaced]]
+    ) -> Evaluated:
+        """See :class:`~whence.models.interface.GivesStates`."""
+        rows = [self._whole(encoding.ids, encoding.token_types)] * len(changes)
+        with replacing(self.module, changes):
+            return cast("Any", self).evaluate(rows, readout)
+
+    def stack(self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int]) -> Stack:
+        """See :class:`~whence.models.interface.GivesStates`."""
+        sink = StateSink()
+        with torch.inference_mode(), self.running(), capturing(self.module, sink):
+            answers = array_of(self._answers(encoding, forced, positions, 1)[0])
+        sink.check(self.architecture, 1)
+        names = last_stack(list(sink.found))
+        return Stack(names, np.stack([sink.found[name][0][0] for name in names]), answers)
+
+    def stopped(
+        self,
+        encoding: Encoding,
+        forced: Sequence[int],
+        positions: Sequence[int],
+        states: Float[np.ndarray, "rows tokens width"],
+        block: str,
+    ) -> Float[np.ndarray, "rows positions logits"]:
+        """See :class:`~whence.models.interface.GivesStates`."""
+        places = np.arange(states.shape[1])
+        changes = [
+            (StateReplaced(block=block, positions=places, states=(state,)),) for state in states
+        ]
+        with torch.inference_mode(), self.running(), replacing(self.module, changes):
+            return array_of(self._answers(encoding, forced, positions, len(changes)))
+
+    def _answers(
+        self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
+    ) -> torch.Tensor:
+        """Logits of ``count`` equal rows: ``[rows, positions, logits]``."""
+        raise CapabilityError(
+            f"{self.ref} has no logits: what it answers after each layer cannot be read. Models "
+            "that work here: classifiers and models that write"
+        )
 
     def _whole(self, ids: np.ndarray, types: np.ndarray | None) -> Row:
         # A row that says what it attends to is read from its first token on, never from a cache
@@ -367,6 +435,7 @@ def slopes(values: torch.Tensor, leaf: torch.Tensor) -> np.ndarray:
     count = values.shape[1]
     found: list[np.ndarray] = []
     for output in range(count):
+        differentiating(output)
         (gradient,) = torch.autograd.grad(
             values[:, output].sum(), leaf, retain_graph=output + 1 < count
         )

@@ -20,7 +20,16 @@ from jaxtyping import Bool, Float
 
 from whence.models.kernels import KernelCall, States, hooked
 
-__all__ = ["AttentionCall", "AttentionSink", "Kind", "RowReader", "kind_of", "watching"]
+__all__ = [
+    "AttentionCall",
+    "AttentionSink",
+    "Kind",
+    "LayerStates",
+    "RowReader",
+    "StatesSink",
+    "kind_of",
+    "watching",
+]
 
 Kind = Literal["bidirectional", "causal", "cross"]
 
@@ -75,6 +84,38 @@ class AttentionSink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerStates:
+    """What a call's scores are made of: ``score = cap(scaling q . k) + bias``.
+
+    Attributes:
+        query: ``[heads, queries, width]``.
+        key, value: ``[groups, keys, width]``; head ``h`` reads group ``h // (heads / groups)``.
+        scaling: a factor of every product.
+        softcap: ``c`` of ``c tanh(score / c)``, or ``None``.
+        bias: ``[heads, queries + keys - 1]`` by distance: entry ``j - i + queries - 1`` is added
+            to the score of query ``i`` and key ``j``; ``None`` where the layer has none.
+        dtype: of the model's own states, of which these are exact copies in float32.
+    """
+
+    query: Float[np.ndarray, "heads queries width"]
+    key: Float[np.ndarray, "groups keys width"]
+    value: Float[np.ndarray, "groups keys value_width"]
+    scaling: float
+    softcap: float | None
+    bias: Float[np.ndarray, "heads distances"] | None
+    dtype: str
+
+
+@runtime_checkable
+class StatesSink(AttentionSink, Protocol):
+    """A sink that also takes the states of a call of one input, before its rows."""
+
+    def states(self, call: AttentionCall, states: LayerStates) -> None:
+        """The states of the rows that follow."""
+        ...
+
+
 @contextmanager
 def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[dict[str, int]]:
     """Give ``sink`` every attention weight that ``module`` computes in this context.
@@ -114,6 +155,8 @@ def _again(watch: _Watch, kernel: KernelCall) -> None:
     call = _describe(watch, kernel)
     reader = RowReader(kernel)
     output = kernel.output
+    if isinstance(watch.sink, StatesSink) and len(output) == 1:
+        watch.sink.states(call, _states(kernel))
     worst = torch.zeros((), dtype=torch.float32, device=output.device)
     with torch.no_grad():
         for start in range(0, call.queries, watch.row_block):
@@ -127,6 +170,28 @@ def _again(watch: _Watch, kernel: KernelCall) -> None:
         size = float(output.float().abs().max())
     error = float(worst) / size if size else float(worst)
     watch.sink.close(call, error, torch.finfo(output.dtype).eps)
+
+
+def _states(kernel: KernelCall) -> LayerStates:
+    query, key, value = (state[0].float().cpu().numpy() for state in kernel.states)
+    scaling = kernel.options.get("scaling")
+    if scaling is None:
+        scaling = getattr(kernel.module, "scaling", query.shape[-1] ** -0.5)
+    cap = kernel.options.get("softcap")
+    bias = kernel.options.get("position_bias")
+    if bias is not None:
+        # Along the last row backwards to the first key, then up the last column.
+        table = bias[0].float().cpu().numpy()
+        bias = np.concatenate([table[:, -1], table[:, -2::-1, -1]], axis=1)
+    return LayerStates(
+        query=query,
+        key=key,
+        value=value,
+        scaling=float(scaling),
+        softcap=None if cap is None else float(cap),
+        bias=bias,
+        dtype=str(kernel.states[0].dtype).removeprefix("torch."),
+    )
 
 
 def kind_of(kernel: KernelCall) -> Kind:

@@ -40,7 +40,8 @@ def methods(json_: Json = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
-    for head in ("method", "what it does", "needs", "options"):
+    table.add_column("method", no_wrap=True)
+    for head in ("what it does", "needs", "options"):
         table.add_column(head, overflow="fold")
     for row in rows:
         options = ", ".join(f"{key}={value}" for key, value in row["options"].items())

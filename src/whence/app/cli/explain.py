@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
 from whence.app.cli.exits import Exit, failing_plainly
-from whence.core.errors import InputError, OptionError, unknown
+from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller
+from whence.core.errors import OptionError, unknown
 
 if TYPE_CHECKING:
+    from whence.attention.kept import Attention
     from whence.attribution.explaining import Forecast
     from whence.core.explanations import Attribution
 
@@ -24,14 +23,6 @@ __all__ = ["explain", "method_options"]
 
 LONG = 10.0
 """Seconds of expected work above which a terminal is told before it begins."""
-
-
-class Format(StrEnum):
-    """How the explanation is written."""
-
-    text = "text"
-    json = "json"
-    html = "html"
 
 
 def explain(
@@ -84,6 +75,10 @@ def explain(
     masker: Annotated[str, typer.Option(help="How absence is made, or auto.")] = "auto",
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    attention: Annotated[
+        bool,
+        typer.Option("--attention", help="Show attention too, with the measured effect of heads."),
+    ] = False,
     top: Annotated[int, typer.Option(help="Rows of the ranking in the terminal.")] = 10,
     cache: Annotated[
         Path | None, typer.Option(help="SQLite file that keeps evaluations between runs.")
@@ -99,20 +94,18 @@ def explain(
 ) -> None:
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
-        tell = _teller(quiet)
+        tell = teller(quiet)
         from whence.attribution.explaining import explain as run
         from whence.games.cache import DiskCache
         from whence.models import load
 
-        sources = [
-            text not in (None, "-"),
-            file is not None,
-            messages is not None,
-            rows is not None,
-        ]
-        if sum(sources) > 1:
-            raise OptionError("give the text once: as an argument, --file, --messages or --input")
-        targets = _target(target, against, next_token, per_token, similar_to)
+        check_sources(text, file, messages, rows)
+        if attention and (rows is not None or format_ is Format.json):
+            raise OptionError(
+                "--attention goes with one text, as text or html; 'whence attend --save' keeps its "
+                "record"
+            )
+        targets = target_of(target, against, next_token, per_token, similar_to)
         options = method_options(method, option or [])
         settings: dict[str, Any] = {
             "method": method,
@@ -134,20 +127,11 @@ def explain(
             )
             _rows(rows, column, output, lambda t: run(loaded, t, **settings), tell)
             return
-        source = _source(text, file, pair, messages)
+        source = source_of(text, file, pair, messages)
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
         found = run(loaded, source, announce=_announcer(tell), **settings)
-        _show(found, format_, output, top)
-
-
-def _teller(quiet: bool) -> Callable[[str], None]:
-    """Progress goes to stderr, and only where a person watches it."""
-
-    def tell(line: str) -> None:
-        if not quiet and sys.stderr.isatty():
-            typer.echo(line, err=True)
-
-    return tell
+        watched = _attended(loaded, source, found, seed) if attention else None
+        _show(found, format_, output, top, watched)
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
@@ -178,47 +162,6 @@ def _rows(
             err=True,
         )
         raise typer.Exit(Exit.SOME_ROWS_FAILED)
-
-
-def _source(text: str | None, file: Path | None, pair: str | None, messages: Path | None) -> Any:
-    if messages is not None:
-        try:
-            return json.loads(messages.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"could not read messages from {messages}: {error}") from error
-    if file is not None:
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"could not read {file} as UTF-8 text: {error}") from error
-    elif text is None or text == "-":
-        if text is None and sys.stdin.isatty():
-            raise OptionError("no text given; write it after the options, or pipe it in")
-        try:
-            text = sys.stdin.read()
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input is not UTF-8: {error}") from error
-    return text if pair is None else (text, pair)
-
-
-def _target(
-    target: str | None,
-    against: str | None,
-    next_token: bool,
-    per_token: bool,
-    similar_to: str | None,
-) -> Any:
-    from whence.core.targets import Continuation, Contrast, NextToken, Similarity
-
-    if against is not None:
-        return Contrast(label=target, against=against)
-    if similar_to is not None:
-        return Similarity(other=similar_to)
-    if next_token:
-        return NextToken(token=target)
-    if per_token:
-        return Continuation(text=target, per_token=True)
-    return target
 
 
 def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
@@ -253,7 +196,21 @@ def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
     return options
 
 
-def _show(found: Attribution, format_: Format, output: Path | None, top: int) -> None:
+def _attended(loaded: Any, source: Any, found: Attribution, seed: int) -> Attention:
+    """Attention of the same input, with effects on what was explained (its first output)."""
+    from whence.attention.attending import attend
+
+    first = found.outputs[0]
+    return attend(loaded, source, target=first.target, link=first.link, seed=seed)
+
+
+def _show(
+    found: Attribution,
+    format_: Format,
+    output: Path | None,
+    top: int,
+    attention: Attention | None,
+) -> None:
     from whence.core.files import write_atomic
 
     if format_ is Format.text and output is None:
@@ -264,17 +221,27 @@ def _show(found: Attribution, format_: Format, output: Path | None, top: int) ->
         console = Console()
         for index in range(len(found.outputs)):
             render(found, console, top=top, output=index)
+        if attention is not None:
+            from whence.app.attention_terminal import render as render_attention
+
+            console.print()
+            render_attention(attention, console, top=top)
         return
     if format_ is Format.json:
         data = found.to_json() + b"\n"
     elif format_ is Format.html:
         from whence.app.page import page
 
-        data = page(found).encode("utf-8")
+        data = page(found, attention).encode("utf-8")
     else:
         from whence.app.terminal import plain_text
 
-        data = (plain_text(found, top=top) + "\n").encode("utf-8")
+        text = plain_text(found, top=top) + "\n"
+        if attention is not None:
+            from whence.app.attention_terminal import plain_text as attention_text
+
+            text += "\n" + attention_text(attention, top=top) + "\n"
+        data = text.encode("utf-8")
     if output is None:
         typer.echo(data.decode("utf-8"), nl=False)
     else:

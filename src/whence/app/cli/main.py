@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from whence.app.cli.attend import attend
 from whence.app.cli.catalogue import methods, models
 from whence.app.cli.demo import demo
 from whence.app.cli.exits import CODES
@@ -28,6 +29,12 @@ app.command(
     "whence explain --model embedded:credit --method leave-one-out --format json 'No savings.'"
     f"\n\n{CODES}"
 )(explain)
+app.command(
+    epilog="Examples:  whence attend --model embedded:credit 'No savings.' -o heads.html"
+    "\n\n"
+    "whence attend --model embedded:decider --generate --save kept 'Missed 4 payments.'"
+    f"\n\n{CODES}"
+)(attend)
 app.command(epilog="Example:  whence methods")(methods)
 app.command(epilog="Example:  whence models")(models)
 app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)

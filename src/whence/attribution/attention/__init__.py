@@ -1,0 +1,1 @@
+"""Methods that follow, or change, what attention layers do."""

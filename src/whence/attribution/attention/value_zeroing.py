@@ -1,0 +1,177 @@
+"""Value zeroing: what changes when a token can no longer be read, though it is still attended to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.attribution.attention.carrying import carry, mass_estimate
+from whence.attribution.method import AttentionMethod, Estimate
+from whence.core.errors import CapabilityError, unknown
+from whence.games.attended import AttendedGame, Passes
+from whence.models.changing import ValuesZeroed
+from whence.models.tracing import Trace, TracedCall
+
+__all__ = ["StateDistances", "ValueZeroing", "cosine_distances"]
+
+_EFFECTS = ("states", "target")
+
+
+def cosine_distances(
+    own: Float[np.ndarray, "queries model"], changed: Float[np.ndarray, "keys queries model"]
+) -> Float[np.ndarray, "queries keys"]:
+    """``1 - cos`` between each position's state and the one it has without each key.
+
+    Example:
+        >>> own = np.array([[1.0, 0.0]], np.float32)
+        >>> cosine_distances(own, np.array([[[2.0, 0.0]], [[0.0, 1.0]]], np.float32)).tolist()
+        [[0.0, 1.0]]
+    """
+    first = own.astype(np.float64)
+    second = changed.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=2)
+    product = np.einsum("qd,kqd->kq", first, second)
+    cosine = np.divide(product, lengths, out=np.ones_like(product), where=lengths > 0)
+    distance = np.maximum(1.0 - cosine, 0.0)
+    # The states are float32: nearer than their rounding is the same.
+    return np.where(distance < 1e-12, 0.0, distance).T
+
+
+class StateDistances:
+    """How far zeroing a key's values turns each position's state after the block, as shares."""
+
+    def __init__(self, trace: Trace, batch: int) -> None:
+        self.trace = trace
+        self.batch = batch
+        self._kept: tuple[int, np.ndarray] | None = None
+
+    def each(self, call: TracedCall) -> int:
+        """A row of distances; the layer's whole matrix is held besides."""
+        return call.keys
+
+    def distances(self, call: TracedCall) -> Float[np.ndarray, "queries keys"]:
+        """The cosine distances of a layer."""
+        if self._kept is None or self._kept[0] != call.index:
+            found = np.empty((call.queries, call.keys))
+            start = 0
+            while start < call.keys:
+                keys = range(start, min(call.keys, start + self.batch))
+                try:
+                    states = self.trace.zeroed(call, keys)
+                except MemoryError:
+                    if self.batch == 1:
+                        raise
+                    self.batch //= 2
+                    continue
+                found[:, start : keys.stop] = cosine_distances(*states)
+                start = keys.stop
+            self._kept = (call.index, found)
+        return self._kept[1]
+
+    def rows(
+        self, call: TracedCall, start: int, stop: int
+    ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
+        """See the class; a position that nothing turns keeps what it has."""
+        found = self.distances(call)[start:stop]
+        total = found.sum(axis=1)
+        parts = found / np.where(total > 0, total, 1.0)[:, None]
+        return parts[None], np.where(total > 0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueZeroing(AttentionMethod):
+    """What changes when a token's values are zeroed: the states of each layer, or the target.
+
+    ``effect="states"``, the paper's: in one layer at a time, at the input that the layer had, the
+    values of token ``j`` are zeroed in all heads while the weights stay. ``C[i, j]`` is the cosine
+    distance between the states of position ``i`` after the whole block, with and without; rows are
+    made to sum to one and layers multiplied, ``C_L ... C_1``, without an identity, for the residual
+    stream and the feed-forward layer are in the states. A token's score is its entry in the row of
+    the explained position (positions by shares, as for ``Rollout``), a feature's the sum over its
+    tokens. A share of mass: 0 to 1, without a sign, summing to one with the special tokens' share,
+    which is noted. It knows the target only by the positions it is read from. Not defined for
+    encoder-decoders.
+
+    ``effect="target"``: ``v - v(values of the feature's tokens zeroed in every layer)``, in the
+    target's unit, positive raised it. Nothing is assumed of how layers combine, so this is the one
+    to take where a number must mean something; what a token passes on along its own position's
+    residual stream stays, so a feature at the explained position keeps a part of its effect.
+
+    Cost: ``states``: one forward-and-backward pass, and each block once for every token, counted as
+    one pass for every token. ``target``: one forward-and-backward pass and n + 1 passes.
+    Misleads like every removal where causes are redundant, and zero is no neutral value vector.
+
+    Mohebbi, Zuidema, Chrupała & Alishahi (2023), arXiv:2301.12971.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> text = "She has missed 3 payments."
+        >>> e = whence.explain(model, text, method="value-zeroing")
+        >>> e.unit, e.provenance.cost.gradient_evaluations
+        ('share of change', 1)
+        >>> e = whence.explain(model, text, method="value-zeroing", options={"effect": "target"})
+        >>> e.unit is None
+        True
+    """
+
+    effect: str = "states"
+
+    quantity: ClassVar[str] = "value-zeroing distance, rolled out"
+
+    def __post_init__(self) -> None:
+        if self.effect not in _EFFECTS:
+            raise unknown("effect of ValueZeroing", self.effect, _EFFECTS)
+
+    def least(self, n: int, tokens: int) -> int:
+        """``states``: 1 + tokens; ``target``: n + 2."""
+        return 1 + tokens if self.effect == "states" else n + 2
+
+    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+        """See :class:`ValueZeroing`."""
+        if self.effect == "target":
+            return _on_target(game)
+        passes = game.follow(blocks=True)
+        others = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
+        if passes.encoder:
+            raise game.refusal(
+                "ValueZeroing of states asked of a model that reads with an encoder and writes with "
+                "a decoder, for which it is not defined; effect='target' is",
+                *others,
+            )
+        game.spent(sum(run.shares.shape[1] for run in passes.runs))
+        try:
+            per_token, written = carry(game, passes, StateDistances(passes.trace, game.batch))
+        except CapabilityError as error:
+            raise game.refusal(str(error), *others) from error
+        return mass_estimate(game, passes, per_token, written, unit="share of change")
+
+
+def _on_target(game: AttendedGame) -> Estimate:
+    passes = game.follow()
+    layers = _readers(passes)
+
+    def change(row: int) -> tuple[ValuesZeroed, ...]:
+        if row == 0:
+            return ()
+        keys = game.groups[row - 1].astype(np.int64)
+        return tuple(ValuesZeroed(layer=layer, keys=keys) for layer in layers)
+
+    values = game.changed(game.n + 1, change)
+    return Estimate(
+        scores=values[0] - values[1:],
+        values=values[0],
+        base_values=np.full(game.k, np.nan),
+        quantity="change of the target by value zeroing",
+    )
+
+
+def _readers(passes: Passes) -> tuple[str, ...]:
+    """The layers that read tokens of the input."""
+    calls = [c for run in passes.runs for c in run.calls]
+    if passes.encoder:
+        calls = [*passes.encoder, *(c for c in calls if c.kind == "cross")]
+    return tuple(dict.fromkeys(call.name for call in calls))

@@ -1,0 +1,136 @@
+"""What each position gets from each token, layer by layer: contributions by proximity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, OptionError
+from whence.games.attended import row_blocks
+from whence.models.interface import Encoding, GivesHeads, Input, TokenModel
+from whence.models.joining import Addition
+from whence.models.tracing import Trace, TracedCall, trace
+
+__all__ = ["Proximity", "contributions", "proximities"]
+
+MEMORY = 1 << 30
+"""Bytes that the matrices of all layers may take when none are said: 1 GiB."""
+
+
+def proximities(
+    sent: Float[np.ndarray, "rows keys model"], result: Float[np.ndarray, "rows model"]
+) -> Float[np.ndarray, "rows keys"]:
+    """``max(0, ||y||_1 - ||y - t_j||_1)``: how far a vector brings nothing towards the result.
+
+    Example:
+        >>> y = np.array([[2.0, 1.0]])
+        >>> proximities(np.array([[[2.0, 0.0], [0.0, 0.5], [-1.0, 0.0]]]), y).tolist()
+        [[2.0, 0.5, 0.0]]
+    """
+    whole = np.abs(result).sum(axis=1, keepdims=True)
+    return np.maximum(whole - np.abs(result[:, None] - sent).sum(axis=2), 0.0)
+
+
+class Proximity:
+    """A layer's contributions, rows summing to one; what stays is in them where it can be."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._kept: tuple[int, np.ndarray, Addition] | None = None
+
+    def each(self, call: TracedCall) -> int:
+        """What each key sends to a row, and its distance."""
+        return 3 * call.keys * self._layer(call)[1].shape[2]
+
+    def _layer(self, call: TracedCall) -> tuple[int, np.ndarray, Addition]:
+        if self._kept is None or self._kept[0] != call.index:
+            vectors = self.trace.value_vectors(call) @ self.trace.projection(call)
+            self._kept = (call.index, vectors.transpose(1, 0, 2), self.trace.addition(call))
+        return self._kept
+
+    def rows(
+        self, call: TracedCall, start: int, stop: int
+    ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
+        """See the class; of a layer that reads another stack, the part that stays is beside."""
+        _, vectors, joins = self._layer(call)
+        weights = self.trace.weights(call, start, stop)
+        sent = (weights.transpose(2, 1, 0) @ vectors).transpose(1, 0, 2)
+        if joins.inner is not None:
+            sent = joins.inner.of(sent, start)
+        kept = joins.residual[start:stop, None]
+        lines = np.arange(stop - start)
+        if call.kind == "cross":
+            sent = np.concatenate([sent, kept], axis=1)
+        else:
+            sent[lines, lines + start] += kept[:, 0]
+        if joins.outer is not None:
+            sent = joins.outer.of(sent, start)
+        near = proximities(sent, joins.result[start:stop]).astype(np.float64)
+        total = near.sum(axis=1)
+        near /= np.where(total > 0, total, 1.0)[:, None]
+        # Where nothing brings anything nearer, the position keeps what it has.
+        stay = np.where(total > 0, 0.0, 1.0)
+        if call.kind == "cross":
+            return near[None, :, :-1], stay + near[:, -1]
+        return near[None], stay
+
+
+def contributions(
+    model: Any,
+    source: Input | Encoding,
+    *,
+    forced: Sequence[int] = (),
+    memory: int = MEMORY,
+) -> Float[np.ndarray, "layers tokens tokens"]:
+    """ALTI's matrices, one a layer: row ``i`` is what position ``i`` gets from each token.
+
+    Rows sum to one. Tokens are the input's, special ones included, and the ``forced`` ones after
+    them; layers are in the order in which they run. See
+    ``whence.Alti`` for what is computed.
+
+    Cost: one forward pass, nothing differentiated; ``4 layers tokens^2`` bytes are returned.
+
+    Raises:
+        OptionError: the matrices would take more than ``memory`` bytes; the message says how many
+            tokens fit.
+        CapabilityError: no attention, an encoder-decoder, or a stream that cannot be followed.
+
+    Example:
+        >>> import whence
+        >>> found = contributions(whence.load("embedded:credit"), "She has missed 3 payments.")
+        >>> found.shape[0], bool(np.allclose(found.sum(axis=2), 1))
+        (3, True)
+    """
+    if not isinstance(model, GivesHeads) or not isinstance(model, TokenModel):
+        raise CapabilityError(
+            f"contributions asked of {type(model).__name__}, which gives no attention. They need a "
+            "local transformers model, given by folder or id."
+        )
+    encoding = source if isinstance(source, Encoding) else model.encode(source)
+    size = len(encoding.ids) + len(forced)
+    found = trace(model, encoding, forced=forced, stream=True)
+    if any(call.kind == "cross" for call in found.calls):
+        raise CapabilityError(
+            f"contributions asked of {model.identity.ref}, which reads with an encoder and writes "
+            "with a decoder: its layers share no one set of tokens. Use method='alti' of explain."
+        )
+    layers = len(found.calls)
+    if 4 * layers * size**2 > memory:
+        fits = int((memory / (4 * layers)) ** 0.5)
+        raise OptionError(
+            f"contributions of {layers} layers and {size:,} tokens take "
+            f"{4 * layers * size**2 / 2**20:,.0f} MiB; memory={memory:,} allows {fits:,} tokens. "
+            "Shorten the text, or raise memory."
+        )
+    mix = Proximity(found)
+    result = np.empty((layers, size, size), dtype=np.float32)
+    for layer, call in enumerate(found.calls):
+        for start, stop in row_blocks(call, mix.each(call)):
+            parts, stay = mix.rows(call, start, stop)
+            result[layer, start:stop] = parts[0]
+            lines = np.arange(start, stop)
+            result[layer, lines, lines] += stay
+    return result

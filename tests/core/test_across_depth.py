@@ -1,0 +1,71 @@
+"""Records across depth: round trips, refusals, and stored files that still read."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.samples import head_patching, lens
+
+from whence.core import NewerVersionError, OptionError, RecordError, read_record
+from whence.core.arrays import frozen_array
+from whence.core.store import RECORDS, read_record_json
+
+GOLDEN = Path(__file__).parent / "golden"
+MADE = {"logit-lens": lens, "head-patching": head_patching}
+
+
+@pytest.mark.parametrize("kind", list(MADE))
+def test_what_is_saved_reads_back(tmp_path, kind):
+    record = MADE[kind]()
+    path = record.save(tmp_path / "r.json")
+    assert read_record(path) == record
+    assert type(record).load(path).to_json() == record.to_json()
+    assert RECORDS[kind] is type(record)
+
+
+@pytest.mark.parametrize("kind", list(MADE))
+def test_files_of_the_first_version_still_read(kind):
+    stored = (GOLDEN / f"{kind}-1.json").read_bytes()
+    assert read_record_json(stored) == MADE[kind]()
+    assert MADE[kind]().to_json() == stored.strip()
+
+
+def test_special_floats_survive():
+    record = lens(log_probabilities=frozen_array([[-math.inf], [math.nan]]))
+    assert type(record).from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("logit-lens", lambda t: t.update(schema_version=99), "99"),
+        ("logit-lens", lambda t: t.update(certificate="x"), "certificate"),
+        ("logit-lens", lambda t: t["entropies"].update(shape=[1, 2]), "layers x positions"),
+        ("logit-lens", lambda t: t.update(ranks=[[1]]), "ranks must hold"),
+        ("logit-lens", lambda t: t.update(top=[[[], []], [[], []]]), "top must hold"),
+        ("logit-lens", lambda t: t["positions"][0].pop("target"), "target"),
+        ("head-patching", lambda t: t.update(schema_version=2), "Upgrade"),
+        ("head-patching", lambda t: t.update(direction="sideways"), "direction"),
+        ("head-patching", lambda t: t["heads"][1].update(head=0), "listed twice"),
+        ("head-patching", lambda t: t["heads"][0].update(effect="big"), "effect"),
+    ],
+)
+def test_what_is_damaged_is_refused_by_name(kind, change, says):
+    tree = json.loads(MADE[kind]().to_json())
+    change(tree)
+    error = NewerVersionError if tree["schema_version"] != 1 else RecordError
+    with pytest.raises(error, match=says):
+        read_record_json(json.dumps(tree))
+
+
+def test_layers_by_name_and_heads_by_size():
+    assert lens().layer("h.1") == 1
+    with pytest.raises(OptionError, match="unknown layer"):
+        lens().layer("h.7")
+    record = head_patching()
+    assert [head.head for head in record.top(2)] == [1, 0]
+    assert record != replace(record, value=3.0)
