@@ -30,7 +30,7 @@ app.command(
     f"\n\n{CODES}"
 )(explain)
 app.command(
-    epilog="Examples:  whence attend --model embedded:credit 'No savings.' -o heads.html"
+    epilog="Examples:  whence attend --model embedded:credit 'No savings.'"
     "\n\n"
     "whence attend --model embedded:decider --generate --save kept 'Missed 4 payments.'"
     f"\n\n{CODES}"
