@@ -18,6 +18,7 @@ from benchmarks.common import store, table
 
 LENGTHS = (512, 1024, 2048)
 WAYS = ("plain", "whence", "eager")
+SUMMARY: dict[str, Any] = {"keep": "summary", "effects": None, "flow": False}
 
 
 def _megabytes() -> float:
@@ -31,7 +32,6 @@ def _measure(way: str, n: int, send: Any) -> None:
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
     import whence
-    from whence.attention.attending import _pack
 
     words = {f"w{i}": i for i in range(1000)} | {"[UNK]": 1000, "[PAD]": 1001}
     inner = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
@@ -51,11 +51,11 @@ def _measure(way: str, n: int, send: Any) -> None:
     short = " ".join(text.split()[:16])
     model.decide(model.encode(short))
     if way == "whence":
-        whence.attend(model, short)
+        whence.attend(model, short, **SUMMARY)
     before, stored = _megabytes(), 0
     started = time.perf_counter()
     if way == "whence":
-        stored = len(_pack(whence.attend(model, text).layers))
+        stored = whence.attend(model, text, **SUMMARY).tensors.size
     else:
         inputs = {"input_ids": torch.tensor(model.encode(text).ids[None])}
         with torch.inference_mode():

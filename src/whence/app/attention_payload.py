@@ -98,8 +98,13 @@ def _tokens(record: AttentionRecord) -> list[Tree]:
     text, reached = record.document.text, 0
     found: list[Tree] = []
     for token in record.tokens:
-        gap = text[reached : token.start] if token.end > token.start else ""
-        shown = gap + token.text if gap.isspace() else token.text
+        if token.written or token.end == token.start:
+            shown = token.text
+        else:
+            # Tokens that share a character show it once, at the first of them.
+            gap = text[reached : token.start]
+            own = text[max(token.start, reached) : token.end]
+            shown = gap + own if gap.isspace() else own
         found.append({"text": shown, "written": token.written, "special": token.special})
         if not token.written:
             reached = max(reached, token.end)
