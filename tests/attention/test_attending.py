@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -147,3 +148,17 @@ def test_half_precision_is_met_within_its_own_rounding(name, dtype):
         assert layer.shown
         assert layer.certificate <= layer.limit == max(1e-3, torch.finfo(dtype).eps)
     assert {layer.limit for layer in whole.record.layers} == {1e-3}
+
+
+def test_a_record_of_the_first_version_is_read_and_its_numbers_are_refused(tmp_path):
+    record = attend(loaded("bert"), TEXT, effects=None).record
+    tree = json.loads(record.to_json())
+    tree["schema_version"] = 1
+    for name in ("heads", "effects", "flow", "manifest"):
+        del tree[name]
+    (tmp_path / "attention.json").write_text(json.dumps(tree))
+    old = read_record(tmp_path / "attention.json")
+    assert (old.heads, old.effects, old.flow, old.manifest) == ((), None, None, ())
+    assert old.tokens == record.tokens
+    with pytest.raises(RecordError, match="early whence"):
+        Attention.load(tmp_path)

@@ -18,7 +18,6 @@ from jaxtyping import Float
 
 from whence.core.errors import BudgetError, CapabilityError
 from whence.core.provenance import Cost
-from whence.core.targets import Output
 from whence.games.tokens import FeatureTokens
 from whence.models.interface import Encoding, GivesGradients, GivesHeads, Readout, TokenModel
 from whence.models.tracing import Trace, TracedCall, trace
@@ -122,11 +121,6 @@ class AttendedGame:
     def size(self) -> int:
         """Number of tokens of the input, those of no feature included."""
         return len(self._encoding.ids)
-
-    @property
-    def outputs(self) -> tuple[Output, ...]:
-        """What is explained."""
-        return self._readout.outputs
 
     @property
     def k(self) -> int:
