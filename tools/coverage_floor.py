@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-FLOORS = {"src/whence/": 95.0, "src/whence/core/": 99.0, "src/whence/games/": 97.0}
+FLOORS = {"src/whence/": 95.0, "src/whence/core/": 100.0, "src/whence/games/": 100.0}
 
 
 def share(files: dict[str, dict[str, dict[str, int]]], prefix: str) -> tuple[float, list[str]]:

@@ -102,7 +102,8 @@ def attend(
         link: its scale.
         effects: how effects are measured; ``None``: they are not, and no picture will claim any.
         flow: what each token takes from each, layer by layer (see ``whence.Alti``), of texts of
-            at most 256 tokens; where it cannot be had, a note says why.
+            at most 256 tokens, down from where the target of ``effects`` is read; where it cannot
+            be had, a note says why.
         max_new_tokens: most tokens of the continuation.
         size_budget: most bytes of queries and keys that ``keep="auto"`` keeps.
         row_block: queries whose weights are in memory at once.
@@ -170,7 +171,11 @@ def attend(
     found, why = _measure(watchable, encoding, question, effects, seed, token_budget)
     summaries, layers = sink.summaries(), sink.layers()
     arrays = sink.arrays(summaries)
-    followed, unfollowed = _follow(watchable, encoding, read, found) if flow else (None, ())
+    followed, unfollowed = None, ()
+    if flow and all(layer.shown for layer in layers):
+        followed, unfollowed = _follow(watchable, encoding, read, found)
+    elif flow:
+        unfollowed = ("no flow was followed: it would go through layers that are not shown",)
     if followed is not None:
         arrays["flow"] = followed[1]
     tensors = Tensors(arrays)
@@ -346,8 +351,8 @@ def _follow(
     size = len(encoding.ids) + len(forced)
     if size > FLOW:
         return None, (f"no flow was followed: {size:,} tokens; it is drawn for {FLOW} at most",)
-    if effects is None:
-        return None, ("no flow was followed: without effects no target says where it ends",)
+    if effects is None:  # no target says where it ends; why there is none is noted already
+        return None, ()
     try:
         found = contributions(model, encoding, forced=forced)
     except CapabilityError as error:
