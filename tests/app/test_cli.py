@@ -351,6 +351,6 @@ def test_the_demo_leaves_one_page(tmp_path):
     assert run("demo", "--quiet", "--output", out).stdout == ""
     text = out.read_text("utf-8")
     records = [Attribution.from_tree(tree) for tree in parse_records(text)]
-    assert len(records) == 9
+    assert len(records) == 10
     domains = {r.provenance.model.ref for r in records}
     assert domains == {f"embedded:{name}" for name in embedded_names()}

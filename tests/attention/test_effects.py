@@ -191,3 +191,11 @@ def test_every_head_of_a_record_has_an_entry_and_nothing_is_left_on_the_model():
     assert found.ranked()[0].effect == max((e.effect for e in record.heads), key=abs)
     hooks = [h for m in model.module.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
     assert hooks == []
+
+
+def test_a_target_read_beyond_the_record_has_no_flow():
+    model = whence.load(FAMILIES["llama"]().pair)
+    target = whence.Continuation(text=" a b c")
+    found = whence.attend(model, TEXT, target=target, effects=SMALL)
+    assert found.record.flow is None
+    assert "not in the record" in found.record.notes[-1]

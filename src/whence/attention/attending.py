@@ -358,6 +358,10 @@ def _follow(
     except CapabilityError as error:
         return None, (f"no flow was followed: {error}",)
     shares = effects.read_from
+    if len(shares) != size:
+        return None, (
+            "no flow was followed: the target is read with a continuation that is not in the record",
+        )
     if not shares.any():
         return None, ("no flow was followed: the target's gradient is zero, so it has no end",)
     target = int(shares.argmax())

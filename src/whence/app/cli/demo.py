@@ -82,7 +82,24 @@ def demo_sections() -> list[Section]:
             explanations=(("embedded:decider", written),),
         )
     )
+    sections.append(_copied())
     return sections
+
+
+def _copied() -> Section:
+    from whence.app.page import Section
+    from whence.attribution.explaining import explain
+    from whence.core.targets import NextToken
+    from whence.models import load
+
+    text = "ta mo ki be lo sa ni go da pi ta mo ki be lo sa"
+    found = explain(load("embedded:copier"), text, target=NextToken(), method="leave-one-out")
+    return Section(
+        title="A model that goes on with what it has read",
+        about="It reads made-up syllables and foretells the next. The last one stands there a second "
+        "time; what followed it the first time is what comes next, and these three words carry it.",
+        explanations=(("embedded:copier", found),),
+    )
 
 
 def _shortcut(case: Case) -> Section:
