@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from tests.samples import attribution
 
 from whence.app.page import Section, page, pages
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed; `make browser` installs it")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def opened(browser, tmp_path, text, **settings):
