@@ -15,16 +15,21 @@ from whence.core import (
     Feature,
     HeadEffect,
     HeadPatching,
+    Interval,
+    KeptPool,
     Label,
     LensPosition,
     LensToken,
     LogitLens,
+    Measurement,
     MethodSpec,
     ModelIdentity,
     NamedScore,
     Output,
     Provenance,
+    Quantity,
     Segmentation,
+    TrustLabel,
 )
 from whence.core.arrays import frozen_array
 from whence.core.attention_record import ReadToken
@@ -127,3 +132,50 @@ def head_patching(**changes) -> HeadPatching:
         "provenance": one.provenance,
     }
     return HeadPatching(**{**settings, **changes})
+
+
+def trust_label(**changes) -> TrustLabel:
+    """A label of :func:`attribution` whose first output passed one test."""
+    fidelity = Measurement(
+        name="pool-fidelity",
+        value=0.7,
+        unit="correlation",
+        n=2,
+        direction="higher",
+        interval=Interval(low=0.5, high=0.9, level=0.95, how="bootstrap"),
+        specification=MethodSpec(name="PoolFidelity", options={"pool": 2}),
+        random=0.0,
+        best=0.8,
+    )
+    settings = {
+        "output": "one",
+        "level": "quick",
+        "grade": "B",
+        "says": "Without the marked word the probability falls from 82 % to 41 %.",
+        "reasons": (),
+        "calibration": None,
+        "quantities": (
+            Quantity(
+                question="Better than chance?",
+                finding="pass",
+                says="The scores tell which words matter (p = 0.001).",
+                measurements=(fidelity,),
+            ),
+        ),
+        "additive_share": None,
+        "reliable": (True, False, False),
+        "pool": KeptPool(
+            masks=("100", "011"),
+            values=frozen_array([[0.2, 0.1], [0.5, 0.4]]),
+            full=frozen_array([1.5, 0.5]),
+            complete=False,
+            seed=3,
+            masker=MethodSpec(name="Deletion"),
+        ),
+        "discarded": (),
+        "cost": Cost(evaluations=41, distinct_evaluations=41, tokens=200, seconds=0.1),
+        "explanations": 0,
+        "notes": (),
+        **changes,
+    }
+    return TrustLabel(**settings)

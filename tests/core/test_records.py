@@ -122,11 +122,11 @@ def test_older_versions_are_migrated(monkeypatch):
     class Later(Attribution):
         pass
 
-    steps = {2: lambda old: {**old, "quantity": "migrated"}}
+    steps = {3: lambda old: {**old, "quantity": "migrated"}}
     monkeypatch.setattr(Attribution, "migrations", steps)
     monkeypatch.setattr(
         "whence.core.record._default",
-        lambda cls, name: {"kind": "attribution", "schema_version": 3}[name],
+        lambda cls, name: {"kind": "attribution", "schema_version": 4}[name],
     )
     assert Attribution.from_json(json.dumps(tree)).quantity == "migrated"
 
@@ -134,7 +134,7 @@ def test_older_versions_are_migrated(monkeypatch):
 def test_version_1_had_only_scores_in_the_targets_unit():
     tree = _tree()
     tree["schema_version"] = 1
-    del tree["unit"]
+    del tree["unit"], tree["trust"]
     assert Attribution.from_json(json.dumps(tree)) == attribution()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast, get_args
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,38 +22,23 @@ from whence.attribution.method import (
     Method,
 )
 from whence.core.arrays import frozen_array
-from whence.core.errors import BudgetError, CapabilityError, OptionError, unknown
-from whence.core.explanations import Attribution, Completeness, Decision
-from whence.core.features import Segmentation
+from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.explanations import Attribution, Completeness
 from whence.core.provenance import Cost, MethodSpec, Provenance
-from whence.core.targets import LINKS, Continuation, Label, Link, Target
+from whence.core.targets import Target
 from whence.games.attended import AttendedGame
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
-from whence.games.maskers import Deletion, Masker, default_masker, masker_by_name
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
-from whence.games.segmenters import Segmenter, segmenter_by_name
-from whence.games.tokens import FeatureTokens, align
-from whence.models.interface import (
-    Encoding,
-    GivesGradients,
-    GivesHeads,
-    Input,
-    Model,
-    Precision,
-    Readout,
-    TextModel,
-    TokenModel,
-)
+from whence.games.maskers import Masker
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.question import Question, ask
+from whence.games.segmenters import Segmenter
 
 __all__ = ["Forecast", "explain"]
 
 _CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
 """One cache in memory for each live model, so that explaining again goes on from before."""
-
-PROBES = 8
-"""Coalitions on which bf16 is compared with the model's own precision."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,28 +114,13 @@ def explain(
         >>> e.scores[:, 0].round(6).tolist()
         [1.0, 0.0, 1.0, 0.0]
     """
-    if not isinstance(model, Model):
-        raise OptionError(
-            f"{type(model).__name__} is no model whence can ask; load it first: "
-            "whence.load(model_id), whence.load((module, tokenizer)) or whence.load(function)"
-        )
     if seed < 0:
         raise OptionError(f"seed={seed} asked; it must be 0 or more")
     if budget is not None and budget < 1:
         raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
-    if precision not in get_args(Precision):
-        raise unknown("precision", precision, get_args(Precision))
-    if link is not None and link not in LINKS:
-        raise unknown("link", link, LINKS)
     started = time.perf_counter()
-    question = _ask(
-        model,
-        source,
-        _targets(target),
-        link,
-        unit,
-        masker,
-        cast("Precision", precision),
+    question = ask(
+        model, source, target=target, link=link, unit=unit, masker=masker, precision=precision
     )
     if cache is None:
         cache = _CACHES.setdefault(model, MemoryCache())
@@ -158,15 +128,17 @@ def explain(
     granted = _granted(chosen, question, budget)
     notes: list[str] = []
     if isinstance(chosen, GradientMethod):
-        passes = question.embedded(chosen, granted, token_budget)
+        passes = _embedded(chosen, question, granted, token_budget)
         estimate = chosen.estimate(passes, budget=granted, seed=seed)
         cost, used = passes.cost, None
     elif isinstance(chosen, AttentionMethod):
-        attended = question.attended(chosen, granted, token_budget)
+        attended = _attended(chosen, question, granted, token_budget)
         estimate = chosen.estimate(attended, budget=granted, seed=seed)
         cost, used = attended.cost, None
     else:
-        game = question.game(granted, cache, token_budget, progress)
+        game = question.game(
+            budget=granted, cache=cache, token_budget=token_budget, progress=progress
+        )
         if precision == "bfloat16":
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
@@ -180,231 +152,33 @@ def explain(
     )
 
 
-def _targets(target: Target | str | int | Sequence[Target] | None) -> tuple[Target, ...]:
-    if target is None:
-        return ()
-    if isinstance(target, bool):
-        raise OptionError(f"target={target} asked; a label, a target or several are due")
-    if isinstance(target, str | int):
-        return (Label(label=target),)
-    if isinstance(target, Sequence):
-        return tuple(target)
-    return (target,)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Question:
-    """One input of one model, segmented and with its targets resolved."""
-
-    model: Model
-    segmentation: Segmentation
-    segmenter: Segmenter
-    readout: Readout
-    decision: Decision
-    masker: Masker
-    why: str
-    encoding: Encoding | None
-    tokens: FeatureTokens | None
-    native: Readout | None
-
-    def game(
-        self,
-        budget: int | None,
-        cache: Cache | None,
-        token_budget: int,
-        progress: Progress | None = None,
-        readout: Readout | None = None,
-    ) -> ModelGame:
-        readout = readout or self.readout
-        if self.encoding is not None and self.tokens is not None:
-            return TokenGame(
-                cast("TokenModel", self.model),
-                self.encoding,
-                readout,
-                self.tokens,
-                self.masker,
-                budget=budget,
-                cache=cache,
-                token_budget=token_budget,
-                progress=progress,
-            )
-        return TextGame(
-            cast("TextModel", self.model),
-            self.segmentation.document,
-            self.segmentation,
-            readout,
-            self.masker,
-            budget=budget,
-            cache=cache,
-            progress=progress,
-        )
-
-    def embedded(self, method: Method, budget: int, token_budget: int) -> EmbeddedGame:
-        if self.encoding is None or self.tokens is None or not _differentiable(self.model):
-            names = [name for name, kind in METHODS.items() if kind.needs == "scores"]
-            raise CapabilityError(
-                f"{type(method).__name__} needs gradients; {self.model.identity.ref} gives only "
-                f"scores. Methods that work here: {', '.join(names)}"
-            )
-        model = cast("TokenModel", self.model)
-        return EmbeddedGame(
-            model,
-            self.encoding,
-            self.readout,
-            self.tokens,
-            budget=budget,
-            token_budget=token_budget,
-        )
-
-    def attended(self, method: Method, budget: int, token_budget: int) -> AttendedGame:
-        scored = [
-            name
-            for name, kind in METHODS.items()
-            if kind.needs == "scores" or (kind.needs == "gradients" and _differentiable(self.model))
-        ]
-        if self.encoding is None or self.tokens is None or not _attends(self.model):
-            raise CapabilityError(
-                f"{type(method).__name__} needs attention; {self.model.identity.ref} gives only "
-                f"scores. Methods that work here: {', '.join(scored)}"
-            )
-        return AttendedGame(
-            cast("TokenModel", self.model),
-            self.encoding,
-            self.readout,
-            self.tokens,
-            budget=budget,
-            token_budget=token_budget,
-            instead=scored,
-        )
-
-    def read(self) -> int:
-        """Tokens read in one pass over the text with each forced sequence after it."""
-        passes = len(getattr(self.readout, "sequences", ())) or 1
-        size = 0 if self.encoding is None else len(self.encoding.ids)
-        return passes * size + self.readout.extra_tokens
-
-    def deviation(self, game: Game, seed: int, token_budget: int) -> str:
-        """How far bf16 is from the model's own precision, measured on a few coalitions."""
-        rng = np.random.default_rng(seed)
-        n = len(self.segmentation)
-        coalitions = rng.random((PROBES, n)) < rng.random((PROBES, 1))
-        coalitions[0] = True
-        # In a game of its own: the comparison is no part of the explanation's budget.
-        rough = self.game(None, None, token_budget)(coalitions)
-        exact = self.game(None, None, token_budget, readout=self.native)(coalitions)
-        worst = float(np.abs(rough - exact).max())
-        unit = game.outputs[0].unit
-        return (
-            f"bf16 autocast: largest deviation from the model's own precision {worst:.2g} {unit} "
-            f"on {PROBES} coalitions (2 x {PROBES} evaluations beside the cost shown)"
-        )
-
-    def notes(self, *, absent: bool) -> list[str]:
-        found: list[str] = []
-        bare = absent and self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
-        if bare and isinstance(self.masker, Deletion):
-            found.append("with every feature absent, the model reads its start token alone")
-        unread = self.segmentation.unread
-        if unread:
-            text = self.segmentation.document.text
-            shown = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
-            found.append(
-                f"{len(unread)} span(s) reach no token, so the model never reads them: {shown}"
-            )
-        return found
-
-
-def _differentiable(model: Model) -> bool:
-    return isinstance(model, TokenModel) and isinstance(model, GivesGradients)
-
-
-def _attends(model: Model) -> bool:
-    return _differentiable(model) and isinstance(model, GivesHeads)
-
-
-def _ask(
-    model: Model,
-    source: Input,
-    targets: tuple[Target, ...],
-    link: Link | None,
-    unit: str | Segmenter,
-    masker: str | Masker,
-    precision: Precision,
-) -> _Question:
-    segmenter = segmenter_by_name(unit)
-    asked = None if masker == "auto" else masker_by_name(masker)
-    if isinstance(model, TokenModel):
-        targets = _as_text(targets, model)
-        encoding = model.encode(source)
-        raw = segmenter.segment(encoding.document, encoding)
-        segmentation, tokens = align(raw, encoding)
-        chosen, why = default_masker(model, tokens) if asked is None else (asked, "asked for")
-        native = model.readout(encoding, targets, link=link)
-        readout = native
-        if precision != "native":
-            resolved = tuple(dict.fromkeys(output.target for output in native.outputs))
-            readout = model.readout(encoding, resolved, link=link, precision=precision)
-        return _Question(
-            model,
-            segmentation,
-            segmenter,
-            readout,
-            _decision(model, encoding, native, targets),
-            chosen,
-            why,
-            encoding,
-            tokens,
-            native,
-        )
-    if not isinstance(model, TextModel):
+def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddedGame:
+    if not question.differentiable:
         raise CapabilityError(
-            f"{model.identity.ref} reads neither tokens nor text; it must be a TokenModel or a "
-            "TextModel of whence.models"
+            f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
+            f"scores. Methods that work here: {', '.join(_working(question))}"
         )
-    if precision != "native":
-        raise CapabilityError(f"precision={precision!r} asked; {model.identity.ref} has its own")
-    document = model.encode_text(source)
-    segmentation = segmenter.segment(document, None)
-    chosen, why = default_masker(model) if asked is None else (asked, "asked for")
-    readout = model.readout_text(document, targets, link=link)
-    decision = model.decide_text(document)
-    return _Question(
-        model, segmentation, segmenter, readout, decision, chosen, why, None, None, readout
-    )
+    return question.embedded(budget=budget, token_budget=token_budget)
 
 
-def _decision(
-    model: TokenModel, encoding: Encoding, readout: Readout, targets: tuple[Target, ...]
-) -> Decision:
-    """What the model says: of a model that writes, its own continuation where that is explained."""
-    decision = model.decide(encoding)
-    if model.task in ("causal", "seq2seq") and _is_own(targets):
-        return replace(decision, text=readout.outputs[0].name)
-    return decision
+def _attended(method: Method, question: Question, budget: int, token_budget: int) -> AttendedGame:
+    working = _working(question)
+    if not question.attends:
+        raise CapabilityError(
+            f"{type(method).__name__} needs attention; {question.model.identity.ref} gives only "
+            f"scores. Methods that work here: {', '.join(working)}"
+        )
+    return question.attended(budget=budget, token_budget=token_budget, instead=working)
 
 
-def _is_own(targets: tuple[Target, ...]) -> bool:
-    """Whether the continuation explained is the one the model writes itself."""
-    return all(
-        isinstance(t, Continuation) and t.text is None and t.token_ids is None and not t.per_token
-        for t in targets
-    )
-
-
-def _as_text(targets: tuple[Target, ...], model: TokenModel) -> tuple[Target, ...]:
-    """A bare name is a label for a classifier, and a continuation for a model that writes."""
-    if model.task not in ("causal", "seq2seq"):
-        return targets
-    return tuple(
-        Continuation(text=target.label)
-        if isinstance(target, Label) and isinstance(target.label, str)
-        else target
-        for target in targets
-    )
+def _working(question: Question) -> list[str]:
+    """Methods that ask the model for nothing it may not have."""
+    needs = {"scores", "gradients"} if question.differentiable else {"scores"}
+    return [name for name, kind in METHODS.items() if kind.needs in needs]
 
 
 def _method(
-    method: str | Method, options: dict[str, Any] | None, question: _Question, budget: int | None
+    method: str | Method, options: dict[str, Any] | None, question: Question, budget: int | None
 ) -> tuple[Method, str | None]:
     if isinstance(method, str) and method.casefold() == "auto":
         if options:
@@ -412,11 +186,11 @@ def _method(
                 f"options {', '.join(options)} given with method='auto'; name the method they are of"
             )
         n = len(question.segmentation)
-        return choose(n, budget, gradients=_differentiable(question.model))
+        return choose(n, budget, gradients=question.differentiable)
     return method_by_name(method, options), None
 
 
-def _granted(method: Method, question: _Question, budget: int | None) -> int:
+def _granted(method: Method, question: Question, budget: int | None) -> int:
     n = len(question.segmentation)
     if isinstance(method, AttentionMethod):
         tokens = question.read()
@@ -448,7 +222,7 @@ def _forecast(method: Method, game: Game, granted: int) -> Forecast:
 
 
 def _attribution(
-    question: _Question,
+    question: Question,
     method: Method,
     choice: str | None,
     estimate: Estimate,

@@ -15,6 +15,7 @@ from whence.core.errors import (
     OptionError,
     RecordError,
     TextTooLongError,
+    TrustError,
     WhenceError,
     WriteError,
 )
@@ -25,6 +26,7 @@ from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
 from whence.core.store import read_record
 from whence.core.targets import Continuation, Contrast, Label, NextToken, Output, Similarity
+from whence.core.trust import KeptPool, Quantity, TrustLabel
 
 __all__ = [
     "Attribution",
@@ -45,6 +47,7 @@ __all__ = [
     "Interactions",
     "Interrupted",
     "Interval",
+    "KeptPool",
     "Label",
     "LensPosition",
     "LensToken",
@@ -61,12 +64,15 @@ __all__ = [
     "Output",
     "Part",
     "Provenance",
+    "Quantity",
     "RecordError",
     "Rule",
     "Segmentation",
     "Similarity",
     "Span",
     "TextTooLongError",
+    "TrustError",
+    "TrustLabel",
     "WhenceError",
     "WriteError",
     "read_record",

@@ -16,6 +16,7 @@ __all__ = [
     "OptionError",
     "RecordError",
     "TextTooLongError",
+    "TrustError",
     "WhenceError",
     "WriteError",
     "unknown",
@@ -94,6 +95,10 @@ class NewerVersionError(RecordError):
 
 class WriteError(WhenceError, OSError):
     """A file could not be written; what stood there before is untouched."""
+
+
+class TrustError(WhenceError, AssertionError):
+    """An explanation whose trust label is below what was required of it."""
 
 
 class Interrupted(WhenceError, KeyboardInterrupt):  # noqa: N818 - a stop is no error

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
-from whence.core.errors import OptionError
+from whence.core.errors import OptionError, TrustError
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
 from whence.core.record import Migration, Record, Value
 from whence.core.targets import Output
+from whence.core.trust import Grade, TrustLabel
 
 __all__ = ["Attribution", "Completeness", "Decision", "NamedScore", "Outcome", "RankedFeature"]
 
@@ -75,6 +76,11 @@ def _in_the_targets_unit(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "schema_version": 2, "unit": None}
 
 
+def _unjudged(tree: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 carried no trust label."""
+    return {**tree, "schema_version": 3, "trust": None}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Attribution(Record):
     """A score for every feature and output: positive raised the target, in the target's unit.
@@ -96,6 +102,7 @@ class Attribution(Record):
         notes: what a reader must know about how absence was made and the scores were taken.
         provenance: model, method, masker, seed, cost, versions.
         unit: of scores that are not in the target's unit; ``None``: the target's.
+        trust: what was measured of these scores; ``None`` where nothing was asked for.
     """
 
     segmentation: Segmentation
@@ -112,9 +119,10 @@ class Attribution(Record):
     notes: tuple[str, ...]
     provenance: Provenance
     unit: str | None = None
+    trust: TrustLabel | None = None
     kind: Literal["attribution"] = "attribution"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _in_the_targets_unit}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _in_the_targets_unit, 2: _unjudged}
 
     def __post_init__(self) -> None:
         shape = (len(self.segmentation), len(self.outputs))
@@ -166,6 +174,19 @@ class Attribution(Record):
             score=float(self.scores[index, column]),
             std_error=None if errors is None else float(errors[index, column]),
         )
+
+    def assert_trust(self, min: Grade = "B") -> None:  # noqa: A002 - reads as what it is
+        """Do nothing if these scores were judged, and their grade is ``min`` or better.
+
+        Raises:
+            TrustError: they were not judged, or the grade is worse; the message says why.
+        """
+        if self.trust is None:
+            raise TrustError(
+                f"grade {min} or better was required; these scores were never judged. Explain "
+                "with trust='default', or judge them with whence.judge(model, explanation)."
+            )
+        self.trust.require(min)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """A self-contained page; also written to ``path``, whole or not at all, where given."""

@@ -1,0 +1,178 @@
+"""Pool fidelity: whether scores tell which masks raise the output, better than shuffled scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from whence.core.measurements import Interval, Measurement
+from whence.evaluation.additive import additive_fit, beyond_size
+from whence.evaluation.instance import Instance
+from whence.evaluation.metric import Direction, Metric
+
+__all__ = ["PoolFidelity", "permutation_test"]
+
+EXACT_UP_TO = 5_040
+"""Rankings that are tried one by one; beyond, as many as ``permutations`` are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolFidelity(Metric):
+    """Partial correlation of summed scores and the model's answer over random masks.
+
+    Formula: corr(sum of phi_i over i in S, v(S)), after the size of S and its square are
+    regressed out of both: scores that are all alike would otherwise correlate with v(S) simply
+    because more words say more. Sign: +1 best, 0 as good as chance, -1 upside down. No unit.
+    Cost: none beyond the pool, which all explanations of an input share. The interval is a
+    bootstrap over pairs of masks; the value of a complete pool is exact and has none.
+    ``random`` is 0, the mean over shuffled scores; ``best`` what the best additive scores reach
+    on masks they were not fitted to.
+
+    When it misleads: where the answer depends on combinations of words no scores do well, and
+    this is a fault of their form; see :func:`~whence.evaluation.additive.additive_fit`.
+
+    Args:
+        resamples: of the bootstrap.
+
+    Source: after faithfulness correlation, Bhatt et al. (2020), arXiv:2005.00631.
+
+    Example:
+        >>> from whence.evaluation.instance import Instance
+        >>> from whence.evaluation.pool import pool_of
+        >>> from whence.games import FunctionGame
+        >>> weights = np.array([3.0, 0.0, -1.0, 0.5])
+        >>> game = FunctionGame(4, lambda S: S @ weights)
+        >>> instance = Instance(game, pool_of(game))
+        >>> round(PoolFidelity().measure(instance, weights).value, 6)
+        1.0
+    """
+
+    resamples: int = 500
+    name: ClassVar[str] = "pool-fidelity"
+    direction: ClassVar[Direction] = "higher"
+    question: ClassVar[str] = "Better than chance?"
+
+    def cost(self, n: int) -> int:
+        """None: see :meth:`Metric.cost`."""
+        return 0
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`."""
+        phi = self._checked(instance, scores)
+        pool = instance.pool
+        value = 0.0
+        interval = None
+        if len(pool):
+            value = float(_fidelity(pool.masks, instance.responses, phi[None])[0])
+            if not pool.complete:
+                interval = self._interval(instance, phi)
+        best = additive_fit(pool, instance.output).reach if len(pool) else None
+        return self._measurement(
+            instance,
+            value,
+            unit="correlation",
+            n=len(pool),
+            interval=interval,
+            random=0.0,
+            best=best,
+        )
+
+    def _interval(self, instance: Instance, phi: Float[np.ndarray, " n"]) -> Interval:
+        rng = np.random.default_rng(instance.seed)
+        pairs = len(instance.pool) // 2
+        found = np.empty(self.resamples)
+        for index in range(self.resamples):
+            drawn = rng.integers(pairs, size=pairs)
+            rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
+            masks, values = instance.pool.masks[rows], instance.responses[rows]
+            found[index] = _fidelity(masks, values, phi[None])[0]
+        low, high = np.quantile(found, [0.025, 0.975])
+        how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
+        return Interval(low=float(low), high=float(high), level=0.95, how=how)
+
+
+def _fidelity(
+    masks: Bool[np.ndarray, "m n"],
+    values: Float[np.ndarray, " m"],
+    scores: Float[np.ndarray, "r n"],
+) -> Float[np.ndarray, " r"]:
+    """Partial correlations of several rankings at once; 0 where either side does not vary."""
+    design, response = beyond_size(masks, values)
+    sums = design @ scores.T
+    # What is left of equal scores is rounding, which must not be read as a correlation.
+    floor = 1e-10 * np.abs(masks.astype(np.float64) @ np.abs(scores.T)).max(axis=0, initial=0.0)
+    norms = np.linalg.norm(sums, axis=0)
+    varies = norms > floor * np.sqrt(len(masks))
+    norms = np.where(varies, norms, 1.0)
+    scale = np.linalg.norm(response)
+    if scale <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0))):
+        return np.zeros(len(scores))
+    return np.where(varies, (response @ sums) / (norms * scale), 0.0)
+
+
+def permutation_test(
+    instance: Instance,
+    scores: Float[np.ndarray, " n"],
+    *,
+    draws: int = 999,
+    within: Bool[np.ndarray, " n"] | None = None,
+) -> tuple[float, float]:
+    """The chance that shuffled scores do as well, and the least chance that could be found.
+
+    One-sided. All rankings are tried where there are few; else p = (1 + as good) / (1 + draws),
+    which is valid at any number of draws.
+
+    Args:
+        instance: what the scores are judged on.
+        scores: of the features.
+        draws: shuffles, where not all are tried.
+        within: two kinds of features; scores are shuffled within each kind only, so that telling
+            content from stop words is not enough to pass.
+
+    Cost: no evaluation.
+    """
+    n = instance.n
+    if len(instance.pool) == 0:
+        return 1.0, 1.0
+    kinds = np.zeros(n, dtype=bool) if within is None else within
+    first, second = np.flatnonzero(~kinds), np.flatnonzero(kinds)
+    rankings = factorial(len(first)) * factorial(len(second)) if n <= 12 else EXACT_UP_TO + 1
+    exact = rankings <= EXACT_UP_TO
+    orders = _all_orders(first, second, n) if exact else _drawn(first, second, n, draws, instance)
+    found = _fidelity(instance.pool.masks, instance.responses, scores[orders])
+    mine = _fidelity(instance.pool.masks, instance.responses, scores[None])[0]
+    as_good = int(np.count_nonzero(found >= mine - 1e-9))
+    if exact:
+        return as_good / rankings, 1.0 / rankings
+    return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
+
+
+def _all_orders(
+    first: Int[np.ndarray, " a"], second: Int[np.ndarray, " b"], n: int
+) -> Int[np.ndarray, "r n"]:
+    orders: list[np.ndarray] = []
+    for one in permutations(first.tolist()):
+        for other in permutations(second.tolist()):
+            order = np.empty(n, dtype=np.int64)
+            order[first], order[second] = one, other
+            orders.append(order)
+    return np.stack(orders)
+
+
+def _drawn(
+    first: Int[np.ndarray, " a"],
+    second: Int[np.ndarray, " b"],
+    n: int,
+    draws: int,
+    instance: Instance,
+) -> Int[np.ndarray, "r n"]:
+    rng = np.random.default_rng([instance.seed, 1])
+    orders = np.empty((draws, n), dtype=np.int64)
+    for order in orders:
+        order[first], order[second] = rng.permutation(first), rng.permutation(second)
+    return orders

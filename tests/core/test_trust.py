@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.samples import attribution, trust_label
+
+from whence.core import KeptPool, MethodSpec, TrustError, read_record
+from whence.core.arrays import frozen_array
+
+
+def test_a_label_reads_back(tmp_path):
+    path = tmp_path / "label.json"
+    label = trust_label()
+    label.save(path)
+    assert read_record(path) == label
+    judged = attribution(trust=label)
+    judged.save(path)
+    assert read_record(path) == judged
+
+
+def test_masks_read_back_as_booleans():
+    assert trust_label().pool.coalitions().tolist() == [[True, False, False], [False, True, True]]
+    assert KeptPool(
+        masks=(),
+        values=frozen_array(np.zeros((0, 1))),
+        full=frozen_array([1.0]),
+        complete=True,
+        seed=0,
+        masker=MethodSpec(name="Deletion"),
+    ).coalitions().shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"masks": ("10",)}, "1 masks and 2 rows"),
+        ({"masks": ("10", "1")}, "one length"),
+        ({"masks": ("10", "1x")}, "one length"),
+        ({"full": frozen_array([1.0])}, "as many answers"),
+    ],
+)
+def test_pools_that_do_not_fit_are_refused(changes, match):
+    kept = {
+        "masks": ("10", "01"),
+        "values": frozen_array(np.zeros((2, 2))),
+        "full": frozen_array([1.0, 2.0]),
+        "complete": True,
+        "seed": 0,
+        "masker": MethodSpec(name="Deletion"),
+        **changes,
+    }
+    with pytest.raises(ValueError, match=match):
+        KeptPool(**kept)
+
+
+def test_grades_are_ordered():
+    label = trust_label(grade="C", reasons=("it does not add up",))
+    label.require("C")
+    with pytest.raises(TrustError, match=r"grade B or better.*it does not add up"):
+        label.require()
+    assert label.usable
+    assert not trust_label(grade="abstain").usable
+    trust_label(grade="uncalibrated").require("uncalibrated")
+
+
+def test_an_explanation_answers_for_its_label():
+    attribution(trust=trust_label(grade="A")).assert_trust("A")
+    with pytest.raises(TrustError, match="never judged"):
+        attribution().assert_trust()
+    with pytest.raises(TrustError, match="abstain"):
+        attribution(trust=trust_label(grade="abstain")).assert_trust(min="C")
+
+
+def test_a_measurement_is_found_by_its_name():
+    label = trust_label()
+    assert label.measurement("pool-fidelity").value == 0.7
+    assert label.measurement("entropy") is None
+
+
+def test_version_2_carried_no_label():
+    import json
+
+    from whence.core import Attribution
+
+    tree = json.loads(attribution().to_json())
+    tree["schema_version"] = 2
+    del tree["trust"]
+    assert Attribution.from_json(json.dumps(tree)) == attribution()
