@@ -44,6 +44,7 @@ def main(count: int = 20) -> None:
                 unit="token",
                 target=g,
                 budget=budget,
+                trust="off",
             )
 
         truth = ours("mean", 1217, 1e-12).scores[:, 0]

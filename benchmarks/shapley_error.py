@@ -23,14 +23,14 @@ WORDS, MULTIPLES, SEEDS = 14, (4, 10, 20, 40, 80), 3
 
 def tables(count: int) -> list[np.ndarray]:
     """For each prompt the value of every coalition."""
-    from whence.attribution.explaining import _ask
+    from whence.games.question import ask
 
     model = whence.load(model_folder("stories260K"))
     found = []
     for text in prompts(count, WORDS):
         target = (whence.Continuation(max_new_tokens=4),)
-        question = _ask(model, text, target, None, "word", "deletion", "native")
-        game = question.game(None, MemoryCache(), 8192)
+        question = ask(model, text, target=target, masker="deletion")
+        game = question.game(cache=MemoryCache(), token_budget=8192)
         found.append(game(all_coalitions(game.n))[:, 0])
     return found
 

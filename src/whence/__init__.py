@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         ShapleyValues,
         ValueZeroing,
     )
-    from whence.attribution.explaining import explain
     from whence.core import (
         Attribution,
         Continuation,
@@ -47,12 +46,17 @@ if TYPE_CHECKING:
         LogitLens,
         Measurement,
         NextToken,
+        Selection,
         Similarity,
+        TrustLabel,
         WhenceError,
         read_record,
     )
     from whence.games import DiskCache, MemoryCache
     from whence.models import load
+    from whence.records.explaining import explain
+    from whence.records.judging import judge
+    from whence.records.selecting import compare, select
 
 _HOMES = {
     "Attention": "whence.attention.kept",
@@ -64,7 +68,10 @@ _HOMES = {
     "attention_size": "whence.attention.attending",
     "compare_attention": "whence.attention.comparing",
     "load": "whence.models",
-    "explain": "whence.attribution.explaining",
+    "explain": "whence.records.explaining",
+    "judge": "whence.records.judging",
+    "compare": "whence.records.selecting",
+    "select": "whence.records.selecting",
     "DiskCache": "whence.games",
     "MemoryCache": "whence.games",
     **dict.fromkeys(
@@ -77,7 +84,9 @@ _HOMES = {
             "LogitLens",
             "Measurement",
             "NextToken",
+            "Selection",
             "Similarity",
+            "TrustLabel",
             "WhenceError",
             "read_record",
         ),
@@ -129,20 +138,25 @@ __all__ = [
     "NormBased",
     "Random",
     "Rollout",
+    "Selection",
     "ShapleyValues",
     "Similarity",
+    "TrustLabel",
     "ValueZeroing",
     "WhenceError",
     "__version__",
     "ablate",
     "attend",
     "attention_size",
+    "compare",
     "compare_attention",
     "explain",
+    "judge",
     "load",
     "logit_lens",
     "patch",
     "read_record",
+    "select",
 ]
 
 

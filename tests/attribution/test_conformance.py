@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.asking import explain
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.linear import known, linear_bag
 
@@ -66,9 +67,9 @@ def ask(tiny, name, **settings):
         settings.setdefault("target", Similarity(other="a rich fine fox"))
     if name == "ShapleyValues":
         settings.setdefault("unit", "word")
-        return whence.explain(model, SHORT, method=name, **settings)
+        return explain(model, SHORT, method=name, **settings)
     settings.setdefault("budget", budget_of(name))
-    return whence.explain(model, TEXT, method=name, **settings)
+    return explain(model, TEXT, method=name, **settings)
 
 
 def budget_of(name):
@@ -129,11 +130,12 @@ def test_pythons_random_state_is_left_alone():
     script = """
 import random
 import whence
+from tests.asking import explain
 from tests.zoo.families import FAMILIES
 from whence.attribution import METHODS
 before = random.getstate()
 for name in METHODS:
-    whence.explain(whence.load(FAMILIES["bert"]().pair), "not a good payment", method=name)
+    explain(whence.load(FAMILIES["bert"]().pair), "not a good payment", method=name)
 assert random.getstate() == before
 """
     root = Path(__file__).parents[2]
@@ -149,7 +151,7 @@ def test_native_values(family):
     target = Similarity(other="a fox") if tiny.task == "embedding" else None
     if tiny.task in ("causal", "seq2seq"):
         target = whence.NextToken()
-    found = whence.explain(model, TEXT, method="random", link=link, target=target)
+    found = explain(model, TEXT, method="random", link=link, target=target)
     inputs = tiny.tokenizer(TEXT, return_tensors="pt")
     inputs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
     with torch.inference_mode():
@@ -182,7 +184,7 @@ def test_known_answer_on_a_linear_model(method, masker):
     model = whence.load(tiny.pair)
     text = "He denies chest pain but never missed a payment" if method != "ShapleyValues" else SHORT
     options = {"ridge": 0.0} if method == "Lime" else {}
-    found = whence.explain(
+    found = explain(
         model, text, method=method, target="yes", link="logit", masker=masker, options=options
     )
     expected = known(tiny, text, found.segmentation.features)
@@ -193,7 +195,7 @@ def test_known_answer_on_a_linear_model(method, masker):
 @pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].needs == "attention"])
 def test_a_model_without_attention_is_told_what_works(method):
     with pytest.raises(CapabilityError, match=r"Methods that work here: .*IntegratedGradients"):
-        whence.explain(whence.load(linear_bag().pair), SHORT, method=method)
+        explain(whence.load(linear_bag().pair), SHORT, method=method)
 
 
 def test_a_model_in_training_mode_is_put_back_in_it():
@@ -220,7 +222,7 @@ def test_evaluations_build_no_graph_and_count_right():
     handle = tiny.module.register_forward_hook(look)
     try:
         model = whence.load(tiny.pair)
-        found = whence.explain(model, TEXT, method="kernel-shap", budget=40)
+        found = explain(model, TEXT, method="kernel-shap", budget=40)
     finally:
         handle.remove()
     assert not any(graph for graph, _ in seen)

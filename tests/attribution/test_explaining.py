@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.asking import explain
 from tests.zoo.families import FAMILIES
 
 import whence
@@ -23,15 +24,15 @@ def model():
 
 
 def test_auto_says_what_it_chose_and_why(model):
-    found = whence.explain(model, TEXT)
+    found = explain(model, TEXT)
     assert found.provenance.method.name == "KernelShap"
     assert found.provenance.choice.startswith("KernelShap")
-    assert whence.explain(model, "He denies pain").provenance.method.name == "ShapleyValues"
-    assert whence.explain(model, TEXT, method="lime").provenance.choice is None
+    assert explain(model, "He denies pain").provenance.method.name == "ShapleyValues"
+    assert explain(model, TEXT, method="lime").provenance.choice is None
 
 
 def test_provenance_is_whole(model):
-    origin = whence.explain(model, TEXT, method="lime", seed=3).provenance
+    origin = explain(model, TEXT, method="lime", seed=3).provenance
     assert origin.method.options == {"kernel_width": 0.25, "ridge": 0.01}
     assert origin.masker.name == "MaskToken"
     assert origin.segmenter.name == "Words"
@@ -42,26 +43,26 @@ def test_provenance_is_whole(model):
 
 
 def test_methods_may_be_instances(model):
-    found = whence.explain(model, TEXT, method=Lime(ridge=0.5))
+    found = explain(model, TEXT, method=Lime(ridge=0.5))
     assert found.provenance.method.options["ridge"] == 0.5
 
 
 def test_own_spans_and_custom_maskers(model):
-    found = whence.explain(model, TEXT, unit=Spans(spans=((10, 20),)), masker="deletion")
+    found = explain(model, TEXT, unit=Spans(spans=((10, 20),)), masker="deletion")
     assert [f.text for f in found.segmentation.features] == ["chest pain"]
     assert any("deleted" in note for note in found.notes)
 
 
 def test_explaining_again_goes_on_from_the_cache(model, tmp_path):
-    first = whence.explain(model, TEXT, method=KernelShap(), budget=60)
+    first = explain(model, TEXT, method=KernelShap(), budget=60)
     assert first.provenance.cost.distinct_evaluations == 60
-    again = whence.explain(model, TEXT, method=KernelShap(), budget=60)
+    again = explain(model, TEXT, method=KernelShap(), budget=60)
     assert again.provenance.cost.distinct_evaluations == 0
     assert again.scores.tobytes() == first.scores.tobytes()
     with DiskCache(tmp_path / "c.sqlite") as cache:
-        whence.explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
+        explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
         other = whence.load(FAMILIES["bert"]().pair)
-        found = whence.explain(other, TEXT, method=KernelShap(), budget=60, cache=cache)
+        found = explain(other, TEXT, method=KernelShap(), budget=60, cache=cache)
     assert found.provenance.cost.distinct_evaluations == 0
 
 
@@ -69,7 +70,7 @@ def test_the_cache_lives_no_longer_than_the_model():
     from whence.attribution import explaining
 
     model = whence.load(lambda texts: [1.0] * len(texts))
-    whence.explain(model, "a b")
+    explain(model, "a b")
     held = len(explaining._CACHES)
     del model
     gc.collect()
@@ -85,7 +86,7 @@ def test_stopping_and_going_on(model):
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="kept"):
-        whence.explain(
+        explain(
             model,
             TEXT,
             method=KernelShap(),
@@ -93,13 +94,13 @@ def test_stopping_and_going_on(model):
             token_budget=100,
             progress=stop,
         )
-    found = whence.explain(model, TEXT, method=KernelShap(), budget=60)
+    found = explain(model, TEXT, method=KernelShap(), budget=60)
     assert found.provenance.cost.distinct_evaluations < 60
 
 
 def test_forecasts_come_before_the_work(model):
     seen = []
-    whence.explain(model, TEXT, budget=100, announce=seen.append)
+    explain(model, TEXT, budget=100, announce=seen.append)
     assert seen[0].evaluations == 100
     assert seen[0].features == 12
     assert seen[0].seconds > 0
@@ -107,8 +108,8 @@ def test_forecasts_come_before_the_work(model):
 
 
 def test_bf16_is_opted_into_and_measured(model):
-    plain = whence.explain(model, TEXT, budget=100)
-    rough = whence.explain(model, TEXT, budget=100, precision="bfloat16")
+    plain = explain(model, TEXT, budget=100)
+    rough = explain(model, TEXT, budget=100, precision="bfloat16")
     note = next(note for note in rough.notes if "bf16" in note)
     assert "largest deviation" in note
     assert rough.provenance.cost.distinct_evaluations == 100
@@ -117,18 +118,18 @@ def test_bf16_is_opted_into_and_measured(model):
 
 
 def test_unread_characters_are_said(model):
-    found = whence.explain(model, "chest \x07 pain")
+    found = explain(model, "chest \x07 pain")
     assert any("never reads" in note for note in found.notes)
 
 
 def test_a_start_token_alone_is_said():
-    found = whence.explain(whence.load(FAMILIES["gpt2"]().pair), "not a good", budget=20)
+    found = explain(whence.load(FAMILIES["gpt2"]().pair), "not a good", budget=20)
     assert any("start token alone" in note for note in found.notes)
 
 
 def test_constant_targets_are_degenerate():
     model = whence.load(lambda texts: [2.0] * len(texts))
-    found = whence.explain(model, "a b c")
+    found = explain(model, "a b c")
     assert found.outcome == "degenerate"
     assert "every score is zero" in found.advice[0]
     assert np.isnan(found.completeness.relative[0])
@@ -136,7 +137,7 @@ def test_constant_targets_are_degenerate():
 
 def test_continuations_are_what_the_model_says():
     model = whence.load(FAMILIES["llama"]().pair)
-    found = whence.explain(model, "not a good", budget=20)
+    found = explain(model, "not a good", budget=20)
     assert found.decision.text == found.outputs[0].name
 
 
@@ -164,17 +165,17 @@ def test_continuations_are_what_the_model_says():
 )
 def test_bad_options(model, settings, error, says):
     with pytest.raises(error, match=says):
-        whence.explain(model, TEXT, **settings)
+        explain(model, TEXT, **settings)
 
 
 def test_models_without_gradients_name_what_works():
     model = whence.load(lambda texts: [float(len(t)) for t in texts])
     with pytest.raises(CapabilityError, match=r"needs gradients.*KernelShap, Lime, LeaveOneOut"):
-        whence.explain(model, "a b c", method="integrated-gradients")
+        explain(model, "a b c", method="integrated-gradients")
     with pytest.raises(CapabilityError, match="has its own"):
-        whence.explain(model, "a b c", precision="bfloat16")
+        explain(model, "a b c", precision="bfloat16")
     with pytest.raises(OptionError, match="load it first"):
-        whence.explain("embedded:credit", "a b c")
+        explain("embedded:credit", "a b c")
 
 
 def test_models_that_read_neither_tokens_nor_text():
@@ -182,4 +183,4 @@ def test_models_that_read_neither_tokens_nor_text():
         identity=SimpleNamespace(ref="odd", fingerprint=None), task="callable", labels=()
     )
     with pytest.raises(CapabilityError, match="neither tokens nor text"):
-        whence.explain(odd, "a b")
+        explain(odd, "a b")

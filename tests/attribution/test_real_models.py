@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.asking import explain
 
 import whence
 from whence.games import AttentionMask, Deletion, MaskToken, TokenGame, Words, align
@@ -13,10 +14,10 @@ STORY = "Once upon a time there was a little girl named Lily and she loved to pl
 def test_a_zero_baseline_is_told_on_a_norm_of_squares(real_model):
     """Zero embeddings make the integrand singular where layers normalise by the root mean square."""
     model = whence.load(real_model("stories260K"))
-    good = whence.explain(model, STORY, method="integrated-gradients")
+    good = explain(model, STORY, method="integrated-gradients")
     assert good.outcome == "converged"
     assert good.completeness.relative[0] < 0.01
-    bad = whence.explain(model, STORY, method="integrated-gradients", options={"baseline": "zero"})
+    bad = explain(model, STORY, method="integrated-gradients", options={"baseline": "zero"})
     assert bad.outcome == "not_converged"
     assert "singular" in bad.advice[0]
 
@@ -35,7 +36,7 @@ def test_evaluations_do_not_depend_on_their_batch(real_model):
 
 def test_the_sentiment_is_where_a_reader_finds_it(real_model):
     model = whence.load(real_model("minilm-sst2"))
-    found = whence.explain(model, "A wonderful, warm film.", target="positive")
+    found = explain(model, "A wonderful, warm film.", target="positive")
     assert found.decision.text == "positive"
     assert found.top(1)[0].feature.text in ("wonderful", "warm")
     assert found.top(1)[0].score > 0

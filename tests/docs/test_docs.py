@@ -55,7 +55,7 @@ def test_everything_is_documented():
     absence = (ROOT / "docs/explanation/absence.md").read_text("utf-8")
     for name in MASKERS:
         assert f"`{name}`" in absence
-    explain_doc = (ROOT / "src/whence/attribution/explaining.py").read_text("utf-8")
+    explain_doc = (ROOT / "src/whence/records/explaining.py").read_text("utf-8")
     for unit in SEGMENTERS:
         assert unit in explain_doc
     assert len(errors) > 10

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.asking import explain
 
 import whence
 
@@ -21,7 +22,7 @@ def test_a_quick_run_makes_models_that_load(tmp_path):
     for name in ("health", "credit", "credit-shortcut", "law", "decider"):
         card = json.loads((tmp_path / name / "card.json").read_text())
         assert card["measured"]["accuracy"]["n"] > 0
-        whence.explain(whence.load(tmp_path / name), "No court judgment is recorded.", budget=40)
+        explain(whence.load(tmp_path / name), "No court judgment is recorded.", budget=40)
 
 
 def test_a_quick_run_does_not_overwrite_what_ships():

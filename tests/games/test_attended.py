@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.asking import explain
 from tests.zoo.families import FAMILIES
 
 import whence
@@ -101,6 +102,6 @@ def test_layers_that_cannot_be_told_apart_are_refused():
 def test_a_decoder_hands_on_to_its_encoder():
     model = whence.load(FAMILIES["t5"]().pair)
     target = whence.Continuation(text=" a b")
-    found = whence.explain(model, TEXT, method="alti", target=target)
+    found = explain(model, TEXT, method="alti", target=target)
     assert (found.scores >= 0).all()
     assert 0 < found.scores.sum() <= 1 + 1e-6

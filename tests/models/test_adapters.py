@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.asking import explain
 from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
@@ -42,7 +43,7 @@ class TestInputs:
         assert text == "She did not\nmiss a payment"
         last = encoding.offsets[~encoding.frozen][-1]
         assert text[last[0] : last[1]].endswith("t")
-        found = whence.explain(model_of("bert"), ("She did not", "miss a payment"), unit="turn")
+        found = explain(model_of("bert"), ("She did not", "miss a payment"), unit="turn")
         assert [f.part for f in found.segmentation.features] == ["first", "second"]
 
     def test_chat(self):
@@ -55,9 +56,9 @@ class TestInputs:
         encoding = model.encode(messages)
         own = tiny.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
         assert encoding.ids.tolist() == list(own["input_ids"])
-        turns = whence.explain(model, messages, unit="turn", target=NextToken())
+        turns = explain(model, messages, unit="turn", target=NextToken())
         assert [f.text for f in turns.segmentation.features] == [m["content"] for m in messages]
-        words = whence.explain(model, messages, target=NextToken(), budget=60)
+        words = explain(model, messages, target=NextToken(), budget=60)
         assert not any("im_start" in f.text for f in words.segmentation.features)
         assert {f.part for f in words.segmentation.features} == {"system 0", "user 1"}
 
@@ -118,7 +119,7 @@ class TestInputs:
         model = model_of(name)
         text = "She did not miss a payment. " * 40
         with pytest.raises(TextTooLongError, match="Nothing is cut silently") as caught:
-            whence.explain(model, text)
+            explain(model, text)
         error = caught.value
         assert error.limit == model.vocabulary.limit == 128
         assert error.length > 128
@@ -132,10 +133,10 @@ class TestInputs:
 
     def test_a_hundred_thousand_characters(self):
         with pytest.raises(TextTooLongError) as caught:
-            whence.explain(model_of("bert"), "pain " * 20_000)
+            explain(model_of("bert"), "pain " * 20_000)
         assert caught.value.length == 20_002
         short = whence.load(lambda texts: [float(len(t)) for t in texts])
-        found = whence.explain(short, "pain " * 20_000, unit="passage", method="random")
+        found = explain(short, "pain " * 20_000, unit="passage", method="random")
         assert found.values[0] == 100_000
 
     def test_a_continuation_must_fit_too(self):
@@ -143,15 +144,15 @@ class TestInputs:
         text = "not " * 60
         room = 128 - len(model.encode(text).ids)
         ids = (5,) * (room + 1)
-        whence.explain(model, text, target=Continuation(token_ids=ids), method="random")
+        explain(model, text, target=Continuation(token_ids=ids), method="random")
         with pytest.raises(TextTooLongError, match="with its continuation"):
-            whence.explain(model, text, target=Continuation(token_ids=(*ids, 5)), method="random")
+            explain(model, text, target=Continuation(token_ids=(*ids, 5)), method="random")
 
     def test_one_word_and_emoji(self):
-        assert len(whence.explain(model_of("bert"), "pain").segmentation) == 1
-        found = whence.explain(model_of("gpt2"), "👍👩\u200d👩\u200d👧🇩🇪", budget=20)
+        assert len(explain(model_of("bert"), "pain").segmentation) == 1
+        found = explain(model_of("gpt2"), "👍👩\u200d👩\u200d👧🇩🇪", budget=20)
         assert [f.text for f in found.segmentation.features] == ["👍", "👩\u200d👩\u200d👧", "🇩🇪"]
-        assert whence.explain(model_of("bert"), "👍").segmentation.features[0].text == "👍"
+        assert explain(model_of("bert"), "👍").segmentation.features[0].text == "👍"
 
 
 class TestLabels:
@@ -160,15 +161,13 @@ class TestLabels:
         text = "He denies chest pain"
         best = model.decide(model.encode(text)).text
         for target in (None, best, best.upper(), Label(label=model.labels.index(best))):
-            assert (
-                whence.explain(model, text, target=target, method="random").outputs[0].name == best
-            )
+            assert explain(model, text, target=target, method="random").outputs[0].name == best
 
     def test_links_agree_with_the_softmax(self):
         model = model_of("bert")
         text = "He denies chest pain"
         found = {
-            link: whence.explain(
+            link: explain(
                 model, text, method="random", link=link, target=[Label(label=i) for i in range(3)]
             ).values
             for link in ("logit", "log_probability", "probability", "log_odds")
@@ -182,7 +181,7 @@ class TestLabels:
         model = model_of("multi-label")
         targets = [Label(label=i) for i in range(3)]
         found = {
-            link: whence.explain(model, "chest pain", method="random", link=link, target=targets)
+            link: explain(model, "chest pain", method="random", link=link, target=targets)
             for link in ("logit", "log_probability", "probability", "log_odds")
         }
         p = 1 / (1 + np.exp(-found["logit"].values))
@@ -214,10 +213,10 @@ class TestLabels:
     def test_contrasts(self):
         model = model_of("bert")
         text = "He denies chest pain"
-        runner_up = whence.explain(model, text, target=Contrast(), method="random")
+        runner_up = explain(model, text, target=Contrast(), method="random")
         assert " rather than " in runner_up.outputs[0].name
         assert runner_up.values[0] > 0
-        plain = whence.explain(
+        plain = explain(
             model,
             text,
             method="random",
@@ -226,9 +225,9 @@ class TestLabels:
         )
         assert plain.values[2] == pytest.approx(plain.values[0] - plain.values[1])
         with pytest.raises(OptionError, match="with itself"):
-            whence.explain(model, text, target=Contrast(label="low", against="low"))
+            explain(model, text, target=Contrast(label="low", against="low"))
         with pytest.raises(OptionError, match="needs two labels"):
-            whence.explain(model_of("reward"), text, target=Contrast())
+            explain(model_of("reward"), text, target=Contrast())
 
     @pytest.mark.parametrize(
         ("settings", "error", "says"),
@@ -242,14 +241,14 @@ class TestLabels:
     )
     def test_bad_targets(self, settings, error, says):
         with pytest.raises(error, match=says):
-            whence.explain(model_of("bert"), "He denies chest pain", **settings)
+            explain(model_of("bert"), "He denies chest pain", **settings)
 
     def test_a_single_output_has_a_logit_only(self):
-        found = whence.explain(model_of("reward"), "good", method="random")
+        found = explain(model_of("reward"), "good", method="random")
         assert found.outputs[0].unit == "logit"
         assert found.decision.unit == "logit"
         with pytest.raises(OptionError, match="can be read as: logit"):
-            whence.explain(model_of("reward"), "good", link="probability")
+            explain(model_of("reward"), "good", link="probability")
 
     def test_decoders_pool_at_the_last_token_and_need_no_pad(self):
         tiny = EVERY["llama-classifier"]()
@@ -288,7 +287,7 @@ class TestSequences:
             NextToken(token=12),
             Contrast(label=9, against=17),
         ]
-        found = whence.explain(model, text, target=targets, method="random").values
+        found = explain(model, text, target=targets, method="random").values
         assert found[0] == pytest.approx(self.logprob(tiny, ids, forced), abs=1e-4)
         assert found[1:4].sum() == pytest.approx(found[0], abs=1e-5)
         assert found[4] == pytest.approx(self.logprob(tiny, ids, (12,)), abs=1e-4)
@@ -327,7 +326,7 @@ class TestSequences:
         model = model_of("llama")
         found = {
             link: float(
-                whence.explain(
+                explain(
                     model,
                     "not a",
                     link=link,
@@ -344,12 +343,12 @@ class TestSequences:
 
     def test_texts_go_on_as_the_model_would_write_them(self):
         model = model_of("gpt2")
-        found = whence.explain(model, "not a good", target=" payment", method="random")
+        found = explain(model, "not a good", target=" payment", method="random")
         forced = found.outputs[0].target.token_ids
         ids = model.encode("not a good payment").ids.tolist()
         assert ids[-len(forced) :] == list(forced)
         # Where text runs into the prompt's last token the bare text is taken.
-        odd = whence.explain(model, "not a goo", target="d", method="random")
+        odd = explain(model, "not a goo", target="d", method="random")
         assert len(odd.outputs[0].target.token_ids) >= 1
 
     @pytest.mark.parametrize(
@@ -365,12 +364,12 @@ class TestSequences:
     )
     def test_bad_targets(self, target, error, says):
         with pytest.raises(error, match=says):
-            whence.explain(model_of("llama"), "not a good", target=target)
+            explain(model_of("llama"), "not a good", target=target)
 
     def test_next_token_by_text(self):
         model = model_of("gpt2")
         token = model.decode([40])
-        found = whence.explain(model, "not a", target=NextToken(token=token), method="random")
+        found = explain(model, "not a", target=NextToken(token=token), method="random")
         assert found.outputs[0].target.token == 40
 
     def test_seq2seq(self):
@@ -391,7 +390,7 @@ class TestSequences:
                 )
             table = torch.log_softmax(logits, dim=-1)
             expected = float(table[0, 9] + table[1, 17])
-            found = whence.explain(
+            found = explain(
                 model, "not a good payment", target=Continuation(token_ids=forced), method="random"
             )
             assert found.values[0] == pytest.approx(expected, abs=1e-4)
@@ -404,7 +403,7 @@ class TestSequences:
         tiny.module.config.decoder_start_token_id = None
         try:
             with pytest.raises(ModelLoadError, match="decoder_start_token_id"):
-                whence.explain(whence.load(tiny.pair), "not a good")
+                explain(whence.load(tiny.pair), "not a good")
         finally:
             tiny.module.config.decoder_start_token_id = start
 
@@ -457,10 +456,10 @@ class TestEmbedder:
     def test_a_target_must_be_named(self):
         model = model_of("embedder")
         with pytest.raises(OptionError, match="with which text"):
-            whence.explain(model, "a fox")
+            explain(model, "a fox")
         with pytest.raises(CapabilityError, match="Similarity"):
-            whence.explain(model, "a fox", target=Label())
-        found = whence.explain(model, "a fox", target=Similarity(other="a fox"), method="random")
+            explain(model, "a fox", target=Label())
+        found = explain(model, "a fox", target=Similarity(other="a fox"), method="random")
         assert found.values[0] == pytest.approx(1.0, abs=1e-9)
         assert "embedding of" in found.decision.text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.asking import explain
 
 import whence
 from whence.app.cli.demo import rank_of
@@ -49,7 +50,7 @@ def test_the_planted_shortcut_is_exposed():
     ranks = {}
     for name in ("credit", "credit-shortcut"):
         model = whence.load(f"embedded:{name}")
-        found = whence.explain(model, case.text, target="reject")
+        found = explain(model, case.text, target="reject")
         ranks[name] = rank_of(found, fact.start, fact.end)
         assert found.decision.text == ("approve" if name == "credit" else "reject")
     assert ranks["credit-shortcut"] == 1
@@ -60,6 +61,6 @@ def test_the_decider_writes_decision_and_reasons():
     model = whence.load("embedded:decider")
     case = showcase()["law"][1]
     target = whence.Continuation(max_new_tokens=40)
-    found = whence.explain(model, case.text, target=target, method="random", unit="sentence")
+    found = explain(model, case.text, target=target, method="random", unit="sentence")
     text = found.outputs[0].name
     assert text.startswith(f"\nDecision: {case.label}. Because: ")

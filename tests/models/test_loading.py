@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tests.asking import explain
 from tests.zoo.families import FAMILIES, VARIANTS, save
 
 import whence
@@ -203,7 +204,7 @@ def test_pooling_is_read_from_the_folder(tmp_path):
         config.write_text(json.dumps({key: True}))
         model = whence.load(tmp_path)
         assert name in model.identity.architecture
-        found = whence.explain(model, "a good payment", target=target, method="random")
+        found = explain(model, "a good payment", target=target, method="random")
         values.append(float(found.values[0]))
     assert len({round(value, 6) for value in values}) == 3
     config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
@@ -217,11 +218,11 @@ def test_pooling_is_read_from_the_folder(tmp_path):
 class TestCallables:
     def test_shapes_and_labels(self):
         one = whence.load(lambda texts: [float(len(t)) for t in texts])
-        assert whence.explain(one, "a bb").outputs[0].name == "score"
+        assert explain(one, "a bb").outputs[0].name == "score"
         two = whence.load(lambda texts: np.ones((len(texts), 2)))
-        assert whence.explain(two, "a bb").outputs[0].name == "score 0"
+        assert explain(two, "a bb").outputs[0].name == "score 0"
         named = whence.load(lambda texts: torch.ones(len(texts), 2), labels=["x", "y"])
-        assert whence.explain(named, "a bb", target="y").outputs[0].name == "y"
+        assert explain(named, "a bb", target="y").outputs[0].name == "y"
         assert named.identity.fingerprint is None
         assert "lambda" in repr(named)
 
@@ -237,11 +238,11 @@ class TestCallables:
     )
     def test_bad_answers_are_refused(self, answer, says):
         with pytest.raises(ModelOutputError, match=says):
-            whence.explain(whence.load(answer, labels=["x", "y"]), "a bb")
+            explain(whence.load(answer, labels=["x", "y"]), "a bb")
 
     def test_errors_of_the_function_come_through(self):
         def broken(texts):
             raise RuntimeError("my own")
 
         with pytest.raises(RuntimeError, match="my own"):
-            whence.explain(whence.load(broken), "a bb")
+            explain(whence.load(broken), "a bb")

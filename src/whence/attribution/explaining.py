@@ -1,9 +1,9 @@
-"""``whence.explain``: from a model and an input to an attribution."""
+"""From a question to an attribution: the method is chosen, run, and its answer put on record."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -25,17 +25,15 @@ from whence.core.arrays import frozen_array
 from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.core.explanations import Attribution, Completeness
 from whence.core.provenance import Cost, MethodSpec, Provenance
-from whence.core.targets import Target
 from whence.games.attended import AttendedGame
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
-from whence.games.question import Question, ask
-from whence.games.segmenters import Segmenter
+from whence.games.question import Question
 
-__all__ = ["Forecast", "explain"]
+__all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
 
 _CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
 """One cache in memory for each live model, so that explaining again goes on from before."""
@@ -57,75 +55,110 @@ class Forecast:
 Announce = Callable[[Forecast], None]
 
 
-def explain(
-    model: Any,
-    source: Any,
-    *,
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A method for a question and what it takes: evaluations (or passes) at least, and usually.
+
+    ``choice`` says why ``method="auto"`` came to it; ``None`` where the caller chose.
+    """
+
+    method: Method
+    choice: str | None
+    least: int
+    usual: int
+
+
+def plan_for(
+    question: Question,
     method: str | Method = "auto",
-    target: Target | str | int | Sequence[Target] | None = None,
-    link: str | None = None,
-    unit: str | Segmenter = "word",
-    masker: str | Masker = "auto",
+    *,
+    options: dict[str, Any] | None = None,
+    budget: int | None = None,
+) -> Plan:
+    """The method that answers a question, by name, instance or ``"auto"``.
+
+    Args:
+        question: from :func:`whence.games.question.ask`.
+        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``.
+        options: the method's options, where it is given by name.
+        budget: most evaluations, which ``"auto"`` chooses by.
+
+    Raises:
+        OptionError: an unknown method or option.
+        BudgetError: no method works with so little.
+    """
+    if budget is not None and budget < 1:
+        raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
+    n = len(question.segmentation)
+    choice = None
+    if isinstance(method, str) and method.casefold() == "auto":
+        if options:
+            raise OptionError(
+                f"options {', '.join(options)} given with method='auto'; name the method they are of"
+            )
+        chosen, choice = choose(n, budget, gradients=question.differentiable)
+    else:
+        chosen = method_by_name(method, options)
+    if isinstance(chosen, AttentionMethod):
+        tokens = question.read()
+        least, usual = chosen.least(n, tokens), chosen.default_budget(n, tokens)
+    else:
+        sized = cast("GameMethod | GradientMethod", chosen)
+        least, usual = sized.least(n), sized.default_budget(n)
+    return Plan(chosen, choice, least, max(usual, least))
+
+
+def answer(
+    question: Question,
+    plan: Plan,
+    *,
     budget: int | None = None,
     seed: int = 0,
-    precision: str = "native",
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     cache: Cache | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
-    options: dict[str, Any] | None = None,
 ) -> Attribution:
-    """Score every feature of an input by what it does to a model's decision.
+    """Score every feature of a question by what it does to the model's decision.
 
     Args:
-        model: from :func:`whence.load`.
-        source: a text, a pair of texts (a tuple), or messages ``[{"role", "content"}, ...]``.
-        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``, which
-            chooses by the budget and records what it chose and why.
-        target: what is explained: a target, several, or a label's name; none: the predicted
-            label, or the continuation the model writes itself.
-        link: the scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``: the mask token where the model has one.
-        budget: most model evaluations (coalitions; for gradient methods passes).
-        seed: of whatever is drawn; the same seed gives the same scores, bit for bit.
-        precision: ``"bfloat16"`` runs under autocast; its measured deviation is noted.
+        question: from :func:`whence.games.question.ask`.
+        plan: from :func:`plan_for`.
+        budget: most evaluations (for gradient methods passes); none: what the method usually asks.
+        seed: of whatever is drawn.
         token_budget: tokens in a batch to begin with.
         cache: where evaluations are kept; none: in memory, for as long as the model lives.
         progress: called after each batch with (answered, asked).
         announce: called with a :class:`Forecast` before long work begins.
-        options: the method's options, where it is given by name.
-
-    Returns:
-        The scores with their errors, values at both ends, cost and provenance.
 
     Raises:
-        InputError: nothing to explain, or a text that cannot be encoded.
-        TextTooLongError: more tokens than the model reads.
-        OptionError: an unknown or contradictory option, label, method or unit.
-        CapabilityError: the model cannot give what is asked.
+        CapabilityError: the model cannot give what the method needs.
         BudgetError: the budget is too small; the message says what would do.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
     Example:
         >>> import whence
+        >>> from whence.games.question import ask
         >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> e = whence.explain(model, "late and late again")
-        >>> e.scores[:, 0].round(6).tolist()
-        [1.0, 0.0, 1.0, 0.0]
+        >>> question = ask(model, "late again")
+        >>> answer(question, plan_for(question, "leave-one-out")).scores[:, 0].tolist()
+        [1.0, 0.0]
     """
     if seed < 0:
         raise OptionError(f"seed={seed} asked; it must be 0 or more")
-    if budget is not None and budget < 1:
-        raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
     started = time.perf_counter()
-    question = ask(
-        model, source, target=target, link=link, unit=unit, masker=masker, precision=precision
-    )
     if cache is None:
-        cache = _CACHES.setdefault(model, MemoryCache())
-    chosen, choice = _method(method, options, question, budget)
-    granted = _granted(chosen, question, budget)
+        cache = cache_of(question.model)
+    chosen = plan.method
+    granted = plan.usual if budget is None else budget
+    if granted < plan.least:
+        raise BudgetError(
+            f"budget={budget} asked; {type(chosen).__name__} needs at least {plan.least:,} for "
+            f"{len(question.segmentation)} features. Raise the budget, take a coarser unit, or "
+            "method='auto'.",
+            needed=plan.least,
+            budget=granted,
+        )
     notes: list[str] = []
     if isinstance(chosen, GradientMethod):
         passes = _embedded(chosen, question, granted, token_budget)
@@ -139,7 +172,7 @@ def explain(
         game = question.game(
             budget=granted, cache=cache, token_budget=token_budget, progress=progress
         )
-        if precision == "bfloat16":
+        if question.native is not question.readout:
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
             announce(_forecast(chosen, game, granted))
@@ -148,8 +181,13 @@ def explain(
         notes.append(f"absence: {question.masker.describes} ({question.why})")
     notes += question.notes(absent=used is not None)
     return _attribution(
-        question, chosen, choice, estimate, cost, used, (*notes, *estimate.notes), seed, started
+        question, plan, estimate, cost, used, (*notes, *estimate.notes), seed, started
     )
+
+
+def cache_of(model: Any) -> MemoryCache:
+    """The cache in memory that all explanations of one live model share."""
+    return _CACHES.setdefault(model, MemoryCache())
 
 
 def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddedGame:
@@ -177,39 +215,6 @@ def _working(question: Question) -> list[str]:
     return [name for name, kind in METHODS.items() if kind.needs in needs]
 
 
-def _method(
-    method: str | Method, options: dict[str, Any] | None, question: Question, budget: int | None
-) -> tuple[Method, str | None]:
-    if isinstance(method, str) and method.casefold() == "auto":
-        if options:
-            raise OptionError(
-                f"options {', '.join(options)} given with method='auto'; name the method they are of"
-            )
-        n = len(question.segmentation)
-        return choose(n, budget, gradients=question.differentiable)
-    return method_by_name(method, options), None
-
-
-def _granted(method: Method, question: Question, budget: int | None) -> int:
-    n = len(question.segmentation)
-    if isinstance(method, AttentionMethod):
-        tokens = question.read()
-        least, usual = method.least(n, tokens), method.default_budget(n, tokens)
-    else:
-        sized = cast("GameMethod | GradientMethod", method)
-        least, usual = sized.least(n), sized.default_budget(n)
-    if budget is None:
-        return max(usual, least)
-    if budget < least:
-        raise BudgetError(
-            f"budget={budget} asked; {type(method).__name__} needs at least {least:,} for {n} "
-            "features. Raise the budget, take a coarser unit, or method='auto'.",
-            needed=least,
-            budget=budget,
-        )
-    return budget
-
-
 def _forecast(method: Method, game: Game, granted: int) -> Forecast:
     game.full()
     before = game.seconds
@@ -223,8 +228,7 @@ def _forecast(method: Method, game: Game, granted: int) -> Forecast:
 
 def _attribution(
     question: Question,
-    method: Method,
-    choice: str | None,
+    plan: Plan,
     estimate: Estimate,
     cost: Cost,
     masker: Masker | None,
@@ -254,7 +258,7 @@ def _attribution(
         std_errors=None if errors is None else frozen_array(errors),
         values=frozen_array(estimate.values),
         base_values=frozen_array(estimate.base_values),
-        quantity=estimate.quantity or method.quantity,
+        quantity=estimate.quantity or plan.method.quantity,
         decision=question.decision,
         completeness=completeness,
         outcome=outcome,
@@ -265,12 +269,12 @@ def _attribution(
             whence=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             model=question.model.identity,
-            method=MethodSpec.of(method),
+            method=MethodSpec.of(plan.method),
             masker=None if masker is None else MethodSpec.of(masker),
             segmenter=MethodSpec.of(question.segmenter),
             seed=seed,
             cost=replace(cost, seconds=time.perf_counter() - started),
-            choice=choice,
+            choice=plan.choice,
             environment=_environment(),
         ),
     )

@@ -22,8 +22,10 @@ from whence.core.errors import (
 from whence.core.explanations import Attribution, Completeness, Decision, NamedScore
 from whence.core.features import Document, Feature, Part, Segmentation, Span
 from whence.core.findings import Counterfactual, Edit, Interactions, Rule
+from whence.core.label_diff import LabelDiff, compare_labels
 from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
+from whence.core.selection import Candidate, Selection
 from whence.core.store import read_record
 from whence.core.targets import Continuation, Contrast, Label, NextToken, Output, Similarity
 from whence.core.trust import KeptPool, Quantity, TrustLabel
@@ -31,6 +33,7 @@ from whence.core.trust import KeptPool, Quantity, TrustLabel
 __all__ = [
     "Attribution",
     "BudgetError",
+    "Candidate",
     "CapabilityError",
     "Completeness",
     "Continuation",
@@ -49,6 +52,7 @@ __all__ = [
     "Interval",
     "KeptPool",
     "Label",
+    "LabelDiff",
     "LensPosition",
     "LensToken",
     "LogitLens",
@@ -68,6 +72,7 @@ __all__ = [
     "RecordError",
     "Rule",
     "Segmentation",
+    "Selection",
     "Similarity",
     "Span",
     "TextTooLongError",
@@ -75,5 +80,6 @@ __all__ = [
     "TrustLabel",
     "WhenceError",
     "WriteError",
+    "compare_labels",
     "read_record",
 ]

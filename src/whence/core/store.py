@@ -14,6 +14,7 @@ from whence.core.explanations import Attribution
 from whence.core.findings import Counterfactual, Interactions, Rule
 from whence.core.measurements import Measurement
 from whence.core.record import Record
+from whence.core.selection import Selection
 from whence.core.trust import TrustLabel
 
 __all__ = ["RECORDS", "read_record", "read_record_json"]
@@ -27,6 +28,7 @@ RECORDS: dict[str, type[Record]] = {
     "logit-lens": LogitLens,
     "measurement": Measurement,
     "rule": Rule,
+    "selection": Selection,
     "trust-label": TrustLabel,
 }
 """Every kind of record this whence reads, by the name it carries in its JSON."""

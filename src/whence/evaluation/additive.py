@@ -29,7 +29,8 @@ class AdditiveFit:
 
     Attributes:
         weights, errors: ``[n]`` and their standard errors, in the output's unit, each apart from
-            the effect of the mask's size.
+            the effect of the mask's size: what a feature adds beyond the mean feature.
+        slope: what the mean feature adds: the slope of v(S) against the size of S.
         share: of the variance of v(S) beyond size that a sum over features explains.
         interval: of the share, by profile likelihood; ``None`` where it is exact.
         reach: the correlation of such a fit with masks it was not fitted to; ``None`` where a
@@ -41,6 +42,7 @@ class AdditiveFit:
     share: float
     interval: Interval | None
     reach: float | None
+    slope: float = 0.0
 
 
 def beyond_size(
@@ -73,7 +75,10 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
         reach = float(np.mean(found))
     elif pool.complete:
         reach = float(np.sqrt(max(0.0, fit.share)))
-    return AdditiveFit(fit.weights, fit.errors, fit.share, fit.interval, reach)
+    sizes = pool.masks.sum(axis=1)
+    varies = len(pool) > 0 and np.ptp(sizes) > 0
+    slope = float(np.polyfit(sizes, values, 1)[0]) if varies else 0.0
+    return AdditiveFit(fit.weights, fit.errors, fit.share, fit.interval, reach, slope)
 
 
 def _correlation(judge: Pool, weights: Float[np.ndarray, " n"], output: int) -> float:

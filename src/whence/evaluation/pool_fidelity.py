@@ -15,7 +15,7 @@ from whence.evaluation.additive import additive_fit, beyond_size
 from whence.evaluation.instance import Instance
 from whence.evaluation.metric import Direction, Metric
 
-__all__ = ["PoolFidelity", "permutation_test"]
+__all__ = ["PoolFidelity", "fidelities", "permutation_test"]
 
 EXACT_UP_TO = 5_040
 """Rankings that are tried one by one; beyond, as many as ``permutations`` are drawn."""
@@ -68,7 +68,7 @@ class PoolFidelity(Metric):
         value = 0.0
         interval = None
         if len(pool):
-            value = float(_fidelity(pool.masks, instance.responses, phi[None])[0])
+            value = float(fidelities(pool.masks, instance.responses, phi[None])[0])
             if not pool.complete:
                 interval = self._interval(instance, phi)
         best = additive_fit(pool, instance.output).reach if len(pool) else None
@@ -90,13 +90,13 @@ class PoolFidelity(Metric):
             drawn = rng.integers(pairs, size=pairs)
             rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
             masks, values = instance.pool.masks[rows], instance.responses[rows]
-            found[index] = _fidelity(masks, values, phi[None])[0]
+            found[index] = fidelities(masks, values, phi[None])[0]
         low, high = np.quantile(found, [0.025, 0.975])
         how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
         return Interval(low=float(low), high=float(high), level=0.95, how=how)
 
 
-def _fidelity(
+def fidelities(
     masks: Bool[np.ndarray, "m n"],
     values: Float[np.ndarray, " m"],
     scores: Float[np.ndarray, "r n"],
@@ -144,8 +144,8 @@ def permutation_test(
     rankings = factorial(len(first)) * factorial(len(second)) if n <= 12 else EXACT_UP_TO + 1
     exact = rankings <= EXACT_UP_TO
     orders = _all_orders(first, second, n) if exact else _drawn(first, second, n, draws, instance)
-    found = _fidelity(instance.pool.masks, instance.responses, scores[orders])
-    mine = _fidelity(instance.pool.masks, instance.responses, scores[None])[0]
+    found = fidelities(instance.pool.masks, instance.responses, scores[orders])
+    mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
     as_good = int(np.count_nonzero(found >= mine - 1e-9))
     if exact:
         return as_good / rankings, 1.0 / rankings

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import torch
 from scipy.optimize import linprog
+from tests.asking import explain
 from tests.zoo.families import FAMILIES, _causal
 from tests.zoo.tokenizers import bpe
 
@@ -78,7 +79,7 @@ class Seen:
         target = self.label if self.tiny.task == "classification" else whence.NextToken()
         settings.setdefault("unit", "token")
         settings.setdefault("link", "logit")
-        return whence.explain(self.model, TEXT, method=method, target=target, **settings)
+        return explain(self.model, TEXT, method=method, target=target, **settings)
 
     def gather(self, row):
         return gather(self.encoding, row)

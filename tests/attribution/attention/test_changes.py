@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.asking import explain
 from tests.attribution.attention import naive
 from tests.zoo.families import FAMILIES
 
@@ -68,9 +69,9 @@ def test_knockout_in_a_window_of_layers():
 def test_knockout_with_continuations_of_several_lengths():
     model = whence.load(FAMILIES["llama"]().pair)
     targets = [whence.Continuation(text=" good"), whence.Continuation(text=" bad fine")]
-    both = whence.explain(model, naive.TEXT, method="attention-knockout", target=targets)
+    both = explain(model, naive.TEXT, method="attention-knockout", target=targets)
     for index, target in enumerate(targets):
-        alone = whence.explain(model, naive.TEXT, method="attention-knockout", target=target)
+        alone = explain(model, naive.TEXT, method="attention-knockout", target=target)
         assert np.allclose(both.scores[:, index], alone.scores[:, 0], atol=1e-4)
 
 
@@ -80,9 +81,7 @@ def test_a_decoder_that_may_not_read_some_of_the_encoder(name):
     tiny = FAMILIES[name]()
     model = whence.load(tiny.pair)
     target = whence.Continuation(text=" good bad")
-    found = whence.explain(
-        model, naive.TEXT, method="AttentionKnockout", target=target, link="logit"
-    )
+    found = explain(model, naive.TEXT, method="AttentionKnockout", target=target, link="logit")
     encoding = model.encode(naive.TEXT)
     ids = torch.tensor(encoding.ids[None])
     forced = list(model.readout(encoding, [target]).sequences[0])
@@ -101,7 +100,7 @@ def test_a_decoder_that_may_not_read_some_of_the_encoder(name):
 
     want = [value([]) - value(group) for group in groups]
     assert np.allclose(found.scores[:, 0], want, atol=5e-5)
-    wider = whence.explain(
+    wider = explain(
         model,
         naive.TEXT,
         method="AttentionKnockout",

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tests.asking import explain
 from tests.attribution.attention import naive
 from tests.zoo.families import FAMILIES, VARIANTS
 
@@ -18,6 +19,7 @@ from whence.attribution.attention.rollout import MeanAttention
 from whence.core import BudgetError, CapabilityError, OptionError
 from whence.games.attended import AttendedGame
 from whence.games.contributions import contributions
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.segmenters import segmenter_by_name
 from whence.games.tokens import align
 
@@ -87,7 +89,7 @@ def test_encoder_decoders_by_hand(name):
     want = naive.two_streams(
         value, out.encoder_attentions, out.decoder_attentions, out.cross_attentions
     )
-    found = whence.explain(model, naive.TEXT, method="GradientWeightedAttention", **settings)
+    found = explain(model, naive.TEXT, method="GradientWeightedAttention", **settings)
     want = naive.gather(encoding, shares @ want)
     assert np.allclose(found.scores[:, 0], want, rtol=5e-3, atol=2e-5 * want.max())
 
@@ -102,7 +104,7 @@ def test_encoder_decoders_by_hand(name):
         step = mixed(self_layer) + 0.5 * np.eye(2)
         own, there = step @ own, step @ there
         own, there = 0.5 * own, 0.5 * there + mixed(cross_layer) @ source
-    found = whence.explain(model, naive.TEXT, method="Rollout", **settings)
+    found = explain(model, naive.TEXT, method="Rollout", **settings)
     assert np.allclose(found.scores[:, 0], naive.gather(encoding, shares @ there), atol=2e-5)
     share = 100 * (1 - float(naive.gather(encoding, shares @ there).sum()))
     assert f"{share:.0f} % of the attention" in found.notes[0]
@@ -140,7 +142,7 @@ def test_shares_sum_to_one_with_what_lies_on_special_tokens(name, method):
     tiny = {**FAMILIES, **VARIANTS}[name]()
     model = whence.load(tiny.pair)
     target = whence.Similarity(other="a rich fox") if name == "embedder" else None
-    found = whence.explain(model, naive.TEXT, method=method, target=target)
+    found = explain(model, naive.TEXT, method=method, target=target)
     assert (found.scores >= 0).all()
     said = float(re.match(r"(\d+) % of the", found.notes[0]).group(1))
     assert found.scores.sum() == pytest.approx(1 - said / 100, abs=0.006)
@@ -215,9 +217,9 @@ def test_where_an_output_is_read_from():
 def test_several_outputs_are_as_each_alone(method):
     model = whence.load(FAMILIES["llama"]().pair)
     targets = [whence.Continuation(text=" good"), whence.Continuation(text=" bad fine")]
-    both = whence.explain(model, naive.TEXT, method=method, target=targets)
+    both = explain(model, naive.TEXT, method=method, target=targets)
     for index, target in enumerate(targets):
-        alone = whence.explain(model, naive.TEXT, method=method, target=target)
+        alone = explain(model, naive.TEXT, method=method, target=target)
         assert np.allclose(both.scores[:, index], alone.scores[:, 0], atol=1e-5)
 
 
@@ -240,13 +242,13 @@ def test_passes_are_counted_and_blocks_run_as_often_as_said(method, passes):
     block = tiny.module.bert.encoder.layer[0]
     hook = block.register_forward_hook(lambda m, a, o: rows.append(len(a[0])))
     try:
-        found = whence.explain(model, naive.TEXT, method=method, target="low")
+        found = explain(model, naive.TEXT, method=method, target="low")
     finally:
         hook.remove()
     cost = found.provenance.cost
     assert (cost.gradient_evaluations, cost.evaluations) == (passes[0], passes[1] * size)
     # One row more in each batch of zeroed keys, for the block as it is; and the decision's pass.
-    batches = -(-size // (whence.attribution.explaining.DEFAULT_TOKEN_BUDGET // size))
+    batches = -(-size // (DEFAULT_TOKEN_BUDGET // size))
     assert sum(rows) == 2 + passes[1] * (size + batches)
 
 
@@ -254,16 +256,16 @@ def test_too_small_a_budget_is_refused_before_anything_runs():
     model = whence.load(FAMILIES["bert"]().pair)
     size = len(model.encode(naive.TEXT).ids)
     with pytest.raises(BudgetError, match=f"at least {size + 1}"):
-        whence.explain(model, naive.TEXT, method="ValueZeroing", budget=size)
+        explain(model, naive.TEXT, method="ValueZeroing", budget=size)
 
 
 def test_models_without_attention_hear_what_works():
     with pytest.raises(CapabilityError, match=r"Rollout needs attention.*KernelShap"):
-        whence.explain(whence.load(lambda texts: [1.0 for _ in texts]), "a b", method="Rollout")
+        explain(whence.load(lambda texts: [1.0 for _ in texts]), "a b", method="Rollout")
     with pytest.raises(CapabilityError, match=r"keep their softmax.*IntegratedGradients"):
-        whence.explain(whence.load(FAMILIES["deberta-v2"]().pair), "a b", method="Rollout")
+        explain(whence.load(FAMILIES["deberta-v2"]().pair), "a b", method="Rollout")
     with pytest.raises(CapabilityError, match=r"effect='target' is.*Rollout"):
-        whence.explain(whence.load(FAMILIES["bart"]().pair), "a b", method="ValueZeroing")
+        explain(whence.load(FAMILIES["bart"]().pair), "a b", method="ValueZeroing")
 
 
 def test_a_gated_output_and_parallel_blocks_are_refused(monkeypatch):
@@ -282,14 +284,14 @@ def test_a_gated_output_and_parallel_blocks_are_refused(monkeypatch):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = whence.load((GPTNeoXForCausalLM(config).eval(), tokenizer))
-    assert whence.explain(model, "a good fox", method="NormBased").scores.sum() > 0
+    assert explain(model, "a good fox", method="NormBased").scores.sum() > 0
     with pytest.raises(CapabilityError, match=r"could not be followed.*NormBased|Rollout"):
-        whence.explain(model, "a good fox", method="Alti")
+        explain(model, "a good fox", method="Alti")
     block = model.module.gpt_neox.layers[0].attention
     gate = block.dense.register_forward_pre_hook(lambda m, a: (a[0].sigmoid(),))
     try:
         with pytest.raises(CapabilityError, match=r"gated.*Rollout"):
-            whence.explain(model, "a good fox", method="NormBased")
+            explain(model, "a good fox", method="NormBased")
     finally:
         gate.remove()
 
@@ -304,9 +306,9 @@ def test_weights_that_are_not_the_kernels_are_told(monkeypatch):
         return result * 1.1, weights, seen
 
     model = whence.load(FAMILIES["bert"]().pair)
-    assert whence.explain(model, "a good fox", method="Rollout").outcome == "converged"
+    assert explain(model, "a good fox", method="Rollout").outcome == "converged"
     monkeypatch.setattr(tracing.RowReader, "read", other)
-    found = whence.explain(model, "a good fox", method="Rollout")
+    found = explain(model, "a good fox", method="Rollout")
     assert found.outcome == "not_converged"
     assert any("did not use" in note for note in found.notes)
 
@@ -317,13 +319,13 @@ def test_half_precision_is_near_full(method, how):
     tiny = FAMILIES["gemma3"]()
     exact = whence.load(tiny.pair)
     target = whence.NextToken(token=20)
-    full = whence.explain(exact, naive.TEXT, method=method, target=target)
+    full = explain(exact, naive.TEXT, method=method, target=target)
     if how == "model":
         module = copy.deepcopy(tiny.module).to(torch.bfloat16)
         rough = whence.load((module, tiny.tokenizer))
-        half = whence.explain(rough, naive.TEXT, method=method, target=target)
+        half = explain(rough, naive.TEXT, method=method, target=target)
     else:
-        half = whence.explain(exact, naive.TEXT, method=method, target=target, precision="bfloat16")
+        half = explain(exact, naive.TEXT, method=method, target=target, precision="bfloat16")
     assert half.outcome == "converged"
     assert np.allclose(half.scores, full.scores, atol=0.05 * full.scores.max())
     assert not np.array_equal(half.scores, full.scores)
@@ -347,7 +349,7 @@ def test_layers_that_share_their_weights_are_layers_all_the_same(method):
         torch.manual_seed(3)
         module = AlbertForSequenceClassification(config).eval()
     model = whence.load((module, tokenizer))
-    found = whence.explain(model, naive.TEXT, method=method)
+    found = explain(model, naive.TEXT, method=method)
     assert np.abs(found.scores).max() > 1e-3
     if method == "Rollout":
         eager = copy.deepcopy(module)
@@ -356,20 +358,20 @@ def test_layers_that_share_their_weights_are_layers_all_the_same(method):
         weights = eager(ids, output_attentions=True).attentions
         assert len(weights) == 3
         want = naive.rollout([w[0].detach().double().numpy() for w in weights])[0]
-        whole = whence.explain(model, naive.TEXT, method=method, unit="token")
+        whole = explain(model, naive.TEXT, method=method, unit="token")
         assert np.allclose(
             whole.scores[:, 0], naive.gather(model.encode(naive.TEXT), want), atol=1e-5
         )
     if method == "AttentionKnockout":
         with pytest.raises(OptionError, match="share their weights"):
-            whence.explain(model, naive.TEXT, method=method, options={"first_layer": 1})
+            explain(model, naive.TEXT, method=method, options={"first_layer": 1})
 
 
 def test_memory_that_is_full_halves_the_batch_of_zeroed_keys(monkeypatch):
     from whence.models.tracing import Trace
 
     model = whence.load(FAMILIES["bert"]().pair)
-    calm = whence.explain(model, naive.TEXT, method="ValueZeroing")
+    calm = explain(model, naive.TEXT, method="ValueZeroing")
     real, sizes = Trace.zeroed, []
 
     def full(self, call, keys):
@@ -379,7 +381,7 @@ def test_memory_that_is_full_halves_the_batch_of_zeroed_keys(monkeypatch):
         return real(self, call, keys)
 
     monkeypatch.setattr(Trace, "zeroed", full)
-    found = whence.explain(model, naive.TEXT, method="ValueZeroing")
+    found = explain(model, naive.TEXT, method="ValueZeroing")
     assert np.allclose(found.scores, calm.scores, atol=1e-5)
     assert max(sizes) > 3
     assert 1 < sizes[-2] <= 3

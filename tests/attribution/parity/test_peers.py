@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from tests.asking import explain
 from tests.attribution.test_game_methods import plain, run, smooth_game, table_game
 
 from whence.attribution import IntegratedGradients, KernelShap, LeaveOneOut, ShapleyValues
@@ -133,7 +134,7 @@ class TestWhereTheyAreWrong:
         model = whence.load(tiny.pair)
         text, forced = "not a good payment ever", (9, 17, 30)
         target = whence.Continuation(token_ids=forced)
-        ours = whence.explain(model, text, target=target, method="random").values[0]
+        ours = explain(model, text, target=target, method="random").values[0]
 
         def value(cached):
             llm = captum.LLMAttribution(captum.FeatureAblation(tiny.module), tiny.tokenizer)
@@ -142,7 +143,7 @@ class TestWhereTheyAreWrong:
                 words, target=torch.tensor(forced), use_cached_outputs=cached
             ).seq_attr
 
-        single = whence.explain(
+        single = explain(
             model,
             text,
             target=target,
@@ -163,7 +164,7 @@ def test_captum_integrated_gradients_on_a_real_model():
 
     tiny = FAMILIES["bert"]()
     model = whence.load(tiny.pair)
-    found = whence.explain(
+    found = explain(
         model,
         "not a good payment",
         method=IntegratedGradients(tolerance=1e-3),

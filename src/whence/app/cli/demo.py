@@ -51,10 +51,10 @@ def demo(
 def demo_sections() -> list[Section]:
     """The demo's explanations, computed now, and the words that lead to them."""
     from whence.app.page import Section
-    from whence.attribution.explaining import explain
     from whence.core.cases.showcase import showcase
     from whence.core.targets import Continuation
     from whence.models import load
+    from whence.records.explaining import explain
 
     sections: list[Section] = []
     cases = showcase()
@@ -88,9 +88,9 @@ def demo_sections() -> list[Section]:
 
 def _copied() -> Section:
     from whence.app.page import Section
-    from whence.attribution.explaining import explain
     from whence.core.targets import NextToken
     from whence.models import load
+    from whence.records.explaining import explain
 
     text = "ta mo ki be lo sa ni go da pi ta mo ki be lo sa"
     found = explain(load("embedded:copier"), text, target=NextToken(), method="leave-one-out")
@@ -104,8 +104,8 @@ def _copied() -> Section:
 
 def _shortcut(case: Case) -> Section:
     from whence.app.page import Section
-    from whence.attribution.explaining import explain
     from whence.models import load
+    from whence.records.explaining import explain
 
     found: dict[str, Attribution] = {}
     for name in ("credit", "credit-shortcut"):

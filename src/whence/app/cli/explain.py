@@ -95,9 +95,9 @@ def explain(
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
         tell = teller(quiet)
-        from whence.attribution.explaining import explain as run
         from whence.games.cache import DiskCache
         from whence.models import load
+        from whence.records.explaining import explain as run
 
         check_sources(text, file, messages, rows)
         if attention and (rows is not None or format_ is Format.json):

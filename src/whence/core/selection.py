@@ -1,0 +1,87 @@
+"""What came of comparing methods on the texts of a task: every candidate's score, and the choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from whence.core.arrays import FloatMatrix
+from whence.core.measurements import Interval
+from whence.core.provenance import Cost, MethodSpec, ModelIdentity
+from whence.core.record import Record, Value
+
+__all__ = ["Candidate", "Selection"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Candidate(Value):
+    """One method on the texts of a task.
+
+    Attributes:
+        name: as the command line spells it.
+        method: with every option.
+        fidelity, interval: mean pool fidelity over the texts, bootstrapped over them.
+        behind: the interval of the best candidate's fidelity less this one's, on the same texts.
+        significant: on what share of the texts the scores beat shuffled ones at p <= 0.05.
+        comprehensiveness, sufficiency: means over the texts, in ``unit``.
+        evaluations: mean cost of one explanation, in model evaluations (a forward-and-backward
+            pass counts as one).
+        failed: why it could not be tried on some text; such a candidate is not chosen.
+    """
+
+    name: str
+    method: MethodSpec
+    fidelity: float
+    interval: Interval | None
+    behind: Interval | None
+    significant: float
+    comprehensiveness: float
+    sufficiency: float
+    unit: str
+    evaluations: float
+    failed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Selection(Record):
+    """The choice of a method for a model and a task, with the log that it rests on.
+
+    Attributes:
+        model: whose decisions were explained.
+        texts: how many; ``documents`` are their SHA-256, in order.
+        candidates: in order of fidelity, the highest first.
+        scores: ``[candidates, texts]`` pool fidelity of each, in the order of ``candidates``.
+        chosen: the winner, or the cheapest within one standard error of it.
+        why: in a sentence.
+        explainable: whether the best candidate beat chance on more than half of the texts; where
+            it did not, no list of words explains this task.
+        pool: masks in each text's pool; ``judging`` evaluations that judging cost a text.
+    """
+
+    model: ModelIdentity
+    texts: int
+    documents: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    scores: FloatMatrix
+    chosen: str
+    why: str
+    explainable: bool
+    pool: int
+    judging: float
+    seed: int
+    masker: MethodSpec
+    segmenter: MethodSpec
+    cost: Cost
+    whence: str
+    created: str
+    kind: Literal["selection"] = "selection"
+    schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if self.scores.shape != (len(self.candidates), self.texts):
+            raise ValueError(
+                f"scores are {self.scores.shape}; candidates x texts is "
+                f"{(len(self.candidates), self.texts)}"
+            )
+        if self.chosen not in [candidate.name for candidate in self.candidates]:
+            raise ValueError(f"{self.chosen!r} was chosen and is no candidate")

@@ -1,0 +1,242 @@
+"""The trust label: seven questions put to an explanation, and the verdict on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from whence.core.arrays import frozen_array
+from whence.core.explanations import Attribution
+from whence.core.measurements import Measurement
+from whence.core.provenance import Cost, MethodSpec
+from whence.core.trust import Grade, KeptPool, Level, Quantity, TrustLabel
+from whence.evaluation.additive import AdditiveFit, additive_fit
+from whence.evaluation.calibration import Threshold, calibration_of
+from whence.evaluation.instance import Instance, instance_of
+from whence.evaluation.pool import SIZES
+from whence.evaluation.questions import (
+    CHANCE,
+    FAIR,
+    Means,
+    adds_up,
+    better_than_chance,
+    carried_by_the_marked,
+)
+from whence.evaluation.saying import said
+from whence.games.cache import Cache
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.question import Question
+
+__all__ = ["Means", "Verdict", "evaluations_of", "label", "label_of", "verdict"]
+
+
+def evaluations_of(level: Level) -> int:
+    """Evaluations of a label at most, those of explaining again not counted.
+
+    The pool, the whole input, four sets of marked words removed and four kept alone; from the
+    default up, twelve masks made otherwise and the two ends.
+
+    Example:
+        >>> evaluations_of("quick"), evaluations_of("default")
+        (41, 87)
+    """
+    more = {"quick": 0, "default": 14, "audit": 14}
+    return SIZES[level] + 1 + 8 + more[level]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """A grade, and what kept it from being higher."""
+
+    grade: Grade
+    reasons: tuple[str, ...]
+
+
+def verdict(
+    quantities: Sequence[Quantity],
+    *,
+    features: int,
+    fidelity: float,
+    threshold: Threshold | None,
+    unsteady: str | None = None,
+) -> Verdict:
+    """The grade that a set of findings deserves.
+
+    Abstain: worse than chance, or an unfair test, or a prediction that does not hold still, or a
+    single feature, or two failures. C: one failure. B: none. A: at most one caution, chance
+    clearly beaten, and a pool fidelity at which being wrong was measured to be rare. Where no
+    thresholds cover the family of models, what is not abstained is called uncalibrated.
+
+    Args:
+        quantities: with their findings; those not measured count for nothing.
+        features: how many there are.
+        fidelity: pool fidelity.
+        threshold: of the model's family; ``None``: not measured for it.
+        unsteady: why the prediction itself does not hold still, where it does not.
+    """
+    failed = [q for q in quantities if q.finding == "fail"]
+    cautions = [q for q in quantities if q.finding == "caution"]
+    reasons = [q.says for q in (*failed, *cautions)]
+    if features < 2:
+        return Verdict("abstain", ("one feature has nothing to be told apart from",))
+    if unsteady is not None:
+        return Verdict("abstain", (unsteady, *reasons))
+    if len(failed) > 1 or any(q.question in (CHANCE, FAIR) for q in failed):
+        return Verdict("abstain", tuple(reasons))
+    if threshold is None:
+        said_why = "no thresholds were measured for this family of models"
+        return Verdict("uncalibrated", (said_why, *reasons))
+    if failed:
+        return Verdict("C", tuple(reasons))
+    chance = next((q for q in quantities if q.question == CHANCE), None)
+    if len(cautions) > 1 or chance is None or chance.finding != "pass":
+        return Verdict("B", tuple(reasons))
+    if threshold.fidelity is None:
+        return Verdict("B", (*reasons, "no threshold holds the risk of grade A for this family"))
+    if fidelity < threshold.fidelity:
+        why = (
+            f"its pool fidelity, {fidelity:.2f}, is below the {threshold.fidelity:.2f} from which "
+            "explanations of this family of models were found to be wrong in at most 5 % of cases"
+        )
+        return Verdict("B", (*reasons, why))
+    return Verdict("A", tuple(reasons))
+
+
+def label(
+    question: Question,
+    found: Attribution,
+    *,
+    level: Level = "default",
+    output: int = 0,
+    means: Means | None = None,
+    seed: int = 0,
+    cache: Cache | None = None,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> TrustLabel:
+    """Put the seven questions to an explanation, and give the verdict on the answers.
+
+    Args:
+        question: the one that was answered.
+        found: the explanation.
+        level: ``quick`` asks the first two and the fifth; ``default`` all seven; ``audit`` asks
+            them of a larger pool, and more.
+        output: whose scores are judged.
+        means: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
+        seed: of the masks and of whatever else is drawn.
+        cache: where evaluations are kept.
+        token_budget: tokens in a batch to begin with.
+        progress: called after each batch.
+
+    Cost: :func:`evaluations_of` the level at most, and the explanations made again.
+    """
+    instance = instance_of(
+        question,
+        output=output,
+        size=SIZES[level],
+        seed=seed,
+        cache=cache,
+        token_budget=token_budget,
+        progress=progress,
+    )
+    return label_of(instance, found, level=level, means=means or Means())
+
+
+def label_of(instance: Instance, found: Attribution, *, level: Level, means: Means) -> TrustLabel:
+    """The label on an instance that is already drawn; see :func:`label`."""
+    scores = found.scores[:, instance.output]
+    fit = additive_fit(instance.pool, instance.output)
+    quantities = [
+        better_than_chance(instance, scores),
+        carried_by_the_marked(instance, scores),
+        adds_up(instance, found),
+    ]
+    fidelity = quantities[0].measurements[0].value
+    question = instance.question
+    calibrated = None if question is None else calibration_of(question.model.identity, level)
+    decided = verdict(
+        quantities,
+        features=instance.n,
+        fidelity=fidelity,
+        threshold=None if calibrated is None else calibrated[0],
+    )
+    notes: list[str] = []
+    reasons = list(decided.reasons)
+    share = _share(instance, fit)
+    if share is not None and _mostly_combined(fit):
+        reasons.append(COMBINATIONS)
+    if found.unit is not None:
+        notes.append(
+            "the scores have no sign: they are judged as if every feature raised the output"
+        )
+    cost = instance.game.cost
+    return TrustLabel(
+        output=instance.what.name,
+        level=level,
+        grade=decided.grade,
+        says=said(instance, scores, decided.grade, _mostly_combined(fit)),
+        reasons=tuple(reasons),
+        calibration=None if calibrated is None else calibrated[1],
+        quantities=tuple(quantities),
+        additive_share=share,
+        reliable=_reliable(instance, fit),
+        pool=_kept(instance),
+        discarded=(),
+        cost=Cost(
+            evaluations=cost.evaluations,
+            distinct_evaluations=cost.distinct_evaluations,
+            tokens=cost.tokens,
+            seconds=cost.seconds,
+        ),
+        explanations=0,
+        notes=tuple(notes),
+    )
+
+
+COMBINATIONS = (
+    "this answer depends on combinations of words: the best sum over single words explains less "
+    "than half of it, so no list of words can carry it"
+)
+
+
+def _mostly_combined(fit: AdditiveFit) -> bool:
+    """Whether even the best additive fit explains less than half: surely, where it is sampled."""
+    return (fit.share if fit.interval is None else fit.interval.high) < 0.5
+
+
+def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
+    if len(instance.pool) == 0 or not np.any(np.ptp(instance.responses)):
+        return None
+    return Measurement(
+        name="additive-share",
+        value=fit.share,
+        unit="share of the variance",
+        n=len(instance.pool),
+        direction="higher",
+        interval=fit.interval,
+        specification=instance.specification("additive_fit", estimator="restricted likelihood"),
+    )
+
+
+def _reliable(instance: Instance, fit: AdditiveFit) -> tuple[bool, ...]:
+    """Features whose whole effect the pool tells from zero at 95 %."""
+    if len(instance.pool) == 0:
+        return (True,) * instance.n
+    effects = fit.weights + fit.slope
+    return tuple(bool(abs(e) > 1.96 * s + 1e-12) for e, s in zip(effects, fit.errors, strict=True))
+
+
+def _kept(instance: Instance) -> KeptPool:
+    pool = instance.pool
+    question = instance.question
+    masker = MethodSpec(name="game") if question is None else MethodSpec.of(question.masker)
+    return KeptPool(
+        masks=tuple("".join("1" if bit else "0" for bit in mask) for mask in pool.masks),
+        values=frozen_array(pool.values),
+        full=frozen_array(pool.full),
+        complete=pool.complete,
+        seed=pool.seed,
+        masker=masker,
+    )

@@ -1,0 +1,202 @@
+"""The questions of the trust label: each measured, and answered with a finding and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.explanations import Attribution
+from whence.core.measurements import Measurement
+from whence.core.trust import Finding, Quantity
+from whence.evaluation.comprehensiveness import Comprehensiveness
+from whence.evaluation.instance import Instance
+from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.removing import BINS, NEAREST, Removal
+from whence.evaluation.sufficiency import Sufficiency
+from whence.models.interface import Input
+
+__all__ = [
+    "AGAIN",
+    "CHANCE",
+    "FAIR",
+    "Means",
+    "adds_up",
+    "better_than_chance",
+    "carried_by_the_marked",
+    "graded",
+]
+
+CHANCE = "Better than chance?"
+CARRIED = "Do the marked words carry it?"
+FAIR = "Is the test itself fair?"
+AGAIN = "Same answer if asked again?"
+ADDS_UP = "Does it add up?"
+DEPENDS = "Does it depend on the model?"
+OTHERS = "Do others agree?"
+
+Explain = Callable[[Input, int], Attribution]
+"""The same method on another input, with another seed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """What a judge may use beside the model's answers.
+
+    Attributes:
+        again: the same method on another input; ``None`` for scores from elsewhere.
+        others: explanations of the same question by methods of other families.
+    """
+
+    again: Explain | None = None
+    others: tuple[Callable[[], Attribution], ...] = ()
+
+
+def graded(value: float, passes: float, fails: float) -> Finding:
+    """Pass at or beyond ``passes``, fail beyond ``fails``; the order of the two says which way.
+
+    Example:
+        >>> graded(0.9, 0.8, 0.5), graded(0.6, 0.8, 0.5), graded(0.03, 0.01, 0.05)
+        ('pass', 'caution', 'caution')
+    """
+    if passes >= fails:
+        return "pass" if value >= passes else "caution" if value >= fails else "fail"
+    return "pass" if value <= passes else "caution" if value <= fails else "fail"
+
+
+def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
+    """Whether the scores tell which masks raise the output, better than the same scores shuffled.
+
+    Pass: p <= 0.01, and p <= 0.05 where scores are shuffled among content words and among stop
+    words apart. Caution: p <= 0.05. Cost: none beyond the pool.
+    """
+    fidelity = PoolFidelity().measure(instance, scores)
+    p, least = permutation_test(instance, scores)
+    common = instance.common
+    kinds = min(int(common.sum()), int((~common).sum()))
+    apart = permutation_test(instance, scores, within=common) if kinds >= 1 else None
+    measurements = [fidelity, _p_value(instance, "p-value", p, fidelity.n)]
+    if apart is not None:
+        measurements.append(_p_value(instance, "p-value-within-kinds", apart[0], fidelity.n))
+    said = f"Summed over random sets of words the scores follow the model's answer with a correlation of {fidelity.value:.2f}"
+    if least > 0.05:
+        # So few features have too few rankings for any to stand out.
+        finding: Finding = "caution" if p <= least + 1e-12 and fidelity.value > 0 else "fail"
+        said += (
+            f"; {instance.n} features have only {round(1 / least)} rankings, too few to tell any "
+            "from chance"
+        )
+        return Quantity(
+            question=CHANCE, finding=finding, says=said + ".", measurements=tuple(measurements)
+        )
+    finding = graded(p, 0.01, 0.05)
+    if finding == "pass" and apart is not None and apart[1] <= 0.05 and apart[0] > 0.05:
+        finding = "caution"
+        said += (
+            "; they tell content words from stop words, and among content words do no better than "
+            f"chance (p = {apart[0]:.2g})"
+        )
+    return Quantity(
+        question=CHANCE,
+        finding=finding,
+        says=f"{said}; the chance that shuffled scores do as well is {p:.2g}.",
+        measurements=tuple(measurements),
+    )
+
+
+def _p_value(instance: Instance, name: str, p: float, n: int) -> Measurement:
+    return Measurement(
+        name=name,
+        value=p,
+        unit="probability",
+        n=n,
+        direction="lower",
+        interval=None,
+        specification=instance.specification("permutation_test", draws=999, sided="one"),
+        random=0.5,
+    )
+
+
+def adds_up(instance: Instance, found: Attribution) -> Quantity:
+    """Whether additive scores sum to the difference that they are meant to explain.
+
+    Pass: the gap is below 5 % of the difference; caution: below 20 %. Cost: none. Methods whose
+    scores add up by construction are not asked: their sum says nothing of their accuracy.
+    """
+    completeness = found.completeness
+    output = instance.output
+    if completeness is None:
+        why = "This method's scores are not meant to add up."
+    elif completeness.by_construction:
+        why = "The scores of this method always add up, right or wrong."
+    elif not np.isfinite(completeness.relative[output]):
+        why = "There is no difference between the whole text and the baseline to add up to."
+    else:
+        gap = float(completeness.relative[output])
+        measured = Measurement(
+            name="completeness-gap",
+            value=gap,
+            unit="share of the difference",
+            n=1,
+            direction="lower",
+            interval=None,
+            specification=instance.specification("completeness_gap"),
+        )
+        return Quantity(
+            question=ADDS_UP,
+            finding=graded(gap, 0.05, 0.2),
+            says=f"The scores miss the difference they explain by {gap:.1%} of it.",
+            measurements=(measured,),
+        )
+    return Quantity(question=ADDS_UP, finding="not_measured", says=why)
+
+
+def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
+    """Whether the answer needs the highest-scored features, and whether they are enough.
+
+    Both are set against random sets of the same size. Pass: both beyond the 95th percentile;
+    caution: one of them; fail: neither. Cost: at most eight evaluations.
+    """
+    comprehensiveness, sufficiency = Comprehensiveness(), Sufficiency()
+    gone = comprehensiveness.removed(instance, scores)
+    alone = sufficiency.kept(instance, scores)
+    if not gone.sizes:
+        return Quantity(
+            question=CARRIED,
+            finding="not_measured",
+            says="One feature has no other to be compared with.",
+        )
+    beyond = sum(found.percentile >= 0.95 for found in (gone, alone))
+    finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
+    measurements = (
+        comprehensiveness.measure(instance, scores),
+        sufficiency.measure(instance, scores),
+        _percentile(instance, "comprehensiveness-percentile", gone),
+        _percentile(instance, "sufficiency-percentile", alone),
+    )
+    return Quantity(
+        question=CARRIED,
+        finding=finding,
+        says=(
+            f"Removing the highest-scored features lowers the answer more than {gone.percentile:.0%} "
+            f"of random sets of the same size do; keeping only them holds it better than "
+            f"{alone.percentile:.0%} of such sets."
+        ),
+        measurements=measurements,
+    )
+
+
+def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
+    return Measurement(
+        name=name,
+        value=found.percentile,
+        unit="share of random sets",
+        n=sum(len(null) for null in found.null_answers),
+        direction="higher",
+        interval=None,
+        specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
+        random=0.5,
+        best=1.0,
+    )

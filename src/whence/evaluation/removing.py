@@ -1,0 +1,142 @@
+"""Removing the marked features, or all others: the answer, and how random sets of that size fare.
+
+What a fall means is only known beside the falls that sets of the same size give. The pool has
+answered masks of every size already, so these cost nothing: where it holds few of exactly the
+size in question, an additive fit to the whole pool moves the answers of other sizes to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from whence.core.errors import OptionError
+from whence.evaluation.instance import Instance, on_a_scale_of_decisions
+
+__all__ = ["BINS", "NEAREST", "Removal", "bin_sizes", "descending", "removal"]
+
+BINS = "0.05,0.1,0.2,0.5"
+
+NEAREST = 12
+"""Masks of the pool that stand for random sets of a size, at least: the nearest in size."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Removal:
+    """The marked features removed (or kept alone), bin by bin.
+
+    Attributes:
+        sizes: features removed, or kept, in each bin that differs.
+        falls: of the answer at each.
+        answers: the answer at each.
+        null_answers: for each bin the answers of random sets near its size, moved to it.
+        percentile: share of random sets that fare worse than the marked ones (half of the equal
+            ones counted), over the bins: 1 is better than all of them.
+        value, random, best: mean falls of the marked, the random, and the best set known.
+    """
+
+    sizes: tuple[int, ...]
+    falls: Float[np.ndarray, " bins"]
+    answers: Float[np.ndarray, " bins"]
+    null_answers: tuple[Float[np.ndarray, " sets"], ...]
+    percentile: float
+    value: float
+    random: float | None
+    best: float | None
+
+
+def bin_sizes(n: int, bins: str) -> tuple[int, ...]:
+    """How many features each share stands for, at least one, without repetition.
+
+    Example:
+        >>> bin_sizes(12, "0.05,0.1,0.2,0.5")
+        (1, 2, 6)
+    """
+    try:
+        shares = [float(part) for part in bins.split(",")]
+    except ValueError as error:
+        raise OptionError(f"bins {bins!r} asked; shares separated by commas are due") from error
+    if not shares or any(not 0 < share < 1 for share in shares):
+        raise OptionError(f"bins {bins!r} asked; each must lie between 0 and 1, both excluded")
+    sizes = {max(1, int(share * n + 0.5)) for share in shares}
+    return tuple(sorted(size for size in sizes if size < n))
+
+
+def descending(scores: Float[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"]:
+    """Features from the highest score to the lowest; equal ones in an order drawn from the seed.
+
+    Reading order would favour whatever stands first in the text.
+    """
+    shuffled = np.random.default_rng([seed, 3]).permutation(len(scores))
+    return shuffled[np.argsort(-scores[shuffled], kind="stable")]
+
+
+def removal(
+    instance: Instance, scores: Float[np.ndarray, " n"], bins: str, *, keep: bool
+) -> Removal:
+    """Remove the top of a ranking, or keep only it, at several sizes.
+
+    Cost: one evaluation for each size that differs.
+
+    Args:
+        instance: the input.
+        scores: of its features.
+        bins: shares, separated by commas.
+        keep: keep only the top, in place of removing it.
+    """
+    sizes = bin_sizes(instance.n, bins)
+    order = descending(scores, instance.seed)
+    masks = np.full((len(sizes), instance.n), not keep)
+    for row, size in zip(masks, sizes, strict=True):
+        row[order[:size]] = keep
+    whole = float(instance.decided(np.ones((1, instance.n), dtype=bool))[0])
+    if not sizes:
+        none = np.zeros(0)
+        return Removal((), none, none, (), 0.5, 0.0, None, None)
+    answers = instance.decided(masks)
+    nulls = tuple(_null(instance, row) for row in masks)
+    shares: list[float] = []
+    for answer, null in zip(answers, nulls, strict=True):
+        # Removed, the marked should leave a lower answer than other sets; kept, a higher one.
+        worse = null < answer if keep else null > answer
+        equal = np.isclose(null, answer, rtol=0, atol=1e-12)
+        shares.append(float(np.mean(np.where(equal, 0.5, worse))))
+    best = [float(null.max() if keep else null.min()) for null in nulls]
+    extreme = np.maximum if keep else np.minimum
+    return Removal(
+        sizes=sizes,
+        falls=whole - answers,
+        answers=answers,
+        null_answers=nulls,
+        percentile=float(np.mean(shares)),
+        value=float(np.mean(whole - answers)),
+        random=float(np.mean([whole - null.mean() for null in nulls])),
+        best=float(np.mean(whole - extreme(np.array(best), answers))),
+    )
+
+
+def _null(instance: Instance, marked: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " sets"]:
+    """Answers of random sets with as many features present as in ``marked``, itself left out.
+
+    Sets of exactly that size where the pool has enough; else the nearest, each moved to the size:
+    the pool's answers against size (a parabola) give the mean, and what is left is scaled as the
+    spread of a sum over a random set of s of n is, by the root of s (n - s). On the scale of the
+    output, where this is straighter than among probabilities.
+    """
+    masks, values = instance.pool.masks, instance.responses
+    others = ~np.all(masks == marked, axis=1)
+    masks, values = masks[others], values[others]
+    sizes, present, n = masks.sum(axis=1), int(marked.sum()), instance.n
+    exact = sizes == present
+    if exact.sum() >= NEAREST or (instance.pool.complete and exact.any()):
+        return on_a_scale_of_decisions(values[exact], instance.what)
+    if len(values) == 0:
+        return instance.decided(marked[None])
+    distance = np.abs(sizes - present)
+    near = np.flatnonzero(distance <= np.sort(distance)[:NEAREST].max())
+    mean = np.polynomial.Polynomial.fit(sizes, values, min(2, len(np.unique(sizes)) - 1))
+    spread = np.sqrt(present * (n - present) / (sizes[near] * (n - sizes[near])))
+    moved = mean(float(present)) + spread * (values[near] - mean(sizes[near].astype(np.float64)))
+    return on_a_scale_of_decisions(moved, instance.what)
