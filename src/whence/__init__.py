@@ -50,13 +50,16 @@ if TYPE_CHECKING:
         Similarity,
         TrustLabel,
         WhenceError,
+        compare_labels,
         read_record,
     )
     from whence.games import DiskCache, MemoryCache
     from whence.models import load
     from whence.records.explaining import explain
+    from whence.records.foreign import adopt
     from whence.records.judging import judge
     from whence.records.selecting import compare, select
+    from whence.records.verifying import verify
 
 _HOMES = {
     "Attention": "whence.attention.kept",
@@ -70,6 +73,8 @@ _HOMES = {
     "load": "whence.models",
     "explain": "whence.records.explaining",
     "judge": "whence.records.judging",
+    "adopt": "whence.records.foreign",
+    "verify": "whence.records.verifying",
     "compare": "whence.records.selecting",
     "select": "whence.records.selecting",
     "DiskCache": "whence.games",
@@ -88,6 +93,7 @@ _HOMES = {
             "Similarity",
             "TrustLabel",
             "WhenceError",
+            "compare_labels",
             "read_record",
         ),
         "whence.core",
@@ -146,10 +152,12 @@ __all__ = [
     "WhenceError",
     "__version__",
     "ablate",
+    "adopt",
     "attend",
     "attention_size",
     "compare",
     "compare_attention",
+    "compare_labels",
     "explain",
     "judge",
     "load",
@@ -157,6 +165,7 @@ __all__ = [
     "patch",
     "read_record",
     "select",
+    "verify",
 ]
 
 

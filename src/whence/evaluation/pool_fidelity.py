@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
-from math import factorial
+from itertools import combinations, product
+from math import factorial, prod
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from whence.core.measurements import Interval, Measurement
 from whence.evaluation.additive import additive_fit, beyond_size
@@ -18,7 +18,7 @@ from whence.evaluation.metric import Direction, Metric
 __all__ = ["PoolFidelity", "fidelities", "permutation_test"]
 
 EXACT_UP_TO = 5_040
-"""Rankings that are tried one by one; beyond, as many as ``permutations`` are drawn."""
+"""Arrangements that are tried one by one; beyond, some are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,8 @@ def permutation_test(
 ) -> tuple[float, float]:
     """The chance that shuffled scores do as well, and the least chance that could be found.
 
-    One-sided. All rankings are tried where there are few; else p = (1 + as good) / (1 + draws),
+    One-sided. All distinct arrangements of the scores are tried where there are few (equal scores
+    have fewer: one word alone marked of twelve has twelve); else p = (1 + as good) / (1 + draws),
     which is valid at any number of draws.
 
     Args:
@@ -140,39 +141,44 @@ def permutation_test(
     if len(instance.pool) == 0:
         return 1.0, 1.0
     kinds = np.zeros(n, dtype=bool) if within is None else within
-    first, second = np.flatnonzero(~kinds), np.flatnonzero(kinds)
-    rankings = factorial(len(first)) * factorial(len(second)) if n <= 12 else EXACT_UP_TO + 1
-    exact = rankings <= EXACT_UP_TO
-    orders = _all_orders(first, second, n) if exact else _drawn(first, second, n, draws, instance)
-    found = fidelities(instance.pool.masks, instance.responses, scores[orders])
+    places = [group for group in (np.flatnonzero(~kinds), np.flatnonzero(kinds)) if len(group)]
+    count = prod(_count(scores[group]) for group in places)
+    exact = count <= EXACT_UP_TO
+    if exact:
+        tables = [_arrangements(scores[group]) for group in places]
+        rows = [np.concatenate(parts) for parts in product(*tables)]
+        shuffled = np.empty((count, n))
+        shuffled[:, np.concatenate(places)] = np.stack(rows)
+    else:
+        rng = np.random.default_rng([instance.seed, 1])
+        shuffled = np.empty((draws, n))
+        for row in shuffled:
+            for group in places:
+                row[group] = rng.permutation(scores[group])
+    found = fidelities(instance.pool.masks, instance.responses, shuffled)
     mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
     as_good = int(np.count_nonzero(found >= mine - 1e-9))
     if exact:
-        return as_good / rankings, 1.0 / rankings
+        return as_good / count, 1.0 / count
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
 
 
-def _all_orders(
-    first: Int[np.ndarray, " a"], second: Int[np.ndarray, " b"], n: int
-) -> Int[np.ndarray, "r n"]:
-    orders: list[np.ndarray] = []
-    for one in permutations(first.tolist()):
-        for other in permutations(second.tolist()):
-            order = np.empty(n, dtype=np.int64)
-            order[first], order[second] = one, other
-            orders.append(order)
-    return np.stack(orders)
+def _count(values: Float[np.ndarray, " n"]) -> int:
+    """Distinct arrangements: n! over the product of m! for each value that stands m times."""
+    repeats = np.unique(values, return_counts=True)[1]
+    return factorial(len(values)) // prod(factorial(int(m)) for m in repeats)
 
 
-def _drawn(
-    first: Int[np.ndarray, " a"],
-    second: Int[np.ndarray, " b"],
-    n: int,
-    draws: int,
-    instance: Instance,
-) -> Int[np.ndarray, "r n"]:
-    rng = np.random.default_rng([instance.seed, 1])
-    orders = np.empty((draws, n), dtype=np.int64)
-    for order in orders:
-        order[first], order[second] = rng.permutation(first), rng.permutation(second)
-    return orders
+def _arrangements(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
+    """Every distinct arrangement of some values, each once."""
+    kinds, repeats = np.unique(values, return_counts=True)
+    rows = [np.full(len(values), np.nan)]
+    for kind, times in zip(kinds, repeats, strict=True):
+        grown: list[np.ndarray] = []
+        for row in rows:
+            for chosen in combinations(np.flatnonzero(np.isnan(row)), int(times)):
+                filled = row.copy()
+                filled[list(chosen)] = kind
+                grown.append(filled)
+        rows = grown
+    return np.stack(rows)

@@ -82,11 +82,11 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
         measurements.append(_p_value(instance, "p-value-within-kinds", apart[0], fidelity.n))
     said = f"Summed over random sets of words the scores follow the model's answer with a correlation of {fidelity.value:.2f}"
     if least > 0.05:
-        # So few features have too few rankings for any to stand out.
+        # So few features, or so many equal scores, that no arrangement can stand out.
         finding: Finding = "caution" if p <= least + 1e-12 and fidelity.value > 0 else "fail"
         said += (
-            f"; {instance.n} features have only {round(1 / least)} rankings, too few to tell any "
-            "from chance"
+            f"; these scores of {instance.n} features can be arranged in {round(1 / least)} ways only, "
+            "too few to tell any from chance"
         )
         return Quantity(
             question=CHANCE, finding=finding, says=said + ".", measurements=tuple(measurements)

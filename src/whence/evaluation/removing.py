@@ -40,7 +40,7 @@ class Removal:
     sizes: tuple[int, ...]
     falls: Float[np.ndarray, " bins"]
     answers: Float[np.ndarray, " bins"]
-    null_answers: tuple[Float[np.ndarray, " sets"], ...]
+    null_answers: tuple[Float[np.ndarray, " _"], ...]
     percentile: float
     value: float
     random: float | None

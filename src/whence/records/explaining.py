@@ -86,7 +86,7 @@ def explain(
         >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
         >>> e = whence.explain(model, "late and late again, all of them")
         >>> e.scores[:, 0].round(6).tolist()
-        [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+        [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         >>> e.trust.grade, e.trust.quantities[0].finding
         ('uncalibrated', 'pass')
     """

@@ -65,8 +65,8 @@ def judge(
     Example:
         >>> import whence
         >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> e = whence.explain(model, "late again and again and late", trust="off")
-        >>> whence.judge(model, e, level="quick").trust.quantities[0].finding
+        >>> e = whence.explain(model, "again late, said one; late, said all three", trust="off")
+        >>> whence.judge(model, e, level="quick").trust.quantities[1].finding
         'pass'
     """
     if level not in LEVELS:
