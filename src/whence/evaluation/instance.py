@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
 
-from whence.core.provenance import MethodSpec
+from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import Output
 from whence.evaluation.pool import SIZES, Pool, pool_of, pool_seed
 from whence.evaluation.words import carries_no_content
@@ -32,6 +32,7 @@ class Instance:
         question: the question behind the game; ``None`` for an analytic game.
         settings: what was asked of which model how: part of every specification.
         seed: of whatever a metric draws.
+        spent: costs of what was asked otherwise than of ``game``; whoever asks adds to it.
     """
 
     game: Game
@@ -43,6 +44,7 @@ class Instance:
         default_factory=dict[str, str | int | float | bool | None]
     )
     seed: int = 0
+    spent: list[Cost] = field(default_factory=list[Cost])
 
     @property
     def n(self) -> int:

@@ -17,14 +17,20 @@ from whence.evaluation.calibration import Threshold, calibration_of
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.pool import SIZES
 from whence.evaluation.questions import (
+    AGAIN,
     CHANCE,
     FAIR,
     Means,
     adds_up,
+    agrees_with_others,
     better_than_chance,
     carried_by_the_marked,
+    fair_test,
+    same_answer_again,
+    unasked,
 )
 from whence.evaluation.saying import said
+from whence.evaluation.stability import Stability, stability
 from whence.games.cache import Cache
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question
@@ -141,57 +147,88 @@ def label(
         token_budget=token_budget,
         progress=progress,
     )
-    return label_of(instance, found, level=level, means=means or Means())
+    return label_of(instance, found, level=level, means=means or Means(), cache=cache)
 
 
-def label_of(instance: Instance, found: Attribution, *, level: Level, means: Means) -> TrustLabel:
+def label_of(
+    instance: Instance,
+    found: Attribution,
+    *,
+    level: Level,
+    means: Means,
+    cache: Cache | None = None,
+) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
     scores = found.scores[:, instance.output]
     fit = additive_fit(instance.pool, instance.output)
-    quantities = [
-        better_than_chance(instance, scores),
-        carried_by_the_marked(instance, scores),
-        adds_up(instance, found),
-    ]
-    fidelity = quantities[0].measurements[0].value
+    steady: Stability | None = None
+    others: tuple[Attribution, ...] = ()
+    chance = better_than_chance(instance, scores)
+    carried = carried_by_the_marked(instance, scores)
+    if level == "quick":
+        quantities = [chance, carried, adds_up(instance, found)]
+    else:
+        fair = fair_test(instance, cache)
+        if means.again is not None and instance.n > 1:
+            steady = stability(instance, found, means.again)
+        others = tuple(other() for other in means.others) if instance.n > 1 else ()
+        instance.spent.extend(other.provenance.cost for other in others)
+        quantities = [
+            chance,
+            carried,
+            fair,
+            unasked(AGAIN) if steady is None else same_answer_again(instance, steady),
+            adds_up(instance, found),
+            agrees_with_others(instance, found, others),
+        ]
     question = instance.question
     calibrated = None if question is None else calibration_of(question.model.identity, level)
     decided = verdict(
         quantities,
         features=instance.n,
-        fidelity=fidelity,
+        fidelity=chance.measurements[0].value,
         threshold=None if calibrated is None else calibrated[0],
+        unsteady=None if steady is None else steady.unsteady,
     )
     notes: list[str] = []
     reasons = list(decided.reasons)
+    combined = _mostly_combined(fit)
     share = _share(instance, fit)
-    if share is not None and _mostly_combined(fit):
+    if share is not None and combined:
         reasons.append(COMBINATIONS)
     if found.unit is not None:
         notes.append(
             "the scores have no sign: they are judged as if every feature raised the output"
         )
-    cost = instance.game.cost
     return TrustLabel(
         output=instance.what.name,
         level=level,
         grade=decided.grade,
-        says=said(instance, scores, decided.grade, _mostly_combined(fit)),
+        says=said(instance, scores, decided.grade, combined, steady),
         reasons=tuple(reasons),
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
         additive_share=share,
         reliable=_reliable(instance, fit),
         pool=_kept(instance),
-        discarded=(),
-        cost=Cost(
-            evaluations=cost.evaluations,
-            distinct_evaluations=cost.distinct_evaluations,
-            tokens=cost.tokens,
-            seconds=cost.seconds,
-        ),
-        explanations=0,
+        discarded=()
+        if steady is None
+        else tuple(d for axis in steady.axes for d in axis.discarded),
+        cost=_cost(instance),
+        explanations=(0 if steady is None else steady.explanations) + len(others),
         notes=tuple(notes),
+    )
+
+
+def _cost(instance: Instance) -> Cost:
+    """What was asked of the model, explaining again included."""
+    costs = (instance.game.cost, *instance.spent)
+    return Cost(
+        evaluations=sum(cost.evaluations for cost in costs),
+        distinct_evaluations=sum(cost.distinct_evaluations for cost in costs),
+        gradient_evaluations=sum(cost.gradient_evaluations for cost in costs),
+        tokens=sum(cost.tokens for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
     )
 
 

@@ -11,12 +11,15 @@ from jaxtyping import Float
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.trust import Finding, Quantity
+from whence.evaluation.agreement import random_agreement, rank_biased_overlap
 from whence.evaluation.comprehensiveness import Comprehensiveness
 from whence.evaluation.instance import Instance
+from whence.evaluation.operator_agreement import operator_agreement
 from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.removing import BINS, NEAREST, Removal
+from whence.evaluation.stability import Explain, Stability, measured
 from whence.evaluation.sufficiency import Sufficiency
-from whence.models.interface import Input
+from whence.games.cache import Cache
 
 __all__ = [
     "AGAIN",
@@ -24,9 +27,13 @@ __all__ = [
     "FAIR",
     "Means",
     "adds_up",
+    "agrees_with_others",
     "better_than_chance",
     "carried_by_the_marked",
+    "fair_test",
     "graded",
+    "same_answer_again",
+    "unasked",
 ]
 
 CHANCE = "Better than chance?"
@@ -36,9 +43,6 @@ AGAIN = "Same answer if asked again?"
 ADDS_UP = "Does it add up?"
 DEPENDS = "Does it depend on the model?"
 OTHERS = "Do others agree?"
-
-Explain = Callable[[Input, int], Attribution]
-"""The same method on another input, with another seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +68,15 @@ def graded(value: float, passes: float, fails: float) -> Finding:
     if passes >= fails:
         return "pass" if value >= passes else "caution" if value >= fails else "fail"
     return "pass" if value <= passes else "caution" if value <= fails else "fail"
+
+
+def unasked(question: str) -> Quantity:
+    """A question that could not be put, since the method cannot be run again here."""
+    return Quantity(
+        question=question,
+        finding="not_measured",
+        says="The method that made these scores cannot be run again here.",
+    )
 
 
 def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
@@ -199,4 +212,102 @@ def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
         specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
         random=0.5,
         best=1.0,
+    )
+
+
+def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
+    """Whether the pool's answers hang on how absence is made.
+
+    Pass: the answers to masks made otherwise rank them alike (correlation 0.7 or more); caution:
+    from 0.4; fail below: then no score by masking is evidence. Cost: twelve evaluations.
+    """
+    found = operator_agreement(instance, cache=cache)
+    if found is None:
+        return Quantity(
+            question=FAIR,
+            finding="not_measured",
+            says="Absence can be made in one way only here, or there are too few masks to compare.",
+        )
+    finding = graded(found.value, 0.7, 0.4)
+    if finding == "fail" and found.interval is not None and found.interval.high >= 0.7:
+        # A dozen masks leave room for chance: what may still pass is not failed.
+        finding = "caution"
+    return Quantity(
+        question=FAIR,
+        finding=finding,
+        says=(
+            f"Masked in another way, {found.n} of the random sets rank with a correlation of "
+            f"{found.value:.2f} to the first way."
+        ),
+        measurements=(found,),
+    )
+
+
+def same_answer_again(instance: Instance, found: Stability) -> Quantity:
+    """Whether other seeds, slips of the fingers and edits that say nothing leave the ranking.
+
+    The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
+    """
+    if not np.isfinite(found.least):
+        return Quantity(
+            question=AGAIN,
+            finding="not_measured",
+            says="No edit left the model's answer where it was, so there was nothing to compare.",
+        )
+    chance = random_agreement(instance.n).overlap
+    parts = [f"{axis.name} {axis.overlap:.2f}" for axis in found.axes if axis.agreements]
+    return Quantity(
+        question=AGAIN,
+        finding=graded(found.least, 0.8, 0.5),
+        says=(
+            f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same; "
+            f"{chance:.2f}: chance); the marked words came up again {found.same_top} of {found.of} "
+            "times."
+        ),
+        measurements=tuple(measured(instance, axis) for axis in found.axes if axis.agreements),
+    )
+
+
+def agrees_with_others(
+    instance: Instance, found: Attribution, others: tuple[Attribution, ...]
+) -> Quantity:
+    """Whether methods of other families rank the features alike.
+
+    The median of the rank-biased overlaps counts. Pass: 0.6; caution: 0.4.
+    """
+    if not others:
+        return Quantity(
+            question=OTHERS,
+            finding="not_measured",
+            says="No other method was tried.",
+        )
+    output = instance.output
+    mine = np.asarray(found.scores[:, output], dtype=np.float64)
+    overlaps = {
+        other.provenance.method.name: rank_biased_overlap(
+            mine, np.asarray(other.scores[:, output], dtype=np.float64)
+        )
+        for other in others
+    }
+    chance = random_agreement(instance.n).overlap
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in overlaps.items())
+    value = float(np.median(list(overlaps.values())))
+    measurement = Measurement(
+        name="agreement-with-others",
+        value=value,
+        unit="rank-biased overlap",
+        n=len(overlaps),
+        direction="higher",
+        interval=None,
+        specification=instance.specification(
+            "agreement", persistence=0.8, others=", ".join(overlaps)
+        ),
+        random=chance,
+        best=1.0,
+    )
+    return Quantity(
+        question=OTHERS,
+        finding=graded(value, 0.6, 0.4),
+        says=f"Other methods' rankings overlap with this one: {parts} (1: the same; {chance:.2f}: chance).",
+        measurements=(measurement,),
     )

@@ -15,7 +15,15 @@ from jaxtyping import Bool, Float, Int
 from whence.core.errors import OptionError
 from whence.evaluation.instance import Instance, on_a_scale_of_decisions
 
-__all__ = ["BINS", "NEAREST", "Removal", "bin_sizes", "descending", "removal"]
+__all__ = [
+    "BINS",
+    "NEAREST",
+    "Removal",
+    "bin_sizes",
+    "descending",
+    "random_answers",
+    "removal",
+]
 
 BINS = "0.05,0.1,0.2,0.5"
 
@@ -96,7 +104,7 @@ def removal(
         none = np.zeros(0)
         return Removal((), none, none, (), 0.5, 0.0, None, None)
     answers = instance.decided(masks)
-    nulls = tuple(_null(instance, row) for row in masks)
+    nulls = tuple(random_answers(instance, row) for row in masks)
     shares: list[float] = []
     for answer, null in zip(answers, nulls, strict=True):
         # Removed, the marked should leave a lower answer than other sets; kept, a higher one.
@@ -117,7 +125,9 @@ def removal(
     )
 
 
-def _null(instance: Instance, marked: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " sets"]:
+def random_answers(
+    instance: Instance, marked: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " sets"]:
     """Answers of random sets with as many features present as in ``marked``, itself left out.
 
     Sets of exactly that size where the pool has enough; else the nearest, each moved to the size:

@@ -20,7 +20,13 @@ MARKED = "0.2"
 """The share of the words that a reader's eye is led to."""
 
 
-def said(instance: Instance, scores: Float[np.ndarray, " n"], grade: Grade, combined: bool) -> str:
+def said(
+    instance: Instance,
+    scores: Float[np.ndarray, " n"],
+    grade: Grade,
+    combined: bool,
+    steady: Stability | None = None,
+) -> str:
     """What happens without the marked words, and without others of the same number.
 
     Cost: none: both were asked for the label's second question.
@@ -46,6 +52,11 @@ def said(instance: Instance, scores: Float[np.ndarray, " n"], grade: Grade, comb
         f"{_number(instance, float(np.mean(null)))} (from {_number(instance, low)} to "
         f"{_number(instance, high)})."
     )
+    if steady is not None and steady.of:
+        text += (
+            f" Asked again with small changes, the same {unit}s came up {steady.same_top} of "
+            f"{steady.of} times."
+        )
     return f"{text} {COMBINED}" if combined else text
 
 
