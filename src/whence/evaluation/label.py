@@ -30,7 +30,7 @@ from whence.evaluation.questions import (
     unasked,
 )
 from whence.evaluation.saying import said
-from whence.evaluation.stability import Stability, stability
+from whence.evaluation.steadiness import Stability, paired_stability, stability
 from whence.games.cache import Cache
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question
@@ -170,7 +170,11 @@ def label_of(
     else:
         fair = fair_test(instance, cache)
         if means.again is not None and instance.n > 1:
-            steady = stability(instance, found, means.again)
+            steady = (
+                paired_stability(instance, found, cache=cache)
+                if means.dear
+                else stability(instance, found, means.again)
+            )
         others = tuple(other() for other in means.others) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
         quantities = [

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.trust import Finding, Quantity
-from whence.evaluation.agreement import random_agreement, rank_biased_overlap
+from whence.evaluation.agreement import overlap_chance, rank_biased_overlap
 from whence.evaluation.comprehensiveness import Comprehensiveness
 from whence.evaluation.instance import Instance
 from whence.evaluation.operator_agreement import operator_agreement
 from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.removing import BINS, NEAREST, Removal
-from whence.evaluation.stability import Explain, Stability, measured
+from whence.evaluation.steadiness import Explain, Stability, measured
 from whence.evaluation.sufficiency import Sufficiency
 from whence.games.cache import Cache
 
@@ -51,10 +51,12 @@ class Means:
 
     Attributes:
         again: the same method on another input; ``None`` for scores from elsewhere.
+        dear: the method asks so much that what it rests on is asked again in its place.
         others: explanations of the same question by methods of other families.
     """
 
     again: Explain | None = None
+    dear: bool = False
     others: tuple[Callable[[], Attribution], ...] = ()
 
 
@@ -254,17 +256,19 @@ def same_answer_again(instance: Instance, found: Stability) -> Quantity:
             finding="not_measured",
             says="No edit left the model's answer where it was, so there was nothing to compare.",
         )
-    chance = random_agreement(instance.n).overlap
+    chance = found.chance
     parts = [f"{axis.name} {axis.overlap:.2f}" for axis in found.axes if axis.agreements]
     return Quantity(
         question=AGAIN,
         finding=graded(found.least, 0.8, 0.5),
         says=(
             f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same; "
-            f"{chance:.2f}: chance); the marked words came up again {found.same_top} of {found.of} "
-            "times."
+            f"{chance:.2f}: chance); after small edits the marked words came up {found.same_top} of "
+            f"{found.of} times."
         ),
-        measurements=tuple(measured(instance, axis) for axis in found.axes if axis.agreements),
+        measurements=tuple(
+            measured(instance, axis, chance) for axis in found.axes if axis.agreements
+        ),
     )
 
 
@@ -289,7 +293,7 @@ def agrees_with_others(
         )
         for other in others
     }
-    chance = random_agreement(instance.n).overlap
+    chance = overlap_chance(mine, mine).value
     parts = ", ".join(f"{name} {value:.2f}" for name, value in overlaps.items())
     value = float(np.median(list(overlaps.values())))
     measurement = Measurement(

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from whence.core.trust import Grade
 from whence.evaluation.instance import Instance
 from whence.evaluation.removing import removal
+from whence.evaluation.steadiness import Stability
 
 __all__ = ["said"]
 

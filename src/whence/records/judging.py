@@ -31,6 +31,10 @@ SECOND_OPINIONS = (
 """Methods to compare with, the cheapest of each family first."""
 
 
+DEAR = 64
+"""Evaluations of one explanation above which it is not made again but for an audit."""
+
+
 def judge(
     model: Any,
     kept: Attribution,
@@ -117,6 +121,7 @@ def judge_question(
 
     means = Means(
         again=None if plan is None else again,
+        dear=plan is not None and level != "audit" and plan.usual > DEAR,
         others=_others(question, plan, cache, token_budget, seed),
     )
     return label(

@@ -1,4 +1,4 @@
-"""Stability: whether asking again gives the same explanation.
+"""Steadiness: whether asking again gives the same explanation.
 
 Another seed of the method, a slip of the fingers, an edit that says nothing: as long as the
 model's answer stays what it was, its reasons should. An edit that moves the answer is no test of
@@ -8,26 +8,32 @@ the explanation; it is set aside, counted and named.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from whence.core.explanations import Attribution
+from whence.core.features import Segmentation
 from whence.core.measurements import Measurement
+from whence.core.provenance import Cost
 from whence.core.targets import Output
+from whence.evaluation.additive import additive_fit
 from whence.evaluation.agreement import (
     Agreement,
     agreement,
     align_features,
-    random_agreement,
+    overlap_chance,
     top_size,
 )
 from whence.evaluation.edits import Change, TextEdit, edit_by_name
 from whence.evaluation.instance import Instance, on_a_scale_of_decisions
+from whence.evaluation.pool import Pool
+from whence.games.cache import Cache
+from whence.games.question import ask
 from whence.models.interface import Input
 
-__all__ = ["Axis", "Explain", "Stability", "axis_of", "measured", "stability"]
+__all__ = ["Axis", "Explain", "Stability", "axis_of", "measured", "paired_stability", "stability"]
 
 Explain = Callable[[Input, int], Attribution]
 """The same method on an input, with a seed."""
@@ -66,8 +72,11 @@ class Stability:
     unsteady: str | None = None
     """Why the prediction itself does not hold still: most edits that say nothing turn it."""
 
-    least: float = field(default=float("nan"))
+    least: float = float("nan")
     """The smallest mean overlap of any axis."""
+
+    chance: float = float("nan")
+    """The overlap that shuffled scores have with the first, on average."""
 
 
 def axis_of(
@@ -113,12 +122,15 @@ def _decision(found: Attribution, output: int) -> float:
 
 
 def _compared(one: Attribution, other: Attribution, output: int) -> Agreement:
-    left, right, unmatched = align_features(one.segmentation, other.segmentation)
     return agreement(
-        np.asarray(one.scores[left, output], dtype=np.float64),
-        np.asarray(other.scores[right, output], dtype=np.float64),
-        unmatched=unmatched,
+        np.asarray(one.scores[:, output], dtype=np.float64),
+        np.asarray(other.scores[:, output], dtype=np.float64),
+        _partners(one.segmentation, other.segmentation),
     )
+
+
+def _partners(one: Segmentation, other: Segmentation) -> Int[np.ndarray, "pairs 2"]:
+    return align_features([f.text for f in one.features], [f.text for f in other.features])
 
 
 def stability(
@@ -161,30 +173,153 @@ def stability(
         ]
         made += len(others)
         axes.append(axis_of("seed", reference, others, output=output))
-    magnitude = np.abs(reference.scores[:, output])
-    spared = set(np.argsort(-magnitude, kind="stable")[: top_size(instance.n)].tolist())
+    spared = _marked(np.asarray(reference.scores[:, output], dtype=np.float64))
     for kind in edits:
         edit = edit_by_name(kind)
         changes = _distinct(edit, reference, spared, rng, times)
         found = [(asked(c.source, reference.provenance.seed), c.did) for c in changes]
         made += len(found)
         axes.append(axis_of(edit.name, reference, found, output=output))
+    return _summary(axes, made, np.asarray(reference.scores[:, output], dtype=np.float64))
+
+
+def paired_stability(
+    instance: Instance,
+    reference: Attribution,
+    *,
+    edits: Sequence[str | TextEdit] = ("typo", "neutral"),
+    times: int = 1,
+    draws: int = 200,
+    cache: Cache | None = None,
+) -> Stability:
+    """Stability of a method that is dear to run again, from the game that its scores rest on.
+
+    After an edit the masks of the pool are asked again; additive weights fitted to the answers
+    before and after, on the same masks, are compared as two explanations are. For another seed,
+    scores are drawn twice from their standard errors (``draws`` times; exact scores do not vary).
+
+    Cost: the pool's size + 1 evaluations for each edit, in place of a whole explanation.
+
+    Args:
+        instance: the input.
+        reference: its explanation.
+        edits: kinds of edits; words that the explanation marks stay as they are.
+        times: edits of each kind.
+        draws: pairs of scores drawn.
+        cache: where evaluations are kept.
+    """
+    output, question = instance.output, instance.question
+    assert question is not None
+    rng = np.random.default_rng([instance.seed, 4])
+    scores = np.asarray(reference.scores[:, output], dtype=np.float64)
+    axes = [Axis("seed", _redrawn(scores, reference, output, draws, rng))]
+    spared = _marked(scores)
+    before = additive_fit(instance.pool, output)
+    asked = 0
+    for kind in edits:
+        edit = edit_by_name(kind)
+        kept: list[Agreement] = []
+        discarded: list[str] = []
+        flipped = 0
+        for change in _distinct(edit, reference, spared, rng, times):
+            asked += 1
+            found = _same_masks(instance, change.source, cache)
+            instance.spent.append(found.cost)
+            reason = _moved(instance, found)
+            if reason is not None:
+                flipped += found.decision != question.decision.text
+                discarded.append(f"{edit.name}: {change.did}: {reason}")
+                continue
+            after = additive_fit(found.pool, output)
+            kept.append(
+                agreement((before.weights + before.slope)[found.kept], after.weights + after.slope)
+            )
+        axes.append(Axis(edit.name, tuple(kept), tuple(discarded), flipped))
+    return _summary(axes, 0, scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """The pool's masks on an edited text: which features are left of the first, and the answers."""
+
+    pool: Pool
+    kept: Int[np.ndarray, " m"]
+    decision: str
+    cost: Cost
+
+
+def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Asked:
+    question = instance.question
+    assert question is not None
+    edited = ask(
+        question.model,
+        source,
+        target=tuple(output.target for output in question.readout.outputs),
+        link=question.readout.outputs[0].link,
+        unit=question.segmenter,
+        masker=question.masker,
+    )
+    left, right = _partners(question.segmentation, edited.segmentation).T
+    # Inserted features are always there: the pair of games differs by the edit alone.
+    masks = np.ones((len(instance.pool) + 1, len(edited.segmentation)), dtype=bool)
+    masks[:-1, right] = instance.pool.masks[:, left]
+    game = edited.game(cache=cache)
+    values = game(masks)
+    pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], False, instance.pool.seed)
+    return _Asked(pool, left, edited.decision.text, game.cost)
+
+
+def _moved(instance: Instance, found: _Asked) -> str | None:
+    """Why an edit is another question, if it is one."""
+    question = instance.question
+    assert question is not None
+    if found.decision != question.decision.text:
+        return "the model decided otherwise"
+    ends = np.array([instance.full, float(found.pool.full[instance.output])])
+    before, after = on_a_scale_of_decisions(ends, instance.what)
+    if abs(after - before) >= MOVED:
+        return f"the answer moved from {before:.3g} to {after:.3g}"
+    return None
+
+
+def _redrawn(
+    scores: Float[np.ndarray, " n"],
+    reference: Attribution,
+    output: int,
+    draws: int,
+    rng: np.random.Generator,
+) -> tuple[Agreement, ...]:
+    if reference.std_errors is None:
+        return (agreement(scores, scores),)
+    errors = np.asarray(reference.std_errors[:, output], dtype=np.float64)
+    return tuple(
+        agreement(scores + errors * rng.normal(size=len(scores)), scores + errors * noise)
+        for noise in rng.normal(size=(draws, len(scores)))
+    )
+
+
+def _marked(scores: Float[np.ndarray, " n"]) -> set[int]:
+    return set(np.argsort(-np.abs(scores), kind="stable")[: top_size(len(scores))].tolist())
+
+
+def _summary(axes: Sequence[Axis], explanations: int, scores: Float[np.ndarray, " n"]) -> Stability:
     overlaps = [axis.overlap for axis in axes if axis.agreements]
-    compared = [a for axis in axes for a in axis.agreements]
+    compared = [a for axis in axes if axis.name != "seed" for a in axis.agreements]
     neutral = next((axis for axis in axes if axis.name == "neutral"), None)
-    unsteady = None
     tried = 0 if neutral is None else len(neutral.agreements) + len(neutral.discarded)
+    unsteady = None
     if neutral is not None and 2 * neutral.flipped > tried:
         unsteady = (
             f"the model decides otherwise after {neutral.flipped} of {tried} edits that say nothing"
         )
     return Stability(
         axes=tuple(axes),
-        explanations=made,
+        explanations=explanations,
         same_top=sum(a.jaccard >= 0.5 for a in compared),
         of=len(compared),
         unsteady=unsteady,
         least=min(overlaps) if overlaps else float("nan"),
+        chance=overlap_chance(scores, scores).value,
     )
 
 
@@ -207,7 +342,7 @@ def _distinct(
     return list(found.values())
 
 
-def measured(instance: Instance, axis: Axis) -> Measurement:
+def measured(instance: Instance, axis: Axis, chance: float) -> Measurement:
     """An axis as a measurement: its mean overlap beside that of random rankings."""
     return Measurement(
         name=f"stability-{axis.name}",
@@ -217,6 +352,6 @@ def measured(instance: Instance, axis: Axis) -> Measurement:
         direction="higher",
         interval=None,
         specification=instance.specification("stability", axis=axis.name, persistence=0.8),
-        random=random_agreement(instance.n).overlap,
+        random=chance,
         best=1.0,
     )
