@@ -30,7 +30,7 @@ from whence.evaluation.edits import Change, TextEdit, edit_by_name
 from whence.evaluation.instance import Instance, on_a_scale_of_decisions
 from whence.evaluation.pool import Pool
 from whence.games.cache import Cache
-from whence.games.question import ask
+from whence.games.question import ask_otherwise
 from whence.models.interface import Input
 
 __all__ = ["Axis", "Explain", "Stability", "axis_of", "measured", "paired_stability", "stability"]
@@ -251,14 +251,7 @@ class _Asked:
 def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Asked:
     question = instance.question
     assert question is not None
-    edited = ask(
-        question.model,
-        source,
-        target=tuple(output.target for output in question.readout.outputs),
-        link=question.readout.outputs[0].link,
-        unit=question.segmenter,
-        masker=question.masker,
-    )
+    edited = ask_otherwise(question, source)
     left, right = _partners(question.segmentation, edited.segmentation).T
     # Inserted features are always there: the pair of games differs by the edit alone.
     masks = np.ones((len(instance.pool) + 1, len(edited.segmentation)), dtype=bool)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from whence.games.embedded import EmbeddedGame
 from whence.games.game import Game
 from whence.games.maskers import MASKERS, Deletion, Masker, default_masker, masker_by_name
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
-from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
+from whence.games.segmenters import SEGMENTERS, Segmenter, Spans, segmenter_by_name
 from whence.games.tokens import FeatureTokens, align
 from whence.models.interface import (
     Encoding,
@@ -37,7 +38,7 @@ from whence.models.interface import (
     TokenModel,
 )
 
-__all__ = ["Question", "ask", "ask_again", "source_of"]
+__all__ = ["Question", "ask", "ask_again", "ask_otherwise", "source_of"]
 
 PROBES = 8
 """Coalitions on which bf16 is compared with the model's own precision."""
@@ -334,20 +335,24 @@ def ask_again(
     recorded = kept.provenance.masker
     if masker == "auto" and recorded is not None:
         masker = _masker_of(recorded)
-    question = ask(
-        model,
-        source_of(document) if source is None else source,
-        target=tuple(output.target for output in kept.outputs),
-        link=kept.outputs[0].link,
-        unit=Spans(spans=spans),
-        masker=masker,
-    )
-    if question.segmentation.document.text != document.text:
+    source = source_of(document) if source is None else source
+    read = _document(model, source)
+    if read.text != document.text:
         raise InputError(
             f"the record's text has {len(document.text):,} characters; the model's input made of "
-            f"it has {len(question.segmentation.document.text):,}, and reads otherwise. Give the "
-            "original input as source=."
+            f"it has {len(read.text):,}, and reads otherwise. Give the original input as source=."
         )
+    asked = partial(
+        ask,
+        model,
+        source,
+        target=tuple(output.target for output in kept.outputs),
+        link=kept.outputs[0].link,
+        masker=masker,
+    )
+    question = asked(unit=_segmenter_of(kept.provenance.segmenter) or Spans(spans=spans))
+    if tuple((f.start, f.end) for f in question.segmentation.features) != spans:
+        question = asked(unit=Spans(spans=spans))
     if len(question.segmentation) != len(spans):
         raise InputError(
             f"the record has {len(spans)} features; {len(question.segmentation)} of them reach a "
@@ -359,6 +364,66 @@ def ask_again(
             "the record's outputs are on several scales, which one question cannot ask together"
         )
     return question
+
+
+def ask_otherwise(question: Question, source: Input) -> Question:
+    """The same question of another input: same outputs, masker and kind of features.
+
+    Features that the caller gave as spans are moved with the characters around them; those that
+    the change of the text touches grow or shrink with it.
+    """
+    segmenter = question.segmenter
+    if isinstance(segmenter, Spans):
+        before = question.segmentation.document.text
+        segmenter = Spans(
+            spans=_moved(segmenter.spans, before, _document(question.model, source).text)
+        )
+    return ask(
+        question.model,
+        source,
+        target=tuple(output.target for output in question.readout.outputs),
+        link=question.readout.outputs[0].link,
+        unit=segmenter,
+        masker=question.masker,
+    )
+
+
+def _moved(
+    spans: Sequence[tuple[int, int]], before: str, after: str
+) -> tuple[tuple[int, int], ...]:
+    """Spans of a text after one change of it, wherever the change is."""
+    shorter = min(len(before), len(after))
+    head = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+    tail = next(
+        (i for i in range(shorter - head) if before[-1 - i] != after[-1 - i]), shorter - head
+    )
+    grown = len(after) - len(before)
+
+    def moved(position: int, *, end: bool) -> int:
+        if position <= head and (end or position < head or grown <= 0):
+            return position
+        if position >= len(before) - tail:
+            return position + grown
+        return min(position, head + max(0, len(after) - tail - head))
+
+    pairs = [(moved(start, end=False), moved(end, end=True)) for start, end in spans]
+    return tuple((start, end) for start, end in pairs if end > start)
+
+
+def _document(model: Any, source: Input) -> Document:
+    if isinstance(model, TokenModel):
+        return model.encode(source).document
+    if isinstance(model, TextModel):
+        return model.encode_text(source)
+    return ask(model, source).segmentation.document
+
+
+def _segmenter_of(spec: MethodSpec) -> Segmenter | None:
+    """The segmenter a record names; ``None`` where its settings cannot be read back."""
+    for kind in SEGMENTERS.values():
+        if kind.__name__ == spec.name and kind is not Spans:
+            return kind(**spec.options)
+    return None
 
 
 def source_of(document: Document) -> Input:

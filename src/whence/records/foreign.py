@@ -27,7 +27,7 @@ __all__ = ["adopt", "read_explanation"]
 def adopt(
     model: Any,
     text: str,
-    scores: Sequence[tuple[str, float]] | Sequence[tuple[int, int, float]],
+    scores: Sequence[tuple[Any, ...]],
     *,
     target: Target | str | int | None = None,
     link: str | None = None,

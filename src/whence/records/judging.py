@@ -17,7 +17,7 @@ from whence.evaluation.label import Means, label
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
-from whence.games.question import Question, ask, ask_again
+from whence.games.question import Question, ask_again, ask_otherwise
 from whence.models.interface import Input
 
 __all__ = ["judge", "judge_question"]
@@ -109,7 +109,7 @@ def judge_question(
 
     def again(source: Input, drawn: int) -> Attribution:
         assert plan is not None
-        fresh = _same_question(question, found, source)
+        fresh = ask_otherwise(question, source)
         return answer(
             fresh,
             plan_again(fresh, plan),
@@ -140,18 +140,6 @@ def judge_question(
 def plan_again(question: Question, plan: Plan) -> Plan:
     """The same method on another text, with what it usually takes there."""
     return plan_for(question, plan.method)
-
-
-def _same_question(question: Question, found: Attribution, source: Input) -> Question:
-    """The question put of another text: the outputs stay what they were on the first."""
-    return ask(
-        question.model,
-        source,
-        target=tuple(output.target for output in found.outputs),
-        link=found.outputs[0].link,
-        unit=question.segmenter,
-        masker=question.masker,
-    )
 
 
 def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:

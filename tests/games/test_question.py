@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from tests.asking import explain
+from tests.zoo.families import FAMILIES
+
+import whence
+from whence.core import Document, InputError, OptionError, Part
+from whence.games import Spans
+from whence.games.question import _moved, ask, ask_again, ask_otherwise, source_of
+
+TEXT = "a late payment was made"
+
+
+def _late(texts):
+    return [float(t.count("late")) for t in texts]
+
+
+@pytest.mark.parametrize("source", ["one text", ("first", "second one")])
+def test_a_document_gives_its_input_back(source):
+    model = whence.load(FAMILIES["bert"]().pair)
+    assert source_of(model.encode(source).document) == source
+
+
+def test_messages_are_read_back_from_the_template():
+    text = "<user>hi there<bot>yes<user>go on"
+    parts = (
+        Part(name="template", start=0, end=6, frozen=True),
+        Part(name="user 0", start=6, end=14),
+        Part(name="template", start=14, end=19, frozen=True),
+        Part(name="assistant 1", start=19, end=22),
+        Part(name="template", start=22, end=28, frozen=True),
+        Part(name="user 2", start=28, end=33),
+    )
+    assert source_of(Document(text=text, parts=parts)) == [
+        {"role": "user", "content": "hi there"},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "go on"},
+    ]
+
+
+def test_the_question_of_a_record_is_put_again():
+    model = whence.load(FAMILIES["bert"]().pair)
+    found = explain(model, TEXT, method="leave-one-out", masker="pad")
+    question = ask_again(model, found)
+    assert question.segmentation == found.segmentation
+    assert question.readout.outputs == found.outputs
+    assert question.masker.name == "pad"
+    assert type(question.segmenter).__name__ == "Words"
+    assert question.game().full().tolist() == pytest.approx(found.values.tolist())
+
+
+def test_spans_of_a_record_are_put_again_as_spans():
+    model = whence.load(_late)
+    found = explain(model, TEXT, unit=Spans(spans=((2, 6), (7, 14))))
+    question = ask_again(model, found)
+    assert [f.text for f in question.segmentation.features] == ["late", "payment"]
+    with pytest.raises(InputError, match="reads otherwise"):
+        ask_again(model, found, source="other words stand here")
+
+
+def test_another_model_that_does_not_read_a_feature_is_named():
+    from dataclasses import replace
+
+    from whence.core import MethodSpec
+
+    model = whence.load(_late)
+    found = explain(model, TEXT)
+    odd = replace(found, provenance=replace(found.provenance, masker=MethodSpec(name="Fog")))
+    with pytest.raises(OptionError, match="Fog"):
+        ask_again(model, odd)
+
+
+@pytest.mark.parametrize(
+    ("after", "spans"),
+    [
+        ("a late payment was made.", ((0, 1), (2, 6), (19, 23))),
+        ("so: a late payment was made", ((4, 5), (6, 10), (23, 27))),
+        ("a lte payment was made", ((0, 1), (2, 5), (18, 22))),
+        ("a latte payment was made", ((0, 1), (2, 7), (20, 24))),
+        ("a late  payment was made", ((0, 1), (2, 6), (20, 24))),
+        ("a payment was made", ((0, 1), (14, 18))),
+        ("a late payment was made", ((0, 1), (2, 6), (19, 23))),
+    ],
+)
+def test_spans_move_with_the_text(after, spans):
+    assert _moved(((0, 1), (2, 6), (19, 23)), TEXT, after) == spans
+
+
+def test_the_same_question_of_another_text():
+    model = whence.load(_late)
+    question = ask(model, TEXT, unit=Spans(spans=((2, 6), (7, 14))), masker="replacement")
+    other = ask_otherwise(question, "so: " + TEXT)
+    assert [f.text for f in other.segmentation.features] == ["late", "payment"]
+    assert other.masker == question.masker
+    words = ask_otherwise(ask(model, TEXT), "a later payment")
+    assert [f.text for f in words.segmentation.features] == ["a", "later", "payment"]
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(OptionError, match="load it first"):
+        ask(len, "text")
+    with pytest.raises(OptionError, match="target=True"):
+        ask(whence.load(_late), "text", target=True)
