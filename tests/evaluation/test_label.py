@@ -64,7 +64,7 @@ def test_grade_a_needs_the_fidelity_that_was_found_to_be_safe():
 
 def test_an_unsteady_prediction_and_a_single_feature_abstain():
     passes = _quantities(chance="pass")
-    unsteady = verdict(passes, features=9, fidelity=0.9, threshold=SURE, unsteady="it flips")
+    unsteady = verdict(passes, features=9, fidelity=0.9, threshold=SURE, moves="it flips")
     assert (unsteady.grade, unsteady.reasons) == ("abstain", ("it flips",))
     assert verdict(passes, features=1, fidelity=0.9, threshold=SURE).grade == "abstain"
 

@@ -1,194 +1,337 @@
-"""Small edits that leave a text's meaning: an explanation should survive them.
+"""Small changes to a text that should change neither what the model says nor why.
 
-Every edit is drawn from a seed, says what it did, and touches words only outside those that the
-explanation marks: what happens when the marked words change is another question.
+Typos and other words go into words outside the top of the explanation, so that what is compared
+is not itself replaced. A change that moves the prediction is no test of the explanation: it is
+discarded, and the share discarded is told. Everything is drawn from a seed.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
+from jaxtyping import Float
 
-from whence.core.errors import OptionError, unknown
-from whence.core.features import Document, Segmentation
-from whence.games.question import source_of
-from whence.models.interface import Input
+from whence.core.errors import CapabilityError, OptionError
+from whence.core.explanations import Decision
+from whence.core.features import Feature
+from whence.evaluation.agreement import top_size
+from whence.evaluation.words import carries_no_content
+from whence.games.question import Question
+from whence.models.interface import GivesGradients, Input, TextModel, TokenModel
 
-__all__ = ["EDITS", "Change", "Neutral", "TextEdit", "Typo", "edit_by_name"]
+__all__ = [
+    "TEMPLATES",
+    "Edit",
+    "EditSet",
+    "Neighbours",
+    "decides",
+    "holds",
+    "kept_edits",
+    "neutral_edits",
+    "own_neighbours",
+    "replaced",
+    "synonyms",
+    "templates",
+    "typos",
+]
 
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+MOST = 0.1
+"""A change of the predicted label's probability from which an edit no longer counts."""
+TEMPLATES = ("Text: {text}", "Here is what was written.\n{text}", "{text}\n(end of the text)")
+
+Neighbours = Callable[[str, int, int], Sequence[str]]
+"""Words that could stand in place of characters ``start`` to ``end`` of a text, best first: from
+:func:`own_neighbours`, or a masked model of the caller's."""
+
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_BESIDE = {
+    key: "".join(
+        row[i]
+        for row in _KEYS
+        for i in range(len(row))
+        if key in row and abs(i - row.index(key)) == 1
+    )
+    for row in _KEYS
+    for key in row
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """An edited input, and in words what was done to it."""
+class Edit:
+    """A changed input, and what was changed."""
 
+    kind: str
     source: Input
-    did: str
+    says: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextEdit(ABC):
-    """Base of all edits; subclasses are final."""
+@dataclass(frozen=True, slots=True, eq=False)
+class EditSet:
+    """Edits that left the prediction as it was, and what was discarded, with the reason."""
 
-    name: ClassVar[str]
+    kept: tuple[Edit, ...]
+    discarded: tuple[str, ...]
 
-    @abstractmethod
-    def apply(
-        self, segmentation: Segmentation, spared: Collection[int], rng: np.random.Generator
-    ) -> Change | None:
-        """Edit a document once; ``None`` where it offers no place for it.
-
-        Args:
-            segmentation: the document and its features.
-            spared: indices of features that must stay as they are.
-            rng: draws the place and the kind.
-        """
+    @property
+    def share_discarded(self) -> float:
+        """Of the edits tried, the share that moved the prediction; 0 where none was tried."""
+        tried = len(self.kept) + len(self.discarded)
+        return len(self.discarded) / tried if tried else 0.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Typo(TextEdit):
-    """One slip of the fingers in a word of four letters or more: swap, drop, double, next key."""
+def typos(question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0) -> Iterator[Edit]:
+    """Endless typos: two letters swapped, one lost, or a neighbouring key, one in each text.
 
-    name: ClassVar[str] = "typo"
-
-    def apply(
-        self, segmentation: Segmentation, spared: Collection[int], rng: np.random.Generator
-    ) -> Change | None:
-        """See :meth:`TextEdit.apply`."""
-        places = [
-            (feature.start + offset, feature.start + end)
-            for index, feature in enumerate(segmentation.features)
-            if index not in spared
-            for offset, end in _words(feature.text)
-            if end - offset >= 4
-        ]
-        if not places:
-            return None
-        start, end = places[rng.integers(len(places))]
-        word = segmentation.document.text[start:end]
-        slipped = _slip(word, rng)
-        did = f"{word!r} became {slipped!r}"
-        return Change(_replaced(segmentation.document, start, end, slipped), did)
-
-
-def _words(text: str) -> list[tuple[int, int]]:
-    """Runs of letters."""
-    runs: list[tuple[int, int]] = []
-    start = None
-    for position, character in enumerate(text + " "):
-        if character.isalpha():
-            start = position if start is None else start
-        elif start is not None:
-            runs.append((start, position))
-            start = None
-    return runs
-
-
-def _slip(word: str, rng: np.random.Generator) -> str:
-    """Never at the first letter, where people seldom slip, and never without effect."""
-    at = int(rng.integers(1, len(word) - 1))
-    kinds = ["drop", "double", "key"]
-    if word[at] != word[at + 1]:
-        kinds.append("swap")
-    kind = kinds[rng.integers(len(kinds))]
-    if kind == "swap":
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if kind == "drop":
-        return word[:at] + word[at + 1 :]
-    near = _neighbours(word[at]) if kind == "key" else ""
-    if near:
-        return word[:at] + near[rng.integers(len(near))] + word[at + 1 :]
-    return word[: at + 1] + word[at:]
-
-
-def _neighbours(letter: str) -> str:
-    """The keys beside a letter on a QWERTY keyboard; none for other letters."""
-    for row in _ROWS:
-        at = row.find(letter.lower())
-        if at >= 0:
-            found = row[max(0, at - 1) : at] + row[at + 1 : at + 2]
-            return found.upper() if letter.isupper() else found
-    return ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Neutral(TextEdit):
-    """One change that says nothing: a doubled space, a space at the end, a full stop, a greeting.
-
-    Args:
-        openings: sentences to put before the text, one of which is drawn.
+    Only in words of four letters or more outside the top fifth by absolute score, never at the
+    first letter. Ends where there is no such word.
     """
-
-    openings: tuple[str, ...] = ("Please read this.", "Here is the text.", "As follows:")
-    name: ClassVar[str] = "neutral"
-
-    def apply(
-        self, segmentation: Segmentation, spared: Collection[int], rng: np.random.Generator
-    ) -> Change | None:
-        """See :meth:`TextEdit.apply`."""
-        document = segmentation.document
-        part = next((part for part in document.parts if not part.frozen), None)
-        if part is None or part.start == part.end:
-            return None
-        kinds = ["space", "opening"]
-        if document.text[part.end - 1].isalnum():
-            kinds.append("stop")
-        blanks = [i for i in range(part.start, part.end) if document.text[i] == " "]
-        if blanks:
-            kinds.append("blank")
-        kind = kinds[rng.integers(len(kinds))]
-        if kind == "space":
-            return Change(_replaced(document, part.end, part.end, " "), "a space at the end")
-        if kind == "stop":
-            return Change(_replaced(document, part.end, part.end, "."), "a full stop at the end")
-        if kind == "blank":
-            at = blanks[rng.integers(len(blanks))]
-            return Change(_replaced(document, at, at, " "), f"a doubled space at character {at}")
-        opening = self.openings[rng.integers(len(self.openings))]
-        return Change(
-            _replaced(document, part.start, part.start, opening + " "), f"{opening!r} put before"
+    rng = np.random.default_rng([seed, 11])
+    words = [f for f in _outside_the_top(question, scores) if _letters(f) >= 4]
+    seen: set[str] = set()
+    misses = 0
+    while words and misses < 50:
+        word = words[int(rng.integers(len(words)))]
+        text, what = _misspelt(word.text, rng)
+        key = f"{word.start} {text}"
+        if text == word.text or key in seen:
+            misses += 1
+            continue
+        misses = 0
+        seen.add(key)
+        yield Edit(
+            "typo",
+            replaced(question, [(word.start, word.end, text)]),
+            f"{word.text!r} written {text!r} ({what})",
         )
 
 
-def _replaced(document: Document, start: int, end: int, text: str) -> Input:
-    """The input with some characters replaced; they lie in one part that is not frozen."""
-    source = source_of(document)
-    parts = [part for part in document.parts if not part.frozen]
-    for index, part in enumerate(parts):
-        if part.start <= start and end <= part.end:
-            whole = document.text
-            edited = whole[part.start : start] + text + whole[end : part.end]
-            if isinstance(source, str):
-                return whole[: part.start] + edited + whole[part.end :]
-            if isinstance(source, tuple):
-                first, second = cast("tuple[str, str]", source)
-                return (edited, second) if index == 0 else (first, edited)
-            changed = [dict(message) for message in source]
-            changed[index]["content"] = edited
-            return changed
-    raise OptionError(f"characters {start}:{end} lie in no part of the text that may be changed")
+def _letters(feature: Feature) -> int:
+    return sum(character.isalpha() for character in feature.text)
 
 
-EDITS: dict[str, type[TextEdit]] = {edit.name: edit for edit in (Typo, Neutral)}
+def _misspelt(word: str, rng: np.random.Generator) -> tuple[str, str]:
+    places = [i for i in range(1, len(word)) if word[i].isalpha()]
+    place = places[int(rng.integers(len(places)))]
+    how = int(rng.integers(3))
+    beside = _BESIDE.get(word[place].lower(), "")
+    if how == 0 and place + 1 < len(word) and word[place + 1].isalpha():
+        swapped = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        return swapped, "two letters swapped"
+    if how == 1 and beside:
+        key = beside[int(rng.integers(len(beside)))]
+        key = key.upper() if word[place].isupper() else key
+        return word[:place] + key + word[place + 1 :], "a neighbouring key"
+    return word[:place] + word[place + 1 :], "a letter lost"
 
 
-def edit_by_name(name: str | TextEdit) -> TextEdit:
-    """An edit by its name.
+def synonyms(
+    question: Question,
+    scores: Float[np.ndarray, " n"],
+    neighbours: Neighbours,
+    *,
+    seed: int = 0,
+    most: int = 3,
+) -> Iterator[Edit]:
+    """Texts with one content word outside the top replaced by a neighbour, in random order.
+
+    Args:
+        question: about the text.
+        scores: of its features.
+        neighbours: who proposes; near in meaning is not the same meaning, so read what was tried.
+        seed: of the order.
+        most: neighbours tried for each word.
+    """
+    rng = np.random.default_rng([seed, 12])
+    words = [f for f in _outside_the_top(question, scores) if not carries_no_content(f.text)]
+    text = question.segmentation.document.text
+    for index in rng.permutation(len(words)):
+        word = words[int(index)]
+        for other in list(neighbours(text, word.start, word.end))[:most]:
+            if other.casefold() == word.text.casefold():
+                continue
+            new = other.capitalize() if word.text[:1].isupper() else other
+            yield Edit(
+                "synonym",
+                replaced(question, [(word.start, word.end, new)]),
+                f"{word.text!r} replaced by {new!r}",
+            )
+
+
+def own_neighbours(
+    model: TokenModel, *, most: int = 10, least_cosine: float = 0.5, chunk: int = 8192
+) -> Neighbours:
+    """Nearest whole words by cosine in the model's own table of embeddings.
+
+    Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
+    changes the prediction is discarded later.
+
+    Cost: one pass over the table for each word asked; no evaluation.
 
     Raises:
-        OptionError: no such edit; the message names the nearest.
-
-    Example:
-        >>> edit_by_name("typo")
-        Typo()
+        CapabilityError: the model gives no embeddings.
     """
-    if isinstance(name, TextEdit):
-        return name
-    if name.casefold() not in EDITS:
-        raise unknown("edit", name, EDITS)
-    return EDITS[name.casefold()]()
+    if not isinstance(model, GivesGradients):
+        raise CapabilityError(
+            f"{model.identity.ref} gives no embeddings to find neighbours in; give a function "
+            "neighbours(text, start, end) of your own"
+        )
+    found: dict[str, tuple[str, ...]] = {}
+
+    def neighbours(text: str, start: int, end: int) -> Sequence[str]:
+        word = text[start:end]
+        if word not in found:
+            found[word] = tuple(_nearest(model, word, most, least_cosine, chunk))
+        return found[word]
+
+    return neighbours
+
+
+def _nearest(
+    model: TokenModel, word: str, most: int, least_cosine: float, chunk: int
+) -> Iterator[str]:
+    space = cast("GivesGradients", model)
+    form = next((f for f in (f" {word}", word) if len(model.tokenize(f)) == 1), None)
+    if form is None:
+        return
+    own = space.embed_ids(model.tokenize(form).tolist())[0].astype(np.float64)
+    size = model.vocabulary.size
+    near: list[tuple[float, int]] = []
+    for start in range(0, size, chunk):
+        table = space.embed_ids(range(start, min(size, start + chunk))).astype(np.float64)
+        norms = np.linalg.norm(table, axis=1) * np.linalg.norm(own)
+        cosines = table @ own / np.where(norms == 0, np.inf, norms)
+        above = np.flatnonzero(cosines >= least_cosine)
+        near += [(-float(cosines[i]), start + int(i)) for i in above]
+    lead = form[: len(form) - len(word)]
+    given = 0
+    for _, token in sorted(near):
+        other = model.decode([token]).strip()
+        whole = other.isalpha() and model.tokenize(lead + other).tolist() == [token]
+        if whole and other.casefold() != word.casefold():
+            yield other
+            given += 1
+            if given == most:
+                return
+
+
+def neutral_edits(question: Question) -> Iterator[Edit]:
+    """Casing, white space, a neutral prefix, a neutral suffix: a fixed list, once each."""
+    document = question.segmentation.document
+    part = [part for part in document.parts if not part.frozen][-1]
+    text = document.text[part.start : part.end]
+    casing = text.lower() if text != text.lower() else text[:1].upper() + text[1:]
+    doubled = text.replace(" ", "  ")
+    variants = (
+        (casing, "letter case changed"),
+        (f"Note: {text}", "'Note:' put before it"),
+        (doubled if doubled != text else f"{text} ", "white space doubled"),
+        (f"{text} That is all.", "'That is all.' put after it"),
+    )
+    for new, says in variants:
+        if new != text:
+            yield Edit("neutral", replaced(question, [(part.start, part.end, new)]), says)
+
+
+def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterator[Edit]:
+    """The text in each of some wordings, each with ``{text}`` where it goes.
+
+    Raises:
+        OptionError: a wording without ``{text}``.
+    """
+    document = question.segmentation.document
+    part = [part for part in document.parts if not part.frozen][-1]
+    for wording in wordings:
+        if "{text}" not in wording:
+            raise OptionError(f"template {wording!r} asked; it has no {{text}} for the text to go")
+        new = wording.replace("{text}", document.text[part.start : part.end])
+        source = replaced(question, [(part.start, part.end, new)])
+        yield Edit("template", source, f"put as {wording!r}")
+
+
+def _outside_the_top(question: Question, scores: Float[np.ndarray, " n"]) -> list[Feature]:
+    n = len(question.segmentation)
+    if scores.shape != (n,):
+        raise OptionError(f"{scores.shape} scores given for {n} features; one for each is due")
+    top = set(np.argsort(-np.abs(scores), kind="stable")[: top_size(n)].tolist())
+    return [f for i, f in enumerate(question.segmentation.features) if i not in top]
+
+
+def replaced(question: Question, changes: Sequence[tuple[int, int, str]]) -> Input:
+    """The input with some characters of its document replaced: a text, a pair, or messages."""
+    document = question.segmentation.document
+    parts = [part for part in document.parts if not part.frozen]
+    texts: list[str] = []
+    for part in parts:
+        text, moved = document.text[part.start : part.end], 0
+        for start, end, new in sorted(changes):
+            if part.start <= start and end <= part.end:
+                a, b = start - part.start + moved, end - part.start + moved
+                text = text[:a] + new + text[b:]
+                moved += len(new) - (end - start)
+        texts.append(text)
+    source = question.source
+    if isinstance(source, str):
+        return texts[0]
+    if isinstance(source, tuple):
+        return texts[0], texts[1]
+    return [{**message, "content": text} for message, text in zip(source, texts, strict=True)]
+
+
+def decides(question: Question, source: Input) -> Decision:
+    """What the question's model says of an input. Cost: one pass."""
+    model = question.model
+    if isinstance(model, TokenModel):
+        return model.decide(model.encode(source))
+    reader = cast("TextModel", model)
+    return reader.decide_text(reader.encode_text(source))
+
+
+def holds(before: Decision, after: Decision) -> str | None:
+    """Why a prediction did not hold still; ``None`` where it did.
+
+    It holds where the label is the same and its probability moved by less than 0.1. Scores that
+    are no probabilities may move by less than a tenth of their size.
+    """
+    if not before.scores:
+        return None if before.text == after.text else f"{before.text!r} became {after.text!r}"
+    named = before.scores[0]
+    if len(before.scores) > 1 and before.text != after.text:
+        return f"the prediction became {after.text!r}"
+    now = next((score.value for score in after.scores if score.name == named.name), None)
+    if now is None:
+        return f"{named.name!r} is no longer among the likely"
+    bounded = before.unit == "probability" or all(0 <= s.value <= 1 for s in before.scores)
+    allowed = MOST if bounded else MOST * max(abs(named.value), 1e-12)
+    if abs(now - named.value) >= allowed:
+        return f"{named.name!r} moved from {named.value:.3g} to {now:.3g}"
+    return None
+
+
+def kept_edits(
+    question: Question, before: Decision, edits: Iterator[Edit], count: int, *, tries: int = 4
+) -> EditSet:
+    """The first ``count`` edits that leave the prediction as it was.
+
+    Args:
+        question: about the text as it is.
+        before: what the model says of it, from :func:`decides`.
+        edits: the edits to try, in order.
+        count: how many are wanted.
+        tries: edits tried for each one wanted, at most.
+
+    Cost: one pass for each edit tried.
+    """
+    kept: list[Edit] = []
+    discarded: list[str] = []
+    for edit in edits:
+        if len(kept) == count or len(kept) + len(discarded) >= tries * count:
+            break
+        why = holds(before, decides(question, edit.source))
+        if why is None:
+            kept.append(edit)
+        else:
+            discarded.append(f"{edit.kind}: {edit.says}: {why}")
+    return EditSet(tuple(kept), tuple(discarded))

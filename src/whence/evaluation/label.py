@@ -15,6 +15,7 @@ from whence.core.trust import Grade, KeptPool, Level, Quantity, TrustLabel
 from whence.evaluation.additive import AdditiveFit, additive_fit
 from whence.evaluation.calibration import Threshold, calibration_of
 from whence.evaluation.instance import Instance, instance_of
+from whence.evaluation.paired import paired_stability
 from whence.evaluation.pool import SIZES
 from whence.evaluation.questions import (
     AGAIN,
@@ -28,12 +29,14 @@ from whence.evaluation.questions import (
     fair_test,
     same_answer_again,
     unasked,
+    unsteady,
 )
 from whence.evaluation.saying import said
-from whence.evaluation.steadiness import Stability, paired_stability, stability
+from whence.evaluation.stability import Explain, Stability, stability
 from whence.games.cache import Cache
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question
+from whence.models.interface import Input
 
 __all__ = ["Means", "Verdict", "evaluations_of", "label", "label_of", "verdict"]
 
@@ -66,7 +69,7 @@ def verdict(
     features: int,
     fidelity: float,
     threshold: Threshold | None,
-    unsteady: str | None = None,
+    moves: str | None = None,
 ) -> Verdict:
     """The grade that a set of findings deserves.
 
@@ -80,15 +83,15 @@ def verdict(
         features: how many there are.
         fidelity: pool fidelity.
         threshold: of the model's family; ``None``: not measured for it.
-        unsteady: why the prediction itself does not hold still, where it does not.
+        moves: why the prediction itself does not hold still, where it does not.
     """
     failed = [q for q in quantities if q.finding == "fail"]
     cautions = [q for q in quantities if q.finding == "caution"]
     reasons = [q.says for q in (*failed, *cautions)]
     if features < 2:
         return Verdict("abstain", ("one feature has nothing to be told apart from",))
-    if unsteady is not None:
-        return Verdict("abstain", (unsteady, *reasons))
+    if moves is not None:
+        return Verdict("abstain", (moves, *reasons))
     if len(failed) > 1 or any(q.question in (CHANCE, FAIR) for q in failed):
         return Verdict("abstain", tuple(reasons))
     if threshold is None:
@@ -173,7 +176,7 @@ def label_of(
             steady = (
                 paired_stability(instance, found, cache=cache)
                 if means.dear
-                else stability(instance, found, means.again)
+                else stability(instance, found, _counted(instance, means.again))
             )
         others = tuple(other() for other in means.others) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
@@ -181,7 +184,7 @@ def label_of(
             chance,
             carried,
             fair,
-            unasked(AGAIN) if steady is None else same_answer_again(instance, steady),
+            unasked(AGAIN) if steady is None else same_answer_again(steady),
             adds_up(instance, found),
             agrees_with_others(instance, found, others),
         ]
@@ -192,7 +195,7 @@ def label_of(
         features=instance.n,
         fidelity=chance.measurements[0].value,
         threshold=None if calibrated is None else calibrated[0],
-        unsteady=None if steady is None else steady.unsteady,
+        moves=None if steady is None else unsteady(steady),
     )
     notes: list[str] = []
     reasons = list(decided.reasons)
@@ -215,13 +218,22 @@ def label_of(
         additive_share=share,
         reliable=_reliable(instance, fit),
         pool=_kept(instance),
-        discarded=()
-        if steady is None
-        else tuple(d for axis in steady.axes for d in axis.discarded),
+        discarded=() if steady is None else steady.discarded,
         cost=_cost(instance),
         explanations=(0 if steady is None else steady.explanations) + len(others),
         notes=tuple(notes),
     )
+
+
+def _counted(instance: Instance, again: Explain) -> Explain:
+    """The same, with the cost of each explanation on the instance's account."""
+
+    def explain(source: Input, seed: int) -> Attribution:
+        found = again(source, seed)
+        instance.spent.append(found.provenance.cost)
+        return found
+
+    return explain
 
 
 def _cost(instance: Instance) -> Cost:

@@ -1,119 +1,141 @@
-"""Operator agreement: whether the answers to masks depend on how absence is made.
-
-A model may answer one way where it sees that words were masked, and another way to people. Every
-explanation by masking then describes what it does to masked texts only. The test asks some masks
-of the pool again, made otherwise: where the answers rank the masks alike, the kind of absence
-does not matter; where the ranking falls apart or turns over, no score from this pool is evidence.
-"""
+"""Operator agreement: whether the model answers alike however absence is made."""
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float, Int
-from scipy.stats import rankdata
+from collections.abc import Sequence
 
-from whence.core.errors import CapabilityError
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import norm
+
+from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import MethodSpec
+from whence.evaluation.agreement import spearman
 from whence.evaluation.instance import Instance
 from whence.games.cache import Cache
 from whence.games.maskers import Deletion, Masker, MaskToken, Replacement
-from whence.games.question import Question
+from whence.models.interface import TokenModel
 
-__all__ = ["MASKS", "alternative", "operator_agreement", "rank_correlation"]
+__all__ = ["MASKS", "SCAFFOLDED", "chosen_masks", "operator_agreement", "other_masker"]
 
 MASKS = 12
-"""Masks asked again."""
-
-
-def alternative(question: Question) -> Masker | None:
-    """Another way to make absence, as unlike the question's as the model allows.
-
-    Deletion leaves no trace of what is gone; where that is the question's own way, the mask token
-    (or a fixed text, for a model without one) leaves a plain one.
-    """
-    for other in (Deletion(), MaskToken(), Replacement()):
-        if type(other) is type(question.masker):
-            continue
-        try:
-            question.game(masker=other)
-        except CapabilityError:
-            continue
-        return other
-    return None
+"""Masks of the pool that are made otherwise."""
+SCAFFOLDED = 0.4
+"""Below this the two ways of making absence ask the model for different things."""
 
 
 def operator_agreement(
     instance: Instance,
+    others: Sequence[Masker] | None = None,
     *,
     masks: int = MASKS,
     cache: Cache | None = None,
-) -> Measurement | None:
-    """Spearman correlation of the pool's answers with those to the same masks made otherwise.
+) -> Measurement:
+    """Spearman correlation of the model's answers to the same masks made in two ways.
 
-    Unit: correlation; 1: how absence is made does not matter; below 0.4 the pool says more about
-    its masks than about the text. Cost: ``masks`` evaluations. ``None`` for an analytic game, a
-    pool with fewer than four masks, or a model with one way only. Where neither way's answers
-    vary there is nothing to disagree on, and the value is 1.
+    The masks are taken from the pool, as different from each other as can be; each is made again
+    with another masker. With several others the least correlation counts. 1: both ways rank the
+    masks alike; 0: they have nothing in common; below 0.4 an explanation says more about the
+    masker than about the model, as with a model that behaves whenever it sees a mask token. No
+    unit. Cost: ``masks`` evaluations for each other masker. The interval is Fisher's, widened for
+    ranks (Bonett & Wright 2000, doi:10.1007/BF02294183).
 
-    The interval is Fisher's, of the rank correlation (variance 1.06 / (m - 3)).
+    When it misleads: twelve masks leave a wide interval; a model that hides along both ways is
+    not found. Source of the attack: Slack et al. (2020), arXiv:1911.02508.
 
     Args:
-        instance: with its pool.
-        masks: asked again, spread evenly over the pool's sizes.
+        instance: its pool was made with the question's own masker.
+        others: other maskers; none: deletion, or where that is the question's own, the mask token
+            or a replacement.
+        masks: how many.
         cache: where evaluations are kept.
+
+    Raises:
+        CapabilityError: an analytic game, which has one way of absence only.
+        OptionError: fewer than four masks, or the same masker again.
     """
     question = instance.question
-    if question is None or len(instance.pool) < 4:
-        return None
-    other = alternative(question)
-    if other is None:
-        return None
-    rows = _spread(instance.pool.masks.sum(axis=1), masks)
-    game = question.game(masker=other, cache=cache)
-    answers = game(instance.pool.masks[rows])[:, instance.output]
-    instance.spent.append(game.cost)
-    value = rank_correlation(instance.responses[rows], answers)
-    m = len(rows)
-    interval = None
-    if m > 3:
-        middle, reach = (
-            np.arctanh(np.clip(value, -0.999999, 0.999999)),
-            1.96 * np.sqrt(1.06 / (m - 3)),
-        )
-        low, high = np.tanh([middle - reach, middle + reach])
-        interval = Interval(low=float(low), high=float(high), level=0.95, how="Fisher, of ranks")
+    if question is None:
+        raise CapabilityError("operator agreement needs a model; an analytic game has no masker")
+    if masks < 4:
+        raise OptionError(f"masks={masks} asked; a correlation needs 4 or more")
+    maskers = (other_masker(instance),) if others is None else tuple(others)
+    if not maskers or question.masker in maskers:
+        raise OptionError(f"masker {question.masker.name!r} is the pool's own; name another one")
+    rows = chosen_masks(instance.pool.masks, masks)
+    coalitions, own = instance.pool.masks[rows], instance.responses[rows]
+    found: list[float] = []
+    for masker in maskers:
+        game = question.game(masker=masker, cache=cache)
+        found.append(_correlation(own, game(coalitions)[:, instance.output]))
+        instance.spent.append(game.cost)
+    value = min(found, default=0.0)
     return Measurement(
         name="operator-agreement",
         value=value,
-        unit="rank correlation",
-        n=m,
+        unit="correlation",
+        n=len(rows),
         direction="higher",
-        interval=interval,
+        interval=_interval(value, len(rows)),
         specification=instance.specification(
-            "operator_agreement", masks=masks, other=str(MethodSpec.of(other))
+            "operator_agreement",
+            masks=len(rows),
+            others="; ".join(str(MethodSpec.of(masker)) for masker in maskers),
         ),
         random=0.0,
         best=1.0,
     )
 
 
-def _spread(sizes: Int[np.ndarray, " m"], count: int) -> Int[np.ndarray, " c"]:
-    order = np.argsort(sizes, kind="stable")
-    chosen = np.unique(np.linspace(0, len(sizes) - 1, min(count, len(sizes))).round().astype(int))
-    return order[chosen]
+def other_masker(instance: Instance) -> Masker:
+    """A masker unlike the one that made the pool."""
+    question = instance.question
+    assert question is not None
+    model = question.model
+    if not isinstance(question.masker, Deletion):
+        return Deletion()
+    if isinstance(model, TokenModel) and model.vocabulary.mask_id is not None:
+        return MaskToken()
+    return Replacement()
 
 
-def rank_correlation(one: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> float:
-    """Spearman's correlation; 1 where neither varies, 0 where one of them does not.
+def chosen_masks(masks: Bool[np.ndarray, "m n"], count: int) -> Int[np.ndarray, " chosen"]:
+    """Pairs of masks that differ most: each next pair has the least overlap with those before.
 
-    Example:
-        >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
-        1.0
+    Features then come and go independently of each other, as far as so few masks allow. Overlap
+    is the squared inner product of masks written as +1 and -1; both of a pair have the same.
     """
-    flat = [bool(np.ptp(v) <= 1e-9 * max(1.0, float(np.abs(v).max()))) for v in (one, other)]
-    if any(flat):
-        return 1.0 if all(flat) else 0.0
-    ranks = [rankdata(v) - (len(v) + 1) / 2 for v in (one, other)]
-    value = ranks[0] @ ranks[1] / np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
-    return float(np.clip(value, -1.0, 1.0))
+    if len(masks) <= count:
+        return np.arange(len(masks))
+    signs = np.where(masks[0::2], 1.0, -1.0)
+    overlap = (signs @ signs.T) ** 2
+    chosen = [int(np.argmin((signs.sum(axis=1)) ** 2))]
+    cost = overlap[chosen[0]].copy()
+    while len(chosen) < count // 2:
+        cost[chosen] = np.inf
+        chosen.append(int(np.argmin(cost)))
+        cost = cost + overlap[chosen[-1]]
+    rows = np.sort(np.array(chosen))
+    return np.stack([2 * rows, 2 * rows + 1], axis=1).ravel()
+
+
+def _correlation(own: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> float:
+    """Spearman's; two sides that both never vary agree, and one that varies alone does not."""
+    if len(own) < 2:
+        return 0.0
+    level = [bool(np.ptp(v) <= 1e-9 * max(1.0, float(np.abs(v).max()))) for v in (own, other)]
+    if any(level):
+        return 1.0 if all(level) else 0.0
+    # What differs by rounding alone is level.
+    scale = max(1e-12, float(np.ptp(own)), float(np.ptp(other)))
+    return spearman(*(np.round(v / scale, 9) for v in (own, other)))
+
+
+def _interval(value: float, n: int) -> Interval | None:
+    if n < 5:
+        return None
+    middle = np.arctanh(np.clip(value, -1 + 1e-6, 1 - 1e-6))
+    width = float(norm.ppf(0.975)) * np.sqrt((1 + value**2 / 2) / (n - 3))
+    low, high = np.tanh([middle - width, middle + width])
+    return Interval(low=float(low), high=float(high), level=0.95, how="Fisher, for ranks")

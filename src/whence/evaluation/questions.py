@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from whence.core.errors import CapabilityError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.trust import Finding, Quantity
@@ -17,7 +18,7 @@ from whence.evaluation.instance import Instance
 from whence.evaluation.operator_agreement import operator_agreement
 from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.removing import BINS, NEAREST, Removal
-from whence.evaluation.steadiness import Explain, Stability, measured
+from whence.evaluation.stability import Explain, Stability
 from whence.evaluation.sufficiency import Sufficiency
 from whence.games.cache import Cache
 
@@ -33,7 +34,9 @@ __all__ = [
     "fair_test",
     "graded",
     "same_answer_again",
+    "same_top",
     "unasked",
+    "unsteady",
 ]
 
 CHANCE = "Better than chance?"
@@ -223,13 +226,14 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
     Pass: the answers to masks made otherwise rank them alike (correlation 0.7 or more); caution:
     from 0.4; fail below: then no score by masking is evidence. Cost: twelve evaluations.
     """
-    found = operator_agreement(instance, cache=cache)
-    if found is None:
+    if instance.question is None or len(instance.pool) < 4:
         return Quantity(
-            question=FAIR,
-            finding="not_measured",
-            says="Absence can be made in one way only here, or there are too few masks to compare.",
+            question=FAIR, finding="not_measured", says="There are too few masks to compare."
         )
+    try:
+        found = operator_agreement(instance, cache=cache)
+    except CapabilityError as error:
+        return Quantity(question=FAIR, finding="not_measured", says=f"{error}.")
     finding = graded(found.value, 0.7, 0.4)
     if finding == "fail" and found.interval is not None and found.interval.high >= 0.7:
         # A dozen masks leave room for chance: what may still pass is not failed.
@@ -245,30 +249,48 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
     )
 
 
-def same_answer_again(instance: Instance, found: Stability) -> Quantity:
+def same_answer_again(found: Stability) -> Quantity:
     """Whether other seeds, slips of the fingers and edits that say nothing leave the ranking.
 
     The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
     """
-    if not np.isfinite(found.least):
+    least = found.least
+    if least is None:
         return Quantity(
             question=AGAIN,
             finding="not_measured",
             says="No edit left the model's answer where it was, so there was nothing to compare.",
         )
-    chance = found.chance
-    parts = [f"{axis.name} {axis.overlap:.2f}" for axis in found.axes if axis.agreements]
+    overlaps = [m for m in found.measurements if m.name.startswith("overlap-")]
+    parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
+    again, tried = same_top(found)
+    said = f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same"
+    said += "" if least.random is None else f"; {least.random:.2f}: chance"
+    said += ")."
+    if tried:
+        said += f" After small edits the marked words came up {again} of {tried} times."
     return Quantity(
         question=AGAIN,
-        finding=graded(found.least, 0.8, 0.5),
-        says=(
-            f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same; "
-            f"{chance:.2f}: chance); after small edits the marked words came up {found.same_top} of "
-            f"{found.of} times."
-        ),
-        measurements=tuple(
-            measured(instance, axis, chance) for axis in found.axes if axis.agreements
-        ),
+        finding=graded(least.value, 0.8, 0.5),
+        says=said,
+        measurements=found.measurements,
+    )
+
+
+def same_top(found: Stability) -> tuple[int, int]:
+    """How often the marked words came up again after small edits, of how many times."""
+    agreed = [a for axis in ("typo", "neutral") for _, a in found.repeats.get(axis, ())]
+    return sum(a.jaccard >= 0.5 for a in agreed), len(agreed)
+
+
+def unsteady(found: Stability) -> str | None:
+    """Why the prediction itself does not hold still, if most edits that say nothing move it."""
+    share = found.share_discarded.get("neutral", 0.0)
+    if share <= 0.5:
+        return None
+    return (
+        f"the prediction itself does not hold still: {share:.0%} of the edits that say nothing "
+        "change it, or move its probability by 0.1 or more"
     )
 
 

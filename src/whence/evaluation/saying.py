@@ -7,8 +7,9 @@ from jaxtyping import Float
 
 from whence.core.trust import Grade
 from whence.evaluation.instance import Instance
+from whence.evaluation.questions import same_top
 from whence.evaluation.removing import removal
-from whence.evaluation.steadiness import Stability
+from whence.evaluation.stability import Stability
 
 __all__ = ["said"]
 
@@ -53,11 +54,9 @@ def said(
         f"{_number(instance, float(np.mean(null)))} (from {_number(instance, low)} to "
         f"{_number(instance, high)})."
     )
-    if steady is not None and steady.of:
-        text += (
-            f" Asked again with small changes, the same {unit}s came up {steady.same_top} of "
-            f"{steady.of} times."
-        )
+    again, tried = (0, 0) if steady is None else same_top(steady)
+    if tried:
+        text += f" After small edits the same {unit}s came up {again} of {tried} times."
     return f"{text} {COMBINED}" if combined else text
 
 
