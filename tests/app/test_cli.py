@@ -335,6 +335,11 @@ class TestCatalogue:
 @pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
 def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    text = "Missed 4 payments this year."
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    if command in ("evaluate", "verify"):
+        keep = ["explain", "--model", "embedded:credit", "-f", "json", "-o", "kept.json", text]
+        assert CliRunner().invoke(app, keep).exit_code == 0
     info = next(c for c in app.registered_commands if c.callback.__name__ == command)
     lines = re.findall(r"whence .*", info.epilog)
     assert lines

@@ -71,6 +71,13 @@ def test_an_explanation_answers_for_its_label():
         attribution(trust=trust_label(grade="abstain")).assert_trust(min="C")
 
 
+def test_a_label_of_other_scores_is_refused():
+    with pytest.raises(ValueError, match="'nobody', which is no output"):
+        attribution(trust=trust_label(output="nobody"))
+    with pytest.raises(ValueError, match="judges 1 of 3"):
+        attribution(trust=trust_label(reliable=(True,)))
+
+
 def test_a_measurement_is_found_by_its_name():
     label = trust_label()
     assert label.measurement("pool-fidelity").value == 0.7

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from whence.app.cli.main import app
 from whence.attribution import METHODS
 from whence.core.errors import __all__ as errors
+from whence.evaluation.catalogue import METRICS
+from whence.evaluation.plausibility import PLAUSIBILITY
 from whence.games import MASKERS, SEGMENTERS
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,9 @@ def test_everything_is_documented():
     methods = (ROOT / "docs/reference/methods.md").read_text("utf-8")
     for name in METHODS:
         assert f".{name}\n" in methods
+    metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    for kind in (*METRICS.values(), *PLAUSIBILITY.values()):
+        assert f"::: {kind.__module__}.{kind.__name__}\n" in metrics
     commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
     for command in app.registered_commands:
         assert f"`whence {command.callback.__name__}`" in commands
@@ -59,6 +64,17 @@ def test_everything_is_documented():
     for unit in SEGMENTERS:
         assert unit in explain_doc
     assert len(errors) > 10
+
+
+def test_every_reported_defect_names_a_test_of_ours():
+    page = (ROOT / "docs/explanation/what-would-have-been-caught.md").read_text("utf-8")
+    tests = "".join(
+        path.read_text("utf-8") for path in (ROOT / "tests/evaluation").glob("test_*.py")
+    )
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) >= 18
+    for name in named:
+        assert f"def {name}(" in tests
 
 
 def test_contributing_is_short():

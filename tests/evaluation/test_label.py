@@ -85,7 +85,7 @@ def test_true_scores_are_told_from_random_ones():
     assert good.grade == "uncalibrated"
     assert good.quantities[0].finding == "pass"
     assert good.additive_share.value > 0.99
-    assert good.says.startswith("Without the 5 marked")
+    assert good.says.startswith("Without the 5 highest-scored")
     _, bad = _judged(24, lambda S: S @ weights, np.random.default_rng(5).normal(size=24))
     assert bad.grade == "abstain"
     assert "better than chance" in bad.says

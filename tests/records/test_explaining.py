@@ -110,3 +110,24 @@ def test_models_that_write_are_judged(family):
     found = whence.explain(model, TEXT, method="leave-one-out", target=target, trust="default")
     assert len(found.trust.quantities) == 6
     assert found.trust.quantities[3].finding != "not_measured"
+
+
+def test_an_audit_asks_more_and_puts_the_model_back(tmp_path):
+    tiny = FAMILIES["bert"]()
+    model = whence.load(tiny.pair)
+    before = {k: v.clone() for k, v in tiny.module.state_dict().items()}
+    with DiskCache(tmp_path / "cache.sqlite") as cache:
+        found = whence.explain(model, TEXT, method="leave-one-out", trust="audit", cache=cache)
+    asked = [q.question for q in found.trust.quantities]
+    assert "Does it depend on the model?" in asked
+    assert "Does the answer stay when more is shown?" in asked
+    assert len(found.trust.pool.masks) == 256
+    for name, value in tiny.module.state_dict().items():
+        assert torch.equal(before[name], value)
+    by_question = {q.question: q for q in found.trust.quantities}
+    assert "100%" in by_question["Does it depend on the model?"].says
+    plain = whence.load(_late)
+    text_only = whence.explain(plain, TEXT, method="leave-one-out", trust="audit")
+    findings = {q.question: q.finding for q in text_only.trust.quantities}
+    assert findings["Does it depend on the model?"] == "not_measured"
+    assert findings["Does the answer stay when more is shown?"] == "not_measured"

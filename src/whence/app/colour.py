@@ -10,9 +10,18 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-__all__ = ["contrast", "luminance", "ramp", "text_on"]
+__all__ = ["VERDICTS", "State", "Theme", "contrast", "luminance", "ramp", "text_on"]
 
 Theme = Literal["light", "dark"]
+State = Literal["usable", "care", "never", "silent"]
+
+VERDICTS: dict[State, dict[Theme, tuple[str, str]]] = {
+    "usable": {"light": ("#0a5c3a", "#e4f4ea"), "dark": ("#93dfb6", "#14301f")},
+    "care": {"light": ("#6a4600", "#fdf1d3"), "dark": ("#f1cb78", "#33280d")},
+    "never": {"light": ("#8b1c17", "#fbe6e4"), "dark": ("#f8aea6", "#3b1714")},
+    "silent": {"light": ("#5b5b66", "#f1f1f5"), "dark": ("#a9a9b8", "#2a2a30")},
+}
+"""Ink and ground of a verdict's mark in each theme; a symbol and a word say the same."""
 # OKLab (lightness, chroma, hue in degrees) of full magnitude, and of the page.
 _ENDS: dict[Theme, tuple[float, float]] = {"light": (0.62, 0.135), "dark": (0.64, 0.13)}
 _PAGE: dict[Theme, tuple[float, float, float]] = {

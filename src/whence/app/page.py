@@ -21,6 +21,8 @@ from markupsafe import Markup
 from whence._version import __version__
 from whence.app.attention_page import body
 from whence.app.colour import ramp, text_on
+from whence.app.trust_page import label_view, verdict_rules
+from whence.app.trust_wording import Standing, faint_because, standing
 from whence.app.wording import (
     LINKS,
     amount,
@@ -28,7 +30,6 @@ from whence.app.wording import (
     decision_line,
     facts,
     number,
-    reliable,
     score_unit,
     signed,
     visible,
@@ -68,7 +69,7 @@ def _environment() -> Environment:
 
 @cache
 def _ramps() -> Markup:
-    """Style rules of the ramp, for both themes."""
+    """Style rules of the ramp and of the marks, for both themes."""
     rules: list[str] = []
     for theme in ("light", "dark"):
         lines: list[str] = []
@@ -81,7 +82,7 @@ def _ramps() -> Markup:
                 lines.append(f".wh svg .{letter}{step}{{fill:{colour}}}")
         text = "".join(lines)
         rules.append(text if theme == "light" else f"@media(prefers-color-scheme:dark){{{text}}}")
-    return Markup("".join(rules))
+    return Markup("".join(rules)) + verdict_rules()
 
 
 def _shade(score: float, largest: float, certain: bool) -> str:
@@ -123,8 +124,12 @@ def _gap(text: str) -> str:
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
-def _bars(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict[str, Any]]:
-    """Geometry of the bar chart in percent of its width: zero in the middle, or at the left."""
+def _bars(attribution: Attribution, column: int, shown: Standing) -> list[dict[str, Any]]:
+    """Geometry of the bar chart in percent of its width: zero in the middle, or at the left.
+
+    Scores that are not told from zero are faint, and grey where a label says so.
+    """
+    sure, judged = shown.coloured, shown.label is not None
     ranked = attribution.top(TOP, output=column)
     reach = max((abs(r.score) + 2 * _known(r.std_error) for r in ranked), default=0.0) or 1.0
     largest = max((abs(r.score) for r in ranked), default=0.0)
@@ -136,7 +141,7 @@ def _bars(attribution: Attribution, column: int, sure: np.ndarray) -> list[dict[
             "text": _clip(visible(row.feature.text)),
             "x": min(zero, end),
             "width": abs(end - zero),
-            "shade": _shade(row.score, largest, certain=True),
+            "shade": _shade(row.score, largest, not judged or bool(sure[row.index])),
             "sure": bool(sure[row.index]),
             "score": amount(attribution, row.score),
             "low": None,
@@ -164,8 +169,8 @@ def _clip(text: str, most: int = 30) -> str:
     return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
-def _view(attribution: Attribution, column: int) -> dict[str, Any]:
-    sure = reliable(attribution, column)
+def _view(attribution: Attribution, column: int, mark: str) -> dict[str, Any]:
+    shown = standing(attribution, column)
     out = attribution.outputs[column]
     rows = [attribution.row(i, output=column) for i in range(len(attribution.segmentation))]
     return {
@@ -174,23 +179,36 @@ def _view(attribution: Attribution, column: int) -> dict[str, Any]:
         "signed": attribution.unit is None,
         "zero": _axis(attribution)[0],
         "link": LINKS[out.link],
-        "words": _words(attribution, column, sure),
-        "bars": _bars(attribution, column, sure),
+        "label": _label(attribution, column, shown, mark),
+        "unjudged": shown.unjudged,
+        "withheld": shown.withheld,
+        "words": _words(attribution, column, shown.coloured),
+        "bars": [] if shown.withheld else _bars(attribution, column, shown),
         "rows": [
             {
                 "text": visible(row.feature.text),
                 "part": row.feature.part,
                 "score": amount(attribution, row.score),
                 "error": None if row.std_error is None else number(row.std_error),
-                "sure": bool(sure[row.index]),
+                "sure": bool(shown.sure[row.index]),
                 "span": f"{row.feature.start}\u2013{row.feature.end}",
             }
             for row in rows
         ],
         "several_parts": len(attribution.segmentation.document.parts) > 1,
-        "faint": int((~sure).sum()),
+        "faint": int((~shown.coloured).sum()),
+        "faint_because": faint_because(attribution, shown),
         "facts": facts(attribution, column),
     }
+
+
+def _label(
+    attribution: Attribution, column: int, shown: Standing, mark: str
+) -> dict[str, Any] | None:
+    if shown.label is None:
+        return None
+    names = [output.name for output in attribution.outputs]
+    return label_view(shown.label, mark, names, column)
 
 
 def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
@@ -201,7 +219,7 @@ def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
         "others": decision_line(attribution.decision),
         "sampled": attribution.std_errors is not None,
         "unit_of_text": attribution.segmentation.unit,
-        "views": [_view(attribution, column) for column in range(len(attribution.outputs))],
+        "views": [_view(attribution, column, mark) for column in range(len(attribution.outputs))],
         "digest": attribution.digest,
     }
 

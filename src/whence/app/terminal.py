@@ -6,20 +6,21 @@ import io
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from whence.app.colour import ramp, text_on
+from whence.app.trust_terminal import evidence, verdict
+from whence.app.trust_wording import Standing, faint_because, standing
 from whence.app.wording import (
     amount,
     answer,
     decision_line,
     facts,
     number,
-    reliable,
     score_unit,
     visible,
 )
@@ -47,18 +48,24 @@ def render(
     others = decision_line(decision)
     if others:
         title.append(f"   {others}", style="dim")
-    sure = reliable(attribution, column)
-    body: list[Text | Table | Padding] = [title, Text("")]
-    body += [Padding(_shaded(attribution, column, sure), (0, 2)), Text("")]
-    body += [_bars(attribution, column, top, sure), Text("")]
-    if not sure.all() and attribution.std_errors is not None:
-        faint = int((~sure).sum())
+    shown = standing(attribution, column)
+    body: list[RenderableType] = [title]
+    if shown.label is None:
+        body.append(Text(shown.unjudged, style="dim"))
+    else:
+        body.append(verdict(shown.label))
+    body += [Text(""), Padding(_shaded(attribution, column, shown.coloured), (0, 2)), Text("")]
+    if shown.withheld:
+        body.append(Text("Scores, kept for an audit:", style="dim"))
+    body += [_bars(attribution, column, top, shown), Text("")]
+    faint = int((~shown.coloured).sum())
+    because = faint_because(attribution, shown)
+    if faint and because:
         body.append(
-            Text(
-                f"{faint} of {len(sure)} scores are within two standard errors of zero, or of unknown error: not shaded.",
-                style="dim",
-            )
+            Text(f"{faint} of {len(shown.sure)} scores are {because}: not shaded.", style="dim")
         )
+    if shown.label is not None:
+        body += [evidence(shown.label), Text("")]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -98,14 +105,16 @@ def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
     return text
 
 
-def _bars(attribution: Attribution, column: int, top: int, sure: np.ndarray) -> Table:
+def _bars(attribution: Attribution, column: int, top: int, shown: Standing) -> Table:
+    """The largest scores with a bar each; with none where the scores may not be used."""
     signless = attribution.unit is not None
     width = BAR if signless else BAR // 2
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", justify="right", max_width=28)
-    if not signless:
+    if not signless and not shown.withheld:
         table.add_column("\u2212 lowers", justify="right", width=width, no_wrap=True)
-    table.add_column("more" if signless else "raises +", width=width, no_wrap=True)
+    if not shown.withheld:
+        table.add_column("more" if signless else "raises +", width=width, no_wrap=True)
     unit = score_unit(attribution, column)
     table.add_column(f"score, {unit}", justify="right", no_wrap=True)
     if attribution.std_errors is not None:
@@ -115,19 +124,25 @@ def _bars(attribution: Attribution, column: int, top: int, sure: np.ndarray) -> 
     for row in ranked:
         length = 0 if largest == 0 else round(abs(row.score) / largest * width)
         bar = "\u2588" * length
-        colour = ramp(0.8 if row.score > 0 else -0.8)
-        style = Style(color=colour, dim=not bool(sure[row.index]))
         left, right = (bar, "") if row.score < 0 else ("", bar)
         bars = [right] if signless else [left, right]
+        style = _bar_style(row.score, bool(shown.sure[row.index]), shown.label is not None)
         cells = [
             Text(_short(visible(row.feature.text), 28)),
-            *(Text(bar, style=style) for bar in bars),
+            *(Text(bar, style=style) for bar in bars if not shown.withheld),
             Text(amount(attribution, row.score)),
         ]
         if row.std_error is not None:
             cells.append(Text(number(row.std_error), style="dim"))
         table.add_row(*cells)
     return table
+
+
+def _bar_style(score: float, sure: bool, judged: bool) -> Style:
+    """The colour of a bar: faint where the score may be zero, none where a label says so."""
+    if judged and not sure:
+        return Style(dim=True)
+    return Style(color=ramp(0.8 if score > 0 else -0.8), dim=not sure)
 
 
 def _short(text: str, width: int) -> str:

@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import Bool
 
 from whence.core.explanations import Attribution, Decision
+from whence.core.provenance import Cost
 
 __all__ = [
     "amount",
+    "amount_of",
     "answer",
     "completeness_line",
     "cost_line",
+    "cost_parts",
     "decision_line",
     "facts",
     "layer_names",
@@ -70,6 +73,16 @@ def signed(value: float) -> str:
     if value == 0 or math.isnan(value):
         return number(value)
     return ("+" if value > 0 else "\u2212") + number(abs(value))
+
+
+def amount_of(value: float) -> str:
+    """A number with a true minus where it is below zero, and no plus.
+
+    Example:
+        >>> amount_of(-0.5), amount_of(2.0)
+        ('−0.500', '2.00')
+    """
+    return signed(value) if value < 0 else number(value)
 
 
 def visible(text: str) -> str:
@@ -142,6 +155,11 @@ def _share(value: float, unit: str) -> str:
 def cost_line(attribution: Attribution) -> str:
     """What the explanation took."""
     cost = attribution.provenance.cost
+    return ", ".join((*cost_parts(cost), f"{cost.seconds:.2f} s"))
+
+
+def cost_parts(cost: Cost) -> list[str]:
+    """What was counted of a computation, its time left out."""
     parts: list[str] = []
     if cost.evaluations:
         parts.append(
@@ -152,8 +170,7 @@ def cost_line(attribution: Attribution) -> str:
         parts.append(f"{cost.gradient_evaluations:,} gradient passes")
     if cost.tokens:
         parts.append(f"{cost.tokens:,} tokens")
-    parts.append(f"{cost.seconds:.2f} s")
-    return ", ".join(parts)
+    return parts
 
 
 def completeness_line(attribution: Attribution, output: int) -> str:

@@ -16,6 +16,7 @@ from whence.core.errors import (
     RecordError,
     TextTooLongError,
     TrustError,
+    UndefinedError,
     WhenceError,
     WriteError,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "TextTooLongError",
     "TrustError",
     "TrustLabel",
+    "UndefinedError",
     "WhenceError",
     "WriteError",
     "compare_labels",

@@ -13,13 +13,18 @@ from whence.core.files import write_atomic
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
+    from whence.core.label_diff import LabelDiff
+    from whence.core.trust import TrustLabel
 
 __all__ = [
     "attention_fragment",
     "attention_page",
     "attention_text",
+    "diff_text",
     "html_fragment",
     "html_page",
+    "label_fragment",
+    "label_text",
     "plain_text",
 ]
 
@@ -64,6 +69,27 @@ def attention_page(attention: Any, path: str | os.PathLike[str] | None = None) -
     from whence.app.attention_page import page
 
     return _written(page(attention), path)
+
+
+def label_text(label: TrustLabel) -> str:
+    """The trust label as text without colour codes."""
+    from whence.app.trust_terminal import plain_text as render
+
+    return render(label)
+
+
+def label_fragment(label: TrustLabel) -> str:
+    """The trust label as one HTML element for a notebook cell."""
+    from whence.app.trust_page import fragment
+
+    return fragment(label)
+
+
+def diff_text(diff: LabelDiff) -> str:
+    """What changed between two trust labels, as text."""
+    from whence.app.trust_terminal import diff_text as render
+
+    return render(diff)
 
 
 def _written(text: str, path: str | os.PathLike[str] | None) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "RecordError",
     "TextTooLongError",
     "TrustError",
+    "UndefinedError",
     "WhenceError",
     "WriteError",
     "unknown",
@@ -83,6 +84,10 @@ class BudgetError(WhenceError, ValueError):
         super().__init__(message)
         self.needed = needed
         self.budget = budget
+
+
+class UndefinedError(WhenceError, ValueError):
+    """A measure that has no value on this input, such as a share of nothing."""
 
 
 class RecordError(WhenceError, ValueError):

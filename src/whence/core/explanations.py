@@ -133,6 +133,10 @@ class Attribution(Record):
         for name in ("values", "base_values"):
             if getattr(self, name).shape != shape[1:]:
                 raise ValueError(f"{name} must hold one number for each of {shape[1]} outputs")
+        if self.trust is not None and self.trust.output not in {o.name for o in self.outputs}:
+            raise ValueError(f"the label is of {self.trust.output!r}, which is no output here")
+        if self.trust is not None and len(self.trust.reliable) != shape[0]:
+            raise ValueError(f"the label judges {len(self.trust.reliable)} of {shape[0]} features")
 
     def output_index(self, output: int | str = 0) -> int:
         """The position of an output given by name or index.

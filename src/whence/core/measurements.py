@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,17 +55,34 @@ class Measurement(Record):
         Raises:
             OptionError: the specifications differ; the message names where.
         """
-        mine, theirs = self.specification, other.specification
-        if (self.name, self.unit, mine) == (other.name, other.unit, theirs):
+        differing = self.unlike(other)
+        if not differing:
             return self.value - other.value
-        keys = sorted(set(mine.options) | set(theirs.options))
-        differing = [
-            f"{key}: {mine.options.get(key)!r} and {theirs.options.get(key)!r}"
-            for key in keys
-            if mine.options.get(key) != theirs.options.get(key)
-        ] or [f"{self.name} [{self.unit}] and {other.name} [{other.unit}]"]
         raise OptionError(
             "these measurements cannot be compared, they were not made alike: "
             + "; ".join(differing)
             + ". Measure both with one specification."
         )
+
+    def unlike(self, other: Measurement, *, across: Collection[str] = ()) -> tuple[str, ...]:
+        """In what the making of two measurements differs, each with what it is in both.
+
+        Args:
+            other: the second one.
+            across: settings that may differ.
+        """
+        mine, theirs = self.specification, other.specification
+        keys = sorted((set(mine.options) | set(theirs.options)) - set(across))
+        pairs = [
+            ("measurement", repr(self.name), repr(other.name)),
+            ("unit", repr(self.unit), repr(other.unit)),
+            ("metric", repr(mine.name), repr(theirs.name)),
+            *((key, _setting(mine, key), _setting(theirs, key)) for key in keys),
+        ]
+        return tuple(f"{key}: {one} and {two}" for key, one, two in pairs if one != two)
+
+
+def _setting(specification: MethodSpec, key: str) -> str:
+    """A setting as it is written; what compares equal, such as True and 1, may not be alike."""
+    options = specification.options
+    return repr(options[key]) if key in options else "not set"

@@ -141,3 +141,13 @@ class TrustLabel(Record):
                 f"grade {least} or better was required; this explanation of {self.output!r} has "
                 f"grade {self.grade!r}: {because}"
             )
+
+    def __str__(self) -> str:
+        from whence.core.display import label_text
+
+        return label_text(self)
+
+    def _repr_html_(self) -> str:
+        from whence.core.display import label_fragment
+
+        return label_fragment(self)

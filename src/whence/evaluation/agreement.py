@@ -338,7 +338,9 @@ def spearman(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " n"]) ->
     """
     if not (_varies(first) and _varies(second)):
         return 0.0
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    found = float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    # The last digits are rounding; ranks that agree fully are to give 1.
+    return round(found, 12)
 
 
 def _varies(values: Float[np.ndarray, " n"]) -> bool:

@@ -20,7 +20,7 @@ from whence.core.features import Feature
 from whence.evaluation.agreement import top_size
 from whence.evaluation.words import carries_no_content
 from whence.games.question import Question
-from whence.models.interface import GivesGradients, Input, TextModel, TokenModel
+from whence.models.interface import GivesGradients, Input, Model, TextModel, TokenModel
 
 __all__ = [
     "TEMPLATES",
@@ -161,7 +161,7 @@ def synonyms(
 
 
 def own_neighbours(
-    model: TokenModel, *, most: int = 10, least_cosine: float = 0.5, chunk: int = 8192
+    model: Model, *, most: int = 10, least_cosine: float = 0.5, chunk: int = 8192
 ) -> Neighbours:
     """Nearest whole words by cosine in the model's own table of embeddings.
 
@@ -173,7 +173,7 @@ def own_neighbours(
     Raises:
         CapabilityError: the model gives no embeddings.
     """
-    if not isinstance(model, GivesGradients):
+    if not (isinstance(model, TokenModel) and isinstance(model, GivesGradients)):
         raise CapabilityError(
             f"{model.identity.ref} gives no embeddings to find neighbours in; give a function "
             "neighbours(text, start, end) of your own"

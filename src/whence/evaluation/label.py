@@ -13,6 +13,7 @@ from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import Grade, KeptPool, Level, Quantity, TrustLabel
 from whence.evaluation.additive import AdditiveFit, additive_fit
+from whence.evaluation.auditing import DEPENDS, depends_on_the_model, stays_when_more_is_shown
 from whence.evaluation.calibration import Threshold, calibration_of
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.paired import paired_stability
@@ -51,7 +52,7 @@ def evaluations_of(level: Level) -> int:
         >>> evaluations_of("quick"), evaluations_of("default")
         (41, 87)
     """
-    more = {"quick": 0, "default": 14, "audit": 14}
+    more = {"quick": 0, "default": 14, "audit": 14 + 151}
     return SIZES[level] + 1 + 8 + more[level]
 
 
@@ -130,8 +131,10 @@ def label(
     Args:
         question: the one that was answered.
         found: the explanation.
-        level: ``quick`` asks the first two and the fifth; ``default`` all seven; ``audit`` asks
-            them of a larger pool, and more.
+        level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
+            ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
+            asks all of a larger pool, explains again in full, replaces the model's parameters for
+            one explanation, and certifies the marked words.
         output: whose scores are judged.
         means: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
         seed: of the masks and of whatever else is drawn.
@@ -166,6 +169,7 @@ def label_of(
     fit = additive_fit(instance.pool, instance.output)
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
+    again_in_all = 0
     chance = better_than_chance(instance, scores)
     carried = carried_by_the_marked(instance, scores)
     if level == "quick":
@@ -180,6 +184,7 @@ def label_of(
             )
         others = tuple(other() for other in means.others) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
+        again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
             chance,
             carried,
@@ -188,6 +193,13 @@ def label_of(
             adds_up(instance, found),
             agrees_with_others(instance, found, others),
         ]
+        if level == "audit" and instance.n > 1:
+            again = None if means.again is None else _counted(instance, means.again)
+            again_in_all += again is not None
+            quantities += [
+                unasked(DEPENDS) if again is None else depends_on_the_model(instance, found, again),
+                stays_when_more_is_shown(instance, scores),
+            ]
     question = instance.question
     calibrated = None if question is None else calibration_of(question.model.identity, level)
     decided = verdict(
@@ -220,7 +232,7 @@ def label_of(
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
         cost=_cost(instance),
-        explanations=(0 if steady is None else steady.explanations) + len(others),
+        explanations=again_in_all,
         notes=tuple(notes),
     )
 

@@ -41,7 +41,9 @@ def operator_agreement(
     unit. Cost: ``masks`` evaluations for each other masker. The interval is Fisher's, widened for
     ranks (Bonett & Wright 2000, doi:10.1007/BF02294183).
 
-    When it misleads: twelve masks leave a wide interval; a model that hides along both ways is
+    When it misleads: twelve masks leave a wide interval. Where the answers hang on one word each,
+    one hiding model in nine agrees by chance on five pairs of six; ask for more masks in an audit.
+    A model that hides along both ways is
     not found. Source of the attack: Slack et al. (2020), arXiv:1911.02508.
 
     Args:
@@ -138,4 +140,5 @@ def _interval(value: float, n: int) -> Interval | None:
     middle = np.arctanh(np.clip(value, -1 + 1e-6, 1 - 1e-6))
     width = float(norm.ppf(0.975)) * np.sqrt((1 + value**2 / 2) / (n - 3))
     low, high = np.tanh([middle - width, middle + width])
-    return Interval(low=float(low), high=float(high), level=0.95, how="Fisher, for ranks")
+    low, high = min(float(low), value), max(float(high), value)
+    return Interval(low=low, high=high, level=0.95, how="Fisher, for ranks")

@@ -44,7 +44,6 @@ CARRIED = "Do the marked words carry it?"
 FAIR = "Is the test itself fair?"
 AGAIN = "Same answer if asked again?"
 ADDS_UP = "Does it add up?"
-DEPENDS = "Does it depend on the model?"
 OTHERS = "Do others agree?"
 
 

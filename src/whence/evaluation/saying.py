@@ -29,7 +29,7 @@ def said(
     combined: bool,
     steady: Stability | None = None,
 ) -> str:
-    """What happens without the marked words, and without others of the same number.
+    """What happens without the highest-scored words, and without others of the same number.
 
     Cost: none: both were asked for the label's second question.
     """
@@ -44,7 +44,7 @@ def said(
         if (instance.question is None or instance.settings.get("unit") == "word")
         else str(instance.settings["unit"])
     )
-    which = f"the {size} marked {unit}s" if size > 1 else f"the marked {unit}"
+    which = f"the {size} highest-scored {unit}s" if size > 1 else f"the highest-scored {unit}"
     others = f"{size} other {unit}s" if size > 1 else f"another {unit}"
     before = instance.decided(np.ones((1, instance.n), dtype=bool))[0]
     low, high = np.quantile(null, [0.05, 0.95])
@@ -67,5 +67,9 @@ def _thing(instance: Instance) -> str:
 
 def _number(instance: Instance, value: float) -> str:
     if instance.unit == "probability":
-        return f"{100 * value:.0f} %" if 0.01 <= value <= 0.99 else f"{100 * value:.2g} %"
+        if value >= 0.9995:
+            return "over 99.9 %"
+        if value <= 0.0005:
+            return "under 0.1 %"
+        return f"{100 * value:.0f} %" if 0.02 <= value <= 0.98 else f"{100 * value:.1f} %"
     return f"{value:.3g} {instance.unit}"

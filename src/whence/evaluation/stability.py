@@ -118,7 +118,7 @@ def stability(
     found: Attribution,
     explain: Explain,
     *,
-    axes: Sequence[Axis] = USUAL,
+    axes: Sequence[str] = USUAL,
     repeats: int = 3,
     neighbours: Neighbours | None = None,
     wordings: Sequence[str] = TEMPLATES,
@@ -154,13 +154,15 @@ def stability(
     question = instance.question
     if question is None:
         raise CapabilityError("stability needs the question behind the game; this game is analytic")
-    for axis in axes:
-        if axis not in AXES:
-            raise unknown("axis", axis, AXES)
+    wrong = [asked for asked in axes if asked not in AXES]
+    if wrong:
+        raise unknown("axis", wrong[0], AXES)
     if repeats < 1:
         raise OptionError(f"repeats={repeats} asked; an axis has 1 or more")
     run = _Run(instance, question, found, explain, repeats)
-    for axis in axes:
+    for axis in AXES:
+        if axis not in axes:
+            continue
         others = (variants or {}).get(axis)
         if axis in ("padding", "batch"):
             run.measured(batch_deviation(instance, question, axis))

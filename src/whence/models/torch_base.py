@@ -83,7 +83,7 @@ class TorchModel:
         self._tokenizer: Any = copy.deepcopy(tokenizer)
         self._parameters = frozenset(inspect.signature(module.forward).parameters)
         self._fingerprint: tuple[tuple[int, ...], str] | None = None
-        self._mean: np.ndarray | None = None
+        self._mean: tuple[int, np.ndarray] | None = None
         self._encoder = Encoder(self._tokenizer, ref=ref, limit=self._limit())
 
     # -- who it is ---------------------------------------------------------------------------
@@ -403,16 +403,17 @@ class TorchModel:
             return self.module.get_input_embeddings()(index).float().cpu().numpy()
 
     def mean_embedding(self) -> Float[np.ndarray, " width"]:
-        """The mean embedding over the whole vocabulary, accumulated in float64."""
-        if self._mean is None:
+        """The mean embedding over the whole vocabulary; made anew when the table changed."""
+        version = _version(self.module.get_input_embeddings().weight)
+        if self._mean is None or self._mean[0] != version:
             size = self.vocabulary.size
             total: np.ndarray = np.zeros(0)
             for start in range(0, size, 8192):
                 chunk = self.embed_ids(range(start, min(size, start + 8192)))
                 part = chunk.astype(np.float64).sum(axis=0)
                 total = part if total.size == 0 else total + part
-            self._mean = (total / size).astype(np.float32)
-        return self._mean
+            self._mean = version, (total / size).astype(np.float32)
+        return self._mean[1]
 
     def leaf(self, embeddings: Float[np.ndarray, "batch tokens width"]) -> torch.Tensor:
         """Embedded inputs as a tensor to differentiate by, in the model's own dtype."""

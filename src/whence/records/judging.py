@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +11,21 @@ from whence.attribution.explaining import Plan, answer, cache_of, plan_for
 from whence.attribution.method import Method
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
+from whence.core.measurements import Measurement
 from whence.core.provenance import MethodSpec
 from whence.core.trust import LEVELS, Level, TrustLabel
+from whence.evaluation.catalogue import metric_by_name
+from whence.evaluation.instance import instance_of
 from whence.evaluation.label import Means, label
+from whence.evaluation.metric import Metric
+from whence.evaluation.pool import SIZES
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question, ask_again, ask_otherwise
 from whence.models.interface import Input
 
-__all__ = ["judge", "judge_question"]
+__all__ = ["judge", "judge_question", "measure"]
 
 SECOND_OPINIONS = (
     "input-x-gradient",
@@ -88,6 +93,55 @@ def judge(
         progress=progress,
     )
     return replace(kept, trust=found)
+
+
+def measure(
+    model: Any,
+    kept: Attribution,
+    metrics: Sequence[str | Metric],
+    *,
+    output: int | str = 0,
+    source: Input | None = None,
+    masker: str | Masker = "auto",
+    size: int = SIZES["default"],
+    seed: int | None = None,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    cache: Cache | None = None,
+) -> tuple[Measurement, ...]:
+    """Single metrics of an explanation, on one mask pool.
+
+    Args:
+        model: the model that was explained, from :func:`whence.load`.
+        kept: the explanation, of whence or read in from elsewhere.
+        metrics: names of :data:`whence.evaluation.catalogue.METRICS`, or instances.
+        output: whose scores are judged, by name or index.
+        source: the input, where the record does not hold it as it was given.
+        masker: how absence is made; ``"auto"``: as for the explanation.
+        size: masks in the pool.
+        seed: of the mask pool; none: the explanation's.
+        token_budget: tokens in a batch to begin with.
+        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
+        >>> e = whence.explain(model, "again late, said one", trust="off")
+        >>> [m.name for m in measure(model, e, ["gini", "pool-fidelity"])]
+        ['gini', 'pool-fidelity']
+    """
+    asked = [metric_by_name(metric) for metric in metrics]
+    question = ask_again(model, kept, source=source, masker=masker)
+    column = kept.output_index(output)
+    instance = instance_of(
+        question,
+        output=column,
+        size=size,
+        seed=kept.provenance.seed if seed is None else seed,
+        cache=cache_of(question.model) if cache is None else cache,
+        token_budget=token_budget,
+    )
+    scores = kept.scores[:, column]
+    return tuple(metric.measure(instance, scores) for metric in asked)
 
 
 def judge_question(

@@ -19,6 +19,8 @@ from whence.core.errors import (
     ModelOutputError,
     OptionError,
     RecordError,
+    TrustError,
+    UndefinedError,
     WhenceError,
     WriteError,
 )
@@ -36,13 +38,14 @@ class Exit(IntEnum):
     MODEL = 4
     WRITE = 5
     SOME_ROWS_FAILED = 6
+    NOT_VERIFIED = 7
     INTERRUPTED = 130
 
 
 CODES = (
     "Exit codes: 0 done; 1 unexpected error; 2 wrong option, label, method or budget; "
     "3 the text cannot be explained; 4 the model cannot be loaded or used; 5 a file could not be "
-    "written; 6 some rows failed; 130 stopped by the user."
+    "written; 6 some rows failed; 7 a record does not hold, or is trusted less than was required; 130 stopped by the user."
 )
 
 _BY_TYPE: tuple[tuple[type[WhenceError], Exit], ...] = (
@@ -50,6 +53,8 @@ _BY_TYPE: tuple[tuple[type[WhenceError], Exit], ...] = (
     (WriteError, Exit.WRITE),
     (InputError, Exit.INPUT),
     (RecordError, Exit.INPUT),
+    (UndefinedError, Exit.INPUT),
+    (TrustError, Exit.NOT_VERIFIED),
     (ModelLoadError, Exit.MODEL),
     (ModelOutputError, Exit.MODEL),
     (CapabilityError, Exit.MODEL),

@@ -73,6 +73,10 @@ def explain(
         str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")
     ] = "word",
     masker: Annotated[str, typer.Option(help="How absence is made, or auto.")] = "auto",
+    trust: Annotated[
+        str | None,
+        typer.Option(help="How the scores are judged: off, quick, default or audit."),
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
     seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
     attention: Annotated[
@@ -114,6 +118,7 @@ def explain(
             "link": link,
             "unit": unit,
             "masker": masker,
+            "trust": trust,
             "budget": budget,
             "seed": seed,
             "precision": precision,

@@ -11,6 +11,7 @@ from whence.app.cli.catalogue import methods, models
 from whence.app.cli.demo import demo
 from whence.app.cli.exits import CODES
 from whence.app.cli.explain import explain
+from whence.app.cli.judge import compare, evaluate, select, verify
 
 __all__ = ["app", "main"]
 
@@ -35,6 +36,20 @@ app.command(
     "whence attend --model embedded:decider --generate --save kept 'Missed 4 payments.'"
     f"\n\n{CODES}"
 )(attend)
+app.command(
+    epilog="Examples:  whence evaluate kept.json --model embedded:credit"
+    "\n\n"
+    "whence evaluate kept.json --metric comprehensiveness --metric deletion --format json"
+    f"\n\n{CODES}"
+)(evaluate)
+app.command(
+    epilog="Example:  whence compare --model embedded:credit --method lime --method kernel-shap "
+    f"'Missed 4 payments this year.'\n\n{CODES}"
+)(compare)
+app.command(epilog=f"Example:  whence select texts.jsonl --model embedded:credit\n\n{CODES}")(
+    select
+)
+app.command(epilog=f"Example:  whence verify kept.json --model embedded:credit\n\n{CODES}")(verify)
 app.command(epilog="Example:  whence methods")(methods)
 app.command(epilog="Example:  whence models")(models)
 app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)

@@ -10,9 +10,9 @@ from whence.evaluation.tasks.item import Draw, Task, TaskItem, item_of
 
 __all__ = ["GRAMMARS"]
 
-# -- brackets: six types, each at most once, so that what is unmatched is one pair only ----------
+# -- brackets: four types, each at most once, so that what is unmatched is one pair only ----------
 
-_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ("«", "»"), ("‹", "›"))
+_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
 _BRACKETS = tuple(sign for pair in _PAIRS for sign in pair)
 
 
@@ -27,7 +27,7 @@ def _nested(rng: random.Random, types: list[int]) -> list[tuple[int, bool]]:
 
 
 def _brackets(rng: random.Random, broken: bool) -> TaskItem:
-    types = rng.sample(range(len(_PAIRS)), rng.randint(3, 5))
+    types = rng.sample(range(len(_PAIRS)), rng.randint(2, 3))
     spare = rng.choice([kind for kind in range(len(_PAIRS)) if kind not in types])
     signs = _nested(rng, types)
     places: list[int] = []
@@ -125,7 +125,7 @@ _COLD, _WARM = "ice snow frost hail".split(), "fire sun ember coal".split()  # n
 
 
 def _retrieval(rng: random.Random, warm: bool) -> TaskItem:
-    keys = rng.sample(_KEYS, rng.randint(3, 6))
+    keys = rng.sample(_KEYS, rng.randint(2, 4))
     asked = rng.randrange(len(keys))
     words: list[str] = []
     for place, key in enumerate(keys):

@@ -1,0 +1,174 @@
+"""Which methods find the known reasons? Average precision of every method on every task.
+
+python -m benchmarks.calibration     # judges the explanations
+python -m benchmarks.leaderboard     # writes docs/explanation/leaderboard.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.calibration import COLUMNS, mean_interval
+from benchmarks.common import HERE, table
+from whence.evaluation.calibration import family_of
+from whence.evaluation.tasks import TASKS
+
+PAGE = HERE.parent / "docs" / "explanation" / "leaderboard.md"
+RESULTS = HERE / "results" / "calibration.json"
+
+
+def unpacked(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows as dictionaries, names in place of their numbers; one level, as truth has none."""
+    names = data["names"]
+    rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    for row in rows:
+        for key, values in names.items():
+            row[key] = values[row[key]]
+    return [row for row in rows if row["level"] == "default" and row["ap"] is not None]
+
+
+def cell(rows: Sequence[dict[str, Any]], measure: str = "ap") -> tuple[float, float, float]:
+    return mean_interval([row[measure] for row in rows])
+
+
+def shown(found: tuple[float, float, float], best: float) -> str:
+    text = f"{found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f})"
+    return f"**{text}**" if found[0] >= best - 1e-9 else text
+
+
+def board(
+    rows: Sequence[dict[str, Any]], tasks: Sequence[str], methods: Sequence[str]
+) -> tuple[list[list[str]], list[str]]:
+    """One line a method, one column a task, and first the mean over tasks; the best in bold."""
+    found: dict[str, dict[str, tuple[float, float, float]]] = {method: {} for method in methods}
+    for method in methods:
+        mine = [row for row in rows if row["method"] == method]
+        for task in tasks:
+            chosen = [row for row in mine if row["task"] == task]
+            if chosen:
+                found[method][task] = cell(chosen)
+    best = {
+        task: max(found[method][task][0] for method in methods if task in found[method])
+        for task in tasks
+    }
+    means = {
+        method: float(np.mean([found[method][task][0] for task in tasks]))
+        for method in methods
+        if len(found[method]) == len(tasks)
+    }
+    order = sorted(methods, key=lambda method: -means.get(method, -1.0))
+    lines = [
+        [
+            f"`{method}`",
+            f"{means[method]:.2f}" if method in means else "",
+            *(
+                shown(found[method][task], best[task]) if task in found[method] else ""
+                for task in tasks
+            ),
+        ]
+        for method in order
+    ]
+    return lines, order
+
+
+def families(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
+    """The mean over the tasks that every family was trained on, family by family."""
+    kinds = sorted({family_of(row["architecture"]) for row in rows})
+    lines: list[list[str]] = []
+    for method in methods:
+        line = [f"`{method}`"]
+        for kind in kinds:
+            mine = [
+                row
+                for row in rows
+                if row["method"] == method and family_of(row["architecture"]) == kind
+            ]
+            by_task = {row["task"]: [] for row in mine}
+            for row in mine:
+                by_task[row["task"]].append(row["ap"])
+            line.append(f"{np.mean([np.mean(v) for v in by_task.values()]):.2f}" if by_task else "")
+        lines.append(line)
+    return table(lines, ["method", *kinds])
+
+
+def page(data: dict[str, Any]) -> str:
+    rows = unpacked(data)
+    tasks = [name for name in TASKS if any(row["task"] == name for row in rows)]
+    methods = sorted({row["method"] for row in rows})
+    trained = [row for row in rows if not row["model"].startswith("embedded:")]
+    lines, order = board(rows, tasks, methods)
+    inputs = len({(row["model"], row["item"]) for row in rows})
+    chance = {
+        task: float(
+            np.mean([row["ap"] for row in rows if (row["task"], row["method"]) == (task, "random")])
+        )
+        for task in tasks
+    }
+    about = "\n".join(
+        f"- `{task}`: {TASKS[task].about} "
+        f"{len({row['model'] for row in rows if row['task'] == task})} model(s), "
+        f"{len({(row['model'], row['item']) for row in rows if row['task'] == task})} texts; "
+        f"random scores reach {chance[task]:.2f}."
+        for task in tasks
+    )
+    return f"""# Leaderboard: which methods find reasons that are known
+
+Each text below was made by a rule, its model answers it rightly, and what decides it is on record.
+The table gives the **average precision** of each method's signed scores against these reasons
+(1: every reason above everything else), its mean over texts, and in brackets the 95 % bootstrap
+interval over texts. Equal scores count in all their orders. Bold is the best of a column. Where
+any one reason would do, the score is 1 / rank of the first found.
+
+Measured {data["measured"][:10]}, {len({row["model"] for row in rows})} models, {inputs:,} texts,
+{len(rows):,} explanations, every method at its default settings. Written by
+`{data["command"]} && python -m benchmarks.leaderboard`; the models by `python examples/train_tasks.py`.
+
+{table(lines, ["method", "mean of tasks", *tasks])}
+
+## The tasks
+
+{about}
+
+## By family of model
+
+Mean over the tasks that were trained for this page.
+
+{families(trained, order)}
+
+## How to read it
+
+- It says which methods find what a **small model that has learned a known rule** relies on. What
+  ranks first here need not rank first on your model: `whence.select` measures that on yours.
+- The models learned with words hidden from half of their texts, so that texts with words missing
+  are not foreign to them. That favours methods that remove words; a model that never read such
+  texts answers them less sensibly.
+- The rule decides, and a model that answers rightly may still rest on part of the reasons; a text
+  on which all methods do badly says something of the model, not of them.
+- Scores without a sign (rollout, flow, norms) cannot tell what speaks for an answer from what
+  speaks against it. In the planted tasks the tone of the sentence always speaks against.
+- Some answers are settled by combinations of words. A list of single words can then be
+  right about which words matter, and still not say how.
+"""
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PAGE)
+    arguments = parser.parse_args(argv)
+    data = json.loads(arguments.results.read_text())["data"]
+    if data["columns"] != COLUMNS:
+        sys.exit(f"{arguments.results} was written by another version; run the calibration again")
+    arguments.out.write_text(page(data))
+    print(f"wrote {arguments.out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

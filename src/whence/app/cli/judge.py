@@ -1,0 +1,261 @@
+"""``whence evaluate``, ``compare``, ``select`` and ``verify``: explanations judged by measurement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from whence.app.cli.exits import Exit, failing_plainly
+from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller
+from whence.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from whence.core.explanations import Attribution
+    from whence.records.selecting import Comparison
+
+__all__ = ["compare", "evaluate", "select", "verify"]
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
+DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")]
+RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+SeedOption = Annotated[int, typer.Option(help="Of whatever is drawn.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write there.")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write.")]
+UnitOption = Annotated[str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")]
+MaskerOption = Annotated[str, typer.Option(help="How absence is made, or auto.")]
+TargetOption = Annotated[
+    str | None, typer.Option(help="Label, or continuation; default: what the model says.")
+]
+LinkOption = Annotated[
+    str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
+]
+MethodsOption = Annotated[
+    list[str] | None, typer.Option("--method", help="A candidate; may be given again.")
+]
+
+
+def evaluate(
+    record: Annotated[Path, typer.Argument(help="An explanation: of whence, or text and scores.")],
+    model: ModelOption = "embedded:credit",
+    level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Measure this one in place of the label; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the masks; default: the record's.")] = None,
+    masker: MaskerOption = "auto",
+    format_: FormatOption = Format.text,
+    output: OutputOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
+    with failing_plainly():
+        from whence.models import load
+        from whence.records.foreign import read_explanation
+        from whence.records.judging import judge, measure
+
+        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        kept = read_explanation(loaded, record)
+        if metric:
+            if format_ is Format.html:
+                raise OptionError("--metric is written as text or json, not as html")
+            found = measure(loaded, kept, metric, seed=seed, masker=masker)
+            if format_ is Format.json:
+                trees = [json.loads(measurement.to_json()) for measurement in found]
+                _write(json.dumps(trees, indent=1) + "\n", output)
+            else:
+                from whence.app.measurement_terminal import measurements_text
+
+                _write(measurements_text(found), output)
+            return
+        judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
+        _write(_shown(judged, format_), output)
+
+
+def _shown(judged: Attribution, format_: Format) -> str:
+    if format_ is Format.json:
+        return judged.to_json().decode("utf-8") + "\n"
+    if format_ is Format.html:
+        from whence.app.page import page
+
+        return page(judged)
+    from whence.app.terminal import plain_text
+
+    return plain_text(judged) + "\n"
+
+
+def compare(
+    text: Annotated[
+        str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
+    ] = None,
+    model: ModelOption = "embedded:credit",
+    file: Annotated[Path | None, typer.Option(help="Read the text from a file.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None,
+    messages: Annotated[
+        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
+    ] = None,
+    methods: MethodsOption = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="A metric; may be given again.")
+    ] = None,
+    target: TargetOption = None,
+    next_token: Annotated[
+        bool, typer.Option("--next-token", help="Explain the next token only.")
+    ] = False,
+    link: LinkOption = None,
+    unit: UnitOption = "word",
+    masker: MaskerOption = "auto",
+    seed: SeedOption = 0,
+    format_: FormatOption = Format.text,
+    output: OutputOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Explain one text by several methods, judged side by side on the same masks."""
+    with failing_plainly():
+        from whence.evaluation.catalogue import metric_by_name
+        from whence.models import load
+        from whence.records.selecting import compare as run
+
+        check_sources(text, file, messages)
+        if format_ is Format.html:
+            raise OptionError("a comparison is written as text or json, not as html")
+        source = source_of(text, file, pair, messages)
+        metrics = [metric_by_name(name) for name in metric] if metric else None
+        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        found = run(
+            loaded,
+            source,
+            methods=methods,
+            target=target_of(target, None, next_token, False, None),
+            link=link,
+            unit=unit,
+            masker=masker,
+            metrics=metrics,
+            seed=seed,
+        )
+        if format_ is Format.json:
+            _write(json.dumps(_tree(found), indent=1) + "\n", output)
+        else:
+            from whence.app.measurement_terminal import comparison_text
+
+            _write(comparison_text(found), output)
+
+
+def _tree(found: Comparison) -> dict[str, Any]:
+    return {
+        "judging_evaluations": found.judging,
+        "failed": found.failed,
+        "methods": {
+            name: {
+                "p_value": found.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in found.measurements[name]],
+                "explanation": json.loads(explanation.to_json()),
+            }
+            for name, explanation in found.explanations.items()
+        },
+    }
+
+
+def select(
+    texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
+    model: ModelOption = "embedded:credit",
+    column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
+    limit: Annotated[int, typer.Option(help="Texts taken, from the top.")] = 50,
+    methods: MethodsOption = None,
+    target: TargetOption = None,
+    link: LinkOption = None,
+    unit: UnitOption = "word",
+    masker: MaskerOption = "auto",
+    seed: SeedOption = 0,
+    format_: FormatOption = Format.text,
+    output: OutputOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Choose the method for a model and its task, on some of the task's texts."""
+    with failing_plainly():
+        from itertools import islice
+
+        from whence.app.cli.rows import read_rows
+        from whence.models import load
+        from whence.records.selecting import select as run
+
+        if limit < 1:
+            raise OptionError(f"--limit {limit} given; 1 or more is due")
+        if format_ is Format.html:
+            raise OptionError("a selection is written as text or json, not as html")
+        tell = teller(quiet)
+        taken = list(islice(read_rows(texts, column), limit))
+        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        found = run(
+            loaded,
+            taken,
+            methods=methods,
+            target=target,
+            link=link,
+            unit=unit,
+            masker=masker,
+            seed=seed,
+            progress=lambda done, of: tell(f"{done} of {of} texts"),
+        )
+        if format_ is Format.json:
+            _write(found.to_json().decode("utf-8") + "\n", output)
+        else:
+            from whence.app.measurement_terminal import selection_text
+
+            _write(selection_text(found), output)
+
+
+def verify(
+    record: Annotated[Path, typer.Argument(help="A saved explanation.")],
+    model: ModelOption = "embedded:credit",
+    masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
+    seed: SeedOption = 0,
+    tolerance: Annotated[
+        float, typer.Option(help="Deviation allowed, as a share of the answer or of 1.")
+    ] = 1e-4,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
+    with failing_plainly():
+        from whence.models import load
+        from whence.records.foreign import read_explanation
+        from whence.records.verifying import verify as run
+
+        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        kept = read_explanation(loaded, record)
+        found = run(loaded, kept, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if found.holds else "does not hold: ") + found.says)
+        if not found.holds:
+            raise typer.Exit(Exit.NOT_VERIFIED)
+
+
+def _write(text: str, output: Path | None) -> None:
+    from whence.core.files import write_atomic
+
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(output, text.encode("utf-8"))

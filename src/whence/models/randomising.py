@@ -1,0 +1,207 @@
+"""Every parameter of a model drawn anew for a while, and put back bit for bit.
+
+Each tensor is drawn from a normal with its own mean and standard deviation. This keeps the scale
+of every layer, so that the randomised model computes at all; it needs no initialiser, which
+Conv1D, raw parameters and most norms lack; and it takes nothing from the global generators. A
+tensor without spread of its own (a norm's ones, a bias of zeros) gets one, since it would
+otherwise stay as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from whence.core.errors import CapabilityError, OptionError, unknown
+
+__all__ = ["Changed", "Layer", "layers_of", "parameters_changed", "randomised"]
+
+FLOOR = 0.02
+"""Standard deviation for a tensor of zeros, as most initialisers of transformers have it."""
+OF_A_CONSTANT = 0.1
+"""Standard deviation, by its absolute value, for a tensor of one value."""
+
+Rule = Callable[[str, torch.Tensor], torch.Tensor]
+"""From a parameter's name and value to what stands in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Parameters that are randomised in one step, by name."""
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change of parameters reached, measured by the distance of each tensor.
+
+    Attributes:
+        distances: of each tensor that was to be changed, ``|new - old| / |old|``.
+        reached: numbers in tensors at a distance above zero.
+        asked: numbers in all tensors that were to be changed.
+        total: numbers in all parameters of the model, tied ones once.
+    """
+
+    distances: dict[str, float]
+    reached: int
+    asked: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Of all the model's parameters, the share that was reached."""
+        return self.reached / self.total if self.total else 0.0
+
+
+def layers_of(model: Any) -> tuple[Layer, ...]:
+    """The model's parameters in steps from the top down; together they are all of them.
+
+    A numbered block is one step; what stands between blocks (embeddings, a final norm, a head)
+    is one step for each run of neighbours in one module. Top down is the reverse of the order in
+    which the model declares its parts. A tied weight belongs to the lowest part that has it.
+
+    Raises:
+        CapabilityError: the model has no parameters to be had.
+    """
+    names = list(_parameters(model))
+    found: list[tuple[str, list[str]]] = []
+    for name in names:
+        key = _block(name) or name.rpartition(".")[0].rpartition(".")[0] + ".*"
+        if not found or found[-1][0] != key:
+            found.append((key, []))
+        found[-1][1].append(name)
+    layers: list[Layer] = []
+    for key, inside in found:
+        owners = list(dict.fromkeys(name.rpartition(".")[0] or name for name in inside))
+        name = key if not key.endswith(".*") else " + ".join(owners)
+        layers.append(Layer(name, tuple(inside)))
+    return tuple(reversed(layers))
+
+
+def _block(name: str) -> str | None:
+    parts = name.split(".")
+    first = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    return None if first is None else ".".join(parts[: first + 1])
+
+
+def _parameters(model: Any) -> dict[str, Any]:
+    module = getattr(model, "module", model)
+    if not hasattr(module, "named_parameters"):
+        named = getattr(getattr(model, "identity", None), "ref", type(model).__name__)
+        raise CapabilityError(
+            f"the parameters of {named} were asked; it gives only scores. Models that work here: "
+            "those loaded from transformers"
+        )
+    found = dict(module.named_parameters())
+    if not found:
+        raise CapabilityError(f"{type(module).__name__} has no parameters")
+    return found
+
+
+@contextmanager
+def randomised(
+    model: Any, *, seed: int, layers: Sequence[Layer | str] | None = None
+) -> Generator[Changed]:
+    """Draw the parameters of some layers anew in this context; afterwards all are as before.
+
+    What a tensor becomes depends on its name and the seed alone: a cascade that goes one layer
+    further keeps what the shorter one drew.
+
+    Args:
+        model: from :func:`whence.load`, or a module.
+        seed: of the draw.
+        layers: of :func:`layers_of`, or their names; none: all, which is every parameter.
+
+    Raises:
+        OptionError: no such layer.
+        CapabilityError: parameters that are no floating-point numbers, or are not in memory.
+    """
+    every = {layer.name: layer for layer in layers_of(model)}
+    chosen: list[str] = []
+    for asked in every if layers is None else layers:
+        name = asked.name if isinstance(asked, Layer) else asked
+        if name not in every:
+            raise unknown("layer", name, every)
+        chosen += every[name].parameters
+
+    def drawn(name: str, value: torch.Tensor) -> torch.Tensor:
+        digest = hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+        wide = value.detach().double() if value.dtype == torch.float64 else value.detach().float()
+        mean = float(wide.mean())
+        spread = float(wide.std(correction=0))
+        if spread <= 1e-6 * abs(mean) or spread == 0.0:
+            spread = OF_A_CONSTANT * abs(mean) or FLOOR
+        noise = torch.randn(value.shape, generator=generator, dtype=wide.dtype)
+        return (mean + spread * noise).to(value.device, value.dtype)
+
+    with parameters_changed(model, chosen, drawn) as changed:
+        missed = [name for name, distance in changed.distances.items() if not distance > 0]
+        assert not missed, f"not randomised: {missed}"
+        yield changed
+
+
+@contextmanager
+def parameters_changed(model: Any, names: Sequence[str], rule: Rule) -> Generator[Changed]:
+    """Put what ``rule`` makes of it in the place of each named parameter, in this context.
+
+    The values are written into the tensors that the model has, so that whatever is tied stays
+    tied; they are written back, bit for bit, also after an exception.
+
+    Raises:
+        OptionError: no such parameter.
+        CapabilityError: parameters that are no floating-point numbers, or are not in memory.
+    """
+    every = _parameters(model)
+    wrong = [name for name in names if name not in every]
+    if wrong:
+        raise unknown("parameter", wrong[0], every)
+    if len(set(names)) != len(names):
+        raise OptionError("a layer was named twice")
+    chosen = {name: every[name] for name in names if every[name].numel()}
+    for name, parameter in chosen.items():
+        _check(name, parameter)
+    kept = {name: parameter.detach().clone() for name, parameter in chosen.items()}
+    try:
+        with torch.no_grad():
+            for name, parameter in chosen.items():
+                parameter.copy_(rule(name, kept[name]))
+            distances = {n: _distance(p.detach(), kept[n]) for n, p in chosen.items()}
+        yield Changed(
+            distances=distances,
+            reached=sum(chosen[n].numel() for n, d in distances.items() if d > 0),
+            asked=sum(parameter.numel() for parameter in chosen.values()),
+            total=sum(parameter.numel() for parameter in every.values()),
+        )
+    finally:
+        with torch.no_grad():
+            for name, parameter in chosen.items():
+                parameter.copy_(kept[name])
+
+
+def _check(name: str, parameter: Any) -> None:
+    if not parameter.is_floating_point():
+        raise CapabilityError(
+            f"parameter {name} holds {parameter.dtype}, which cannot be drawn from a normal; "
+            "load the model without quantisation"
+        )
+    if parameter.is_meta:
+        raise CapabilityError(f"parameter {name} is not in memory; load the model whole")
+    if parameter.is_inference():
+        raise CapabilityError(
+            f"parameter {name} was made in inference mode, where changes leave no count and old "
+            "answers would be taken for new ones; load the model outside of it"
+        )
+
+
+def _distance(new: torch.Tensor, old: torch.Tensor) -> float:
+    moved = cast("torch.Tensor", torch.linalg.vector_norm(new.double() - old.double()))
+    size = cast("torch.Tensor", torch.linalg.vector_norm(old.double()))
+    return float(moved) / (float(size) or 1.0)
