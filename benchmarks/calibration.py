@@ -31,7 +31,7 @@ from whence.attribution.choosing import METHODS, slug
 from whence.attribution.explaining import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.evaluation.additive import additive_fit
-from whence.evaluation.calibration import RISK, family_of
+from whence.evaluation.calibration import RISK, family_of, may_be_a, risk_controlled
 from whence.evaluation.comprehensiveness import Comprehensiveness
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.pool import SIZES
@@ -121,7 +121,7 @@ def judge(name: str, task: str, ref: Path | str, count: int) -> dict[str, Any]:
                         slug(method),
                         index,
                         level,
-                        *_judged(instance, scores, tested=level == "default"),
+                        *_judged(instance, scores),
                         *(_short(fits[level].share), _short(fits[level].reach)),
                         *(_percentiles(instance, scores) if level == "default" else (None, None)),
                         *truth,
@@ -143,9 +143,9 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def _judged(instance: Instance, scores: np.ndarray, *, tested: bool) -> list[float | None]:
+def _judged(instance: Instance, scores: np.ndarray) -> list[float | None]:
     fidelity = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
-    p = permutation_test(instance, scores, draws=499)[0] if tested else None
+    p = permutation_test(instance, scores)[0]
     return [_short(fidelity), _short(p)]
 
 
@@ -211,30 +211,29 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float,
 
 
 def least_fidelity(rows: Sequence[Row], risk: float = RISK) -> float | None:
-    """The lowest threshold that holds the risk of an input: conformal risk control over inputs.
+    """The lowest threshold that holds the risk among explanations that may have grade A.
 
-    The explanations of one input rise and fall together, so an input counts once: its loss is the
-    share of its explanations that pass and are wrong. Angelopoulos et al. (2024), arXiv:2208.02814.
+    Of these, and not of all: what may not have the grade anyway would water the risk down.
     """
-    inputs: dict[tuple[str, int], int] = {}
-    for row in rows:
-        inputs[row[0], row[4]] = inputs.get((row[0], row[4]), 0) + 1
-    n, loss, least = len(inputs), 0.0, None
-    ordered = sorted(rows, key=lambda row: -row[COLUMNS.index("fidelity")])
-    for place, row in enumerate(ordered):
-        loss += (row[COLUMNS.index("pk")] < FOUND) / inputs[row[0], row[4]]
-        value = row[COLUMNS.index("fidelity")]
-        last = place + 1 == len(ordered) or ordered[place + 1][COLUMNS.index("fidelity")] != value
-        if last and (loss + 1) / (n + 1) <= risk:
-            least = value
-    return least
+    may = [row for row in rows if eligible(row)]
+    if not may:
+        return None
+    fidelity = np.array([row[COLUMNS.index("fidelity")] for row in may], dtype=np.float64)
+    wrong = np.array([row[COLUMNS.index("pk")] < FOUND for row in may])
+    return risk_controlled(fidelity, wrong, [(row[0], row[4]) for row in may], risk=risk)
+
+
+def eligible(row: Row) -> bool:
+    p, share = row[COLUMNS.index("p")], row[COLUMNS.index("share")]
+    return p is not None and share is not None and may_be_a(p, share)
 
 
 def tried(rows: Sequence[Row], least: float | None) -> tuple[float, float]:
-    """Shares of explanations that pass and are wrong, and that pass."""
-    passed = [r for r in rows if least is not None and r[COLUMNS.index("fidelity")] >= least]
+    """Of the explanations that pass, the share that is wrong; and of all, the share that passes."""
+    place = COLUMNS.index("fidelity")
+    passed = [r for r in rows if least is not None and r[place] >= least and eligible(r)]
     wrong = [r for r in passed if r[COLUMNS.index("pk")] < FOUND]
-    return round(len(wrong) / len(rows), 4), round(len(passed) / len(rows), 4)
+    return round(len(wrong) / max(1, len(passed)), 4), round(len(passed) / len(rows), 4)
 
 
 def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -259,6 +258,7 @@ def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "held_out": len(others),
                     "wrong": wrong,
                     "granted": granted,
+                    "worst": max(t["wrong"] for t in held_out_tasks(chosen, level)),
                 }
             )
     return found
@@ -375,14 +375,14 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
             ]
             for t in found["thresholds"]
         ],
-        ["family", "level", "least fidelity", "set on", "tried on", "grade A and wrong", "grade A"],
+        ["family", "level", "least fidelity", "set on", "tried on", "wrong of grade A", "grade A"],
     )
     unseen = table(
         [
             [t["family"], t["task"], f"{t['wrong']:.3f}", f"{t['granted']:.2f}"]
             for t in found["held-out tasks"]
         ],
-        ["family", "task that set no threshold", "grade A and wrong", "grade A"],
+        ["family", "task that set no threshold", "wrong of grade A", "grade A"],
     )
     doses = found.get("dose")
     dosed = (
@@ -407,7 +407,7 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
     head = (
         f"{len(names)} models, {count:,} held-out texts in all, measured {when}. In brackets the "
         "95 % bootstrap interval over inputs. An explanation is right where the share of known "
-        f"reasons among its top k is at least {FOUND}; P(grade A and wrong) is held at {RISK}."
+        f"reasons among its top k is at least {FOUND}; P(wrong) among grade A is held at {RISK}."
     )
     return "\n\n".join(
         part for part in (head, agreement, tasks, dosed, random, limits, unseen) if part

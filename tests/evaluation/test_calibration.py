@@ -45,6 +45,18 @@ def test_equal_values_share_their_threshold():
     assert risk_controlled(fidelity, wrong) == 0.9
 
 
+def test_explanations_of_one_input_count_once():
+    fidelity = np.linspace(1, 0, 200)
+    wrong = np.zeros(200, dtype=bool)
+    wrong[:10] = True
+    # All ten wrong ones explain one input: one loss of 20 inputs, and not 10 of 200.
+    inputs = np.repeat(np.arange(20), 10).tolist()
+    assert risk_controlled(fidelity, wrong) == fidelity[8]
+    assert risk_controlled(fidelity, wrong, inputs) is None
+    assert risk_controlled(fidelity, wrong, inputs, risk=0.1) == 0.0
+    assert risk_controlled(fidelity, wrong, list(range(20)) * 10, risk=0.1) == 0.0
+
+
 def test_families_by_their_class():
     assert family_of("ModernBertForSequenceClassification") == "ModernBert"
     assert family_of("GPT2LMHeadModel") == "GPT2"

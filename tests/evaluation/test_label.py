@@ -15,7 +15,14 @@ from whence.evaluation.questions import CHANCE, FAIR, Means, adds_up, better_tha
 from whence.games import FunctionGame
 
 SURE = Threshold(
-    family="Bert", level="quick", fidelity=0.5, n=500, held_out=500, wrong=0.03, granted=0.4
+    family="Bert",
+    level="quick",
+    fidelity=0.5,
+    n=500,
+    held_out=500,
+    wrong=0.03,
+    granted=0.4,
+    worst=0.04,
 )
 
 
@@ -42,31 +49,47 @@ def _quantities(**findings):
     ],
 )
 def test_grades(findings, grade):
-    found = verdict(_quantities(**findings), features=9, fidelity=0.8, threshold=SURE)
+    found = verdict(_quantities(**findings), features=9, fidelity=0.8, share=0.9, threshold=SURE)
     assert found.grade == grade
     worse = [f"{name} {f}" for name, f in findings.items() if f in ("fail", "caution")]
     assert set(found.reasons) == set(worse)
-    bare = verdict(_quantities(**findings), features=9, fidelity=0.8, threshold=None)
+    bare = verdict(_quantities(**findings), features=9, fidelity=0.8, share=0.9, threshold=None)
     assert bare.grade == ("abstain" if grade == "abstain" else "uncalibrated")
 
 
 def test_grade_a_needs_the_fidelity_that_was_found_to_be_safe():
     passes = _quantities(chance="pass")
-    assert verdict(passes, features=9, fidelity=0.5, threshold=SURE).grade == "A"
-    low = verdict(passes, features=9, fidelity=0.49, threshold=SURE)
+    assert verdict(passes, features=9, fidelity=0.5, share=0.9, threshold=SURE).grade == "A"
+    low = verdict(passes, features=9, fidelity=0.49, share=0.9, threshold=SURE)
     assert low.grade == "B"
     assert "0.50 from which" in low.reasons[0]
     none = Threshold(
-        family="Bert", level="quick", fidelity=None, n=9, held_out=9, wrong=0.0, granted=0.0
+        family="Bert",
+        level="quick",
+        fidelity=None,
+        n=9,
+        held_out=9,
+        wrong=0.0,
+        granted=0.0,
+        worst=0.0,
     )
-    assert verdict(passes, features=9, fidelity=1.0, threshold=none).grade == "B"
+    assert verdict(passes, features=9, fidelity=1.0, share=0.9, threshold=none).grade == "B"
+
+
+def test_grade_a_needs_an_answer_that_single_words_carry():
+    passes = _quantities(chance="pass")
+    found = verdict(passes, features=9, fidelity=0.9, share=0.4, threshold=SURE)
+    assert found.grade == "B"
+    assert "40% of the answer" in found.reasons[0]
 
 
 def test_an_unsteady_prediction_and_a_single_feature_abstain():
     passes = _quantities(chance="pass")
-    unsteady = verdict(passes, features=9, fidelity=0.9, threshold=SURE, moves="it flips")
+    unsteady = verdict(
+        passes, features=9, fidelity=0.9, share=0.9, threshold=SURE, moves="it flips"
+    )
     assert (unsteady.grade, unsteady.reasons) == ("abstain", ("it flips",))
-    assert verdict(passes, features=1, fidelity=0.9, threshold=SURE).grade == "abstain"
+    assert verdict(passes, features=1, fidelity=0.9, share=0.9, threshold=SURE).grade == "abstain"
 
 
 def _judged(n, function, scores, size=64):

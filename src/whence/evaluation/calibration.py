@@ -2,13 +2,16 @@
 
 On tasks whose reasons are known, trained for several families of models, each explanation's pool
 fidelity is set against whether it found those reasons. For each family and level the threshold is
-the lowest for which P(grade A and wrong) is held at 5 % by conformal risk control. Families that
-were not measured have none, and their explanations no grade.
+the lowest for which the share of wrong ones is held at 5 % by conformal risk control, among
+explanations that may have grade A at all (not among all: those that may not would water it down). Families that were not measured have none, and their
+explanations no grade. The promise is for tasks like those measured; what it was worth on a task
+that set no threshold is in the table as ``worst``.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +36,13 @@ __all__ = [
 ]
 
 RISK = 0.05
-"""The most that P(grade A and wrong) may be."""
+"""The share of wrong explanations that is allowed among those that may have grade A."""
+
+CHANCE = 0.01
+"""The p-value that grade A needs."""
+
+ADDITIVE = 0.5
+"""The additive share of the answer that grade A needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +52,9 @@ class Threshold:
     Attributes:
         fidelity: the least pool fidelity of a grade A; ``None`` where no threshold holds the risk.
         n: explanations that it was set on; ``held_out``: that it was then tried on.
-        wrong: share of held-out explanations that got grade A and were wrong.
+        wrong: of the held-out explanations that got grade A, the share that was wrong.
         granted: share of held-out explanations that got grade A.
+        worst: the largest ``wrong`` of any task for which the others set the threshold.
     """
 
     family: str
@@ -54,6 +64,7 @@ class Threshold:
     held_out: int
     wrong: float
     granted: float
+    worst: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,34 +78,57 @@ class Calibration:
 
 
 def risk_controlled(
-    fidelity: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, risk: float = RISK
+    fidelity: Float[np.ndarray, " n"],
+    wrong: Bool[np.ndarray, " n"],
+    inputs: Sequence[object] | None = None,
+    *,
+    risk: float = RISK,
 ) -> float | None:
     """The lowest threshold for which P(at or above it, and wrong) is at most ``risk``.
 
-    Conformal risk control: the risk counted on n exchangeable cases, (n r + 1) / (n + 1), bounds
-    the expected risk of the next. It falls as the threshold rises, so the lowest that keeps it is
-    found by going down from the highest value. Angelopoulos et al. (2024), arXiv:2208.02814.
+    Conformal risk control: the risk r counted on n exchangeable inputs bounds that of the next by
+    (n r + 1) / (n + 1). It falls as the threshold rises, so the lowest that keeps it is found by
+    going down from the highest value. Explanations of one input rise and fall together, so an
+    input counts once: its loss is the share of its explanations that pass and are wrong.
+    Angelopoulos et al. (2024), arXiv:2208.02814.
 
     Args:
         fidelity: of each explanation.
-        wrong: which of them did not find the known reasons.
+        wrong: which of them would get the grade and did not find the known reasons.
+        inputs: which input each explains; none: each another.
         risk: the most that is allowed.
 
     Returns:
-        The threshold; ``None`` where too few cases were measured for any.
+        The threshold; ``None`` where too few inputs were measured for any.
 
     Example:
         >>> risk_controlled(np.linspace(0, 1, 101), np.linspace(0, 1, 101) < 0.5) < 0.5
         True
     """
-    n = len(fidelity)
+    of = list(range(len(fidelity))) if inputs is None else list(inputs)
+    counts = Counter(of)
+    n = len(counts)
     order = np.argsort(-fidelity, kind="stable")
-    values, errors = fidelity[order], np.cumsum(wrong[order])
-    # Equal values share a threshold, so a count is read at the last of them.
-    last = np.append(values[:-1] != values[1:], True) if n else np.zeros(0, dtype=bool)
-    allowed = last & ((errors + 1) / (n + 1) <= risk)
-    kept = np.flatnonzero(allowed)
+    values = fidelity[order]
+    losses = np.cumsum([wrong[i] / counts[of[i]] for i in order])
+    # Equal values share a threshold, so a loss is read at the last of them.
+    last = np.append(values[:-1] != values[1:], True) if len(values) else np.zeros(0, dtype=bool)
+    kept = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
     return None if len(kept) == 0 else float(values[kept[-1]])
+
+
+def may_be_a(p: float, share: float) -> bool:
+    """Whether an explanation can have grade A at all, whatever its fidelity.
+
+    Chance clearly beaten, and an answer that is at least half a sum over features. The second was
+    measured to matter: where pairs of words decide, a list of words can follow the answer well and
+    still miss one of the pair.
+
+    Example:
+        >>> may_be_a(0.001, 0.8), may_be_a(0.03, 0.8), may_be_a(0.001, 0.4)
+        (True, False, False)
+    """
+    return p <= CHANCE and share >= ADDITIVE
 
 
 def calibration_of(identity: ModelIdentity, level: Level) -> tuple[Threshold, str] | None:

@@ -14,7 +14,7 @@ from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import Grade, KeptPool, Level, Quantity, TrustLabel
 from whence.evaluation.additive import AdditiveFit, additive_fit
 from whence.evaluation.auditing import DEPENDS, depends_on_the_model, stays_when_more_is_shown
-from whence.evaluation.calibration import Threshold, calibration_of
+from whence.evaluation.calibration import ADDITIVE, Threshold, calibration_of
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.paired import paired_stability
 from whence.evaluation.pool import SIZES
@@ -69,6 +69,7 @@ def verdict(
     *,
     features: int,
     fidelity: float,
+    share: float,
     threshold: Threshold | None,
     moves: str | None = None,
 ) -> Verdict:
@@ -83,6 +84,7 @@ def verdict(
         quantities: with their findings; those not measured count for nothing.
         features: how many there are.
         fidelity: pool fidelity.
+        share: additive share of the answer.
         threshold: of the model's family; ``None``: not measured for it.
         moves: why the prediction itself does not hold still, where it does not.
     """
@@ -103,6 +105,9 @@ def verdict(
     chance = next((q for q in quantities if q.question == CHANCE), None)
     if len(cautions) > 1 or chance is None or chance.finding != "pass":
         return Verdict("B", tuple(reasons))
+    if share < ADDITIVE:
+        why = f"single words explain {share:.0%} of the answer; grade A needs {ADDITIVE:.0%}"
+        return Verdict("B", (*reasons, why))
     if threshold.fidelity is None:
         return Verdict("B", (*reasons, "no threshold holds the risk of grade A for this family"))
     if fidelity < threshold.fidelity:
@@ -206,6 +211,7 @@ def label_of(
         quantities,
         features=instance.n,
         fidelity=chance.measurements[0].value,
+        share=fit.share,
         threshold=None if calibrated is None else calibrated[0],
         moves=None if steady is None else unsteady(steady),
     )

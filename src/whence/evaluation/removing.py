@@ -27,6 +27,9 @@ __all__ = [
 
 BINS = "0.05,0.1,0.2,0.5"
 
+COMBINED = 2_000
+"""Random choices of one set for each size."""
+
 NEAREST = 12
 """Masks of the pool that stand for random sets of a size, at least: the nearest in size."""
 
@@ -40,8 +43,8 @@ class Removal:
         falls: of the answer at each.
         answers: the answer at each.
         null_answers: for each bin the answers of random sets near its size, moved to it.
-        percentile: share of random sets that fare worse than the marked ones (half of the equal
-            ones counted), over the bins: 1 is better than all of them.
+        percentile: share of random sets (one of each size, their answers averaged) that fare worse
+            than the marked ones, half of the equal ones counted: 1 is better than all of them.
         value, random, best: mean falls of the marked, the random, and the best set known.
     """
 
@@ -105,12 +108,13 @@ def removal(
         return Removal((), none, none, (), 0.5, 0.0, None, None)
     answers = instance.decided(masks)
     nulls = tuple(random_answers(instance, row) for row in masks)
-    shares: list[float] = []
-    for answer, null in zip(answers, nulls, strict=True):
-        # Removed, the marked should leave a lower answer than other sets; kept, a higher one.
-        worse = null < answer if keep else null > answer
-        equal = np.isclose(null, answer, rtol=0, atol=1e-12)
-        shares.append(float(np.mean(np.where(equal, 0.5, worse))))
+    # Answers of random sets, one of each size, on average: what the marked ones have to beat.
+    rng = np.random.default_rng([instance.seed, 5])
+    null = np.mean([rng.choice(n, size=COMBINED) for n in nulls], axis=0)
+    mine = float(np.mean(answers))
+    # Removed, the marked should leave a lower answer than other sets; kept, a higher one.
+    worse = null < mine if keep else null > mine
+    equal = np.isclose(null, mine, rtol=0, atol=1e-9)
     best = [float(null.max() if keep else null.min()) for null in nulls]
     extreme = np.maximum if keep else np.minimum
     return Removal(
@@ -118,7 +122,7 @@ def removal(
         falls=whole - answers,
         answers=answers,
         null_answers=nulls,
-        percentile=float(np.mean(shares)),
+        percentile=float(np.mean(np.where(equal, 0.5, worse))),
         value=float(np.mean(whole - answers)),
         random=float(np.mean([whole - null.mean() for null in nulls])),
         best=float(np.mean(whole - extreme(np.array(best), answers))),

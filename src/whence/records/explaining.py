@@ -54,7 +54,7 @@ def explain(
         target: what is explained: a target, several, or a label's name; none: the predicted
             label, or the continuation the model writes itself.
         link: the scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter (your own ``Spans``: unit span).
         masker: how absence is made, or ``"auto"``: the mask token where the model has one.
         trust: how thoroughly the scores (of the first output) are judged: ``"off"``, ``"quick"``
             (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
@@ -88,7 +88,7 @@ def explain(
         >>> e.scores[:, 0].round(6).tolist()
         [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         >>> e.trust.grade, e.trust.quantities[0].finding
-        ('uncalibrated', 'pass')
+        ('uncalibrated', 'caution')
     """
     level = _level(trust)
     question = ask(
