@@ -211,9 +211,9 @@ class TestColour:
 
     def test_why_some_are_unshaded(self):
         found = standing(judged(), 0)
-        assert faint_because(judged(), found) == "not told from zero by the masks"
-        assert "2 of 3 scores are not told from zero by the masks: not" in plain_text(judged())
-        assert "unshaded: not told from zero by the masks (2 of 3)" in page(judged())
+        assert faint_because(judged(), found) == "not told from zero"
+        assert "2 of 3 scores are not told from zero: not" in plain_text(judged())
+        assert "unshaded: not told from zero (2 of 3)" in page(judged())
         sampled = judged(changes={"std_errors": [[0.1], [0.2], [0.2]]})
         assert "two standard errors" in faint_because(sampled, standing(sampled, 0))
         assert faint_because(attribution(), standing(attribution(), 0)) == ""

@@ -94,7 +94,8 @@ class TrustLabel(Record):
         quantities: the seven questions, in order, and more in an audit.
         additive_share: of the variance of the model's answers over the pool, what the best sum
             over features explains; ``None`` where there was nothing to explain.
-        reliable: for each feature, whether its effect is told from zero by the pool.
+        reliable: for each feature, whether its effect is told from zero: by the pool, or by the
+            standard errors of its score.
         pool: masks and answers.
         discarded: perturbations that were not counted, since they changed the prediction.
         cost: evaluations of the label alone, those of explaining again included.

@@ -234,7 +234,7 @@ def label_of(
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
         additive_share=share,
-        reliable=_reliable(instance, fit),
+        reliable=_reliable(instance, fit, found),
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
         cost=_cost(instance),
@@ -291,12 +291,18 @@ def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
     )
 
 
-def _reliable(instance: Instance, fit: AdditiveFit) -> tuple[bool, ...]:
-    """Features whose whole effect the pool tells from zero at 95 %."""
+def _reliable(instance: Instance, fit: AdditiveFit, found: Attribution) -> tuple[bool, ...]:
+    """Features whose effect is told from zero at 95 %: by the pool, or by the scores' own errors.
+
+    A method that samples has asked more than a small pool; its errors are as good a witness.
+    """
     if len(instance.pool) == 0:
         return (True,) * instance.n
-    effects = fit.weights + fit.slope
-    return tuple(bool(abs(e) > 1.96 * s + 1e-12) for e, s in zip(effects, fit.errors, strict=True))
+    told = np.abs(fit.weights + fit.slope) > 1.96 * fit.errors + 1e-12
+    if found.std_errors is not None:
+        errors = found.std_errors[:, instance.output]
+        told |= np.abs(found.scores[:, instance.output]) > 1.96 * errors + 1e-12
+    return tuple(told.tolist())
 
 
 def _kept(instance: Instance) -> KeptPool:
