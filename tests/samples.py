@@ -8,6 +8,7 @@ import numpy as np
 
 from whence.core import (
     Attribution,
+    Candidate,
     Completeness,
     Cost,
     Decision,
@@ -29,6 +30,7 @@ from whence.core import (
     Provenance,
     Quantity,
     Segmentation,
+    Selection,
     TrustLabel,
 )
 from whence.core.arrays import frozen_array
@@ -179,3 +181,42 @@ def trust_label(**changes) -> TrustLabel:
         **changes,
     }
     return TrustLabel(**settings)
+
+
+def selection(**changes) -> Selection:
+    """Two candidates on two texts."""
+    candidates = tuple(
+        Candidate(
+            name=name,
+            method=MethodSpec(name=name),
+            fidelity=fidelity,
+            interval=None,
+            behind=None,
+            significant=1.0,
+            comprehensiveness=0.3,
+            sufficiency=0.1,
+            unit="probability",
+            evaluations=20.0,
+        )
+        for name, fidelity in (("lime", 0.8), ("random", 0.1))
+    )
+    settings = {
+        "model": attribution().provenance.model,
+        "texts": 2,
+        "documents": ("a" * 64, "b" * 64),
+        "candidates": candidates,
+        "scores": frozen_array([[0.7, 0.9], [0.1, 0.1]]),
+        "chosen": "lime",
+        "why": "the highest",
+        "explainable": True,
+        "pool": 64,
+        "judging": 81.0,
+        "seed": 0,
+        "masker": MethodSpec(name="Deletion"),
+        "segmenter": MethodSpec(name="Words"),
+        "cost": Cost(evaluations=100, distinct_evaluations=90, tokens=500, seconds=1.0),
+        "whence": "0.1.0",
+        "created": "2026-01-01T00:00:00+00:00",
+        **changes,
+    }
+    return Selection(**settings)

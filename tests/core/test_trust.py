@@ -93,3 +93,18 @@ def test_version_2_carried_no_label():
     tree["schema_version"] = 2
     del tree["trust"]
     assert Attribution.from_json(json.dumps(tree)) == attribution()
+
+
+def test_a_selection_reads_back_and_fits_itself():
+    from dataclasses import replace
+
+    from tests.samples import selection
+
+    from whence.core import Selection
+
+    found = selection()
+    assert Selection.from_json(found.to_json()) == found
+    with pytest.raises(ValueError, match="candidates x texts"):
+        replace(found, texts=3)
+    with pytest.raises(ValueError, match="is no candidate"):
+        replace(found, chosen="nobody")

@@ -55,6 +55,12 @@ def test_batches_are_halved_until_they_fit():
     assert never.evaluations == 0
 
 
+def test_no_change_takes_no_pass():
+    found = game(whence.load(FAMILIES["bert"]().pair), budget=0)
+    assert found.changed(0, zeroed).shape == (0, found.k)
+    assert found.cost.evaluations == 0
+
+
 def test_a_budget_is_kept():
     found = game(whence.load(FAMILIES["bert"]().pair), budget=3)
     found.follow()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tests.asking import explain
 from tests.zoo.families import FAMILIES
@@ -102,3 +103,75 @@ def test_what_is_no_model_is_refused():
         ask(len, "text")
     with pytest.raises(OptionError, match="target=True"):
         ask(whence.load(_late), "text", target=True)
+
+
+def test_a_model_that_is_read_in_text_has_no_embeddings():
+    from whence.core import CapabilityError
+
+    question = ask(whence.load(_late), TEXT)
+    with pytest.raises(CapabilityError, match="read in text"):
+        question.embedded()
+    with pytest.raises(CapabilityError, match="read in text"):
+        question.attended()
+
+
+def test_a_record_of_several_scales_cannot_be_put_again():
+    from dataclasses import replace
+
+    model = whence.load(FAMILIES["bert"]().pair)
+    found = explain(model, TEXT, method="leave-one-out", target="low")
+    mixed = replace(found, outputs=(replace(found.outputs[0], link="probability"),))
+    assert ask_again(model, mixed).readout.outputs[0].link == "probability"
+    two = explain(
+        model, TEXT, method="leave-one-out", target=[whence.Label(label="low")] * 1, link="logit"
+    )
+    both = replace(
+        two,
+        outputs=(two.outputs[0], replace(two.outputs[0], name="other", link="probability")),
+        scores=np.repeat(two.scores, 2, axis=1),
+        values=np.repeat(two.values, 2),
+        base_values=np.repeat(two.base_values, 2),
+        completeness=None,
+    )
+    with pytest.raises(InputError, match="several scales"):
+        ask_again(model, both)
+
+
+def test_features_that_a_model_does_not_read_are_named():
+    from dataclasses import replace
+
+    from whence.core import Document, Feature, Segmentation
+
+    model = whence.load(FAMILIES["bert"]().pair)
+    # A zero-width space reaches no token of this tokenizer, and can be no feature of it.
+    text = "late \u200b payment"
+    found = explain(whence.load(_late), text)
+    features = (
+        Feature(start=0, end=4, text="late", part="text"),
+        Feature(start=5, end=6, text="\u200b", part="text"),
+    )
+    odd = replace(
+        found,
+        segmentation=Segmentation(unit="span", document=Document.plain(text), features=features),
+        scores=found.scores[:2],
+        std_errors=None,
+        outputs=(replace(found.outputs[0], link="logit", target=whence.Label(label="low")),),
+        provenance=replace(found.provenance, masker=None),
+    )
+    with pytest.raises(InputError, match="reach a token"):
+        ask_again(model, odd)
+
+
+def test_no_model_can_be_asked_again_of_nothing():
+    found = explain(whence.load(_late), TEXT)
+    with pytest.raises(OptionError, match="load it first"):
+        ask_again(len, found)
+
+
+@pytest.mark.parametrize("precision", ["bfloat17", "float16"])
+def test_unknown_precisions_and_links_are_refused(precision):
+    model = whence.load(_late)
+    with pytest.raises(OptionError, match="precision"):
+        ask(model, TEXT, precision=precision)
+    with pytest.raises(OptionError, match="link"):
+        ask(model, TEXT, link="logits")
