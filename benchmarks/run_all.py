@@ -1,7 +1,23 @@
 """Runs every benchmark; the tables go to benchmarks/README.md."""
 
-from benchmarks import attention, generation, integrated_gradients, overhead, prefix, shapley_error
+from benchmarks import (
+    attention,
+    attention_page,
+    generation,
+    integrated_gradients,
+    overhead,
+    prefix,
+    shapley_error,
+)
 
 if __name__ == "__main__":
-    for benchmark in (overhead, generation, prefix, integrated_gradients, shapley_error, attention):
+    for benchmark in (
+        overhead,
+        generation,
+        prefix,
+        integrated_gradients,
+        shapley_error,
+        attention,
+        attention_page,
+    ):
         benchmark.main()

@@ -12,6 +12,7 @@ from tests.zoo.families import FAMILIES
 
 import whence
 from whence.attention.attending import attend
+from whence.attention.effects import HeadAblation
 from whence.attention.kept import Attention
 from whence.attention.statistics import STATISTICS
 from whence.core import CapabilityError, OptionError, RecordError, read_record
@@ -63,6 +64,66 @@ def test_the_continuation_is_read_with_the_prompt(name):
     assert [t.id for t in tokens if t.written][-len(written) + 1 :] == written[:-1]
     last = record.layers[-1]
     assert last.queries == len(tokens)
+
+
+SMALL = HeadAblation(measure=1, control=0, draws=2, ablation="zero")
+
+
+@pytest.mark.parametrize("effects", [None, SMALL])
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize(
+    ("name", "generate"),
+    [("bert", False), ("deberta-v2", False), ("llama", False), ("llama", True), ("t5", True)],
+)
+def test_the_record_counts_every_pass(name, generate, flow, effects):
+    model = loaded(name)
+    ran = [0, 0]
+
+    def count(_, given, named):
+        read = [named.get(key) for key in ("decoder_input_ids", "input_ids", "inputs_embeds")]
+        ids = next(each for each in read if each is not None)
+        ran[0] += ids.shape[0]
+        ran[1] += ids.shape[0] * ids.shape[1]
+
+    handle = model.module.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        record = attend(
+            model, TEXT, generate=generate, max_new_tokens=4, flow=flow, effects=effects
+        ).record
+    finally:
+        handle.remove()
+    cost = record.provenance.cost
+    passes = cost.evaluations + cost.gradient_evaluations
+    tokens = cost.tokens
+    if record.effects is not None:
+        passes += record.effects.cost.evaluations + record.effects.cost.gradient_evaluations
+        tokens += record.effects.cost.tokens
+    assert passes == ran[0]
+    assert cost.distinct_evaluations == cost.evaluations
+    if name != "t5":  # an encoder's tokens are counted too; see tests/models/test_counting.py
+        assert tokens == ran[1]
+    # Sizes and the watched pass; a label that the answer decides; the flow where it has an end.
+    if name in {"bert", "llama"} and not generate:
+        wanted = 2 if effects is None else 3 + flow
+        assert (cost.evaluations, cost.gradient_evaluations) == (wanted, 0)
+    if name == "deberta-v2":
+        wanted = (6, 0) if effects is None else (7, 1)
+        assert (cost.evaluations, cost.gradient_evaluations) == wanted
+    assert cost.seconds > 0
+
+
+def test_the_record_says_what_was_asked():
+    model = loaded("bert")
+    asked = {
+        "target": whence.Contrast(label="low", against="high"),
+        "link": "logit",
+        "flow": False,
+    }
+    options = attend(model, TEXT, effects=SMALL, **asked).record.provenance.method.options
+    assert options["target"] == repr(asked["target"])
+    assert (options["link"], options["flow"]) == ("logit", False)
+    options = attend(model, TEXT, effects=SMALL, target="low").record.provenance.method.options
+    assert (options["target"], options["link"], options["flow"]) == ("low", None, True)
 
 
 def test_saved_and_read_back_bit_for_bit(tmp_path):
@@ -148,6 +209,25 @@ def test_half_precision_is_met_within_its_own_rounding(name, dtype):
         assert layer.shown
         assert layer.certificate <= layer.limit == max(1e-3, torch.finfo(dtype).eps)
     assert {layer.limit for layer in whole.record.layers} == {1e-3}
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "t5", "deberta-v2"])
+def test_double_precision_is_watched(name):
+    tiny = FAMILIES[name]()
+    whole = attend(whence.load(tiny.pair), TEXT, effects=SMALL)
+    module = copy.deepcopy(tiny.module).double()
+    doubled = attend(whence.load((module, tiny.tokenizer)), TEXT, effects=SMALL)
+    for layer in doubled.record.layers:
+        assert layer.shown
+        if name != "deberta-v2":
+            assert layer.certificate < 1e-6
+            assert layer.states == "kept"
+        mine, theirs = doubled.layer(layer.name), whole.layer(layer.name)
+        # Statistics that a head does not have are NaN on both sides.
+        for key in ("statistics", "captured"):
+            np.testing.assert_allclose(getattr(mine, key), getattr(theirs, key), atol=1e-3)
+    if whole.record.effects is not None:
+        assert doubled.record.effects.value == pytest.approx(whole.record.effects.value, abs=1e-4)
 
 
 def test_a_record_of_the_first_version_is_read_and_its_numbers_are_refused(tmp_path):

@@ -84,6 +84,17 @@ def test_a_measurement_is_found_by_its_name():
     assert label.measurement("entropy") is None
 
 
+def test_what_is_not_finite_is_no_measurement():
+    from dataclasses import replace
+
+    found = trust_label().measurement("pool-fidelity")
+    for change in ({"value": np.nan}, {"random": np.inf}, {"best": -np.inf}):
+        with pytest.raises(ValueError, match="no finite value"):
+            replace(found, **change)
+    with pytest.raises(ValueError, match="no finite value"):
+        replace(found, interval=replace(found.interval, high=np.inf))
+
+
 def test_version_2_carried_no_label():
     import json
 

@@ -14,6 +14,7 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision
 from whence.core.provenance import Cost, MethodSpec, Provenance, Setting
 from whence.core.targets import Continuation, Label, Link, Target
+from whence.games.batching import TokenBudget
 from whence.models.interface import Encoding, GivesStates, Readout, TokenModel
 
 __all__ = [
@@ -121,19 +122,10 @@ def batched(
         OptionError: a budget below 1.
         MemoryError: one item alone does not fit.
     """
-    if token_budget < 1:
-        raise OptionError(f"token_budget={token_budget} asked; it must be 1 or more")
-    size = max(1, token_budget // max(1, length))
-    found: list[Found] = []
-    while len(found) < len(items):
-        chosen = items[len(found) : len(found) + size]
-        try:
-            found.extend(run(chosen))
-        except MemoryError:
-            if len(chosen) == 1:
-                raise
-            size = len(chosen) // 2
-    return found
+    parts = TokenBudget(token_budget).batches(
+        len(items), length, lambda places: run(items[places.start : places.stop])
+    )
+    return [one for _, part in parts for one in part]
 
 
 def provenance(

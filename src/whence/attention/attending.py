@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -37,6 +36,7 @@ from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import LINKS, Continuation, Link, NextToken, Target
 from whence.games.contributions import contributions
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.models.counting import PassCount, counting
 from whence.models.interface import Encoding, GivesAttention, Input, Readout, TokenModel
 from whence.models.watching import AttentionCall, LayerStates
 
@@ -111,9 +111,11 @@ def attend(
         seed: of what the measurement draws.
         announce: called with the size before the run.
 
-    Cost: one pass over two tokens for sizes, one watched pass, and the weights of each layer once
-    more; with ``generate`` a pass for each token before that; one pass for the flow; beside these
-    what :class:`~whence.attention.effects.HeadAblation` states.
+    Cost, as counted in the record: one pass over two tokens for sizes and one watched pass, each
+    two more where layers keep their softmax to themselves (and one gradient pass, which finds no
+    head to measure), and the weights of each layer once more; with ``generate`` a pass for each token before that, the end token included; one where
+    the default target is what the model says; one for the flow. Beside these, and counted in
+    ``record.effects``, what :class:`~whence.attention.effects.HeadAblation` states.
 
     Raises:
         CapabilityError: the model gives no attention, or does not generate.
@@ -148,34 +150,38 @@ def attend(
             f"generate=True asked of a model for {watchable.task}; only causal and seq2seq models "
             "write"
         )
-    started = time.perf_counter()
-    encoding = watchable.encode(source)
-    forced: list[int] = model.greedy(encoding, max_new_tokens) if generate else []
-    # The last token written is read by no one.
-    read = forced[:-1]
-    shapes = Shapes(model, encoding)
-    wanted = shapes.resolve(heads)
-    size = shapes.size(forced=len(read), heads=wanted)
-    if announce is not None:
-        announce(size)
-    states: StatesKept = "not_asked" if keep == "summary" else "kept"
-    if keep == "auto" and size.states > size_budget:
-        states = "over_budget"
-    tokens, decoder = read_tokens(watchable, encoding, read)
-    sink = (_StatesSink if states == "kept" else _Sink)(tokens, decoder, wanted, states)
-    notes, decision = model.attention(encoding, sink, forced=read, row_block=row_block)
-    seconds = time.perf_counter() - started
-    if decision is None:
-        decision = Decision(text=watchable.decode(forced))
-    question = _Question(target, link, tuple(forced))
-    found, why = _measure(watchable, encoding, question, effects, seed, token_budget)
+    with counting(model) as reading:
+        encoding = watchable.encode(source)
+        forced: list[int] = model.greedy(encoding, max_new_tokens) if generate else []
+        # The last token written is read by no one.
+        read = forced[:-1]
+        shapes = Shapes(model, encoding)
+        wanted = shapes.resolve(heads)
+        size = shapes.size(forced=len(read), heads=wanted)
+        if announce is not None:
+            announce(size)
+        states: StatesKept = "not_asked" if keep == "summary" else "kept"
+        if keep == "auto" and size.states > size_budget:
+            states = "over_budget"
+        tokens, decoder = read_tokens(watchable, encoding, read)
+        sink = (_StatesSink if states == "kept" else _Sink)(tokens, decoder, wanted, states)
+        notes, decision = model.attention(encoding, sink, forced=read, row_block=row_block)
+        if decision is None:
+            decision = Decision(text=watchable.decode(forced))
+        question = _Question(target, link, tuple(forced))
+        readout, unasked = question.posed(watchable, encoding, effects)
+    found, unmeasured = None, ()
+    with counting(model) as measuring:
+        if effects is not None and readout is not None:
+            found, unmeasured = _measure(watchable, encoding, readout, effects, seed, token_budget)
     summaries, layers = sink.summaries(), sink.layers()
     arrays = sink.arrays(summaries)
     followed, unfollowed = None, ()
-    if flow and all(layer.shown for layer in layers):
-        followed, unfollowed = _follow(watchable, encoding, read, found)
-    elif flow:
-        unfollowed = ("no flow was followed: it would go through layers that are not shown",)
+    with counting(model) as following:
+        if flow and all(layer.shown for layer in layers):
+            followed, unfollowed = _follow(watchable, encoding, read, found)
+        elif flow:
+            unfollowed = ("no flow was followed: it would go through layers that are not shown",)
     if followed is not None:
         arrays["flow"] = followed[1]
     tensors = Tensors(arrays)
@@ -191,7 +197,7 @@ def attend(
         statistics=tuple(STATISTICS),
         manifest=tensors.manifest,
         tensors=digest_of(tensors.manifest),
-        notes=(*notes, *why, *unfollowed),
+        notes=(*notes, *unasked, *unmeasured, *unfollowed),
         provenance=provenance(
             watchable,
             "attend",
@@ -203,18 +209,32 @@ def attend(
                 "size_budget": size_budget,
                 "row_block": row_block,
                 "effects": None if effects is None else str(MethodSpec.of(effects)),
+                "target": _stated(target),
+                "link": link,
+                "flow": flow,
             },
-            # A pass over two tokens, and the watched one, in which the decision is read too.
-            Cost(
-                evaluations=2,
-                distinct_evaluations=2,
-                tokens=len(tokens) + len(decoder) + min(2, len(encoding.ids)),
-                seconds=seconds,
-            ),
+            # What effects took is in their own record; here only what was tried in vain.
+            _cost([reading, following], [measuring] if found is None else []),
             seed=seed,
         ),
     )
     return Attention(record=record, tensors=tensors)
+
+
+def _stated(target: Target | str | int | None) -> str | int | None:
+    return target if target is None or isinstance(target, str | int) else repr(target)
+
+
+def _cost(forward: Sequence[PassCount], differentiated: Sequence[PassCount]) -> Cost:
+    passes = sum(count.passes for count in forward)
+    both = [*forward, *differentiated]
+    return Cost(
+        evaluations=passes,
+        distinct_evaluations=passes,
+        gradient_evaluations=sum(count.passes for count in differentiated),
+        tokens=sum(count.tokens for count in both),
+        seconds=sum(count.seconds for count in both),
+    )
 
 
 def attention_size(
@@ -316,26 +336,30 @@ class _Question:
             target = NextToken()
         return one_readout(model, encoding, target, self.link, "attention")
 
+    def posed(
+        self, model: TokenModel, encoding: Encoding, effects: HeadAblation | None
+    ) -> tuple[Readout | None, tuple[str, ...]]:
+        """What effects are measured on, and why they are not."""
+        if effects is None:
+            return None, ("effects of heads were not asked for",)
+        if self.target is None and model.task == "embedding":
+            return None, (
+                "effects of heads are not measured: an embedding decides nothing by itself; give "
+                "target=Similarity(other='...')",
+            )
+        return self.readout(model, encoding), ()
+
 
 def _measure(
     model: TokenModel,
     encoding: Encoding,
-    question: _Question,
-    effects: HeadAblation | None,
+    readout: Readout,
+    effects: HeadAblation,
     seed: int,
     token_budget: int,
 ) -> tuple[Effects | None, tuple[str, ...]]:
     """The effects of heads, and why there are none."""
-    if effects is None:
-        return None, ("effects of heads were not asked for",)
-    if question.target is None and model.task == "embedding":
-        return None, (
-            "effects of heads are not measured: an embedding decides nothing by itself; give "
-            "target=Similarity(other='...')",
-        )
-    found = effects.run(
-        model, encoding, question.readout(model, encoding), seed=seed, token_budget=token_budget
-    )
+    found = effects.run(model, encoding, readout, seed=seed, token_budget=token_budget)
     if found is None:
         return None, (
             "effects of heads are not measured: the layers keep their softmax to themselves, so "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from whence.core.errors import OptionError
@@ -48,6 +49,15 @@ class Measurement(Record):
     best: float | None = None
     kind: Literal["measurement"] = "measurement"
     schema_version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        numbers = [self.value, self.random, self.best]
+        numbers += [] if self.interval is None else [self.interval.low, self.interval.high]
+        if not all(number is None or isfinite(number) for number in numbers):
+            raise ValueError(
+                f"{self.name} is {self.value} (random {self.random}, best {self.best}, interval "
+                f"{self.interval}); what has no finite value is no measurement"
+            )
 
     def difference(self, other: Measurement) -> float:
         """``self.value - other.value``, refused where the two were not measured alike.

@@ -1,6 +1,6 @@
 """What a metric is: a frozen dataclass of settings that judges scores on an instance.
 
-A new metric is one file and one line in :data:`whence.evaluation.METRICS`; the command line, the
+A new metric is one file and one line in :data:`whence.evaluation.catalogue.METRICS`; the command line, the
 catalogue, the documentation and the battery that every metric must pass follow from its class,
 fields and docstring.
 """

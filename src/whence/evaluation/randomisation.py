@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +13,10 @@ from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.evaluation.agreement import spearman
 from whence.evaluation.instance import Instance
-from whence.models.interface import Input
+from whence.evaluation.stability import Explain
 
 __all__ = ["Randomisation", "chance_band", "class_contrast", "randomisation"]
 
-Explain = Callable[[Input, int], Attribution]
 SHUFFLES = 2000
 
 

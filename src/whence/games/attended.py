@@ -18,8 +18,16 @@ from jaxtyping import Float
 
 from whence.core.errors import BudgetError, CapabilityError
 from whence.core.provenance import Cost
+from whence.games.batching import TokenBudget
 from whence.games.tokens import FeatureTokens
-from whence.models.interface import Encoding, GivesGradients, GivesHeads, Readout, TokenModel
+from whence.models.interface import (
+    Encoding,
+    Evaluated,
+    GivesGradients,
+    GivesHeads,
+    Readout,
+    TokenModel,
+)
 from whence.models.tracing import Trace, TracedCall, trace
 
 __all__ = ["AttendedGame", "Passes", "Run", "row_blocks"]
@@ -79,6 +87,7 @@ class AttendedGame:
 
     Raises:
         CapabilityError: the model gives no attention.
+        OptionError: a token budget below 1.
     """
 
     def __init__(
@@ -100,7 +109,7 @@ class AttendedGame:
         self._encoding = encoding
         self._readout = readout
         self._tokens = tokens
-        self._token_budget = token_budget
+        self._token_budget = TokenBudget(token_budget)
         self.budget = budget
         self.gradient_passes = 0
         self.evaluations = 0
@@ -206,36 +215,33 @@ class AttendedGame:
     ) -> Float[np.ndarray, "rows k"]:
         """The outputs with ``change(b)`` made to the model's attention, for each ``b``; a pass each.
 
+        No change: no row, and no pass.
+
         Raises:
             BudgetError: more changes than passes left; none is made.
             MemoryError: one row does not fit.
         """
         self._spend(count)
         started = time.perf_counter()
-        values: list[np.ndarray] = []
-        position = 0
+        values = np.empty((count, self.k))
+
+        def run(rows: range) -> Evaluated:
+            batch = [change(row) for row in rows]
+            return self._heads.evaluate_changed(self._encoding, self._readout, batch)
+
         try:
-            while position < count:
-                batch = [change(row) for row in range(position, min(count, position + self.batch))]
-                try:
-                    found = self._heads.evaluate_changed(self._encoding, self._readout, batch)
-                except MemoryError:
-                    if len(batch) == 1:
-                        raise
-                    self._token_budget = len(batch) * self._length // 2
-                    continue
-                values.append(np.asarray(found.values, dtype=np.float64))
-                position += len(batch)
-                self.evaluations += len(batch)
+            for rows, found in self._token_budget.batches(count, self._length, run):
+                values[rows.start : rows.stop] = found.values
+                self.evaluations += len(rows)
                 self._pushed += found.tokens
         finally:
             self._seconds += time.perf_counter() - started
-        return np.concatenate(values)
+        return values
 
     @property
     def batch(self) -> int:
         """Passes that fit the token budget at once."""
-        return max(1, self._token_budget // self._length)
+        return self._token_budget.fits(self._length)
 
     @property
     def _length(self) -> int:

@@ -17,8 +17,9 @@ from jaxtyping import Float
 from whence.core.errors import BudgetError, CapabilityError, unknown
 from whence.core.provenance import Cost
 from whence.core.targets import Output
+from whence.games.batching import TokenBudget
 from whence.games.tokens import FeatureTokens
-from whence.models.interface import Encoding, GivesGradients, Readout, TokenModel
+from whence.models.interface import Encoding, GivesGradients, Gradients, Readout, TokenModel
 
 __all__ = ["BASELINES", "Baseline", "EmbeddedGame"]
 
@@ -36,6 +37,10 @@ class EmbeddedGame:
         tokens: which tokens make up each feature.
         budget: most forward-and-backward passes (one per embedded input), or ``None``.
         token_budget: most tokens in one batch; halved when memory runs out.
+
+    Raises:
+        CapabilityError: the model gives no gradients.
+        OptionError: a token budget below 1.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class EmbeddedGame:
         self._encoding = encoding
         self._readout = readout
         self._tokens = tokens
-        self._token_budget = token_budget
+        self._token_budget = TokenBudget(token_budget)
         self.budget = budget
         self.passes = 0
         self._pushed = 0
@@ -130,12 +135,12 @@ class EmbeddedGame:
     def at(
         self, points: Float[np.ndarray, "batch tokens width"]
     ) -> tuple[Float[np.ndarray, "batch k"], Float[np.ndarray, "batch k tokens width"]]:
-        """Values and gradients at some embedded inputs.
+        """Values and gradients at some embedded inputs; of none, none, and no pass.
 
         Raises:
             BudgetError: more points than passes left; none is evaluated.
         """
-        count, length = points.shape[0], max(1, points.shape[1])
+        count, length, width = points.shape
         if self.remaining is not None and count > self.remaining:
             raise BudgetError(
                 f"{count:,} gradient passes asked, {self.remaining:,} of {self.budget:,} left",
@@ -143,28 +148,22 @@ class EmbeddedGame:
                 budget=self.budget or 0,
             )
         started = time.perf_counter()
-        values: list[np.ndarray] = []
-        slopes: list[np.ndarray] = []
-        position = 0
+        values = np.empty((count, self.k))
+        slopes = np.empty((count, self.k, length, width))
+
+        def run(places: range) -> Gradients:
+            batch = points[places.start : places.stop]
+            return self._gradients.gradients(self._encoding, batch, self._readout)
+
         try:
-            while position < count:
-                size = max(1, self._token_budget // length)
-                batch = points[position : position + size]
-                try:
-                    found = self._gradients.gradients(self._encoding, batch, self._readout)
-                except MemoryError:
-                    if len(batch) == 1:
-                        raise
-                    self._token_budget = max(length, len(batch) * length // 2)
-                    continue
-                values.append(np.asarray(found.values, dtype=np.float64))
-                slopes.append(np.asarray(found.gradients, dtype=np.float64))
-                position += len(batch)
-                self.passes += len(batch)
-                self._pushed += len(batch) * (length + self._readout.extra_tokens)
+            for places, found in self._token_budget.batches(count, length, run):
+                values[places.start : places.stop] = found.values
+                slopes[places.start : places.stop] = found.gradients
+                self.passes += len(places)
+                self._pushed += len(places) * (length + self._readout.extra_tokens)
         finally:
             self._seconds += time.perf_counter() - started
-        return np.concatenate(values), np.concatenate(slopes)
+        return values, slopes
 
     def gather(self, per_token: Float[np.ndarray, "tokens k"]) -> Float[np.ndarray, "n k"]:
         """Scores of the features: the sum over each feature's tokens."""

@@ -77,6 +77,7 @@ class _Active:
 _ACTIVE: ContextVar[_Active | None] = ContextVar("whence_kernel_hook", default=None)
 _LOCK = threading.Lock()
 _originals: dict[str, Kernel | None] = {}
+_shadows: dict[str, Kernel] = {}
 _users = 0
 
 
@@ -86,6 +87,8 @@ def hooked(module: Any, hook: KernelHook) -> Generator[None]:
 
     Other threads and other modules run their own kernels untouched. Everything is put back at
     the end, after an exception too. A hook within a hook takes its place for as long as it lasts.
+    A kernel that is registered inside the context stays registered, and is hooked from the next
+    context on.
 
     Raises:
         CapabilityError: in the forward pass, where a kernel's mask cannot be read by rows.
@@ -119,12 +122,13 @@ def _install() -> None:
     global _users
     with _LOCK:
         _users += 1
-        if _users > 1:
-            return
         table = _table()
-        for name in [*table, _EAGER]:
-            _originals[name] = table.get(name)
-            table[name] = _shadow(name, table.get(name))
+        for name in dict.fromkeys([*table, _EAGER]):
+            kernel = table.get(name)
+            if name in _shadows and kernel is _shadows[name]:
+                continue
+            _originals[name] = kernel
+            table[name] = _shadows[name] = _shadow(name, kernel)
 
 
 def _uninstall() -> None:
@@ -135,11 +139,15 @@ def _uninstall() -> None:
             return
         table = _table()
         for name, kernel in _originals.items():
+            # An entry that someone registered or took away meanwhile is theirs.
+            if table.get(name) is not _shadows[name]:
+                continue
             if kernel is None:
-                table.pop(name, None)
+                del table[name]
             else:
                 table[name] = kernel
         _originals.clear()
+        _shadows.clear()
 
 
 def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:

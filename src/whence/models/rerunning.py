@@ -56,7 +56,10 @@ def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         return change(item)
     if isinstance(item, tuple | list):
         items = cast("tuple[Any, ...]", item)
-        return type(items)(_mapped(part, change) for part in items)
+        parts = [_mapped(part, change) for part in items]
+        # A named tuple takes its fields one by one.
+        build = getattr(type(items), "_make", type(items))
+        return build(parts)
     if isinstance(item, dict):
         return {key: _mapped(part, change) for key, part in cast("dict[str, Any]", item).items()}
     return None if hasattr(item, "get_seq_length") else item

@@ -8,17 +8,17 @@ tensor is made. A certificate for each call compares ``weights @ values`` with t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
 from whence.models.kernels import KernelCall, States, hooked
+from whence.models.placing import Kind, Places, kind_of
 
 __all__ = [
     "AttentionCall",
@@ -31,10 +31,6 @@ __all__ = [
     "watching",
 ]
 
-Kind = Literal["bidirectional", "causal", "cross"]
-
-_CROSS = re.compile(r"cross_?att|encdecattention|encoder_attn", re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class AttentionCall:
@@ -45,7 +41,8 @@ class AttentionCall:
         kind: ``bidirectional``, ``causal``, or ``cross``.
         heads, queries, keys: sizes; grouped key heads are repeated to the query heads.
         query_start, key_start: the position of the first query and of the first key: with a
-            cache, and with a sliding window that dropped keys, neither need be 0.
+            cache, and with a sliding window that dropped keys, neither need be 0; see
+            :class:`~whence.models.placing.Places`.
     """
 
     name: str
@@ -142,6 +139,7 @@ class _Watch:
     sink: AttentionSink
     row_block: int
     read: dict[str, int] = field(default_factory=dict[str, int])
+    places: Places = field(default_factory=Places)
 
     def before(self, name: str, states: States) -> States:
         return states
@@ -163,9 +161,10 @@ def _again(watch: _Watch, kernel: KernelCall) -> None:
             lines = torch.arange(start, min(start + watch.row_block, call.queries))
             lines = lines.to(output.device)
             result, weights, seen = reader.read(lines)
-            gap = (result.float() - output[:, lines].float()).abs().amax((2, 3))
+            gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
             worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
-            weights = weights.float() * seen[:, None, :, None]
+            # Not times zero: softmax may give NaN over a row that sees nothing.
+            weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
             watch.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
         size = float(output.float().abs().max())
     error = float(worst) / size if size else float(worst)
@@ -194,31 +193,19 @@ def _states(kernel: KernelCall) -> LayerStates:
     )
 
 
-def kind_of(kernel: KernelCall) -> Kind:
-    """Whether a call reads to both sides, only back, or another text."""
-    if _CROSS.search(kernel.name):
-        return "cross"
-    stated = kernel.options.get("is_causal")
-    if stated or (stated is None and getattr(kernel.module, "is_causal", True)):
-        return "causal"
-    return "bidirectional"
-
-
 def _describe(watch: _Watch, kernel: KernelCall) -> AttentionCall:
     query, key, _ = kernel.states
     queries, keys = int(query.shape[2]), int(key.shape[2])
-    kind = kind_of(kernel)
-    first = watch.read.get(kernel.name, 0)
-    watch.read[kernel.name] = first + queries
+    place = watch.places.place(kernel)
+    watch.read[kernel.name] = watch.read.get(kernel.name, 0) + queries
     return AttentionCall(
         name=kernel.name,
-        kind=kind,
+        kind=kind_of(kernel),
         heads=int(query.shape[1]),
         queries=queries,
         keys=keys,
-        query_start=first,
-        # The last key is the last query's own; what a window dropped lies before the first.
-        key_start=first + queries - keys if kind == "causal" else 0,
+        query_start=place.query,
+        key_start=place.key,
     )
 
 
@@ -227,8 +214,8 @@ class RowReader:
 
     def __init__(self, kernel: KernelCall) -> None:
         self.kernel = kernel
-        # In float32, whatever the model's dtype: only the kernel's own rounding is left to differ.
-        query, key, value = (state.float() for state in kernel.states)
+        # In float32 at least: of a half-precision kernel only its own rounding is left to differ.
+        query, key, value = (_at_least_float32(state) for state in kernel.states)
         self.states = (query, key, value)
         alone = {"dropout", "position_bias"}
         self.options = {k: v for k, v in kernel.options.items() if k not in alone}
@@ -258,6 +245,10 @@ class RowReader:
             self.kernel.module, query[:, :, lines], key, value, rows, dropout=0.0, **extra
         )
         return result, weights, seen
+
+
+def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _row_mask(

@@ -1,0 +1,98 @@
+"""How often a model runs, and how many tokens go through it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+__all__ = ["PassCount", "counting"]
+
+
+@dataclass(slots=True, eq=False)
+class PassCount:
+    """What has run so far.
+
+    Attributes:
+        passes: inputs of forward passes: a batch of ``b`` inputs counts ``b``.
+        tokens: that they read, padding and what a cache held left out; of an encoder-decoder,
+            those of the encoder and those of the decoder.
+        seconds: how long the context lasted, in seconds; known at its end.
+    """
+
+    passes: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@contextmanager
+def counting(model: Any) -> Generator[PassCount]:
+    """Count the forward passes of an adapter's module that this thread runs in this context.
+
+    An encoder that runs by itself counts by its tokens only: it is a part of the passes that go on
+    from it. The module is left as it was.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> with counting(model) as count:
+        ...     encoding = model.encode("She has missed 3 payments.")
+        ...     decision = model.decide(encoding)
+        >>> count.passes, count.tokens == len(encoding.ids)
+        (1, True)
+    """
+    count = PassCount()
+    started = time.perf_counter()
+    module = model.module
+    thread = threading.get_ident()
+    decodes = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
+
+    def passed(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if threading.get_ident() != thread:
+            return
+        rows, tokens = _read(given, named, decoder=decodes)
+        count.passes += rows
+        count.tokens += tokens
+
+    def encoded(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if threading.get_ident() == thread:
+            count.tokens += _read(given, named)[1]
+
+    handles = [module.register_forward_pre_hook(passed, with_kwargs=True)]
+    if decodes:
+        encoder = module.get_encoder()
+        handles.append(encoder.register_forward_pre_hook(encoded, with_kwargs=True))
+    try:
+        yield count
+    finally:
+        count.seconds = time.perf_counter() - started
+        for handle in handles:
+            handle.remove()
+
+
+def _read(
+    given: tuple[Any, ...], named: dict[str, Any], *, decoder: bool = False
+) -> tuple[int, int]:
+    """Rows and tokens that a call reads."""
+    if decoder:
+        for name in ("decoder_input_ids", "decoder_inputs_embeds"):
+            if named.get(name) is not None:
+                return _size(named[name], named.get("decoder_attention_mask"))
+    # A decoder that is given nothing reads the text again.
+    for read in (*given[:1], named.get("input_ids"), named.get("inputs_embeds")):
+        if read is not None:
+            return _size(read, named.get("attention_mask"))
+    return 0, 0
+
+
+def _size(read: torch.Tensor, mask: Any) -> tuple[int, int]:
+    rows, width = int(read.shape[0]), int(read.shape[1])
+    if torch.is_tensor(mask) and mask.dim() == 2:
+        # A mask over a cache is longer than what is read now.
+        return rows, int(mask[:, -width:].sum())
+    return rows, rows * width
