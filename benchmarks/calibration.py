@@ -258,7 +258,7 @@ def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "held_out": len(others),
                     "wrong": wrong,
                     "granted": granted,
-                    "worst": max(t["wrong"] for t in held_out_tasks(chosen, level)),
+                    "worst": max((t["wrong"] for t in held_out_tasks(chosen, level)), default=None),
                 }
             )
     return found

@@ -70,6 +70,8 @@ def scaffolded_tokens():
         with torch.no_grad():
             module.table.weight.normal_()
             module.table.weight[tokenizer.all_special_ids] = 0.0
+            # Two random decoys of a dozen words agree by chance; one turned round never does.
+            module.table.weight[:, 1] = -module.table.weight[:, 0]
     return Tiny("scaffold", "classification", module.eval(), tokenizer)
 
 

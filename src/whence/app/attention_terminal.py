@@ -151,8 +151,8 @@ def facts(record: AttentionRecord) -> list[tuple[str, str]]:
                 "cost",
                 f"{effects.cost.evaluations:,} evaluations and "
                 f"{effects.cost.gradient_evaluations} gradient passes for effects, "
-                f"{effects.cost.seconds:.1f} s; {record.provenance.cost.evaluations} passes "
-                f"watched, {record.provenance.cost.seconds:.1f} s",
+                f"{effects.cost.seconds:.1f} s; {record.provenance.cost.evaluations} "
+                f"other passes, {record.provenance.cost.seconds:.1f} s",
             )
         )
     found += [("note", note) for note in record.notes]

@@ -54,7 +54,8 @@ class Threshold:
         n: explanations that it was set on; ``held_out``: that it was then tried on.
         wrong: of the held-out explanations that got grade A, the share that was wrong.
         granted: share of held-out explanations that got grade A.
-        worst: the largest ``wrong`` of any task for which the others set the threshold.
+        worst: the largest ``wrong`` of any task for which the others set the threshold; ``None``
+            for a single task.
     """
 
     family: str
@@ -64,7 +65,7 @@ class Threshold:
     held_out: int
     wrong: float
     granted: float
-    worst: float
+    worst: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

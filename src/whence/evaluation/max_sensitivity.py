@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, OptionError, UndefinedError
 from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
 from whence.games.embedded import EmbeddedGame
@@ -85,6 +85,7 @@ class MaxSensitivity:
 
         Raises:
             CapabilityError: the model gives no embeddings.
+            UndefinedError: the scores are all zero here, and not beside here.
             OptionError: a radius or a number of draws that is not above zero.
         """
         point = point_of(instance)
@@ -96,6 +97,11 @@ class MaxSensitivity:
             # One by one: a sum over an axis rounds by how many rows it has.
             change = max(np.linalg.norm(row - own) for row in explain_at(points))
             most = max(most, _ratio(float(change), norm))
+        if not np.isfinite(most):
+            raise UndefinedError(
+                "max-sensitivity is a change relative to the scores, and the scores of the input as "
+                "it is are all zero while those beside it are not"
+            )
         return Measurement(
             name="max-sensitivity",
             value=most,
