@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import beta as _beta
 
 from whence.core.errors import CapabilityError
 from whence.core.explanations import Attribution
-from whence.core.measurements import Measurement
+from whence.core.measurements import Interval, Measurement
 from whence.core.trust import Finding, Quantity
 from whence.evaluation.agreement import overlap_chance, rank_biased_overlap
 from whence.evaluation.comprehensiveness import Comprehensiveness
@@ -38,6 +40,11 @@ __all__ = [
     "unasked",
     "unsteady",
 ]
+
+beta: Any = _beta
+
+DRAWS = 999
+"""Shuffles, where not all arrangements are tried."""
 
 CHANCE = "Better than chance?"
 CARRIED = "Do the marked words carry it?"
@@ -90,13 +97,13 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     words apart. Caution: p <= 0.05. Cost: none beyond the pool.
     """
     fidelity = PoolFidelity().measure(instance, scores)
-    p, least = permutation_test(instance, scores)
+    p, least = permutation_test(instance, scores, draws=DRAWS)
     common = instance.common
     kinds = min(int(common.sum()), int((~common).sum()))
-    apart = permutation_test(instance, scores, within=common) if kinds >= 1 else None
-    measurements = [fidelity, _p_value(instance, "p-value", p, fidelity.n)]
+    apart = permutation_test(instance, scores, draws=DRAWS, within=common) if kinds >= 1 else None
+    measurements = [fidelity, _p_value(instance, "p-value", p, least, fidelity.n)]
     if apart is not None:
-        measurements.append(_p_value(instance, "p-value-within-kinds", apart[0], fidelity.n))
+        measurements.append(_p_value(instance, "p-value-within-kinds", *apart, fidelity.n))
     said = f"Summed over random sets of words the scores follow the model's answer with a correlation of {fidelity.value:.2f}"
     if least > 0.05:
         # So few features, or so many equal scores, that no arrangement can stand out.
@@ -123,17 +130,27 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     )
 
 
-def _p_value(instance: Instance, name: str, p: float, n: int) -> Measurement:
+def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> Measurement:
+    interval = None
+    if least == 1 / (1 + DRAWS):
+        interval = _share_interval(round(p * (1 + DRAWS)) - 1, DRAWS, f"of {DRAWS} shuffles")
     return Measurement(
         name=name,
         value=p,
         unit="probability",
         n=n,
         direction="lower",
-        interval=None,
-        specification=instance.specification("permutation_test", draws=999, sided="one"),
+        interval=interval,
+        specification=instance.specification("permutation_test", draws=DRAWS, sided="one"),
         random=0.5,
     )
+
+
+def _share_interval(count: int, of: int, how: str) -> Interval:
+    """Clopper and Pearson's 95 % interval of a share."""
+    low = 0.0 if count == 0 else float(beta.ppf(0.025, count, of - count + 1))
+    high = 1.0 if count == of else float(beta.ppf(0.975, count + 1, of - count))
+    return Interval(low=low, high=high, level=0.95, how=f"Clopper-Pearson, {how}")
 
 
 def adds_up(instance: Instance, found: Attribution) -> Quantity:
@@ -206,13 +223,18 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
 
 
 def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
+    # The sizes' sets are combined, so that no more is known than the fewest of them tell.
+    sets = min(len(null) for null in found.null_answers)
+    how = f"as of the {sets} sets of the size that has fewest"
     return Measurement(
         name=name,
         value=found.percentile,
         unit="share of random sets",
         n=sum(len(null) for null in found.null_answers),
         direction="higher",
-        interval=None,
+        interval=None
+        if instance.pool.complete
+        else _share_interval(round(found.percentile * sets), sets, how),
         specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
         random=0.5,
         best=1.0,
