@@ -3,11 +3,13 @@
 from benchmarks import (
     attention,
     attention_page,
+    faithfulness,
     generation,
     integrated_gradients,
     overhead,
     prefix,
     shapley_error,
+    students,
 )
 
 if __name__ == "__main__":
@@ -19,5 +21,7 @@ if __name__ == "__main__":
         shapley_error,
         attention,
         attention_page,
+        faithfulness,
+        students,
     ):
         benchmark.main()

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from whence.records.judging import judge
     from whence.records.selecting import compare, select
     from whence.records.verifying import verify
+    from whence.students.distilling import distill
+    from whence.students.teacher import Teacher
 
 _HOMES = {
     "Attention": "whence.attention.kept",
@@ -75,6 +77,8 @@ _HOMES = {
     "judge": "whence.records.judging",
     "adopt": "whence.records.foreign",
     "verify": "whence.records.verifying",
+    "distill": "whence.students.distilling",
+    "Teacher": "whence.students.teacher",
     "compare": "whence.records.selecting",
     "select": "whence.records.selecting",
     "DiskCache": "whence.games",
@@ -147,6 +151,7 @@ __all__ = [
     "Selection",
     "ShapleyValues",
     "Similarity",
+    "Teacher",
     "TrustLabel",
     "ValueZeroing",
     "WhenceError",
@@ -158,6 +163,7 @@ __all__ = [
     "compare",
     "compare_attention",
     "compare_labels",
+    "distill",
     "explain",
     "judge",
     "load",

@@ -1,0 +1,160 @@
+"""A sum of a few weights, chosen along the path of the elastic net and fitted again without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+
+from whence.core.errors import OptionError
+from whence.students.features import Features
+from whence.students.logistic import Linear, all_logits, lasso_path, ridge, softmax
+from whence.students.student import Evidence, Fitted, ReadingCost, Reasons, Student, checked, used
+from whence.students.tables import size
+
+__all__ = ["FittedLinear", "SparseLinear", "chosen_columns"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparseLinear(Student):
+    """Logits that are sums of the weights of the features a text has.
+
+    The features are those of the densest solution of the elastic net's path with at most
+    ``features`` of them; the weights are then fitted again with a small ridge only, because the
+    penalty that chooses also shrinks. ``features=None`` keeps all of them, by ridge alone: what
+    nobody reads, and so a measure of what brevity costs.
+
+    Correlated features stand in for each other: which of them is chosen varies between samples
+    far more than what is predicted. A weight is the teacher's habit, not a cause.
+    Zou and Hastie (2005), doi:10.1111/j.1467-9868.2005.00503.x; Meinshausen (2007),
+    doi:10.1016/j.csda.2006.12.019, for the second fit.
+
+    Args:
+        features: how many features are used at most.
+        mixing: share of the absolute penalty in the choice; 1 is the lasso.
+        strength: of the ridge in the last fit, in texts.
+    """
+
+    features: int | None = 30
+    mixing: float = 1.0
+    strength: float = 0.1
+
+    @property
+    def name(self) -> str:
+        """``linear-30``, or ``linear-all``."""
+        return f"linear-{'all' if self.features is None else self.features}"
+
+    def fit(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+    ) -> FittedLinear:
+        """Learn; seconds for 20,000 texts of 50,000 features."""
+        share = checked(table, targets, features, labels, weights)
+        if self.strength <= 0 or not 0 < self.mixing <= 1:
+            raise OptionError(f"strength={self.strength} and mixing={self.mixing}: both above 0")
+        if self.features is None:
+            found = ridge(table, targets, share, strength=self.strength)
+            return FittedLinear(labels, features, found)
+        if self.features < 1:
+            raise OptionError(f"features={self.features} asked; at least 1, or None for all")
+        columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
+        part = sparse.csr_array(table[:, columns])
+        found = ridge(part, targets, share, strength=self.strength)
+        return FittedLinear(labels, used(features, columns), found)
+
+
+def chosen_columns(
+    table: sparse.csr_array,
+    targets: Float[np.ndarray, "texts labels"],
+    weights: Float[np.ndarray, " texts"],
+    *,
+    most: int,
+    mixing: float = 1.0,
+) -> np.ndarray:
+    """Columns of the densest solution on the path with at most ``most`` of them, ascending.
+
+    Where one step of the path jumps over ``most``, the columns of greatest effect (weight times
+    the spread of the column) of the next solution are taken.
+    """
+    path = lasso_path(table, targets, weights, most=most, mixing=mixing)
+    if not path:
+        return np.zeros(0, dtype=np.int64)
+    last = path[-1][1]
+    if len(last.columns) <= most:
+        return last.columns
+    rate = np.asarray(table.sum(axis=0))[last.columns] / size(table)[0]
+    effect = np.abs(last.weights).max(axis=1) * np.sqrt(rate * (1 - rate))
+    return np.sort(last.columns[np.argsort(-effect, kind="stable")[:most]])
+
+
+class FittedLinear(Fitted):
+    """Weights and intercepts; ``weights[j, l]`` is what feature ``j`` adds to the logit of ``l``.
+
+    Logits are centred: those of a text add up to 0, so weights of one feature do too.
+    """
+
+    kind = "linear"
+
+    def __init__(self, labels: Sequence[str], features: Features, found: Linear) -> None:
+        super().__init__(labels, features)
+        self.weights = all_logits(found.weights)
+        self.intercept = all_logits(found.intercept[None])[0]
+
+    def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
+        """Softmax of the sums."""
+        return softmax(table @ self.weights + self.intercept)
+
+    @property
+    def reading_cost(self) -> ReadingCost:
+        """Each feature and its weights; one number a feature where there are two labels."""
+        each = 1 if len(self.labels) == 2 else len(self.labels)
+        words = self.features.cost(range(len(self.features)))
+        return ReadingCost(words, each * (len(self.features) + 1))
+
+    def explain(self, text: str) -> Reasons:
+        """The weights of the features the text has."""
+        evidence = [
+            Evidence(self.features.describe(j), tuple(places), self.weights[j])
+            for j, places in self.features.spans(text).items()
+        ]
+        return self._reasons(text, self.intercept, evidence, "logit")
+
+    def to_text(self) -> str:
+        """One line a feature, the weightiest first."""
+        order = np.argsort(-np.abs(self.weights).max(axis=1), kind="stable").tolist()
+        head = "feature: " + ", ".join(self.labels)
+        rows = [("(always)", self.intercept)]
+        rows += [(self.features.describe(j), self.weights[j]) for j in order]
+        lines = [f"{name}: " + ", ".join(f"{w:+.2f}" for w in row) for name, row in rows]
+        return "\n".join([head, *lines])
+
+    def to_json(self) -> dict[str, Any]:
+        """Features, weights and intercepts."""
+        return {
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "features": self.features.to_json(),
+            "weights": self.weights.tolist(),
+            "intercept": self.intercept.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedLinear:
+        """What :meth:`to_json` wrote."""
+        labels = tree["labels"]
+        weights = np.array(tree["weights"], dtype=np.float64).reshape(-1, len(labels))
+        intercept = np.array(tree["intercept"], dtype=np.float64)
+        fitted = cls.__new__(cls)
+        Fitted.__init__(fitted, labels, Features.from_json(tree["features"]))
+        fitted.weights = weights
+        fitted.intercept = intercept
+        return fitted

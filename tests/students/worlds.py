@@ -1,0 +1,38 @@
+"""Generated texts and tables whose truth is known."""
+
+import numpy as np
+from scipy import sparse
+
+from whence.students.features import Feature, Features, ReadableFeatures
+
+FILLER = [f"word{i}" for i in range(60)]
+SIGNALS = ["late", "waived", "fraud", "steady", "loan"]
+
+
+def texts(count, seed=0, length=12, rate=0.3):
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = list(rng.choice(FILLER, size=length))
+        words += [word for word in SIGNALS if rng.random() < rate]
+        rng.shuffle(words)
+        found.append(" ".join(words))
+    return found
+
+
+def rule(text):
+    words = set(text.split())
+    if "fraud" in words or ("late" in words and "waived" not in words):
+        return "reject"
+    return "accept"
+
+
+def one_hot(answers, labels):
+    return np.array([[float(a == label) for label in labels] for a in answers])
+
+
+def table(rows, columns, density=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    dense = (rng.random((rows, columns)) < density).astype(float)
+    names = [Feature("ngram", f"f{j:04d}") for j in range(columns)]
+    return sparse.csr_array(dense), Features(ReadableFeatures(), names)
