@@ -213,3 +213,21 @@ def test_telling_content_from_stop_words_is_not_enough():
     assert found.finding == "caution"
     assert "among content words" in found.says
     assert better_than_chance(instance, weights).finding == "pass"
+
+
+def test_what_a_model_refuses_leaves_a_question_open_and_no_more():
+    from whence.core import CapabilityError
+
+    weights = np.random.default_rng(0).normal(size=12)
+    game = FunctionGame(12, lambda S: S @ weights)
+    instance = Instance(game, pool_of(game))
+    found = attribution(text="ab " * 12, scores=[(w, 0.0) for w in weights], completeness=None)
+
+    def cannot(*_):
+        raise CapabilityError("it gives no attention")
+
+    label = label_of(instance, found, level="default", means=Means(again=cannot, others=(cannot,)))
+    by_question = {q.question: q for q in label.quantities}
+    assert by_question["Same answer if asked again?"].finding == "not_measured"
+    assert by_question["Do others agree?"].finding == "not_measured"
+    assert any("no attention" in note for note in label.notes)

@@ -131,3 +131,17 @@ def test_an_audit_asks_more_and_puts_the_model_back(tmp_path):
     findings = {q.question: q.finding for q in text_only.trust.quantities}
     assert findings["Does it depend on the model?"] == "not_measured"
     assert findings["Does the answer stay when more is shown?"] == "not_measured"
+
+
+def test_an_edit_that_no_longer_fits_leaves_a_question_open():
+    model = whence.load(FAMILIES["bert"]().pair)
+    limit = model.vocabulary.limit
+    words = TEXT.split() * limit
+    count = next(
+        k for k in range(limit, 0, -1) if len(model.encode(" ".join(words[:k])).ids) <= limit
+    )
+    full = " ".join(words[:count])
+    found = whence.explain(model, full, method="input-x-gradient", trust="default")
+    assert found.trust.quantities[3].finding in ("not_measured", "pass", "caution", "fail")
+    said = found.trust.quantities[3].says
+    assert found.trust.quantities[3].finding != "not_measured" or "reads at most" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import CapabilityError
+from whence.core.errors import CapabilityError, ModelOutputError
 from whence.core.explanations import Attribution
 from whence.core.trust import Quantity
 from whence.evaluation.instance import Instance
@@ -31,7 +31,8 @@ def depends_on_the_model(instance: Instance, found: Attribution, again: Explain)
     """
     try:
         result = randomisation(instance, found, again, cascade=False)
-    except CapabilityError as error:
+    except (CapabilityError, ModelOutputError) as error:
+        # A model of random parameters may well answer with what is no number.
         return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")
     value = result.full.value
     return Quantity(

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from whence.core.arrays import frozen_array
+from whence.core.errors import (
+    BudgetError,
+    CapabilityError,
+    InputError,
+    ModelOutputError,
+    OptionError,
+)
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
@@ -175,31 +182,37 @@ def label_of(
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
     again_in_all = 0
+    notes: list[str] = []
     chance = better_than_chance(instance, scores)
     carried = carried_by_the_marked(instance, scores)
     if level == "quick":
         quantities = [chance, carried, adds_up(instance, found)]
     else:
         fair = fair_test(instance, cache)
-        if means.again is not None and instance.n > 1:
-            steady = (
-                paired_stability(instance, found, cache=cache)
-                if means.dear
-                else stability(instance, found, _counted(instance, means.again))
-            )
-        others = tuple(other() for other in means.others) if instance.n > 1 else ()
+        again = None if means.again is None else _counted(instance, means.again)
+        steadiness = unasked(AGAIN)
+        if again is not None and instance.n > 1:
+            try:
+                steady = (
+                    paired_stability(instance, found, cache=cache)
+                    if means.dear
+                    else stability(instance, found, again)
+                )
+                steadiness = same_answer_again(steady)
+            except _REFUSALS as error:
+                steadiness = unasked(AGAIN, str(error))
+        others = _second_opinions(means, notes) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
         again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
             chance,
             carried,
             fair,
-            unasked(AGAIN) if steady is None else same_answer_again(steady),
+            steadiness,
             adds_up(instance, found),
             agrees_with_others(instance, found, others),
         ]
         if level == "audit" and instance.n > 1:
-            again = None if means.again is None else _counted(instance, means.again)
             again_in_all += again is not None
             quantities += [
                 unasked(DEPENDS) if again is None else depends_on_the_model(instance, found, again),
@@ -215,7 +228,6 @@ def label_of(
         threshold=None if calibrated is None else calibrated[0],
         moves=None if steady is None else unsteady(steady),
     )
-    notes: list[str] = []
     reasons = list(decided.reasons)
     combined = _mostly_combined(fit)
     share = _share(instance, fit)
@@ -241,6 +253,21 @@ def label_of(
         explanations=again_in_all,
         notes=tuple(notes),
     )
+
+
+_REFUSALS = (CapabilityError, InputError, OptionError, BudgetError, ModelOutputError)
+"""What a model or method may refuse in the course of a judgement, which goes on without it."""
+
+
+def _second_opinions(means: Means, notes: list[str]) -> tuple[Attribution, ...]:
+    """Explanations by other methods; one that this model or text does not allow is noted."""
+    found: list[Attribution] = []
+    for other in means.others:
+        try:
+            found.append(other())
+        except _REFUSALS as error:
+            notes.append(f"a second opinion could not be had: {error}")
+    return tuple(found)
 
 
 def _counted(instance: Instance, again: Explain) -> Explain:

@@ -81,13 +81,11 @@ def graded(value: float, passes: float, fails: float) -> Finding:
     return "pass" if value <= passes else "caution" if value <= fails else "fail"
 
 
-def unasked(question: str) -> Quantity:
-    """A question that could not be put, since the method cannot be run again here."""
-    return Quantity(
-        question=question,
-        finding="not_measured",
-        says="The method that made these scores cannot be run again here.",
-    )
+def unasked(
+    question: str, why: str = "The method that made these scores cannot be run again here."
+) -> Quantity:
+    """A question that could not be put, and why."""
+    return Quantity(question=question, finding="not_measured", says=why)
 
 
 def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
