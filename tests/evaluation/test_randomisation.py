@@ -15,7 +15,12 @@ import whence
 from whence.core import CapabilityError, OptionError
 from whence.core.arrays import frozen_array
 from whence.evaluation.agreement import spearman
-from whence.evaluation.randomisation import chance_band, class_contrast, randomisation
+from whence.evaluation.randomisation import (
+    chance_band,
+    class_contrast,
+    data_randomisation,
+    randomisation,
+)
 from whence.models.randomising import layers_of, randomised
 
 
@@ -102,3 +107,28 @@ def test_a_model_without_parameters_is_refused():
     _, instance, found, again = asked(whence.load(lambda texts: [float(len(t)) for t in texts]))
     with pytest.raises(CapabilityError, match="only scores"):
         randomisation(instance, found, again)
+
+
+def test_a_method_that_explains_a_model_of_shuffled_labels_alike_is_flagged():
+    """Two linear models with different weights: their own scores differ, word lengths do not."""
+    text = "the first bill was late and the second one came in march of that very year"
+
+    def model_of(seed):
+        words = sorted(set(text.split()))
+        weights = dict(zip(words, np.random.default_rng(seed).normal(size=len(words)), strict=True))
+        return whence.load(
+            lambda texts: [sum(weights.get(w, 0.0) for w in t.split()) for t in texts]
+        )
+
+    learned, shuffled = model_of(0), model_of(1)
+    _, instance, found, _ = asked(learned, text)
+    other = asked(shuffled, text)[2]
+    band = chance_band(np.array(found.scores[:, 0]))[1]
+    assert data_randomisation(instance, found, other).value <= band
+    lengths = frozen_array(np.array([[float(len(f.text))] for f in found.segmentation.features]))
+    blind = data_randomisation(
+        instance, replace(found, scores=lengths), replace(other, scores=lengths)
+    )
+    assert blind.value == 1.0 > band > blind.random
+    with pytest.raises(OptionError, match="different features"):
+        data_randomisation(instance, found, asked(shuffled, text + " more")[2])

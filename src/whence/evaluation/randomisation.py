@@ -15,7 +15,7 @@ from whence.evaluation.agreement import spearman
 from whence.evaluation.instance import Instance
 from whence.evaluation.stability import Explain
 
-__all__ = ["Randomisation", "chance_band", "class_contrast", "randomisation"]
+__all__ = ["Randomisation", "chance_band", "class_contrast", "data_randomisation", "randomisation"]
 
 SHUFFLES = 2000
 
@@ -173,5 +173,45 @@ def class_contrast(
             other=found.outputs[other].name,
         ),
         random=mean,
+        best=0.0,
+    )
+
+
+def data_randomisation(
+    instance: Instance, found: Attribution, shuffled: Attribution
+) -> Measurement:
+    """Absolute Spearman correlation with the scores of a model trained on shuffled labels.
+
+    Lower is better: that model learned nothing but its training set, and a method whose scores it
+    shares tells of the text, or of the architecture, rather than of what was learned. ``random`` is
+    what shuffled scores give on average; above :func:`chance_band` the method is at fault. The
+    trust label of one explanation cannot see this: scores may be true to a model of noise. Cost:
+    none beyond the two explanations.
+
+    Args:
+        instance: the input that was explained.
+        found: the explanation of the model.
+        shuffled: by the same method, of the same text and output, of a model of the same kind that
+            was trained on shuffled labels.
+
+    Raises:
+        OptionError: the two are of different features.
+
+    Source: Adebayo et al. (2018), arXiv:1810.03292.
+    """
+    if found.segmentation.features != shuffled.segmentation.features:
+        raise OptionError("the two explanations are of different features; compare the same text")
+    one, two = (np.array(e.scores[:, instance.output]) for e in (found, shuffled))
+    return Measurement(
+        name="data-randomisation",
+        value=abs(spearman(one, two)),
+        unit="absolute correlation",
+        n=1,
+        direction="lower",
+        interval=None,
+        specification=instance.specification(
+            "data_randomisation", other=shuffled.provenance.model.fingerprint
+        ),
+        random=chance_band(one)[0],
         best=0.0,
     )
