@@ -93,8 +93,8 @@ def selection_text(found: Selection) -> str:
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(Text(visible(column), style="bold"), overflow="fold")
+    for index, column in enumerate(columns):
+        table.add_column(Text(visible(column), style="bold"), overflow="fold", no_wrap=index == 0)
     return table
 
 
