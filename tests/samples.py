@@ -209,6 +209,7 @@ def selection(**changes) -> Selection:
         "chosen": "lime",
         "why": "the highest",
         "explainable": True,
+        "failed": {"rollout": "the model gives no attention"},
         "pool": 64,
         "judging": 81.0,
         "seed": 0,

@@ -9,9 +9,11 @@ from whence.core.arrays import frozen_array
 from whence.core.explanations import Completeness
 from whence.evaluation.calibration import Threshold
 from whence.evaluation.instance import Instance
-from whence.evaluation.label import evaluations_of, label_of, verdict
+from whence.evaluation.label import evaluations_of, label_of
 from whence.evaluation.pool import pool_of
 from whence.evaluation.questions import CHANCE, FAIR, Means, adds_up, better_than_chance
+from whence.evaluation.saying import said
+from whence.evaluation.verdicts import verdict
 from whence.games import FunctionGame
 
 SURE = Threshold(
@@ -231,3 +233,36 @@ def test_what_a_model_refuses_leaves_a_question_open_and_no_more():
     assert by_question["Same answer if asked again?"].finding == "not_measured"
     assert by_question["Do others agree?"].finding == "not_measured"
     assert any("no attention" in note for note in label.notes)
+
+
+def test_noise_makes_no_word_reliable():
+    called = []
+    for seed in range(40):
+
+        def noise(S, seed=seed):
+            return np.array([np.random.default_rng([seed, *row.astype(int)]).normal() for row in S])
+
+        _, found = _judged(16, noise, np.arange(16.0), 32)
+        called.append(np.mean(found.reliable))
+    assert np.mean(called) <= 0.1
+
+
+def test_what_the_size_alone_decides_is_no_combination():
+    _, found = _judged(12, lambda S: 1.0 * S.sum(axis=1), np.arange(12.0))
+    assert found.additive_share is None
+    assert not any("combinations" in reason for reason in found.reasons)
+    _, constant = _judged(12, lambda S: np.full(len(S), 2.0), np.arange(12.0))
+    assert "combinations" not in constant.says
+
+
+def test_the_sentence_of_an_abstention_gives_its_own_reason():
+    passes = _quantities(chance="pass", carried="pass")
+    moved = verdict(passes, features=9, fidelity=0.9, share=0.9, threshold=SURE, moves="it moves")
+    assert not moved.by_chance
+    game = FunctionGame(9, lambda S: S.sum(axis=1))
+    instance = Instance(game, pool_of(game))
+    assert said(instance, np.arange(9.0), moved, False).endswith("it moves")
+    failed = verdict(
+        _quantities(chance="fail"), features=9, fidelity=0.0, share=0.9, threshold=SURE
+    )
+    assert "better than chance" in said(instance, np.arange(9.0), failed, False)

@@ -101,3 +101,22 @@ def test_probabilities_where_the_scale_tells_them():
 def test_one_feature_has_nothing_to_be_removed_from():
     instance = _instance(1, lambda S: S.sum(axis=1))
     assert Comprehensiveness().measure(instance, np.ones(1)).random is None
+
+
+def test_random_rankings_seldom_stand_out():
+    """A set of each size drawn apart would vary too little together: a pass in one of six."""
+    passed = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        weights, phi = rng.normal(size=(2, 20))
+        instance = _instance(20, lambda S, w=weights: S @ w, 64, seed)
+        passed.append(removal(instance, phi, "0.05,0.1,0.2,0.5", keep=False).percentile >= 0.95)
+    assert np.mean(passed) <= 0.12
+
+
+def test_answers_of_random_sets_stay_in_their_range():
+    game = FunctionGame(12, lambda S: np.clip(S @ np.linspace(0, 0.3, 12), 0, 1))
+    game.outputs = (Output(name="y", link="probability", unit="p", target=Label(label="y")),)
+    instance = Instance(game, pool_of(game, 32))
+    for null in removal(instance, np.arange(12.0), "0.05,0.5", keep=True).null_answers:
+        assert np.all((null >= 0) & (null <= 1))

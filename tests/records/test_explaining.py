@@ -6,7 +6,13 @@ import torch
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.core import BudgetError, OptionError, TextTooLongError, TrustError
+from whence.core import (
+    BudgetError,
+    ModelOutputError,
+    OptionError,
+    TextTooLongError,
+    TrustError,
+)
 from whence.evaluation.label import evaluations_of
 from whence.games import DiskCache
 
@@ -147,6 +153,25 @@ def test_an_edit_that_no_longer_fits_leaves_a_question_open():
             break
         full += character
     found = whence.explain(model, full, method="input-x-gradient", trust="default")
-    assert found.trust.quantities[3].finding == "not_measured"
-    assert "reads at most" in found.trust.quantities[3].says
+    # A doubled space or a lost letter still fits; what no longer does is skipped.
+    assert len(found.trust.quantities) == 6
     assert found.trust.quantities[0].finding != "not_measured"
+
+
+def test_a_label_that_was_not_asked_for_does_not_cost_the_scores():
+    def frail(texts):
+        return [float("nan") if len(t.split()) < 9 else float(len(t)) for t in texts]
+
+    found = whence.explain(whence.load(frail), TEXT, method="leave-one-out", masker="replacement")
+    assert found.trust is not None
+    deleted = whence.load(frail)
+    with pytest.raises(ModelOutputError):
+        whence.explain(deleted, TEXT, method="leave-one-out", masker="deletion", trust="quick")
+
+
+def test_auto_chooses_by_what_the_label_leaves():
+    model = whence.load(_late)
+    text = "the bill was late once more"
+    found = whence.explain(model, text, budget=100, trust="quick")
+    assert found.trust is not None
+    assert found.provenance.cost.evaluations + found.trust.cost.evaluations <= 100

@@ -149,3 +149,23 @@ def test_a_forged_answer_is_found():
     assert "1 of 33" in replayed.says
     # The answers are the same, the weights are not known to be.
     assert whence.verify(model, found).same_model is None
+
+
+def test_a_record_is_replayed_by_the_masker_of_its_pool():
+    model = whence.load(FAMILIES["bert"]().pair)
+    found = whence.explain(model, TEXT, method="input-x-gradient", masker="deletion")
+    assert whence.verify(model, found).holds
+    judged = whence.judge(model, found, level="quick", masker="pad")
+    assert judged.trust.pool.masker.name == "Pad"
+    assert whence.verify(model, judged).holds
+    with pytest.raises(OptionError, match="seed=-1"):
+        whence.verify(model, found, seed=-1)
+    with pytest.raises(OptionError, match="seed=-1"):
+        whence.judge(model, found, seed=-1)
+
+
+def test_scores_from_elsewhere_are_not_made_again_under_a_name_of_ours():
+    model = whence.load(_late)
+    words = [(word, float(word == "late")) for word in TEXT.split()]
+    judged = whence.judge(model, whence.adopt(model, TEXT, words, method="lime"))
+    assert judged.trust.quantities[3].finding == "not_measured"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tests.zoo.families import FAMILIES
 
@@ -98,3 +99,23 @@ def test_what_cannot_be_chosen_from_is_refused():
         whence.select(model, TEXTS[:1], methods=["input-x-gradient"])
     with pytest.raises(OptionError, match="no method to compare"):
         whence.compare(model, TEXTS[0], methods=[])
+
+
+def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks():
+    passed = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        answers = {}
+
+        def noise(texts, answers=answers, rng=rng):
+            return [answers.setdefault(t, float(rng.normal())) for t in texts]
+
+        found = whence.compare(
+            whence.load(noise),
+            TEXTS[0] + " " + TEXTS[1],
+            methods=[whence.Random()] * 6,
+            size=64,
+            seed=seed,
+        )
+        passed.append(found.p_values["ensemble"] <= 0.05)
+    assert sum(passed) <= 4

@@ -26,7 +26,6 @@ class Candidate(Value):
         comprehensiveness, sufficiency: means over the texts, in ``unit``.
         evaluations: mean cost of one explanation, in model evaluations (a forward-and-backward
             pass counts as one).
-        failed: why it could not be tried on some text; such a candidate is not chosen.
     """
 
     name: str
@@ -39,7 +38,6 @@ class Candidate(Value):
     sufficiency: float
     unit: str
     evaluations: float
-    failed: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,6 +53,7 @@ class Selection(Record):
         why: in a sentence.
         explainable: whether the best candidate beat chance on more than half of the texts; where
             it did not, no list of words explains this task.
+        failed: methods that could not be tried on some text, and why; they are no candidates.
         pool: masks in each text's pool; ``judging`` evaluations that judging cost a text.
     """
 
@@ -66,6 +65,7 @@ class Selection(Record):
     chosen: str
     why: str
     explainable: bool
+    failed: dict[str, str]
     pool: int
     judging: float
     seed: int

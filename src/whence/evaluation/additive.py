@@ -9,11 +9,11 @@ told even with more features than masks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import chi2
 
@@ -33,6 +33,8 @@ class AdditiveFit:
         slope: what the mean feature adds: the slope of v(S) against the size of S.
         share: of the variance of v(S) beyond size that a sum over features explains.
         interval: of the share, by profile likelihood; ``None`` where it is exact.
+        slope_error: of the slope.
+        varies: whether anything is left of v(S) once the size of S is regressed out.
         reach: the correlation of such a fit with masks it was not fitted to; ``None`` where a
             pool has too few for that.
     """
@@ -43,6 +45,8 @@ class AdditiveFit:
     interval: Interval | None
     reach: float | None
     slope: float = 0.0
+    slope_error: float = 0.0
+    varies: bool = True
 
 
 def beyond_size(
@@ -77,8 +81,18 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
         reach = float(np.sqrt(max(0.0, fit.share)))
     sizes = pool.masks.sum(axis=1)
     varies = len(pool) > 0 and np.ptp(sizes) > 0
-    slope = float(np.polyfit(sizes, values, 1)[0]) if varies else 0.0
-    return AdditiveFit(fit.weights, fit.errors, fit.share, fit.interval, reach, slope)
+    slope, slope_error = _line(sizes, values) if varies else (0.0, 0.0)
+    return replace(fit, reach=reach, slope=slope, slope_error=0.0 if pool.complete else slope_error)
+
+
+def _line(sizes: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"]) -> tuple[float, float]:
+    """The slope of values against sizes, and its standard error."""
+    centred = sizes - sizes.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ values) / spread
+    rest = values - values.mean() - slope * centred
+    freedom = max(1, len(values) - 2)
+    return slope, float(np.sqrt(rest @ rest / freedom / spread))
 
 
 def _correlation(judge: Pool, weights: Float[np.ndarray, " n"], output: int) -> float:
@@ -95,7 +109,7 @@ def _fit(
     design, response = beyond_size(masks, values)
     total = float(response @ response)
     if total <= 1e-20 * max(1.0, float(values @ values)):
-        return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None)
+        return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
     left, singular, right = np.linalg.svd(design, full_matrices=False)
     kept = singular > 1e-9 * singular.max(initial=0.0)
     left, singular, right = left[:, kept], singular[kept], right[kept]

@@ -35,6 +35,12 @@ def depends_on_the_model(instance: Instance, found: Attribution, again: Explain)
         # A model of random parameters may well answer with what is no number.
         return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")
     value = result.full.value
+    if result.band >= 1:
+        return Quantity(
+            question=DEPENDS,
+            finding="not_measured",
+            says=f"Shuffled scores of {instance.n} features correlate fully often enough by chance.",
+        )
     return Quantity(
         question=DEPENDS,
         finding="pass" if result.depends_on_the_model else "fail",
@@ -60,7 +66,9 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
             finding="not_measured",
             says="The model has no two labels, of which one could stay the same.",
         )
-    measured = SoftStability().measure(instance, None, decide_by_labels(question), scores=scores)
+    measured = SoftStability().measure(
+        instance, None, decide_by_labels(question, instance.spent), scores=scores
+    )
     sure = measured.value if measured.interval is None else measured.interval.low
     return Quantity(
         question=MORE,

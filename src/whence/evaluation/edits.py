@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Decision
 from whence.core.features import Feature
 from whence.evaluation.agreement import top_size
@@ -74,6 +74,8 @@ class EditSet:
 
     kept: tuple[Edit, ...]
     discarded: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    """What the model cannot read, such as a text grown too long: no test of the prediction."""
 
     @property
     def share_discarded(self) -> float:
@@ -326,12 +328,18 @@ def kept_edits(
     """
     kept: list[Edit] = []
     discarded: list[str] = []
+    skipped: list[str] = []
     for edit in edits:
-        if len(kept) == count or len(kept) + len(discarded) >= tries * count:
+        if len(kept) == count or len(kept) + len(discarded) + len(skipped) >= tries * count:
             break
-        why = holds(before, decides(question, edit.source))
+        try:
+            after = decides(question, edit.source)
+        except InputError as error:
+            skipped.append(f"{edit.kind}: {edit.says}: {error}")
+            continue
+        why = holds(before, after)
         if why is None:
             kept.append(edit)
         else:
             discarded.append(f"{edit.kind}: {edit.says}: {why}")
-    return EditSet(tuple(kept), tuple(discarded))
+    return EditSet(tuple(kept), tuple(discarded), tuple(skipped))

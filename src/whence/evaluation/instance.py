@@ -135,7 +135,7 @@ def instance_of(
 ) -> Instance:
     """The instance of a question: its pool is drawn, and the model is asked for its answers.
 
-    The masks follow from the model, the text, the output, the masker and the seed, so that every
+    The masks follow from the model, the text, the masker and the seed, so that every
     explanation of this input is judged by the same ones.
 
     Args:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 from whence.core.arrays import frozen_array
@@ -18,17 +15,15 @@ from whence.core.errors import (
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
-from whence.core.trust import Grade, KeptPool, Level, Quantity, TrustLabel
+from whence.core.trust import KeptPool, Level, TrustLabel
 from whence.evaluation.additive import AdditiveFit, additive_fit
 from whence.evaluation.auditing import DEPENDS, depends_on_the_model, stays_when_more_is_shown
-from whence.evaluation.calibration import ADDITIVE, Threshold, calibration_of
+from whence.evaluation.calibration import calibration_of
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.paired import paired_stability
 from whence.evaluation.pool import SIZES
 from whence.evaluation.questions import (
     AGAIN,
-    CHANCE,
-    FAIR,
     Means,
     adds_up,
     agrees_with_others,
@@ -41,12 +36,13 @@ from whence.evaluation.questions import (
 )
 from whence.evaluation.saying import said
 from whence.evaluation.stability import Explain, Stability, stability
+from whence.evaluation.verdicts import verdict
 from whence.games.cache import Cache
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question
 from whence.models.interface import Input
 
-__all__ = ["Means", "Verdict", "evaluations_of", "label", "label_of", "verdict"]
+__all__ = ["Means", "evaluations_of", "label", "label_of"]
 
 
 def evaluations_of(level: Level) -> int:
@@ -61,69 +57,6 @@ def evaluations_of(level: Level) -> int:
     """
     more = {"quick": 0, "default": 14, "audit": 14 + 151}
     return SIZES[level] + 1 + 8 + more[level]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
-    """A grade, and what kept it from being higher."""
-
-    grade: Grade
-    reasons: tuple[str, ...]
-
-
-def verdict(
-    quantities: Sequence[Quantity],
-    *,
-    features: int,
-    fidelity: float,
-    share: float,
-    threshold: Threshold | None,
-    moves: str | None = None,
-) -> Verdict:
-    """The grade that a set of findings deserves.
-
-    Abstain: worse than chance, or an unfair test, or a prediction that does not hold still, or a
-    single feature, or two failures. C: one failure. B: none. A: at most one caution, chance
-    clearly beaten, and a pool fidelity at which being wrong was measured to be rare. Where no
-    thresholds cover the family of models, what is not abstained is called uncalibrated.
-
-    Args:
-        quantities: with their findings; those not measured count for nothing.
-        features: how many there are.
-        fidelity: pool fidelity.
-        share: additive share of the answer.
-        threshold: of the model's family; ``None``: not measured for it.
-        moves: why the prediction itself does not hold still, where it does not.
-    """
-    failed = [q for q in quantities if q.finding == "fail"]
-    cautions = [q for q in quantities if q.finding == "caution"]
-    reasons = [q.says for q in (*failed, *cautions)]
-    if features < 2:
-        return Verdict("abstain", ("one feature has nothing to be told apart from",))
-    if moves is not None:
-        return Verdict("abstain", (moves, *reasons))
-    if len(failed) > 1 or any(q.question in (CHANCE, FAIR) for q in failed):
-        return Verdict("abstain", tuple(reasons))
-    if threshold is None:
-        said_why = "no thresholds were measured for this family of models"
-        return Verdict("uncalibrated", (said_why, *reasons))
-    if failed:
-        return Verdict("C", tuple(reasons))
-    chance = next((q for q in quantities if q.question == CHANCE), None)
-    if len(cautions) > 1 or chance is None or chance.finding != "pass":
-        return Verdict("B", tuple(reasons))
-    if share < ADDITIVE:
-        why = f"single words explain {share:.0%} of the answer; grade A needs {ADDITIVE:.0%}"
-        return Verdict("B", (*reasons, why))
-    if threshold.fidelity is None:
-        return Verdict("B", (*reasons, "no threshold holds the risk of grade A for this family"))
-    if fidelity < threshold.fidelity:
-        why = (
-            f"its pool fidelity, {fidelity:.2f}, is below the {threshold.fidelity:.2f} from which "
-            "explanations of this family of models were found to be wrong in at most 5 % of cases"
-        )
-        return Verdict("B", (*reasons, why))
-    return Verdict("A", tuple(reasons))
 
 
 def label(
@@ -220,6 +153,10 @@ def label_of(
             ]
     question = instance.question
     calibrated = None if question is None else calibration_of(question.model.identity, level)
+    if calibrated is not None and calibrated[0].level != level:
+        notes.append(
+            f"thresholds of the level {calibrated[0].level!r}: none were measured for an audit"
+        )
     decided = verdict(
         quantities,
         features=instance.n,
@@ -241,7 +178,7 @@ def label_of(
         output=instance.what.name,
         level=level,
         grade=decided.grade,
-        says=said(instance, scores, decided.grade, combined, steady),
+        says=said(instance, scores, decided, combined, steady),
         reasons=tuple(reasons),
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
@@ -301,11 +238,11 @@ COMBINATIONS = (
 
 def _mostly_combined(fit: AdditiveFit) -> bool:
     """Whether even the best additive fit explains less than half: surely, where it is sampled."""
-    return (fit.share if fit.interval is None else fit.interval.high) < 0.5
+    return fit.varies and (fit.share if fit.interval is None else fit.interval.high) < 0.5
 
 
 def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
-    if len(instance.pool) == 0 or not np.any(np.ptp(instance.responses)):
+    if len(instance.pool) == 0 or not fit.varies:
         return None
     return Measurement(
         name="additive-share",
@@ -325,10 +262,11 @@ def _reliable(instance: Instance, fit: AdditiveFit, found: Attribution) -> tuple
     """
     if len(instance.pool) == 0:
         return (True,) * instance.n
-    told = np.abs(fit.weights + fit.slope) > 1.96 * fit.errors + 1e-12
+    errors = np.hypot(fit.errors, fit.slope_error)
+    told = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
     if found.std_errors is not None:
-        errors = found.std_errors[:, instance.output]
-        told |= np.abs(found.scores[:, instance.output]) > 1.96 * errors + 1e-12
+        own = found.std_errors[:, instance.output]
+        told |= np.abs(found.scores[:, instance.output]) > 1.96 * own + 1e-12
     return tuple(told.tolist())
 
 

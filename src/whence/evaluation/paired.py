@@ -61,13 +61,14 @@ def paired_stability(
     question = instance.question
     assert question is not None
     scores = np.asarray(found.scores[:, instance.output], dtype=np.float64)
-    measurements = [_another_seed(instance, found, scores, draws)]
+    seeded = _another_seed(instance, found, scores, draws)
+    measurements = [] if seeded is None else [seeded]
     before = decides(question, question.source)
     fit = additive_fit(instance.pool, instance.output)
     made: dict[Axis, tuple[tuple[str, Agreement], ...]] = {}
     shares: dict[Axis, float] = {}
     discarded: list[str] = []
-    open_: list[str] = []
+    open_ = ["seed: the scores' errors are not known"] if seeded is None else []
     kinds: tuple[Axis, ...] = ("typo", "neutral")
     for axis in kinds:
         edits = (
@@ -104,11 +105,13 @@ def paired_stability(
 
 def _another_seed(
     instance: Instance, found: Attribution, scores: Float[np.ndarray, " n"], draws: int
-) -> Measurement:
+) -> Measurement | None:
     chance = overlap_chance(scores, scores).value
     if found.std_errors is None:
         return _measured(instance, "seed", 1.0, 1, chance, None)
     errors = np.asarray(found.std_errors[:, instance.output], dtype=np.float64)
+    if not np.all(np.isfinite(errors)):
+        return None
     rng = np.random.default_rng([instance.seed, 4])
     noise = errors * rng.normal(size=(draws, 2, len(scores)))
     overlaps = [agreement(scores + one, scores + two).overlap for one, two in noise]
@@ -141,7 +144,8 @@ def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Aske
     masks[:-1, right] = instance.pool.masks[:, left]
     game = edited.game(cache=cache)
     values = game(masks)
-    pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], False, instance.pool.seed)
+    whole = instance.pool.complete and len(left) == instance.n
+    pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], whole, instance.pool.seed)
     return _Asked(pool, left, game.cost)
 
 

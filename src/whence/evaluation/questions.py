@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import factorial, prod
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import beta as _beta
 
-from whence.core.errors import CapabilityError
+from whence.core.errors import CapabilityError, InputError, ModelOutputError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Interval, Measurement
 from whence.core.trust import Finding, Quantity
@@ -202,6 +204,9 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
         )
     beyond = sum(found.percentile >= 0.95 for found in (gone, alone))
     finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
+    if finding == "pass" and _rankings(instance.n, gone.sizes) < 20:
+        # So few ways to be marked that chance comes first more often than once in twenty.
+        finding = "caution"
     measurements = (
         comprehensiveness.measure(instance, scores),
         sufficiency.measure(instance, scores),
@@ -218,6 +223,12 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
         ),
         measurements=measurements,
     )
+
+
+def _rankings(n: int, sizes: tuple[int, ...]) -> int:
+    """In how many ways the nested tops of a ranking can fall."""
+    edges = (0, *sizes, n)
+    return factorial(n) // prod(factorial(b - a) for a, b in pairwise(edges))
 
 
 def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
@@ -251,7 +262,7 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
         )
     try:
         found = operator_agreement(instance, cache=cache)
-    except CapabilityError as error:
+    except (CapabilityError, InputError, ModelOutputError) as error:
         return Quantity(question=FAIR, finding="not_measured", says=f"{error}.")
     finding = graded(found.value, 0.7, 0.4)
     if finding == "fail" and found.interval is not None and found.interval.high >= 0.7:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import ndtr
 
 from whence.core.errors import OptionError
 from whence.evaluation.instance import Instance, on_a_scale_of_decisions
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 BINS = "0.05,0.1,0.2,0.5"
+
+RANGES = {"log_probability": (-np.inf, 0.0), "probability": (0.0, 1.0)}
+"""What a link's values cannot pass."""
 
 COMBINED = 2_000
 """Random choices of one set for each size."""
@@ -109,8 +113,7 @@ def removal(
     answers = instance.decided(masks)
     nulls = tuple(random_answers(instance, row) for row in masks)
     # Answers of random sets, one of each size, on average: what the marked ones have to beat.
-    rng = np.random.default_rng([instance.seed, 5])
-    null = np.mean([rng.choice(n, size=COMBINED) for n in nulls], axis=0)
+    null = _combined(sizes, instance, nulls)
     mine = float(np.mean(answers))
     # Removed, the marked should leave a lower answer than other sets; kept, a higher one.
     worse = null < mine if keep else null > mine
@@ -127,6 +130,25 @@ def removal(
         random=float(np.mean([whole - null.mean() for null in nulls])),
         best=float(np.mean(whole - extreme(np.array(best), answers))),
     )
+
+
+def _combined(
+    sizes: tuple[int, ...], instance: Instance, nulls: tuple[Float[np.ndarray, " _"], ...]
+) -> Float[np.ndarray, " draws"]:
+    """Mean answers of random *rankings*: the top s of one lies within its top t.
+
+    Sums over nested random sets of s < t of n features correlate by sqrt(s (n - t) / (t (n - s)));
+    normal variables of that correlation choose the quantiles of each size's answers. Sets drawn
+    apart would vary too little together, and random scores would pass three times too often.
+    """
+    n = instance.n
+    s = np.array(sizes, dtype=np.float64)
+    small, large = np.minimum(s[:, None], s[None]), np.maximum(s[:, None], s[None])
+    together = np.sqrt(small * (n - large) / (large * (n - small)))
+    rng = np.random.default_rng([instance.seed, 5])
+    drawn = ndtr(rng.multivariate_normal(np.zeros(len(s)), together, size=COMBINED))
+    answers = [np.quantile(null, drawn[:, i]) for i, null in enumerate(nulls)]
+    return np.mean(answers, axis=0)
 
 
 def random_answers(
@@ -153,4 +175,6 @@ def random_answers(
     mean = np.polynomial.Polynomial.fit(sizes, values, min(2, len(np.unique(sizes)) - 1))
     spread = np.sqrt(present * (n - present) / (sizes[near] * (n - sizes[near])))
     moved = mean(float(present)) + spread * (values[near] - mean(sizes[near].astype(np.float64)))
+    lowest, highest = RANGES.get(instance.what.link, (-np.inf, np.inf))
+    moved = np.clip(moved, lowest, highest)
     return on_a_scale_of_decisions(moved, instance.what)

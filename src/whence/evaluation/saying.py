@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.trust import Grade
 from whence.evaluation.instance import Instance
 from whence.evaluation.questions import same_top
 from whence.evaluation.removing import removal
 from whence.evaluation.stability import Stability
+from whence.evaluation.verdicts import Verdict
 
 __all__ = ["said"]
 
@@ -25,7 +25,7 @@ MARKED = "0.2"
 def said(
     instance: Instance,
     scores: Float[np.ndarray, " n"],
-    grade: Grade,
+    decided: Verdict,
     combined: bool,
     steady: Stability | None = None,
 ) -> str:
@@ -35,8 +35,14 @@ def said(
     """
     if instance.n < 2:
         return "There is one feature only: nothing to weigh against it."
-    if grade == "abstain":
-        return COMBINED if combined else NOTHING_FOUND
+    if decided.grade == "abstain":
+        if combined:
+            return COMBINED
+        return (
+            NOTHING_FOUND
+            if decided.by_chance
+            else f"Do not use the scores as reasons: {decided.reasons[0]}"
+        )
     gone = removal(instance, scores, MARKED, keep=False)
     size, null = gone.sizes[0], gone.null_answers[0]
     unit = (

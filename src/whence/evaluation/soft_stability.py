@@ -14,6 +14,7 @@ from scipy.stats import beta
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Interval, Measurement
+from whence.core.provenance import Cost
 from whence.core.targets import Label
 from whence.evaluation.agreement import top_size
 from whence.evaluation.instance import Instance
@@ -145,8 +146,12 @@ def clopper_pearson(held: int, tried: int, level: float = 0.95) -> float:
     return float(cast("Any", beta).ppf(1 - level, held, tried - held + 1))
 
 
-def decide_by_labels(question: Question) -> Decide:
+def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Decide:
     """Which of the model's labels is highest, by the question's own masker.
+
+    Args:
+        question: about the text.
+        spent: where the cost of each call is put down.
 
     Raises:
         CapabilityError: a model without two labels to choose between.
@@ -164,5 +169,12 @@ def decide_by_labels(question: Question) -> Decide:
     else:
         assert isinstance(model, TextModel)
         readout = model.readout_text(question.segmentation.document, targets)
-    game = question.game(readout=readout)
-    return lambda coalitions: np.argmax(game(coalitions), axis=1)
+
+    def decide(coalitions: Bool[np.ndarray, "m n"]) -> Int[np.ndarray, " m"]:
+        game = question.game(readout=readout)
+        labels = np.argmax(game(coalitions), axis=1)
+        if spent is not None:
+            spent.append(game.cost)
+        return labels
+
+    return decide

@@ -38,7 +38,7 @@ from whence.models.interface import (
     TokenModel,
 )
 
-__all__ = ["Question", "ask", "ask_again", "ask_otherwise", "source_of"]
+__all__ = ["Question", "ask", "ask_again", "ask_otherwise", "recorded_masker", "source_of"]
 
 PROBES = 8
 """Coalitions on which bf16 is compared with the model's own precision."""
@@ -66,6 +66,7 @@ class Question:
     encoding: Encoding | None
     tokens: FeatureTokens | None
     native: Readout | None
+    precision: str = "native"
 
     def game(
         self,
@@ -267,6 +268,7 @@ def ask(
             encoding,
             tokens,
             native,
+            precision,
         )
     if not isinstance(model, TextModel):
         raise CapabilityError(
@@ -334,7 +336,7 @@ def ask_again(
     spans = tuple((feature.start, feature.end) for feature in kept.segmentation.features)
     recorded = kept.provenance.masker
     if masker == "auto" and recorded is not None:
-        masker = _masker_of(recorded)
+        masker = recorded_masker(recorded)
     source = source_of(document) if source is None else source
     read = _document(model, source)
     if read.text != document.text:
@@ -385,6 +387,7 @@ def ask_otherwise(question: Question, source: Input) -> Question:
         link=question.readout.outputs[0].link,
         unit=segmenter,
         masker=question.masker,
+        precision=question.precision,
     )
 
 
@@ -445,7 +448,12 @@ def source_of(document: Document) -> Input:
     ]
 
 
-def _masker_of(spec: MethodSpec) -> Masker:
+def recorded_masker(spec: MethodSpec) -> Masker:
+    """The masker a record names, with its settings.
+
+    Raises:
+        OptionError: this version has no such masker.
+    """
     for kind in MASKERS.values():
         if kind.__name__ == spec.name:
             return kind(**spec.options)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from whence.attribution.explaining import Announce, answer, cache_of, plan_for
+from whence.attribution.explaining import Announce, Plan, answer, cache_of, plan_for
 from whence.attribution.method import Method
-from whence.core.errors import BudgetError, unknown
+from whence.core.errors import BudgetError, CapabilityError, ModelOutputError, unknown
 from whence.core.explanations import Attribution
 from whence.core.targets import Target
 from whence.core.trust import LEVELS, Level
@@ -16,7 +16,7 @@ from whence.evaluation.label import evaluations_of
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
-from whence.games.question import ask
+from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.records.judging import judge_question
 from whence.records.selecting import remembered
@@ -60,7 +60,8 @@ def explain(
             (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
             quick, save where a budget leaves no room for it, which is noted.
         budget: most model evaluations (coalitions; for gradient methods passes), those of the
-            judgement included.
+            label's masks included; explanations made again for a default label or an audit come on
+            top, each within the budget, and stand in the label's cost.
         seed: of whatever is drawn; the same seed gives the same scores, bit for bit.
         precision: ``"bfloat16"`` runs under autocast; its measured deviation is noted.
         token_budget: tokens in a batch to begin with.
@@ -106,9 +107,9 @@ def explain(
     if budget is not None and level is not None:
         price = evaluations_of(level)
         room = budget - price
+        if method == "auto" and room >= 1:
+            plan = _within(question, room, options) or plan
         if room >= plan.least and (trust is not None or room >= price):
-            if method == "auto":
-                plan = plan_for(question, method, options=options, budget=room)
             budget = room
         elif trust is not None:
             raise BudgetError(
@@ -138,17 +139,31 @@ def explain(
         found = replace(found, notes=(*found.notes, *note))
     if level is None:
         return found
-    label = judge_question(
-        question,
-        found,
-        plan,
-        level=level,
-        budget=budget,
-        cache=cache,
-        token_budget=token_budget,
-        progress=progress,
-    )
+    try:
+        label = judge_question(
+            question,
+            found,
+            plan,
+            level=level,
+            budget=budget,
+            cache=cache,
+            token_budget=token_budget,
+            progress=progress,
+        )
+    except (CapabilityError, ModelOutputError) as error:
+        if trust is not None:
+            raise
+        # The scores were asked for, the label was not; what forbids it is no reason to lose them.
+        return replace(found, notes=(*found.notes, f"not judged: {error}"))
     return replace(found, trust=label)
+
+
+def _within(question: Question, budget: int, options: dict[str, Any] | None) -> Plan | None:
+    """What ``"auto"`` chooses by a budget; ``None`` where nothing works with so little."""
+    try:
+        return plan_for(question, options=options, budget=budget)
+    except BudgetError:
+        return None
 
 
 def _level(trust: str | None) -> Level | None:

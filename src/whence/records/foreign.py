@@ -21,7 +21,10 @@ from whence.core.targets import Target
 from whence.games.question import Question, ask
 from whence.games.segmenters import Spans
 
-__all__ = ["adopt", "read_explanation"]
+__all__ = ["ELSEWHERE", "adopt", "read_explanation"]
+
+ELSEWHERE = "as given"
+"""The quantity of scores that were made elsewhere."""
 
 
 def adopt(
@@ -165,7 +168,7 @@ def _attribution(question: Question, values: np.ndarray, method: str) -> Attribu
         std_errors=None,
         values=frozen_array(game.full()),
         base_values=frozen_array([np.nan]),
-        quantity="as given",
+        quantity=ELSEWHERE,
         decision=question.decision,
         completeness=None,
         outcome="converged" if np.any(values) else "degenerate",

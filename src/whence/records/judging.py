@@ -24,6 +24,7 @@ from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question, ask_again, ask_otherwise
 from whence.models.interface import Input
+from whence.records.foreign import ELSEWHERE
 
 __all__ = ["judge", "judge_question", "measure"]
 
@@ -80,11 +81,13 @@ def judge(
     """
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
+    if seed is not None and seed < 0:
+        raise OptionError(f"seed={seed} asked; it must be 0 or more")
     question = ask_again(model, kept, source=source, masker=masker)
     found = judge_question(
         question,
         kept,
-        _plan_of(question, kept.provenance.method),
+        None if kept.quantity == ELSEWHERE else _plan_of(question, kept.provenance.method),
         level=level,
         output=kept.output_index(output),
         seed=seed,

@@ -99,7 +99,12 @@ class Comparison:
 
     def departs(self, winner: str) -> tuple[str, str]:
         """Whether this input calls for another method than its task's; see :func:`departs`."""
-        scores = {name: e.scores[:, self.instance.output] for name, e in self.explanations.items()}
+        # The ensemble was weighed by the masks that would propose it.
+        scores = {
+            name: e.scores[:, self.instance.output]
+            for name, e in self.explanations.items()
+            if name != ENSEMBLE
+        }
         return departs(self.instance, winner, scores)
 
 
@@ -171,7 +176,11 @@ def compare(
     for name, found in explanations.items():
         scores = found.scores[:, instance.output]
         measurements[name] = tuple(metric.measure(instance, scores) for metric in asked)
-        p_values[name] = permutation_test(instance, scores)[0]
+        p_values[name] = (
+            permutation_test(instance, scores)[0]
+            if name != ENSEMBLE
+            else _unseen_p(explanations, instance)
+        )
     return Comparison(
         instance, explanations, measurements, p_values, failed, instance.game.evaluations
     )
@@ -242,6 +251,16 @@ def select(
     return _selected(model, rows, _methods(methods), seed)
 
 
+def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> float:
+    """The ensemble's p-value on masks that did not weigh its members: half weighs, half judges."""
+    members = {n: e.scores[:, instance.output] for n, e in explanations.items() if n != ENSEMBLE}
+    if len(instance.pool) < 8:
+        return 1.0
+    weigh, test = instance.pool.halves()
+    scores, _ = ensemble(members, weigh, output=instance.output)
+    return permutation_test(replace(instance, pool=test), scores)[0]
+
+
 def _selected(
     model: Any, rows: Sequence[Comparison], methods: Mapping[str, Method], seed: int
 ) -> Selection:
@@ -275,7 +294,8 @@ def _selected(
         )
         for name in order
     )
-    best = max(candidates, key=lambda candidate: candidate.significant)
+    single_ones = [c for c in candidates if c.name != ENSEMBLE] or candidates
+    best = max(single_ones, key=lambda candidate: candidate.significant)
     explainable = best.significant > 0.5
     why = choice.why
     if not explainable:
@@ -294,6 +314,7 @@ def _selected(
         chosen=choice.chosen,
         why=why,
         explainable=explainable,
+        failed={name: why for row in rows for name, why in row.failed.items()},
         pool=max(len(row.instance.pool) for row in rows),
         judging=float(np.mean([row.judging for row in rows])),
         seed=seed,

@@ -9,7 +9,7 @@ import numpy as np
 
 from whence.core.errors import OptionError
 from whence.core.explanations import Attribution
-from whence.games.question import Question, ask_again
+from whence.games.question import Question, ask_again, recorded_masker
 from whence.models.interface import Input
 
 __all__ = ["Verification", "verify"]
@@ -79,16 +79,19 @@ def verify(
         raise OptionError(f"masks={masks} asked; it must be 0 or more")
     if not tolerance > 0:
         raise OptionError(f"tolerance={tolerance} asked; it must be above 0")
+    if seed < 0:
+        raise OptionError(f"seed={seed} asked; it must be 0 or more")
     question = ask_again(model, kept, source=source)
     n = len(question.segmentation)
-    coalitions = [np.ones((1, n), dtype=bool)]
+    answered = [question.game().full()[None]]
     recorded = [kept.values[None]]
     if kept.trust is not None and masks:
         pool = kept.trust.pool
         drawn = np.random.default_rng(seed).permutation(len(pool.masks))[:masks]
-        coalitions.append(pool.coalitions()[drawn].reshape(len(drawn), n))
+        game = question.game(masker=recorded_masker(pool.masker))
+        answered.append(game(pool.coalitions()[drawn].reshape(len(drawn), n)))
         recorded.append(pool.values[drawn])
-    answers = question.game()(np.concatenate(coalitions))
+    answers = np.concatenate(answered)
     expected = np.concatenate(recorded)
     gaps = np.abs(answers - expected)
     allowed = tolerance * np.maximum(1.0, np.abs(expected))
