@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from whence._version import __version__
 from whence.core.attention_record import ReadToken
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision
-from whence.core.provenance import Cost, MethodSpec, Provenance, Setting
+from whence.core.provenance import Cost, MethodSpec, Provenance, Setting, environment, now
 from whence.core.targets import Continuation, Label, Link, Target
 from whence.games.batching import TokenBudget
 from whence.models.interface import Encoding, GivesStates, Readout, TokenModel
@@ -134,15 +132,12 @@ def provenance(
     """Model, method, cost and versions of an analysis that removes nothing."""
     return Provenance(
         whence=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         model=model.identity,
         method=MethodSpec(name=name, options=dict(options)),
         masker=None,
         segmenter=MethodSpec(name="Tokens"),
         seed=seed,
         cost=cost,
-        environment={
-            package: version(package)
-            for package in ("numpy", "torch", "transformers", "tokenizers")
-        },
+        environment=environment(),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -24,7 +22,7 @@ from whence.attribution.method import (
 from whence.core.arrays import frozen_array
 from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.core.explanations import Attribution, Completeness
-from whence.core.provenance import Cost, MethodSpec, Provenance
+from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
 from whence.games.attended import AttendedGame
 from whence.games.cache import Cache, MemoryCache
 from whence.games.embedded import EmbeddedGame
@@ -267,7 +265,7 @@ def _attribution(
         unit=estimate.unit,
         provenance=Provenance(
             whence=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=now(),
             model=question.model.identity,
             method=MethodSpec.of(plan.method),
             masker=None if masker is None else MethodSpec.of(masker),
@@ -275,16 +273,6 @@ def _attribution(
             seed=seed,
             cost=replace(cost, seconds=time.perf_counter() - started),
             choice=plan.choice,
-            environment=_environment(),
+            environment=environment(),
         ),
     )
-
-
-def _environment() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in ("numpy", "torch", "transformers", "tokenizers"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from whence.core.record import Value
 
-__all__ = ["Cost", "MethodSpec", "ModelIdentity", "Provenance", "Setting"]
+__all__ = [
+    "Cost",
+    "MethodSpec",
+    "ModelIdentity",
+    "Provenance",
+    "Setting",
+    "environment",
+    "now",
+]
 
 Setting = str | int | float | bool | None
 """What an option's value may be in a record."""
@@ -30,6 +41,23 @@ class Cost(Value):
     gradient_evaluations: int = 0
     tokens: int = 0
     seconds: float = 0.0
+
+    @classmethod
+    def total(cls, costs: Iterable[Cost]) -> Cost:
+        """What several computations took together.
+
+        Example:
+            >>> Cost.total([Cost(evaluations=2), Cost(evaluations=3, tokens=7)]).evaluations
+            5
+        """
+        each = list(costs)
+        return cls(
+            evaluations=sum(cost.evaluations for cost in each),
+            distinct_evaluations=sum(cost.distinct_evaluations for cost in each),
+            gradient_evaluations=sum(cost.gradient_evaluations for cost in each),
+            tokens=sum(cost.tokens for cost in each),
+            seconds=sum(cost.seconds for cost in each),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -97,3 +125,19 @@ class Provenance(Value):
     cost: Cost
     choice: str | None = None
     environment: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def now() -> str:
+    """The time, as records have it: ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, str]:
+    """Versions of the packages that compute, of those that are installed."""
+    found: dict[str, str] = {}
+    for name in ("numpy", "torch", "transformers", "tokenizers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

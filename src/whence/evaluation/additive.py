@@ -124,14 +124,18 @@ def _fit(
     scale = float((singular**2).sum()) / max(1, len(masks) - _size_terms(masks))
     eigen = singular**2 / scale
 
+    freedoms = len(eigen) + freedom
+
+    def variance(share: float) -> float:
+        """The overall variance that is likeliest with this share."""
+        rest = beyond / max(1e-12, 1 - share) if freedom else 0.0
+        return (float((along**2 / (share * eigen + (1 - share))).sum()) + rest) / freedoms
+
     def deviance(share: float) -> float:
         """-2 log restricted likelihood, the overall variance profiled out."""
-        spread = share * eigen + (1 - share)
-        rest = max(1e-12, 1 - share)
-        freedoms = len(eigen) + freedom
-        weighted = float((along**2 / spread).sum()) + (beyond / rest if freedom else 0.0)
-        logs = float(np.log(spread).sum()) + freedom * np.log(rest)
-        return freedoms * np.log(max(weighted, 1e-300) / freedoms) + logs
+        logs = float(np.log(share * eigen + (1 - share)).sum())
+        logs += freedom * np.log(max(1e-12, 1 - share))
+        return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
 
     top = 1 - 1e-6
     found = cast(
@@ -146,11 +150,7 @@ def _fit(
     ratio = share / max(1e-12, 1 - share) / scale
     shrunk = ratio * singular / (1 + ratio * singular**2)
     weights = right.T @ (shrunk * along)
-    freedoms = len(eigen) + freedom
-    spread = share * eigen + (1 - share)
-    rest = max(1e-12, 1 - share)
-    variance = (float((along**2 / spread).sum()) + (beyond / rest if freedom else 0.0)) / freedoms
-    prior = variance * share / scale
+    prior = variance(share) * share / scale
     # Posterior variance: the prior's, less what the masks told along each direction.
     told = ratio * singular**2 / (1 + ratio * singular**2)
     posterior = prior * np.clip(1.0 - (right.T**2) @ told, 0.0, None)

@@ -6,12 +6,12 @@ from math import comb
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import beta
 
 from whence.core.errors import UndefinedError
-from whence.core.measurements import Interval, Measurement
+from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
 from whence.evaluation.removing import BINS, bin_sizes, descending, random_answers
+from whence.evaluation.shares import share_interval
 
 __all__ = ["percentile_among_random"]
 
@@ -74,10 +74,7 @@ def percentile_among_random(
     value = float(np.mean(shares))
     interval = None
     if not complete:
-        beaten = value * count
-        low = float(beta.ppf(0.025, beaten, count - beaten + 1)) if beaten > 0 else 0.0
-        high = float(beta.ppf(0.975, beaten + 1, count - beaten)) if beaten < count else 1.0
-        interval = Interval(low=low, high=high, level=0.95, how=f"Clopper-Pearson, {count} sets")
+        interval = share_interval(value * count, count, f"{count} sets")
     return Measurement(
         name="sufficiency-percentile" if keep else "comprehensiveness-percentile",
         value=value,

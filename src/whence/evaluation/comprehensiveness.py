@@ -55,7 +55,10 @@ class Comprehensiveness(Metric):
 
     def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
         """See :meth:`Metric.measure`."""
-        found = self.removed(instance, scores)
+        return self.measured(instance, self.removed(instance, scores))
+
+    def measured(self, instance: Instance, found: Removal) -> Measurement:
+        """The measurement of what :meth:`removed` found; nothing is asked."""
         return self._measurement(
             instance,
             found.value,

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import Output
+from whence.evaluation.additive import AdditiveFit, additive_fit
 from whence.evaluation.pool import SIZES, Pool, pool_of, pool_seed
 from whence.evaluation.words import carries_no_content
 from whence.games.cache import Cache
@@ -45,6 +46,9 @@ class Instance:
     )
     seed: int = 0
     spent: list[Cost] = field(default_factory=list[Cost])
+    _fits: dict[int, AdditiveFit] = field(
+        init=False, repr=False, default_factory=dict[int, AdditiveFit]
+    )
 
     @property
     def n(self) -> int:
@@ -75,6 +79,13 @@ class Instance:
     def responses(self) -> Float[np.ndarray, " m"]:
         """The pool's answers in the output's own unit."""
         return self.pool.values[:, self.output]
+
+    @property
+    def additive(self) -> AdditiveFit:
+        """The best additive fit to the pool; every explanation judged here shares it."""
+        if self.output not in self._fits:
+            self._fits[self.output] = additive_fit(self.pool, self.output)
+        return self._fits[self.output]
 
     @property
     def common(self) -> Bool[np.ndarray, " n"]:

@@ -16,7 +16,7 @@ from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import KeptPool, Level, TrustLabel
-from whence.evaluation.additive import AdditiveFit, additive_fit
+from whence.evaluation.additive import AdditiveFit
 from whence.evaluation.auditing import DEPENDS, depends_on_the_model, stays_when_more_is_shown
 from whence.evaluation.calibration import calibration_of
 from whence.evaluation.instance import Instance, instance_of
@@ -111,7 +111,7 @@ def label_of(
 ) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
     scores = found.scores[:, instance.output]
-    fit = additive_fit(instance.pool, instance.output)
+    fit = instance.additive
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
     again_in_all = 0
@@ -186,7 +186,7 @@ def label_of(
         reliable=_reliable(instance, fit, found),
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
-        cost=_cost(instance),
+        cost=Cost.total((instance.game.cost, *instance.spent)),
         explanations=again_in_all,
         notes=tuple(notes),
     )
@@ -216,18 +216,6 @@ def _counted(instance: Instance, again: Explain) -> Explain:
         return found
 
     return explain
-
-
-def _cost(instance: Instance) -> Cost:
-    """What was asked of the model, explaining again included."""
-    costs = (instance.game.cost, *instance.spent)
-    return Cost(
-        evaluations=sum(cost.evaluations for cost in costs),
-        distinct_evaluations=sum(cost.distinct_evaluations for cost in costs),
-        gradient_evaluations=sum(cost.gradient_evaluations for cost in costs),
-        tokens=sum(cost.tokens for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
-    )
 
 
 COMBINATIONS = (

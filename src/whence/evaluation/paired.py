@@ -64,7 +64,7 @@ def paired_stability(
     seeded = _another_seed(instance, found, scores, draws)
     measurements = [] if seeded is None else [seeded]
     before = decides(question, question.source)
-    fit = additive_fit(instance.pool, instance.output)
+    fit = instance.additive
     made: dict[Axis, tuple[tuple[str, Agreement], ...]] = {}
     shares: dict[Axis, float] = {}
     discarded: list[str] = []

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.measurements import Interval, Measurement
-from whence.evaluation.additive import additive_fit, beyond_size
+from whence.evaluation.additive import beyond_size
 from whence.evaluation.instance import Instance
 from whence.evaluation.metric import Direction, Metric
 
@@ -71,7 +71,7 @@ class PoolFidelity(Metric):
             value = float(fidelities(pool.masks, instance.responses, phi[None])[0])
             if not pool.complete:
                 interval = self._interval(instance, phi)
-        best = additive_fit(pool, instance.output).reach if len(pool) else None
+        best = instance.additive.reach if len(pool) else None
         return self._measurement(
             instance,
             value,

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import factorial, prod
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import beta as _beta
 
 from whence.core.errors import CapabilityError, InputError, ModelOutputError
 from whence.core.explanations import Attribution
-from whence.core.measurements import Interval, Measurement
+from whence.core.measurements import Measurement
 from whence.core.trust import Finding, Quantity
 from whence.evaluation.agreement import overlap_chance, rank_biased_overlap
 from whence.evaluation.comprehensiveness import Comprehensiveness
@@ -22,6 +20,7 @@ from whence.evaluation.instance import Instance
 from whence.evaluation.operator_agreement import operator_agreement
 from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.removing import BINS, NEAREST, Removal
+from whence.evaluation.shares import share_interval
 from whence.evaluation.stability import Explain, Stability
 from whence.evaluation.sufficiency import Sufficiency
 from whence.games.cache import Cache
@@ -42,8 +41,6 @@ __all__ = [
     "unasked",
     "unsteady",
 ]
-
-beta: Any = _beta
 
 DRAWS = 999
 """Shuffles, where not all arrangements are tried."""
@@ -133,7 +130,7 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
 def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> Measurement:
     interval = None
     if least == 1 / (1 + DRAWS):
-        interval = _share_interval(round(p * (1 + DRAWS)) - 1, DRAWS, f"of {DRAWS} shuffles")
+        interval = share_interval(round(p * (1 + DRAWS)) - 1, DRAWS, f"of {DRAWS} shuffles")
     return Measurement(
         name=name,
         value=p,
@@ -144,13 +141,6 @@ def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> M
         specification=instance.specification("permutation_test", draws=DRAWS, sided="one"),
         random=0.5,
     )
-
-
-def _share_interval(count: int, of: int, how: str) -> Interval:
-    """Clopper and Pearson's 95 % interval of a share."""
-    low = 0.0 if count == 0 else float(beta.ppf(0.025, count, of - count + 1))
-    high = 1.0 if count == of else float(beta.ppf(0.975, count + 1, of - count))
-    return Interval(low=low, high=high, level=0.95, how=f"Clopper-Pearson, {how}")
 
 
 def adds_up(instance: Instance, found: Attribution) -> Quantity:
@@ -208,8 +198,8 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
         # So few ways to be marked that chance comes first more often than once in twenty.
         finding = "caution"
     measurements = (
-        comprehensiveness.measure(instance, scores),
-        sufficiency.measure(instance, scores),
+        comprehensiveness.measured(instance, gone),
+        sufficiency.measured(instance, alone),
         _percentile(instance, "comprehensiveness-percentile", gone),
         _percentile(instance, "sufficiency-percentile", alone),
     )
@@ -243,7 +233,7 @@ def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
         direction="higher",
         interval=None
         if instance.pool.complete
-        else _share_interval(round(found.percentile * sets), sets, how),
+        else share_interval(round(found.percentile * sets), sets, how),
         specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
         random=0.5,
         best=1.0,

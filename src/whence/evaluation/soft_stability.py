@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import beta
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Interval, Measurement
@@ -18,10 +16,11 @@ from whence.core.provenance import Cost
 from whence.core.targets import Label
 from whence.evaluation.agreement import top_size
 from whence.evaluation.instance import Instance
+from whence.evaluation.shares import clopper_pearson
 from whence.games.question import Question
 from whence.models.interface import TextModel, TokenModel
 
-__all__ = ["Decide", "SoftStability", "clopper_pearson", "decide_by_labels", "revealed"]
+__all__ = ["Decide", "SoftStability", "decide_by_labels", "revealed"]
 
 Decide = Callable[[Bool[np.ndarray, "m n"]], Int[np.ndarray, " m"]]
 """Which label the model gives with only some features present."""
@@ -130,20 +129,6 @@ def revealed(
     for row, more in zip(sets, chosen, strict=True):
         row[more] = True
     return sets, total <= draws
-
-
-def clopper_pearson(held: int, tried: int, level: float = 0.95) -> float:
-    """The lower limit of a share of which ``held`` of ``tried`` were seen, one-sided.
-
-    Source: Clopper & Pearson (1934), doi:10.1093/biomet/26.4.404.
-
-    Example:
-        >>> round(clopper_pearson(29, 29), 3)
-        0.902
-    """
-    if held == 0:
-        return 0.0
-    return float(cast("Any", beta).ppf(1 - level, held, tried - held + 1))
 
 
 def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Decide:

@@ -56,7 +56,10 @@ class Sufficiency(Metric):
 
     def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
         """See :meth:`Metric.measure`."""
-        found = self.kept(instance, scores)
+        return self.measured(instance, self.kept(instance, scores))
+
+    def measured(self, instance: Instance, found: Removal) -> Measurement:
+        """The measurement of what :meth:`kept` found; nothing is asked."""
         return self._measurement(
             instance,
             found.value,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from whence._version import __version__
 from whence.core.arrays import frozen_array
 from whence.core.errors import InputError, RecordError
 from whence.core.explanations import Attribution
-from whence.core.provenance import Cost, MethodSpec, Provenance
+from whence.core.provenance import Cost, MethodSpec, Provenance, now
 from whence.core.store import read_record_json
 from whence.core.targets import Target
 from whence.games.question import Question, ask
@@ -176,7 +175,7 @@ def _attribution(question: Question, values: np.ndarray, method: str) -> Attribu
         notes=("the scores were made elsewhere; nothing is known of how",),
         provenance=Provenance(
             whence=__version__,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=now(),
             model=question.model.identity,
             method=MethodSpec(name=method),
             masker=None,

@@ -169,7 +169,7 @@ def judge_question(
         fresh = ask_otherwise(question, source)
         return answer(
             fresh,
-            plan_again(fresh, plan),
+            plan_for(fresh, plan.method),
             budget=budget,
             seed=drawn,
             token_budget=token_budget,
@@ -192,11 +192,6 @@ def judge_question(
         token_budget=token_budget,
         progress=progress,
     )
-
-
-def plan_again(question: Question, plan: Plan) -> Plan:
-    """The same method on another text, with what it usually takes there."""
-    return plan_for(question, plan.method)
 
 
 def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +19,7 @@ from whence.core.arrays import frozen_array
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.core.provenance import Cost, MethodSpec
+from whence.core.provenance import Cost, MethodSpec, now
 from whence.core.selection import Candidate, Selection
 from whence.core.targets import Target
 from whence.evaluation.comprehensiveness import Comprehensiveness
@@ -322,7 +321,7 @@ def _selected(
         segmenter=MethodSpec.of(question.segmenter),
         cost=_total(rows),
         whence=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
     )
     single = (
         choose(trials, barred=(*chance, ENSEMBLE), seed=seed)
@@ -358,13 +357,7 @@ def _total(rows: Sequence[Comparison]) -> Cost:
         if name != ENSEMBLE
     ]
     costs += [row.instance.game.cost for row in rows]
-    return Cost(
-        evaluations=sum(cost.evaluations for cost in costs),
-        distinct_evaluations=sum(cost.distinct_evaluations for cost in costs),
-        gradient_evaluations=sum(cost.gradient_evaluations for cost in costs),
-        tokens=sum(cost.tokens for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
-    )
+    return Cost.total(costs)
 
 
 def _document(question: Question | None) -> str:
@@ -393,14 +386,7 @@ def _ensemble(explanations: Mapping[str, Attribution], instance: Instance) -> At
     scores, weights = ensemble(members, instance.pool, output=instance.output)
     first = next(iter(explanations.values()))
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    costs = [found.provenance.cost for found in explanations.values()]
-    cost = Cost(
-        evaluations=sum(cost.evaluations for cost in costs),
-        distinct_evaluations=sum(cost.distinct_evaluations for cost in costs),
-        gradient_evaluations=sum(cost.gradient_evaluations for cost in costs),
-        tokens=sum(cost.tokens for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
-    )
+    cost = Cost.total(found.provenance.cost for found in explanations.values())
     columns = np.zeros((len(scores), len(first.outputs)))
     columns[:, instance.output] = scores
     return replace(

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from whence.core.errors import OptionError
 from whence.students.features import Features
-from whence.students.splitting import Sums, gains, purity, sums_of
+from whence.students.splitting import Sums, floor_of, gains, purity, sums_of
 from whence.students.student import Evidence, Fitted, ReadingCost, Reasons, Student, checked, used
 from whence.students.tables import dense, size
 
@@ -91,9 +91,7 @@ class RuleList(Student):
         columns = sparse.csc_array(table)
         rows = np.arange(size(table)[0])
         sums = sums_of(table, targets, share, rows)
-        spread = float((share[:, None] * targets * targets).sum())
-        spread -= float((sums.total**2).sum()) / sums.weight
-        floor = max(self.least_gain * spread, 1e-9 * sums.weight)
+        floor = floor_of(sums, targets, share, self.least_gain)
         rules: list[Rule] = []
         while len(rules) < self.rules and len(rows):
             best = self._best(table, columns, targets, share, rows, sums)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
-__all__ = ["Sums", "gains", "purity", "sums_of"]
+__all__ = ["Sums", "floor_of", "gains", "purity", "sums_of"]
 
 
 class Sums(NamedTuple):
@@ -61,3 +61,22 @@ def gains(sums: Sums, least: float) -> Float[np.ndarray, " features"]:
     found = purity(there, sums.with_total) + purity(absent, sums.total - sums.with_total) - whole
     found[(there < least) | (absent < least)] = -np.inf
     return found
+
+
+def floor_of(
+    sums: Sums,
+    targets: Float[np.ndarray, "texts labels"],
+    weights: Float[np.ndarray, " texts"],
+    least: float,
+) -> float:
+    """The gain that a split must exceed: a share ``least`` of the whole squared error.
+
+    Args:
+        sums: of all texts.
+        targets: the teacher's probabilities.
+        weights: of the texts.
+        least: the share; rounding is exceeded in any case.
+    """
+    spread = float((weights[:, None] * targets * targets).sum())
+    spread -= float((sums.total**2).sum()) / sums.weight
+    return max(least * spread, 1e-9 * sums.weight)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from whence.core.errors import OptionError
 from whence.students.features import Features
-from whence.students.splitting import Sums, gains, sums_of
+from whence.students.splitting import Sums, floor_of, gains, sums_of
 from whence.students.student import Evidence, Fitted, ReadingCost, Reasons, Student, checked, used
 from whence.students.tables import dense, size
 
@@ -81,9 +81,7 @@ class SmallTree(Student):
         rows = np.arange(size(table)[0])
         columns = sparse.csc_array(table)
         sums = sums_of(table, targets, share, rows)
-        spread = float((share[:, None] * targets * targets).sum())
-        spread -= float((sums.total**2).sum()) / sums.weight
-        floor = max(self.least_gain * spread, 1e-9 * sums.weight)
+        floor = floor_of(sums, targets, share, self.least_gain)
         nodes = [Node(sums.total / sums.weight, sums.weight)]
         queue: list[tuple[float, int, int, np.ndarray, Sums]] = []
 

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from whence.app.cli.exits import failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller
+from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    FileOption,
+    LinkOption,
+    MessagesOption,
+    ModelOption,
+    PairOption,
+    QuietOption,
+    RevisionOption,
+    SeedOption,
+    SimilarOption,
+    TargetOption,
+    TaskOption,
+    TextArgument,
+)
 from whence.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,18 +36,11 @@ __all__ = ["attend", "write_attention"]
 
 
 def attend(
-    text: Annotated[
-        str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME."),
-    ] = "embedded:credit",
-    file: Annotated[Path | None, typer.Option(help="Read the text from a file.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None,
-    messages: Annotated[
-        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
-    ] = None,
+    text: TextArgument = None,
+    model: ModelOption = "embedded:credit",
+    file: FileOption = None,
+    pair: PairOption = None,
+    messages: MessagesOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write there; a name in .html is a page.")
     ] = None,
@@ -52,21 +61,15 @@ def attend(
     keep: Annotated[
         str, typer.Option(help="auto, states (any weight on demand) or summary.")
     ] = "auto",
-    target: Annotated[
-        str | None, typer.Option(help="Label, or continuation; default: what the model says.")
-    ] = None,
+    target: TargetOption = None,
     against: Annotated[
         str | None, typer.Option(help="Effects on --target rather than this one.")
     ] = None,
     next_token: Annotated[
         bool, typer.Option("--next-token", help="Effects on the next token only.")
     ] = False,
-    similar_to: Annotated[
-        str | None, typer.Option(help="For embedding models: the text to compare with.")
-    ] = None,
-    link: Annotated[
-        str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
-    ] = None,
+    similar_to: SimilarOption = None,
+    link: LinkOption = None,
     measure: Annotated[
         int, typer.Option(help="Heads whose effect is measured, by estimate; 0: none.")
     ] = 32,
@@ -76,15 +79,13 @@ def attend(
     flow: Annotated[
         bool, typer.Option("--flow/--no-flow", help="What each token takes from each.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    seed: SeedOption = 0,
     top: Annotated[int, typer.Option(help="Heads of the ranking in the terminal.")] = 10,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")] = "auto",
-    task: Annotated[
-        str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Show where a model reads, head by head, beside what each head does to its decision."""
     with failing_plainly():
@@ -152,8 +153,6 @@ def _announcer(tell: Callable[[str], None]) -> Callable[[AttentionSize], None]:
 
 def write_attention(found: Attention, format_: Format, output: Path | None, top: int) -> None:
     """Print a record, or write it."""
-    from whence.core.files import write_atomic
-
     if format_ is Format.text and output is None:
         from rich.console import Console
 
@@ -171,7 +170,4 @@ def write_attention(found: Attention, format_: Format, output: Path | None, top:
         from whence.app.attention_terminal import plain_text
 
         data = (plain_text(found, top=top) + "\n").encode("utf-8")
-    if output is None:
-        typer.echo(data.decode("utf-8"), nl=False)
-    else:
-        write_atomic(output, data)
+    write_out(data, output)

@@ -11,7 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 import typer
 
 from whence.app.cli.exits import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller
+from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    FileOption,
+    FormatOption,
+    LinkOption,
+    MaskerOption,
+    MessagesOption,
+    ModelOption,
+    PairOption,
+    QuietOption,
+    RevisionOption,
+    SeedOption,
+    SimilarOption,
+    TargetOption,
+    TaskOption,
+    TextArgument,
+    UnitOption,
+)
 from whence.core.errors import OptionError, unknown
 
 if TYPE_CHECKING:
@@ -26,18 +45,11 @@ LONG = 10.0
 
 
 def explain(
-    text: Annotated[
-        str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME."),
-    ] = "embedded:credit",
-    file: Annotated[Path | None, typer.Option(help="Read the text from a file.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None,
-    messages: Annotated[
-        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
-    ] = None,
+    text: TextArgument = None,
+    model: ModelOption = "embedded:credit",
+    file: FileOption = None,
+    pair: PairOption = None,
+    messages: MessagesOption = None,
     rows: Annotated[
         Path | None, typer.Option("--input", help="JSONL, CSV or Parquet file of texts.")
     ] = None,
@@ -46,14 +58,12 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", help="Write there; for --input, resumed where it stands."),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to write.")] = Format.text,
+    format_: FormatOption = Format.text,
     method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
     ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Label, or continuation; default: what the model says.")
-    ] = None,
+    target: TargetOption = None,
     against: Annotated[
         str | None, typer.Option(help="Explain --target rather than this one.")
     ] = None,
@@ -63,22 +73,16 @@ def explain(
     per_token: Annotated[
         bool, typer.Option("--per-token", help="One output for each token of the continuation.")
     ] = False,
-    similar_to: Annotated[
-        str | None, typer.Option(help="For embedding models: the text to compare with.")
-    ] = None,
-    link: Annotated[
-        str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
-    ] = None,
-    unit: Annotated[
-        str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")
-    ] = "word",
-    masker: Annotated[str, typer.Option(help="How absence is made, or auto.")] = "auto",
+    similar_to: SimilarOption = None,
+    link: LinkOption = None,
+    unit: UnitOption = "word",
+    masker: MaskerOption = "auto",
     trust: Annotated[
         str | None,
         typer.Option(help="How the scores are judged: off, quick, default or audit."),
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
-    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    seed: SeedOption = 0,
     attention: Annotated[
         bool,
         typer.Option("--attention", help="Show attention too, with the measured effect of heads."),
@@ -88,13 +92,11 @@ def explain(
         Path | None, typer.Option(help="SQLite file that keeps evaluations between runs.")
     ] = None,
     precision: Annotated[str, typer.Option(help="native, or bfloat16 autocast.")] = "native",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")] = "auto",
-    task: Annotated[
-        str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: TaskOption = None,
+    revision: RevisionOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
@@ -216,8 +218,6 @@ def _show(
     top: int,
     attention: Attention | None,
 ) -> None:
-    from whence.core.files import write_atomic
-
     if format_ is Format.text and output is None:
         from rich.console import Console
 
@@ -247,7 +247,4 @@ def _show(
 
             text += "\n" + attention_text(attention, top=top) + "\n"
         data = text.encode("utf-8")
-    if output is None:
-        typer.echo(data.decode("utf-8"), nl=False)
-    else:
-        write_atomic(output, data)
+    write_out(data, output)

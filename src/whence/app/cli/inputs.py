@@ -13,7 +13,7 @@ import typer
 
 from whence.core.errors import InputError, OptionError
 
-__all__ = ["Format", "check_sources", "source_of", "target_of", "teller"]
+__all__ = ["Format", "check_sources", "source_of", "target_of", "teller", "write_out"]
 
 
 class Format(StrEnum):
@@ -72,6 +72,17 @@ def source_of(text: str | None, file: Path | None, pair: str | None, messages: P
         except UnicodeDecodeError as error:
             raise InputError(f"standard input is not UTF-8: {error}") from error
     return text if pair is None else (text, pair)
+
+
+def write_out(result: str | bytes, output: Path | None) -> None:
+    """Print a result, or write it whole or not at all."""
+    from whence.core.files import write_atomic
+
+    data = result.encode("utf-8") if isinstance(result, str) else result
+    if output is None:
+        typer.echo(data.decode("utf-8"), nl=False)
+    else:
+        write_atomic(output, data)
 
 
 def target_of(

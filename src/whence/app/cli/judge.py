@@ -9,7 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from whence.app.cli.exits import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller
+from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    FileOption,
+    FormatOption,
+    LinkOption,
+    MaskerOption,
+    MessagesOption,
+    ModelOption,
+    OutputOption,
+    PairOption,
+    QuietOption,
+    RevisionOption,
+    SeedOption,
+    TargetOption,
+    TaskOption,
+    TextArgument,
+    UnitOption,
+)
 from whence.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,27 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "evaluate", "select", "verify"]
 
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
-]
-TaskOption = Annotated[
-    str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
-]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
-DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")]
-RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-SeedOption = Annotated[int, typer.Option(help="Of whatever is drawn.")]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write there.")]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write.")]
-UnitOption = Annotated[str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")]
-MaskerOption = Annotated[str, typer.Option(help="How absence is made, or auto.")]
-TargetOption = Annotated[
-    str | None, typer.Option(help="Label, or continuation; default: what the model says.")
-]
-LinkOption = Annotated[
-    str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
-]
 MethodsOption = Annotated[
     list[str] | None, typer.Option("--method", help="A candidate; may be given again.")
 ]
@@ -75,14 +73,14 @@ def evaluate(
             found = measure(loaded, kept, metric, seed=seed, masker=masker)
             if format_ is Format.json:
                 trees = [json.loads(measurement.to_json()) for measurement in found]
-                _write(json.dumps(trees, indent=1) + "\n", output)
+                write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.measurement_terminal import measurements_text
 
-                _write(measurements_text(found), output)
+                write_out(measurements_text(found), output)
             return
         judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
-        _write(_shown(judged, format_), output)
+        write_out(_shown(judged, format_), output)
 
 
 def _shown(judged: Attribution, format_: Format) -> str:
@@ -98,15 +96,11 @@ def _shown(judged: Attribution, format_: Format) -> str:
 
 
 def compare(
-    text: Annotated[
-        str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
-    ] = None,
+    text: TextArgument = None,
     model: ModelOption = "embedded:credit",
-    file: Annotated[Path | None, typer.Option(help="Read the text from a file.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None,
-    messages: Annotated[
-        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
-    ] = None,
+    file: FileOption = None,
+    pair: PairOption = None,
+    messages: MessagesOption = None,
     methods: MethodsOption = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="A metric; may be given again.")
@@ -150,11 +144,11 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            _write(json.dumps(_tree(found), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(found), indent=1) + "\n", output)
         else:
             from whence.app.measurement_terminal import comparison_text
 
-            _write(comparison_text(found), output)
+            write_out(comparison_text(found), output)
 
 
 def _tree(found: Comparison) -> dict[str, Any]:
@@ -218,11 +212,11 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            _write(found.to_json().decode("utf-8") + "\n", output)
+            write_out(found.to_json() + b"\n", output)
         else:
             from whence.app.measurement_terminal import selection_text
 
-            _write(selection_text(found), output)
+            write_out(selection_text(found), output)
 
 
 def verify(
@@ -250,12 +244,3 @@ def verify(
         typer.echo(("holds: " if found.holds else "does not hold: ") + found.says)
         if not found.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)
-
-
-def _write(text: str, output: Path | None) -> None:
-    from whence.core.files import write_atomic
-
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomic(output, text.encode("utf-8"))

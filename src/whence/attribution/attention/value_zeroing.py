@@ -12,6 +12,7 @@ from whence.attribution.attention.carrying import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError, unknown
 from whence.games.attended import AttendedGame, Passes
+from whence.games.batching import TokenBudget
 from whence.models.changing import ValuesZeroed
 from whence.models.tracing import Trace, TracedCall
 
@@ -45,7 +46,7 @@ class StateDistances:
 
     def __init__(self, trace: Trace, batch: int) -> None:
         self.trace = trace
-        self.batch = batch
+        self._keys = TokenBudget(batch)
         self._kept: tuple[int, np.ndarray] | None = None
 
     def each(self, call: TracedCall) -> int:
@@ -56,18 +57,10 @@ class StateDistances:
         """The cosine distances of a layer."""
         if self._kept is None or self._kept[0] != call.index:
             found = np.empty((call.queries, call.keys))
-            start = 0
-            while start < call.keys:
-                keys = range(start, min(call.keys, start + self.batch))
-                try:
-                    states = self.trace.zeroed(call, keys)
-                except MemoryError:
-                    if self.batch == 1:
-                        raise
-                    self.batch //= 2
-                    continue
-                found[:, start : keys.stop] = cosine_distances(*states)
-                start = keys.stop
+            for keys, states in self._keys.batches(
+                call.keys, 1, lambda keys: self.trace.zeroed(call, keys)
+            ):
+                found[:, keys.start : keys.stop] = cosine_distances(*states)
             self._kept = (call.index, found)
         return self._kept[1]
 
