@@ -56,7 +56,7 @@ class Cost(Value):
             distinct_evaluations=sum(cost.distinct_evaluations for cost in each),
             gradient_evaluations=sum(cost.gradient_evaluations for cost in each),
             tokens=sum(cost.tokens for cost in each),
-            seconds=sum(cost.seconds for cost in each),
+            seconds=sum((cost.seconds for cost in each), 0.0),
         )
 
 
