@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from whence.records.judging import judge
     from whence.records.selecting import compare, select
     from whence.records.verifying import verify
+    from whence.students.budget import Budget
     from whence.students.distilling import distill
     from whence.students.teacher import Teacher
 
@@ -77,6 +78,7 @@ _HOMES = {
     "judge": "whence.records.judging",
     "adopt": "whence.records.foreign",
     "verify": "whence.records.verifying",
+    "Budget": "whence.students.budget",
     "distill": "whence.students.distilling",
     "Teacher": "whence.students.teacher",
     "compare": "whence.records.selecting",
@@ -129,6 +131,7 @@ __all__ = [
     "AttentionFlow",
     "AttentionKnockout",
     "Attribution",
+    "Budget",
     "Continuation",
     "Contrast",
     "DiskCache",

@@ -6,8 +6,10 @@ from tests.students import worlds
 
 import whence
 from whence.core.errors import InputError, ModelOutputError, OptionError
+from whence.students.budget import Budget
+from whence.students.catalogue import students_for
 from whence.students.controls import hashed, opaque_ceiling
-from whence.students.distilling import distill, students_for
+from whence.students.distilling import distill
 from whence.students.logistic import all_logits, ridge, softmax
 from whence.students.prototypes import Prototypes
 from whence.students.rules import RuleList
@@ -16,6 +18,7 @@ from whence.students.sparse_linear import SparseLinear
 from whence.students.teacher import Teacher
 
 LABELS = ["accept", "reject"]
+PLAIN = Budget(edits=0.0, flips=0)
 STUDENTS = [RuleList(rules=4), SparseLinear(features=8)]
 
 
@@ -54,7 +57,7 @@ def test_the_certificate_is_of_what_the_student_says_of_the_texts(found):
 
 def test_prototypes_are_shown_what_the_teacher_read():
     texts = worlds.texts(400)
-    made = distill(of(by_rule), texts, students=[Prototypes(cases=6), RuleList()], edits=False)
+    made = distill(of(by_rule), texts, students=[Prototypes(cases=6), RuleList()], budget=PLAIN)
     assert made.chosen == "rules-10"
     shown = [case.text for case in made["cases-6"].cases]
     assert 0 < len(shown) <= 6
@@ -88,12 +91,13 @@ def test_frontier_is_ordered_and_priced(found):
     rungs = [rung for rung in found.frontier.rungs if not rung.control]
     assert [r.reading for r in rungs] == sorted(r.reading for r in rungs)
     agreed = {r.name: r.agreement.value for r in found.frontier.rungs}
-    best = max(r.agreement.value for r in rungs)
+    best = agreed[found.chosen]
+    assert found.frontier.chosen == found.chosen
     for price, control in (("transparency", "opaque"), ("brevity", "full linear")):
         paid = getattr(found.frontier, price)
         assert paid.value == pytest.approx(agreed[control] - best)
         assert paid.lower <= paid.value <= paid.upper
-        assert f"price of {price}" in str(found)
+        assert f"Price of {price}:" in str(found)
 
 
 def test_what_nobody_reads_is_never_chosen():
@@ -104,7 +108,7 @@ def test_what_nobody_reads_is_never_chosen():
         p = 1 / (1 + np.exp(-z / 40))
         return np.stack([1 - p, p], axis=1)
 
-    made = distill(of(by_every_word), worlds.texts(600), students=STUDENTS, edits=False)
+    made = distill(of(by_every_word), worlds.texts(600), students=STUDENTS, budget=PLAIN)
     full = next(r for r in made.frontier.rungs if r.name == "full linear")
     assert full.control
     assert not full.best
@@ -133,15 +137,18 @@ def test_a_teacher_that_only_compares_is_not_certified():
             found.append([0.0, 1.0] if words[0] > words[-1] else [1.0, 0.0])
         return found
 
-    made = distill(of(compares), worlds.texts(900, rate=0.1), students=STUDENTS, edits=False)
+    made = distill(of(compares), worlds.texts(900, rate=0.1), students=STUDENTS, budget=PLAIN)
     assert made.certificate.verdict in ("refused", "a description of tendencies only")
 
 
-def test_a_constant_teacher_is_refused():
-    made = distill(
-        of(lambda texts: [[1.0, 0.0]] * len(texts)), worlds.texts(400), students=STUDENTS
-    )
-    assert made.certificate.verdict == "refused"
+def test_a_teacher_that_always_says_the_same_has_nothing_to_teach():
+    teacher = of(lambda texts: [[1.0, 0.0]] * len(texts))
+    with pytest.raises(InputError, match="'accept' to all 400 texts"):
+        distill(teacher, worlds.texts(400), students=STUDENTS)
+    # What it answered is not lost.
+    asked = teacher.asked
+    teacher.ask(worlds.texts(400))
+    assert teacher.asked == asked == 400
 
 
 def test_a_teacher_that_fails_midway_loses_nothing():

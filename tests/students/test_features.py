@@ -101,3 +101,26 @@ def test_columns_in_a_wider_table():
     assert some.columns_in(wider).tolist() == [4, 1, 7]
     part = wider.table(TEXTS)[:, some.columns_in(wider)]
     assert (part != some.table(TEXTS)).nnz == 0
+
+
+def test_lexicons_hold_phrases_and_marks():
+    spec = ReadableFeatures(longest=1, least_texts=1, lexicons={"debt": ["Past due", "write-off"]})
+    features = spec.learn(["it is past due", "a write-off", "due past"])
+    column = len(features) - 1
+    assert features.describe(column) == "a word of debt"
+    assert [column in features.of(t) for t in ("PAST DUE!", "a write-off", "due, past")] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert features.spans("now past  due")[column] == [(4, 13)]
+
+
+def test_words_are_alike_however_they_are_encoded():
+    from unicodedata import normalize
+
+    from whence.students.words import words
+
+    assert words(normalize("NFC", "café")) == words(normalize("NFD", "café")) == ["café"]
+    # Signs that nobody sees are no words and part none.
+    assert words("in\u00adsolvent \ufeffnot\u200b good\ufe0f") == ["insolvent", "not", "good"]
+    assert words("他迟到了。") == ["他", "迟", "到", "了", "。"]
+    assert words("A4他 isn’t") == ["a4", "他", "isn't"]

@@ -4,6 +4,7 @@ from scipy import stats
 
 import whence
 from whence.core.errors import InputError, OptionError
+from whence.students import duplicates
 from whence.students.bounds import bootstrap, least_certified, proportion
 from whence.students.duplicates import near_duplicates
 from whence.students.protocol import PARTS, noise_ceiling, split
@@ -26,17 +27,39 @@ class TestDuplicates:
             words[int(rng.integers(25))] = "changed"
             texts.append(" ".join(words))
 
-        def shingles(text):
-            words = text.split()
-            return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
-
         groups = near_duplicates(texts, threshold=0.7)
         for a in range(len(texts)):
             for b in range(a):
-                one, two = shingles(texts[a]), shingles(texts[b])
+                one, two = set(texts[a].split()), set(texts[b].split())
                 if len(one & two) / len(one | two) >= 0.7:
                     assert groups[a] == groups[b]
         assert len(set(groups[:60].tolist())) == 60
+
+    def test_a_template_with_one_word_filled_in_is_one_text(self):
+        rng = np.random.default_rng(0)
+        base = [sentence.split() for sentence in sentences(60)]
+        texts = [
+            " ".join([*words[:6], f"name{filled}", *words[7:]])
+            for words in base
+            for filled in rng.integers(10**6, size=10)
+        ]
+        groups = near_duplicates(texts)
+        assert groups.tolist() == np.repeat(np.arange(60), 10).tolist()
+
+    def test_a_large_group_does_not_take_the_square_of_its_texts(self, monkeypatch):
+        compared = []
+        exact = duplicates._similarity
+        monkeypatch.setattr(
+            duplicates, "_similarity", lambda a, b: compared.append(1) or exact(a, b)
+        )
+        base = sentences(1, length=30)[0]
+        groups = near_duplicates([f"{base} {i}" for i in range(500)])
+        assert set(groups.tolist()) == {0}
+        # One comparison joins a text to its group; all pairs would be 124,750.
+        assert len(compared) <= 1_000
+
+    def test_hashes_that_once_collided(self):
+        assert near_duplicates(["plumless", "buckeroo"]).tolist() == [0, 1]
 
     def test_case_and_marks_do_not_tell_texts_apart(self):
         assert near_duplicates(["One two, three!", "one TWO three"]).tolist() == [0, 0]
@@ -75,6 +98,14 @@ class TestSplit:
         parts = split(texts)
         assert len(set(parts.groups[parts.certify].tolist())) == len(parts.certify)
         assert len(parts.fit) > 2 * len(set(parts.groups[parts.fit].tolist()))
+
+    def test_large_groups_do_not_starve_the_parts_that_keep_one_of_each(self):
+        texts = [text for text in sentences(30) for _ in range(20)] + sentences(370, seed=9)
+        parts = split(texts)
+        sizes = [len(set(parts.groups[parts.rows(part)].tolist())) for part in PARTS]
+        assert sizes == [240, 40, 80, 40]
+        for part in PARTS[1:]:
+            assert len(parts.rows(part)) == len(set(parts.groups[parts.rows(part)].tolist()))
 
     @pytest.mark.parametrize("texts", [["one"] * 1000, sentences(10), []])
     def test_too_few_distinct_texts(self, texts):

@@ -21,6 +21,26 @@ def test_halves_make_the_whole():
     assert f"{first} {second}" == TEXTS[0]
 
 
+def test_white_space_alone_is_no_edit():
+    texts = [f"paid  late\ntwice {i}" for i in range(200)]
+    made = edited(texts, list(range(200)), family="drop")
+    assert all(edit.text.split() != texts[edit.parent].split() for edit in made)
+
+
+def test_texts_without_spaces_are_edited_too():
+    texts = ["他总是迟到", "她按时付款"]
+    halves = [edited(texts, [0], family=f"{which} half")[0].text for which in ("first", "second")]
+    assert "".join(halves) == texts[0]
+
+
+def test_ngrams_are_asked_as_most_texts_write_them():
+    texts = ["The US paid", "US debt", "us two", "Straße"]
+    assert set(frequent_ngrams(texts, 100)) >= {"US", "Straße", "The US"}
+    assert "us" not in frequent_ngrams(texts, 100)
+    with pytest.raises(OptionError, match="-1 n-grams"):
+        frequent_ngrams(texts, -1)
+
+
 def test_unknown_family():
     with pytest.raises(OptionError, match="shuffle"):
         edited(TEXTS, [0], family="shuffle")

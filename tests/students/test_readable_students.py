@@ -6,16 +6,28 @@ import pytest
 from scipy import optimize
 from tests.students import worlds
 
-from whence.core.errors import InputError, OptionError
+from whence.core.errors import CapabilityError, InputError, OptionError
+from whence.students.additive import Additive, FittedAdditive
 from whence.students.features import ReadableFeatures
 from whence.students.logistic import all_logits, lasso_path, softmax
+from whence.students.optimal_tree import OptimalTree
 from whence.students.rules import FittedRules, RuleList
 from whence.students.sparse_linear import FittedLinear, SparseLinear
 from whence.students.tree import FittedTree, SmallTree
+from whence.students.tree_sum import FittedTreeSum, TreeSum
 
 LABELS = ("accept", "reject")
-STUDENTS = [SparseLinear(features=8), SparseLinear(features=None), RuleList(), SmallTree()]
-KINDS = {cls.kind: cls for cls in (FittedLinear, FittedRules, FittedTree)}
+STUDENTS = [
+    SparseLinear(features=8),
+    SparseLinear(features=None),
+    RuleList(),
+    SmallTree(),
+    TreeSum(),
+    OptimalTree(columns=20),
+    Additive(columns=10),
+]
+FITTED = (FittedLinear, FittedRules, FittedTree, FittedTreeSum, FittedAdditive)
+KINDS = {cls.kind: cls for cls in FITTED}
 
 
 @functools.cache
@@ -237,3 +249,75 @@ class TestLinear:
 
         best = optimize.minimize(loss, np.zeros(7), tol=1e-12).x
         assert fitted.weights[:, 1] * 2 == pytest.approx(best[:6], abs=1e-3)
+
+
+class TestSigns:
+    def planted(self):
+        """Feature 2 speaks for the second label, feature 7 against it, feature 11 for it."""
+        table, features = worlds.table(1500, 15, density=0.3)
+        logit = table @ np.where(np.isin(np.arange(15), [2, 11]), 1.5, 0.0) - 0.5
+        logit -= 1.5 * table[:, [7]].toarray()[:, 0]
+        return table, features, softmax(all_logits(logit[:, None]))
+
+    @pytest.mark.parametrize("k", [15, None])
+    def test_weights_keep_to_them_and_are_the_best_that_do(self, k):
+        table, features, targets = self.planted()
+        signs = {"f0002": -1, "'f0007'": -1, "f0011": 1, "f0004": 1}
+        fitted = SparseLinear(features=k, strength=2.0, signs=signs).fit(
+            table, targets, features=features, labels=LABELS
+        )
+        columns = fitted.features.columns_in(features)
+        w = np.zeros(15)
+        w[columns] = fitted.weights[:, 1] * 2
+        assert 2 not in columns
+        assert w[7] < -1
+        assert w[11] > 1
+        assert w[4] >= 0
+        seen = np.arange(15) if k is None else np.union1d(columns, [2])
+        across = table[:, seen]
+        low = np.array([0.0 if j in (4, 11) else -9.0 for j in seen] + [-9.0])
+        high = np.array([0.0 if j in (2, 7) else 9.0 for j in seen] + [9.0])
+
+        def loss(flat):
+            z = across @ flat[:-1] + flat[-1]
+            fit = (np.logaddexp(0, z) - targets[:, 1] * z).mean()
+            return fit + 2.0 / 3000 * (flat[:-1] ** 2).sum()
+
+        best = optimize.minimize(
+            loss, np.zeros(len(seen) + 1), bounds=optimize.Bounds(low, high), tol=1e-12
+        ).x
+        assert w[seen] == pytest.approx(best[:-1], abs=2e-3)
+
+    def test_signs_that_agree_change_nothing(self):
+        table, features, targets = self.planted()
+        data = {"features": features, "labels": LABELS}
+        signs = {"f0002": 1, "f0007": -1}
+        one = SparseLinear(features=3, signs=signs).fit(table, targets, **data)
+        two = SparseLinear(features=3).fit(table, targets, **data)
+        assert [f.words for f in one.features.kept] == [f.words for f in two.features.kept]
+        assert one.weights == pytest.approx(two.weights, abs=1e-3)
+        assert SparseLinear(features=3, signs=signs).name == "linear-3-signed"
+
+    def test_a_denial_may_not_raise_what_it_denies(self):
+        texts = ["no fraud", "fraud", "late fee", "fee"] * 25
+        features = ReadableFeatures(longest=1, negation=True).learn(texts)
+        targets = worlds.one_hot(["reject", "accept", "accept", "accept"] * 25, LABELS)
+        data = {"features": features, "labels": LABELS}
+        free = SparseLinear(features=None).fit(features.table(texts), targets, **data)
+        bound = SparseLinear(features=None, signs={"'fraud' denied": -1}).fit(
+            features.table(texts), targets, **data
+        )
+        said = {free.features.describe(j): w for j, w in enumerate(free.weights[:, 1])}
+        assert said["'fraud' denied"] > 0.5
+        assert "'fraud' denied" not in bound.to_text()
+
+    def test_what_cannot_be_is_refused(self):
+        table, features, targets = self.planted()
+        data = {"features": features, "labels": LABELS}
+        for signs, says in (({"g1": 1}, "none of the 15 features"), ({"f0001": 2}, "1 or -1")):
+            with pytest.raises(OptionError, match=says):
+                SparseLinear(signs=signs).fit(table, targets, **data)
+        with pytest.raises(CapabilityError, match="3 labels"):
+            SparseLinear(signs={"f0001": 1}).fit(
+                table, np.full((1500, 3), 1 / 3), features=features, labels=("a", "b", "c")
+            )

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from tests.zoo.families import FAMILIES
 
 import whence
 from whence.core.errors import (
@@ -160,3 +162,47 @@ class TestLoadedModels:
         assert 0 < answers.read_to[0] < len(text)
         short = teacher.ask([text[: answers.read_to[0]]])
         assert np.allclose(short.values, answers.values, atol=1e-5)
+
+
+class TestWhoseAnswersTheyAre:
+    def test_other_labels_are_another_teacher(self):
+        cache = whence.MemoryCache()
+
+        def rule(texts):
+            return ["reject" if "late" in text else "accept" for text in texts]
+
+        for labels in (["accept", "reject"], ["reject", "accept"], ["accept", "reject", "ask"]):
+            teacher = Teacher.of_labels(rule, labels=labels, version="v1", cache=cache)
+            answers = teacher.ask(["paid late"])
+            assert labels[int(answers.top[0])] == "reject"
+
+    def test_a_version_does_not_stand_for_a_model_that_can_be_hashed(self):
+        model = whence.load(FAMILIES["bert"]().pair)
+        teacher = Teacher.of(model, version="v1")
+        assert teacher.fingerprint != Teacher.of(model, version="v1", long="cut").fingerprint
+        assert model.identity.fingerprint in teacher.fingerprint
+
+    def test_weights_changed_in_place_are_asked_again(self):
+        tiny = FAMILIES["bert"]()
+        teacher = Teacher.of(whence.load(tiny.pair))
+        before = teacher.ask(["a text"]).values
+        with torch.no_grad():
+            for weight in tiny.module.parameters():
+                weight.add_(0.05)
+        assert not np.allclose(teacher.ask(["a text"]).values, before)
+        assert teacher.asked == 2
+
+    def test_one_strange_label_does_not_cost_the_others_theirs(self):
+        asked = []
+
+        def mostly(texts):
+            asked.extend(texts)
+            return ["perhaps" if "odd" in text else "accept" for text in texts]
+
+        teacher = Teacher.of_labels(mostly, labels=LABELS, batch=8)
+        texts = [f"text {i}" for i in range(7)]
+        with pytest.raises(ModelOutputError, match=r"'perhaps' to 'an odd text'.*accept, reject"):
+            teacher.ask([*texts, "an odd text"])
+        asked.clear()
+        teacher.ask(texts)
+        assert asked == []

@@ -21,6 +21,9 @@ __all__ = [
     "attention_page",
     "attention_text",
     "diff_text",
+    "distilled_fragment",
+    "distilled_page",
+    "distilled_text",
     "html_fragment",
     "html_page",
     "label_fragment",
@@ -90,6 +93,27 @@ def diff_text(diff: LabelDiff) -> str:
     from whence.app.trust_terminal import diff_text as render
 
     return render(diff)
+
+
+def distilled_text(distilled: Any) -> str:
+    """A student with its certificate, as text without colour codes."""
+    from whence.app.distil_terminal import plain_text as render
+
+    return render(distilled)
+
+
+def distilled_fragment(distilled: Any) -> str:
+    """A student with its certificate, as one HTML element for a notebook cell."""
+    from whence.app.distil_page import fragment
+
+    return fragment(distilled)
+
+
+def distilled_page(distilled: Any, path: str | os.PathLike[str] | None = None) -> str:
+    """A student with its certificate, as a self-contained page, written to ``path`` where given."""
+    from whence.app.distil_page import page
+
+    return _written(page(distilled), path)
 
 
 def _written(text: str, path: str | os.PathLike[str] | None) -> str:

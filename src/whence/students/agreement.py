@@ -11,7 +11,17 @@ from scipy import stats
 from whence.core.errors import InputError
 from whence.students.bounds import Proportion, proportion
 
-__all__ = ["Flips", "calibration_gap", "flips", "kappa", "macro_f1", "sign_test", "teacher_kl"]
+__all__ = [
+    "Flips",
+    "calibration_gap",
+    "expected_calibration_error",
+    "flips",
+    "kappa",
+    "macro_f1",
+    "sign_test",
+    "teacher_brier",
+    "teacher_kl",
+]
 
 
 def kappa(a: Int[np.ndarray, " texts"], b: Int[np.ndarray, " texts"]) -> float:
@@ -53,19 +63,57 @@ def teacher_kl(
     return (teacher * (np.log(t) - np.log(s))).sum(axis=1)
 
 
-def calibration_gap(
-    student: Float[np.ndarray, "texts labels"], same: Bool[np.ndarray, " texts"], *, bins: int = 10
-) -> float:
-    """How far the student's certainty is from how often it agrees, averaged over ten bins.
+def teacher_brier(
+    teacher: Float[np.ndarray, "texts labels"], student: Float[np.ndarray, "texts labels"]
+) -> Float[np.ndarray, " texts"]:
+    """``sum_l (t_l - s_l)^2`` of each text: 0 is the same, 2 the opposite certainty.
 
-    Bins hold equally many texts. The expectation is above 0 even for a perfect student: about
+    Unlike the divergence it stays small where the student rules out what the teacher does not.
+    Of bare labels, ``t`` is 1 for the label. Brier (1950),
+    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+
+    Example:
+        >>> teacher_brier(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])).tolist()
+        [0.5]
+    """
+    return ((teacher - student) ** 2).sum(axis=1)
+
+
+def expected_calibration_error(
+    chances: Float[np.ndarray, "texts labels"], right: Bool[np.ndarray, " texts"], *, bins: int = 10
+) -> float:
+    """How far certainty is from how often the decision is right, averaged over ten bins.
+
+    What is right is the caller's: the true label, or the teacher's decision. Bins hold equally
+    many texts. The expectation is above 0 even for perfect calibration: about
     ``.4 / sqrt(n / bins)`` times the spread. Naeini et al. (2015), doi:10.1609/aaai.v29i1.9602.
     """
-    certain = student.max(axis=1)
+    certain = chances.max(axis=1)
     order = np.argsort(certain, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [len(part) * abs(certain[part].mean() - same[part].mean()) for part in parts]
-    return float(sum(gaps) / max(len(same), 1))
+    gaps = [len(part) * abs(certain[part].mean() - right[part].mean()) for part in parts]
+    return float(sum(gaps) / max(len(right), 1))
+
+
+def calibration_gap(
+    student: Float[np.ndarray, "texts labels"],
+    teacher: Float[np.ndarray, "texts labels"],
+    gold: Int[np.ndarray, " texts"],
+) -> float:
+    """``|ECE of the student - ECE of the teacher|``, both against the true labels.
+
+    0 says that both are as far from calibrated, and not that they are so on the same texts or in
+    the same direction.
+
+    Example:
+        >>> sure, unsure = np.array([[1.0, 0.0]] * 100), np.array([[0.8, 0.2]] * 100)
+        >>> gold = np.tile([0] * 8 + [1] * 2, 10)
+        >>> round(calibration_gap(unsure, sure, gold), 3)
+        0.2
+    """
+    of_student = expected_calibration_error(student, student.argmax(axis=1) == gold)
+    of_teacher = expected_calibration_error(teacher, teacher.argmax(axis=1) == gold)
+    return abs(of_student - of_teacher)
 
 
 def sign_test(student: Bool[np.ndarray, " texts"], control: Bool[np.ndarray, " texts"]) -> float:

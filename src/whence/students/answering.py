@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -129,7 +130,7 @@ class ScoreAnswerer:
                 f"{ref} names {len(model.labels)} labels; a decision needs two or more. "
                 "Give labels=[...] when loading a callable."
             )
-        self._model = model
+        self.model = model
         self._long: Long = long
         self._version = version
         self._readout: Readout | None = None
@@ -139,21 +140,23 @@ class ScoreAnswerer:
 
     @property
     def fingerprint(self) -> str | None:
-        """The model's own, or the version a callable was given."""
-        own = self._version or self._model.identity.fingerprint
-        return None if own is None else f"{own}|{self.gives}|{self._long}"
+        """The model's own, or the version that a callable was given, with the labels."""
+        own = self.model.identity.fingerprint or self._version
+        if own is None:
+            return None
+        return json.dumps([own, self.gives, self._long, list(self.labels)])
 
     def answer(self, texts: Sequence[str]) -> Replies:
         """One score a label, for each text."""
-        if isinstance(self._model, CallableModel):
+        if isinstance(self.model, CallableModel):
             whole = np.array([len(text) for text in texts], dtype=np.int64)
-            return Replies(self._model.scores(list(texts)), whole)
-        read = [reading(self._model, text, self._long, self.ref) for text in texts]
+            return Replies(self.model.scores(list(texts)), whole)
+        read = [reading(self.model, text, self._long, self.ref) for text in texts]
         if self._readout is None:
             targets = [Label(label=index) for index in range(len(self.labels))]
-            self._readout = self._model.readout(read[0][0], targets, link="logit")
+            self._readout = self.model.readout(read[0][0], targets, link="logit")
         rows = [Row(ids=e.ids, token_types=e.token_types) for e, _ in read]
-        values = self._model.evaluate(rows, self._readout).values
+        values = self.model.evaluate(rows, self._readout).values
         return Replies(values, np.array([end for _, end in read], dtype=np.int64))
 
 
@@ -179,21 +182,29 @@ class LabelAnswerer:
             raise OptionError(f"labels {list(labels)} given; two or more, all different, are due")
         self._function = function
         self.labels = tuple(labels)
-        self.fingerprint = version
+        self._version = version
+        self.strange: object = None
         name = getattr(function, "__qualname__", type(function).__qualname__)
         self.ref = f"labels of {name}"
 
+    @property
+    def fingerprint(self) -> str | None:
+        """The version that the function was given, with the labels; ``None`` without one."""
+        if self._version is None:
+            return None
+        return json.dumps([self._version, self.gives, list(self.labels)])
+
     def answer(self, texts: Sequence[str]) -> Replies:
-        """One where the function named the label, zero elsewhere."""
+        """One where the function named the label, zero elsewhere; NaN where it named another."""
         answer = list(self._function(list(texts)))
         if len(answer) != len(texts):
             raise ModelOutputError(f"{self.ref} gave {len(answer)} answers to {len(texts)} texts")
         values = np.zeros((len(texts), len(self.labels)))
         for row, label in enumerate(answer):
-            if label not in self.labels:
-                raise ModelOutputError(
-                    f"{self.ref} answered {label!r} to text {row} of its batch; its labels are: "
-                    f"{', '.join(self.labels)}"
-                )
-            values[row, self.labels.index(label)] = 1.0
+            if label in self.labels:
+                values[row, self.labels.index(label)] = 1.0
+            else:
+                # The rest of the batch is valid; what is not is refused where answers are kept.
+                values[row] = np.nan
+                self.strange = label
         return Replies(values, np.array([len(text) for text in texts], dtype=np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,15 @@ from scipy import special
 
 from whence.core.errors import OptionError
 
-__all__ = ["Interval", "Proportion", "bootstrap", "least_certified", "proportion"]
+__all__ = [
+    "Interval",
+    "Proportion",
+    "above",
+    "below",
+    "bootstrap",
+    "least_certified",
+    "proportion",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,22 @@ class Proportion:
     def __str__(self) -> str:
         if self.n == 0:
             return "not measured (n=0)"
-        return f"{self.value:.3f} [{self.lower:.3f}, {self.upper:.3f}] (n={self.n})"
+        return f"{self.value:.3f} [{below(self.lower)}, {above(self.upper)}] (n={self.n})"
+
+
+def below(bound: float) -> str:
+    """A lower bound in three digits, never above itself.
+
+    Example:
+        >>> below(0.94973), above(0.94973)
+        ('0.949', '0.950')
+    """
+    return f"{math.floor(bound * 1000 + 1e-9) / 1000:.3f}"
+
+
+def above(bound: float) -> str:
+    """An upper bound in three digits, never below itself."""
+    return f"{math.ceil(bound * 1000 - 1e-9) / 1000:.3f}"
 
 
 def proportion(hits: int, n: int, *, level: float = 0.95) -> Proportion:

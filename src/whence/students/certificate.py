@@ -4,56 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from whence.core.errors import InputError, OptionError
+from whence.core.errors import InputError, NewerVersionError, OptionError, RecordError
 from whence.students.agreement import (
     Flips,
     calibration_gap,
+    expected_calibration_error,
     kappa,
     macro_f1,
     sign_test,
+    teacher_brier,
     teacher_kl,
 )
-from whence.students.bounds import Interval, Proportion, bootstrap, least_certified, proportion
+from whence.students.attribution_agreement import AttributionAgreement
+from whence.students.bounds import Interval, Proportion, bootstrap, proportion
+from whence.students.parting import Parting
+from whence.students.plain import from_plain, to_plain
+from whence.students.refits import Refits
+from whence.students.shift import Shift
 from whence.students.teacher import Answers
+from whence.students.verdicts import VERDICTS, Lift, Verdict, verdict
 
-__all__ = ["VERDICTS", "Certificate", "Lift", "Verdict", "answer_or_ask", "certify"]
+__all__ = ["VERDICTS", "Certificate", "Lift", "Verdict", "certify"]
 
-Verdict = Literal[
-    "faithful enough to replace",
-    "usable with fallback",
-    "a description of tendencies only",
-    "refused",
-]
-VERDICTS: tuple[Verdict, ...] = (
-    "faithful enough to replace",
-    "usable with fallback",
-    "a description of tendencies only",
-    "refused",
-)
-"""The only wordings there are, from best to worst."""
-
-LEAST_KAPPA, LEAST_RECALL = 0.4, 0.3
-"""Below either, a student describes tendencies and no more."""
+SCHEMA = 1
+"""Version of the stored form."""
 
 LEAST = 30
 """Texts below which a slice gets no number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lift:
-    """Agreement of a control, and how far the student's is above it.
-
-    ``chance`` is that of a student no better than the control doing so well (one-sided).
-    """
-
-    control: Proportion
-    above: Interval
-    chance: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +51,7 @@ class Certificate:
         kappa: agreement beyond chance.
         macro_f1: against the teacher's decisions.
         kl: mean divergence from the teacher's probabilities, in nats; ``None`` of bare labels.
-        calibration: gap between certainty and agreement.
+        calibration_to_teacher: gap between the student's certainty and how often it agrees.
         lifts: over each control, by name.
         on_mistakes: agreement where the teacher is wrong; ``None`` without gold labels.
         on_hits: where it is right.
@@ -78,6 +60,13 @@ class Certificate:
             error rate (Bonferroni), so that all their bounds hold at once.
         flips: under edits, by family.
         ceiling: how often the teacher agrees with itself, where it was asked again.
+        calibration_gap: of the student and the teacher, each against the gold labels; ``None``
+            without them, or of bare labels.
+        brier: mean squared distance from the teacher's probabilities.
+        refits: stability over other samples.
+        attributions: agreement with the teacher's leave-one-out effects.
+        shift: agreement on other topics and corpora.
+        parting: the smallest edits where student and teacher part.
     """
 
     verdict: Verdict
@@ -88,7 +77,7 @@ class Certificate:
     kappa: Interval
     macro_f1: Interval
     kl: Interval | None
-    calibration: float
+    calibration_to_teacher: float
     lifts: dict[str, Lift]
     on_mistakes: Proportion | None
     on_hits: Proportion | None
@@ -96,24 +85,53 @@ class Certificate:
     slices: dict[str, Proportion | None]
     flips: dict[str, Flips] = field(default_factory=dict[str, Flips])
     ceiling: Proportion | None = None
+    calibration_gap: Interval | None = None
+    brier: Interval | None = None
+    refits: Refits | None = None
+    attributions: AttributionAgreement | None = None
+    shift: Shift | None = None
+    parting: Parting | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers, in plain types."""
-        from dataclasses import asdict
+        """All numbers, in plain types; what has no value is ``None``."""
+        return {"schema_version": SCHEMA, **to_plain(self)}
 
-        return asdict(self)
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Certificate:
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            NewerVersionError: written by a newer whence.
+            RecordError: no certificate, or a damaged one.
+        """
+        version = tree.get("schema_version")
+        if type(version) is not int or version < 1:
+            raise RecordError(f"schema_version {version!r} found; a certificate has one from 1 up")
+        if version > SCHEMA:
+            raise NewerVersionError(
+                f"the certificate is of version {version}, and this whence reads up to {SCHEMA}; "
+                "install a newer one"
+            )
+        fields = {name: value for name, value in tree.items() if name != "schema_version"}
+        return from_plain(cls, fields)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.because}", f"agreement {self.agreement}"]
         lines += [f"kappa {self.kappa}", f"macro-F1 {self.macro_f1}"]
         if self.kl is not None:
             lines.append(f"KL {self.kl} nats")
+        if self.brier is not None:
+            lines.append(f"Brier {self.brier}")
+        lines.append(f"certainty against agreement {self.calibration_to_teacher:.3f}")
+        if self.calibration_gap is not None:
+            lines.append(f"calibration gap to the teacher's {self.calibration_gap}")
         lines += [f"above {name} by {lift.above}" for name, lift in self.lifts.items()]
         for family, found in self.flips.items():
             lines.append(f"{family}: flip-recall {found.recall}, precision {found.precision}")
         for name, found in {**self.classes, **self.slices}.items():
             lines.append(f"{name}: {'n too small' if found is None else found}")
-        return "\n".join(lines)
+        more = (self.refits, self.attributions, self.shift, self.parting)
+        return "\n".join([*lines, *(str(found) for found in more if found is not None)])
 
 
 def certify(
@@ -125,6 +143,10 @@ def certify(
     slices: Mapping[str, Bool[np.ndarray, " texts"]] | None = None,
     flips: Mapping[str, Flips] | None = None,
     ceiling: Proportion | None = None,
+    refits: Refits | None = None,
+    attributions: AttributionAgreement | None = None,
+    shift: Shift | None = None,
+    parting: Parting | None = None,
     target: float = 0.95,
     level: float = 0.95,
     seed: int = 0,
@@ -151,6 +173,10 @@ def certify(
         slices: which texts belong to each slice.
         flips: under edits, by family; see :func:`whence.students.agreement.flips`.
         ceiling: see :func:`whence.students.protocol.noise_ceiling`.
+        refits: see :func:`whence.students.refits.refits`.
+        attributions: see :func:`whence.students.attribution_agreement.attribution_agreement`.
+        shift: see :mod:`whence.students.shift`.
+        parting: see :func:`whence.students.parting.parting`.
         target: agreement that replacing takes.
         level: of every bound.
         seed: of the resampling.
@@ -165,6 +191,13 @@ def certify(
             f"{n} answers of the teacher came with probabilities of shape {student.shape}; the "
             "same texts and labels are due, one at least"
         )
+    lengths = {**{f"control {k}": len(v) for k, v in controls.items()}}
+    lengths |= {f"slice {k}": len(v) for k, v in (slices or {}).items()}
+    if gold is not None:
+        lengths["gold"] = len(gold)
+    for name, length in lengths.items():
+        if length != n:
+            raise InputError(f"{name} is of {length} texts, and {n} were answered; one each is due")
     if "majority" not in controls:
         raise OptionError("agreement is nothing without its controls; give 'majority' at least")
     if not 0 < target < 1 or not 0.5 < level < 1:
@@ -186,14 +219,22 @@ def certify(
         for name, right in chances.items()
     }
     divergence = teacher_kl(teacher.probabilities, student) if teacher.soft else None
+    squares = teacher_brier(teacher.probabilities, student)
+    taught = teacher.probabilities
+    # A bare label is always certain, so its calibration is its error rate and no more.
+    gap = (
+        resampled(lambda rows: calibration_gap(student[rows], taught[rows], gold[rows]))
+        if gold is not None and teacher.soft
+        else None
+    )
     groups = {f"teacher says {label}": t == i for i, label in enumerate(teacher.labels)}
     named = dict(slices or {})
     joint = 1 - (1 - level) / (len(groups) + len(named))
     wrong = None if gold is None else gold != t
     beyond = resampled(lambda rows: kappa(t[rows], s[rows]))
-    verdict, because = _verdict(agreement, beyond.value, lifts, flips or {}, target, level)
+    given, because = verdict(agreement, beyond.value, lifts, flips or {}, target, level)
     return Certificate(
-        verdict=verdict,
+        verdict=given,
         because=because,
         target=target,
         level=level,
@@ -201,7 +242,7 @@ def certify(
         kappa=beyond,
         macro_f1=resampled(lambda rows: macro_f1(t[rows], s[rows])),
         kl=None if divergence is None else resampled(lambda rows: float(divergence[rows].mean())),
-        calibration=calibration_gap(student, same),
+        calibration_to_teacher=expected_calibration_error(student, same),
         lifts=lifts,
         on_mistakes=None if wrong is None else _within(same, wrong, level),
         on_hits=None if wrong is None else _within(same, ~wrong, level),
@@ -209,6 +250,12 @@ def certify(
         slices={name: _within(same, inside, joint) for name, inside in named.items()},
         flips=dict(flips or {}),
         ceiling=ceiling,
+        calibration_gap=gap,
+        brier=resampled(lambda rows: float(squares[rows].mean())),
+        refits=refits,
+        attributions=attributions,
+        shift=shift,
+        parting=parting,
     )
 
 
@@ -217,72 +264,3 @@ def _within(
 ) -> Proportion | None:
     n = int(inside.sum())
     return proportion(int(same[inside].sum()), n, level=level) if n >= LEAST else None
-
-
-def _verdict(
-    agreement: Proportion,
-    beyond: float,
-    lifts: Mapping[str, Lift],
-    flips: Mapping[str, Flips],
-    target: float,
-    level: float,
-) -> tuple[Verdict, str]:
-    for name, lift in lifts.items():
-        if lift.chance > 1 - level:
-            return "refused", (
-                f"agreement {agreement.value:.3f} is not above that of the control {name} "
-                f"({lift.control.value:.3f}; chance {lift.chance:.2f})"
-            )
-    if not beyond >= LEAST_KAPPA:
-        return "a description of tendencies only", f"kappa {beyond:.2f} is below {LEAST_KAPPA}"
-    moved = sum(found.recall.n for found in flips.values())
-    followed = sum(found.recall.hits for found in flips.values())
-    if moved and followed / moved < LEAST_RECALL:
-        return "a description of tendencies only", (
-            f"of {moved} edits that changed the teacher's decision the student followed "
-            f"{followed / moved:.2f}, below {LEAST_RECALL}"
-        )
-    bound = f"the agreement is at least {agreement.lower:.3f} (level {level}, n={agreement.n})"
-    if agreement.lower >= target:
-        return "faithful enough to replace", f"{bound}; {target} is due"
-    needed = least_certified(target, level=level)
-    short = f"; {needed} texts without a disagreement is the least" if agreement.n < needed else ""
-    return "usable with fallback", f"{bound}; replacing takes {target}{short}"
-
-
-def answer_or_ask(
-    certainty: Float[np.ndarray, " texts"],
-    same: Bool[np.ndarray, " texts"],
-    *,
-    thresholds: Float[np.ndarray, " steps"],
-    target: float = 0.95,
-    level: float = 0.95,
-) -> float | None:
-    """The lowest certainty from which a student may answer alone, else the teacher is asked.
-
-    A fixed sequence of tests: thresholds, set beforehand on other texts, are tried from the
-    highest down, and the first that fails ends the search, so no correction is due. A threshold
-    whose texts are too few to pass whatever they say is left out, which depends on the certainty
-    alone. ``P(certified and true agreement above the threshold < target) <= 1 - level`` at any n.
-    ``None``: nothing can be certified; always ask. Angelopoulos et al. (2021), arXiv:2110.01052.
-
-    Args:
-        certainty: the student's highest probability, on texts held out.
-        same: whether it agrees with the teacher there.
-        thresholds: in any order.
-        target: agreement above the threshold.
-        level: of the guarantee.
-    """
-    if len(certainty) != len(same):
-        raise InputError(f"{len(certainty)} certainties came with {len(same)} agreements")
-    needed = least_certified(target, level=level)
-    passed: float | None = None
-    for threshold in sorted(thresholds.tolist(), reverse=True):
-        inside = certainty >= threshold
-        n = int(inside.sum())
-        if n < needed:
-            continue
-        if proportion(int(same[inside].sum()), n, level=level).lower < target:
-            break
-        passed = threshold
-    return passed

@@ -23,8 +23,13 @@ BUCKETS = 1 << 16
 
 
 def majority(targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]) -> FittedLinear:
-    """The same answer to every text: the mean of the teacher's probabilities."""
-    mean = np.log(np.maximum(targets.mean(axis=0), 1e-12))
+    """The same answer to every text: how often the teacher decides for each label.
+
+    Decisions and not probabilities are counted: a label that is always near certain can have the
+    greatest mean and still be the rarer decision.
+    """
+    counts = np.bincount(targets.argmax(axis=1), minlength=len(labels))
+    mean = np.log(np.maximum(counts / len(targets), 1e-12))
     intercept = mean[1:] - mean[:1] if len(labels) == 2 else mean
     empty = Linear(np.zeros(0, dtype=np.int64), np.zeros((0, len(intercept))), intercept)
     return FittedLinear(labels, Features(ReadableFeatures(), ()), empty)
@@ -71,22 +76,19 @@ def permuted_teacher(
 
 def hashed(texts: Sequence[str]) -> sparse.csr_array:
     """Characters three to five in a row, hashed; rows of length 1."""
-    starts, columns = [0], list[int]()
+    columns: list[np.ndarray] = []
     for text in texts:
-        padded = f" {' '.join(text.casefold().split())} ".encode()
-        found = {
-            zlib.crc32(padded[at : at + size]) % BUCKETS
-            for size in (3, 4, 5)
-            for at in range(len(padded) - size + 1)
+        padded = f" {' '.join(text.casefold().split())} "
+        pieces = {
+            padded[at : at + size] for size in (3, 4, 5) for at in range(len(padded) - size + 1)
         }
-        columns.extend(found)
-        starts.append(len(columns))
-    counts = np.diff(starts)
+        found = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
+        columns.append(np.fromiter(sorted(found), dtype=np.int32, count=len(found)))
+    counts = np.array([len(own) for own in columns], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts)])
     values = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
-    return sparse.csr_array(
-        (values, np.array(columns, dtype=np.int32), np.array(starts, dtype=np.int32)),
-        shape=(len(texts), BUCKETS),
-    )
+    indices = np.concatenate(columns) if columns else np.zeros(0, dtype=np.int32)
+    return sparse.csr_array((values, indices, starts), shape=(len(texts), BUCKETS))
 
 
 class OpaqueCeiling(Fitted):

@@ -78,6 +78,7 @@ class PromptAnswerer:
         self._orders = orders
         self._long: Long = long
         self._prior: Float[np.ndarray, "orders labels"] | None = None
+        self._prior_of: str | None = None
         self.labels = tuple(labels)
 
     @property
@@ -92,9 +93,11 @@ class PromptAnswerer:
 
     def answer(self, texts: Sequence[str]) -> Replies:
         """Calibrated log-probabilities of all labels."""
-        if self._calibrate and self._prior is None:
+        own = self._model.identity.fingerprint
+        if self._calibrate and (self._prior is None or own != self._prior_of):
             empty = np.stack([self._ask(text)[0] for text in CONTENT_FREE])
             self._prior = np.logaddexp.reduce(empty, axis=0) - np.log(len(CONTENT_FREE))
+            self._prior_of = own
         found = [self._ask(text) for text in texts]
         prior = 0.0 if self._prior is None else self._prior
         values = np.stack([(scores - prior).mean(axis=0) for scores, _ in found])

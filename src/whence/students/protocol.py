@@ -15,15 +15,21 @@ from whence.students.bounds import Proportion, proportion
 from whence.students.duplicates import near_duplicates
 from whence.students.teacher import Teacher
 
-__all__ = ["FEWEST", "PARTS", "Part", "Split", "noise_ceiling", "split"]
+__all__ = ["FEWEST", "LEAST_TEXTS", "PARTS", "SHARES", "Part", "Split", "noise_ceiling", "split"]
 
 Part = Literal["fit", "select", "certify", "report"]
 PARTS: tuple[Part, ...] = ("fit", "select", "certify", "report")
 """``fit`` trains, ``select`` chooses among students, ``certify`` is opened once for the verdict,
 ``report`` is for everything shown beside it."""
 
+SHARES = (0.6, 0.1, 0.2, 0.1)
+"""Shares of the parts."""
+
 FEWEST = 30
 """Groups a part must have: below, a bound says nothing worth printing."""
+
+LEAST_TEXTS = 300
+"""Distinct texts that these shares take to give each part that many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,15 +60,15 @@ class Split:
 def split(
     texts: Sequence[str],
     *,
-    shares: tuple[float, float, float, float] = (0.6, 0.1, 0.2, 0.1),
+    shares: tuple[float, float, float, float] = SHARES,
     threshold: float = 0.8,
     seed: int = 0,
 ) -> Split:
     """Texts split at random into fit, select, certify and report, near-duplicates together.
 
-    Groups are shuffled, and each goes to the part that lacks most of its share. Of texts that
-    are exactly alike or nearly so, ``certify`` and ``report`` keep the first of each group:
-    repeats would make the bounds look narrower than they are. ``fit`` keeps them all.
+    Groups are shuffled and dealt out by the shares, whatever their size. Of texts that are exactly
+    alike or nearly so, all parts but ``fit`` keep the first of each group: repeats would make the
+    bounds look narrower than they are. ``fit`` keeps them all.
 
     Raises:
         OptionError: shares that are no shares.
@@ -84,20 +90,15 @@ def split(
             f"{len(texts)} texts in {count} groups of near-duplicates were given; the smallest "
             f"part needs {FEWEST} groups, so {needed} are due. Give more texts that differ."
         )
-    sizes = np.bincount(groups, minlength=count)
     order = np.random.default_rng(seed).permutation(count)
-    wanted = np.array(shares) * len(texts)
-    owner = np.empty(count, dtype=np.int64)
-    filled = np.zeros(4)
-    # Large groups first: what fills them up must still be free.
-    for group in sorted(order.tolist(), key=lambda g: -sizes[g] if sizes[g] > 1 else 0):
-        part = int(np.argmax((wanted - filled) / wanted))
-        owner[group] = part
-        filled[part] += sizes[group]
-    part_of = owner[groups]
+    part_of = np.empty(count, dtype=np.int64)
+    ends = np.rint(np.cumsum((0.0, *shares)) * count).astype(np.int64)
+    for part in range(4):
+        part_of[order[ends[part] : ends[part + 1]]] = part
     first = np.zeros(len(texts), dtype=np.bool_)
     first[np.unique(groups, return_index=True)[1]] = True
-    chosen = [np.flatnonzero((part_of == p) & (first | (p < 2))) for p in range(4)]
+    own = part_of[groups]
+    chosen = [np.flatnonzero((own == p) & (first | (p == 0))) for p in range(4)]
     return Split(chosen[0], chosen[1], chosen[2], chosen[3], groups)
 
 

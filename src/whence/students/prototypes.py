@@ -69,6 +69,11 @@ class Prototypes(Student):
         """``cases-20``."""
         return f"cases-{self.cases}"
 
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if self.cases < 1 or self.candidates < 1:
+            raise OptionError(f"cases={self.cases}, candidates={self.candidates}: at least 1 each")
+
     def fit(
         self,
         table: sparse.csr_array,
@@ -89,9 +94,8 @@ class Prototypes(Student):
             weights: of the texts; equal where not given.
             texts: the texts of the rows, as the teacher read them.
         """
+        self.check(labels)
         share = checked(table, targets, features, labels, weights)
-        if self.cases < 1 or self.candidates < 1:
-            raise OptionError(f"cases={self.cases}, candidates={self.candidates}: at least 1 each")
         n = size(table)[0]
         if texts is None or len(texts) != n:
             found = "none" if texts is None else f"{len(texts)} texts"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,7 +10,8 @@ from typing import Final, Literal
 import numpy as np
 
 from whence.core.errors import OptionError
-from whence.students.words import words
+from whence.students.words import tokens
+from whence.students.words import tokens as signs
 
 __all__ = ["EDITS", "Edit", "edited", "frequent_ngrams"]
 
@@ -57,31 +58,33 @@ def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int 
         text = texts[row]
         other = texts[rows[int(rng.integers(len(rows)))]]
         new = _edit(text, other, name, rng)
-        if new.strip() and new != text:
+        if new.strip() and new.split() != text.split():
             found.append(Edit(name, row, new))
     return found
 
 
 def _edit(text: str, other: str, family: EditName, rng: np.random.Generator) -> str:
-    own = text.split()
+    own, strange, gap = text.split(), other.split(), " "
     if len(own) < 2:
+        # Scripts without spaces: one sign after the other.
+        own, strange, gap = ([t.text for t in signs(text)], [t.text for t in signs(other)], "")
+    if len(own) < 2 or not strange:
         return text
     if family == "deny":
         return DENIAL + text
     half = len(own) // 2
     if family == "first half":
-        return " ".join(own[:half])
+        return gap.join(own[:half])
     if family == "second half":
-        return " ".join(own[half:])
+        return gap.join(own[half:])
     if family == "drop":
-        return " ".join(np.array(own, dtype=object)[rng.random(len(own)) >= 0.2].tolist())
-    strange = other.split()
+        return gap.join(np.array(own, dtype=object)[rng.random(len(own)) >= 0.2].tolist())
     own[int(rng.integers(len(own)))] = strange[int(rng.integers(len(strange)))]
-    return " ".join(own)
+    return gap.join(own)
 
 
 def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> list[str]:
-    """The n-grams that are in most texts, to be asked alone.
+    """The n-grams that are in most texts, to be asked alone, as most texts write them.
 
     What a teacher says of one or two words is the cheapest way to learn weights; a model that was
     trained on whole texts may say something odd, so their weight is to be chosen on ``select``.
@@ -91,16 +94,25 @@ def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> li
         >>> frequent_ngrams(["paid late", "late, so late"], 1)
         ['late']
     """
+    if count < 0:
+        raise OptionError(f"{count} n-grams asked; 0 or more is due")
     counts: Counter[str] = Counter()
+    written: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text in texts:
-        found = words(text)
-        counts.update(
-            {
-                " ".join(found[at : at + size])
-                for size in range(1, longest + 1)
-                for at in range(len(found) - size + 1)
-                if all(word[0].isalnum() for word in found[at : at + size])
-            }
-        )
+        found = tokens(text)
+        own: dict[str, str] = {}
+        for size in range(1, longest + 1):
+            for at in range(len(found) - size + 1):
+                part = found[at : at + size]
+                if all(token.text[0].isalnum() for token in part):
+                    folded = " ".join(token.text for token in part)
+                    own.setdefault(folded, text[part[0].start : part[-1].end])
+        counts.update(own.keys())
+        for folded, surface in own.items():
+            written[folded][surface] += 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [ngram for ngram, _ in ranked[:count]]
+    # The form most texts have, so that the teacher is asked what it would read.
+    return [
+        min(written[ngram].items(), key=lambda item: (-item[1], item[0]))[0]
+        for ngram, _ in ranked[:count]
+    ]

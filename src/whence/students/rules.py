@@ -72,6 +72,14 @@ class RuleList(Student):
         """``rules-10``."""
         return f"rules-{self.rules}"
 
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if self.rules < 0 or self.conditions not in (1, 2) or self.least_texts < 1:
+            raise OptionError(
+                f"rules={self.rules}, conditions={self.conditions}, "
+                f"least_texts={self.least_texts}: out of range"
+            )
+
     def fit(
         self,
         table: sparse.csr_array,
@@ -82,12 +90,8 @@ class RuleList(Student):
         weights: Float[np.ndarray, " texts"] | None = None,
     ) -> FittedRules:
         """Learn, one rule after the other."""
+        self.check(labels)
         share = checked(table, targets, features, labels, weights)
-        if self.rules < 0 or self.conditions not in (1, 2) or self.least_texts < 1:
-            raise OptionError(
-                f"rules={self.rules}, conditions={self.conditions}, "
-                f"least_texts={self.least_texts}: out of range"
-            )
         columns = sparse.csc_array(table)
         rows = np.arange(size(table)[0])
         sums = sums_of(table, targets, share, rows)
@@ -196,6 +200,15 @@ class FittedRules(Fitted):
             found[holds] = index
             free &= ~holds
         return found
+
+    def counted(self, table: sparse.csr_array) -> FittedRules:
+        """The same rules, with the number of texts each decides."""
+        counts = np.bincount(self.applied(table), minlength=len(self.rules)).tolist()
+        rules = [
+            Rule(rule.literals, rule.chances, float(n))
+            for rule, n in zip(self.rules, counts, strict=True)
+        ]
+        return FittedRules(self.labels, self.features, rules)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The answer of the first rule that applies."""

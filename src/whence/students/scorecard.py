@@ -48,6 +48,16 @@ class Scorecard(Student):
         """``scorecard-15``."""
         return f"scorecard-{self.features}"
 
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if len(labels) != 2:
+            raise CapabilityError(
+                f"a scorecard adds up to one sum, for two labels; {len(labels)} given. Sparse "
+                "linear students, rules and trees take more."
+            )
+        if self.features < 1 or self.most < 1:
+            raise OptionError(f"features={self.features}, most={self.most}: at least 1 each")
+
     def fit(
         self,
         table: sparse.csr_array,
@@ -62,14 +72,8 @@ class Scorecard(Student):
         Raises:
             CapabilityError: more than two labels.
         """
+        self.check(labels)
         share = checked(table, targets, features, labels, weights)
-        if len(labels) != 2:
-            raise CapabilityError(
-                f"a scorecard adds up to one sum, for two labels; {len(labels)} given. Sparse "
-                "linear students, rules and trees take more."
-            )
-        if self.features < 1 or self.most < 1:
-            raise OptionError(f"features={self.features}, most={self.most}: at least 1 each")
         columns = chosen_columns(table, targets, share, most=self.features)
         part = sparse.csc_array(table[:, columns])
         slopes = ridge(sparse.csr_array(part), targets, share, strength=1.0).weights[:, 0]
@@ -217,7 +221,12 @@ class FittedScorecard(Fitted):
         order = np.argsort(-np.abs(self.points), kind="stable").tolist()
         lines = [f"{int(self.points[j]):+d} {self.features.describe(j)}" for j in order]
         lines.append(f"sum: probability of {self.labels[1]}")
-        lines += [f"{start} or more: {chance:.2f}" for start, chance in self._steps()]
+        steps = self._steps()
+        if len(steps) > 1:
+            lines.append(f"below {steps[1][0]}: {steps[0][1]:.2f}")
+        lines += [f"{start} or more: {chance:.2f}" for start, chance in steps[1:]]
+        if len(steps) == 1:
+            lines.append(f"any: {steps[0][1]:.2f}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import sparse
+from scipy import optimize, sparse, special
 
-from whence.core.errors import OptionError
+from whence.core.errors import CapabilityError, OptionError
 from whence.students.features import Features
 from whence.students.logistic import Linear, all_logits, lasso_path, ridge, softmax
 from whence.students.student import Evidence, Fitted, ReadingCost, Reasons, Student, checked, used
@@ -33,20 +33,28 @@ class SparseLinear(Student):
     Zou and Hastie (2005), doi:10.1111/j.1467-9868.2005.00503.x; Meinshausen (2007),
     doi:10.1016/j.csda.2006.12.019, for the second fit.
 
+    ``signs`` keep weights from speaking against what is known: ``{"'fraud' denied": -1}`` says that
+    a denial of fraud may not raise the second label. The choice does not know of them; a feature
+    that would have to have the other sign gets no weight and is left out, so fewer may be used.
+
     Args:
         features: how many features are used at most.
         mixing: share of the absolute penalty in the choice; 1 is the lasso.
         strength: of the ridge in the last fit, in texts.
+        signs: features to +1, a weight for the second of two labels that is 0 or more, or -1, one
+            that is 0 or less. A feature is named as it is shown, an n-gram also by its words.
     """
 
     features: int | None = 30
     mixing: float = 1.0
-    strength: float = 0.1
+    strength: float = 1.0
+    signs: Mapping[str, int] | None = None
 
     @property
     def name(self) -> str:
-        """``linear-30``, or ``linear-all``."""
-        return f"linear-{'all' if self.features is None else self.features}"
+        """``linear-30``, or ``linear-all``; with ``-signed`` where signs are given."""
+        size = "all" if self.features is None else self.features
+        return f"linear-{size}{'-signed' if self.signs else ''}"
 
     def fit(
         self,
@@ -61,15 +69,72 @@ class SparseLinear(Student):
         share = checked(table, targets, features, labels, weights)
         if self.strength <= 0 or not 0 < self.mixing <= 1:
             raise OptionError(f"strength={self.strength} and mixing={self.mixing}: both above 0")
-        if self.features is None:
-            found = ridge(table, targets, share, strength=self.strength)
-            return FittedLinear(labels, features, found)
-        if self.features < 1:
+        if self.features is not None and self.features < 1:
             raise OptionError(f"features={self.features} asked; at least 1, or None for all")
-        columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
-        part = sparse.csr_array(table[:, columns])
-        found = ridge(part, targets, share, strength=self.strength)
-        return FittedLinear(labels, used(features, columns), found)
+        known = _signs(self.signs, features, len(labels)) if self.signs else None
+        if self.features is not None:
+            columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
+            part, own = sparse.csr_array(table[:, columns]), used(features, columns)
+        else:
+            columns, part, own = np.arange(len(features)), table, features
+        if known is None:
+            found = ridge(part, targets, share, strength=self.strength)
+            return FittedLinear(labels, own, found)
+        found = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
+        kept = np.flatnonzero((known[columns] == 0) | (found.weights[:, 0] != 0))
+        found = Linear(kept, found.weights[kept], found.intercept)
+        return FittedLinear(labels, used(own, kept), found)
+
+
+def _signs(signs: Mapping[str, int], features: Features, labels: int) -> np.ndarray:
+    """The sign of each column, 0 where none is given."""
+    if labels != 2:
+        raise CapabilityError(
+            f"signs were given for {labels} labels; a sign says which of two labels a feature may "
+            "speak for. Leave signs out, or distil one label against the rest."
+        )
+    place = {feature.words: j for j, feature in enumerate(features.kept) if feature.kind == "ngram"}
+    place |= {features.describe(column): column for column in range(len(features))}
+    found = np.zeros(len(features), dtype=np.int64)
+    for name, sign in signs.items():
+        if name not in place:
+            raise OptionError(
+                f"signs name {name!r}, which is none of the {len(features)} features; name one as "
+                f"it is shown, such as {features.describe(0)!r}"
+            )
+        if sign not in (1, -1):
+            raise OptionError(f"signs[{name!r}] is {sign!r}; 1 or -1 is due")
+        found[place[name]] = sign
+    return found
+
+
+def _signed(
+    table: sparse.csr_array,
+    chance: Float[np.ndarray, " texts"],
+    weights: Float[np.ndarray, " texts"],
+    signs: np.ndarray,
+    *,
+    strength: float,
+) -> Linear:
+    """What :func:`~whence.students.logistic.ridge` finds for two labels, within the signs."""
+    n, d = size(table)
+    across = sparse.csr_array(table.T)
+
+    def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w, outputs = flat[:d], table @ flat[:d] + flat[d]
+        loss = float((weights * (np.logaddexp(0.0, outputs) - chance * outputs)).sum()) / n
+        error = weights / n * (special.expit(outputs) - chance)
+        slope = np.append(across @ error + strength / n * w, error.sum())
+        return loss + 0.5 * strength / n * float(w @ w), slope
+
+    bounds: list[tuple[float | None, float | None]] = [
+        (0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in [*signs.tolist(), 0]
+    ]
+    found = optimize.minimize(
+        value, np.zeros(d + 1), jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": 500, "maxfun": 1000, "gtol": 1e-8, "ftol": 1e-12},
+    )  # fmt: skip
+    return Linear(np.arange(d), found.x[:d, None], found.x[d:])
 
 
 def chosen_columns(

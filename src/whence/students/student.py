@@ -91,7 +91,11 @@ class Fitted(ABC):
 
     @abstractmethod
     def explain(self, text: str) -> Reasons:
-        """What it went by in one text, exactly."""
+        """What it went by in one text, exactly.
+
+        Of a text that the teacher reads only in part, give that part: the student never learnt
+        from more.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -112,9 +116,24 @@ class Fitted(ABC):
         """
         return self.probabilities(self.features.table(texts, read_to))
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable label of each text; the first of equals."""
-        return [self.labels[i] for i in self.predict_proba(texts).argmax(axis=1)]
+    def predict(self, texts: Sequence[str], read_to: Sequence[int] | None = None) -> list[str]:
+        """The most probable label of each text; the first of equals.
+
+        Args:
+            texts: any texts.
+            read_to: characters the teacher reads of each; what follows is not looked at.
+        """
+        return [self.labels[i] for i in self.predict_proba(texts, read_to).argmax(axis=1)]
+
+    def counted(self, table: sparse.csr_array) -> Fitted:
+        """The same student, saying of how many of some texts each of its parts decides.
+
+        Parts are fitted on edits and bare n-grams as well, which are no texts that were met.
+
+        Args:
+            table: the student's own features of the texts.
+        """
+        return self
 
     def _reasons(
         self, text: str, base: np.ndarray, evidence: Sequence[Evidence], unit: Unit
@@ -140,6 +159,14 @@ class Student(ABC):
     @abstractmethod
     def name(self) -> str:
         """A short name with the size: ``"rules-10"``."""
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted, before anything is asked.
+
+        Raises:
+            OptionError: a setting out of its range, or a package that is not there.
+            CapabilityError: a student for other numbers of labels.
+        """
 
     @abstractmethod
     def fit(
@@ -181,8 +208,11 @@ def checked(
         )
     if targets.shape[1] != len(labels) or len(labels) < 2:
         raise InputError(f"targets of {targets.shape[1]} labels came with {len(labels)} names")
-    if not np.isfinite(targets).all() or np.abs(targets.sum(axis=1) - 1).max() > 1e-3:
-        raise InputError("targets must be probabilities: finite, and adding up to 1 in each row")
+    odd = not np.isfinite(targets).all() or targets.min() < -1e-9
+    if odd or np.abs(targets.sum(axis=1) - 1).max() > 1e-3:
+        raise InputError(
+            "targets must be probabilities: finite, at least 0, and adding up to 1 in each row"
+        )
     if weights is None:
         return np.ones(rows)
     if len(weights) != rows or not np.isfinite(weights).all() or weights.min() < 0:

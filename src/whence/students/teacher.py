@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,7 +24,7 @@ from whence.students.answering import (
 )
 from whence.students.prompting import PromptAnswerer
 
-__all__ = ["Answers", "Teacher"]
+__all__ = ["Answers", "Teacher", "checked_texts"]
 
 FLOOR = 1e-6
 """Probabilities are kept this far from 0 and 1 before a logarithm is taken of them."""
@@ -71,7 +72,7 @@ class Answers:
         return self.gives != "label"
 
     def centred_logits(self) -> Float[np.ndarray, "texts labels"]:
-        """Log-probabilities less their mean over labels: what a linear student is held against."""
+        """Log-probabilities less their mean over labels."""
         logit = self.gives == "logit"
         logs = self.values if logit else np.log(np.clip(self.values, FLOOR, 1.0))
         return logs - logs.mean(axis=1, keepdims=True)
@@ -99,6 +100,10 @@ class Teacher:
         cache: where answers are kept; in memory where not given.
         batch: texts asked at once; halved where they do not fit in memory.
 
+    Attributes:
+        asked: texts asked so far, those from the cache not counted.
+        seconds: what they took.
+
     Example:
         >>> import whence
         >>> model = whence.load(
@@ -123,9 +128,10 @@ class Teacher:
         self._answerer = answerer
         self._cache: Cache = MemoryCache() if cache is None else cache
         # Without a fingerprint a name drawn for this object alone stands for it.
-        self._key = answerer.fingerprint or f"unnamed {uuid.uuid4()}"
+        self._unnamed = f"unnamed {uuid.uuid4()}"
         self._batch = batch
         self.asked = 0
+        self.seconds = 0.0
 
     @classmethod
     def of(
@@ -199,6 +205,12 @@ class Teacher:
         return self._answerer.ref
 
     @property
+    def model(self) -> TokenModel | None:
+        """The loaded model behind it; ``None`` of a callable."""
+        own = getattr(self._answerer, "model", None)
+        return None if own is None or isinstance(own, CallableModel) else own
+
+    @property
     def fingerprint(self) -> str | None:
         """What its answers are kept under; ``None`` for a callable without a version."""
         return self._answerer.fingerprint
@@ -228,9 +240,11 @@ class Teacher:
                 before stays in the cache.
             Interrupted: stopped by the user; likewise.
         """
-        checked = [_checked(text, row) for row, text in enumerate(texts)]
+        checked = checked_texts(texts)
         distinct = list(dict.fromkeys(checked))
-        keys = [cache_key(self._key, "teacher", text.encode()) for text in distinct]
+        # Asked anew each time: weights may have been changed since.
+        own = self._answerer.fingerprint or self._unnamed
+        keys = [cache_key(own, "teacher", text.encode()) for text in distinct]
         kept: dict[str, np.ndarray] = {
             text: value
             for text, value in zip(distinct, self._cache.get(keys), strict=True)
@@ -238,9 +252,7 @@ class Teacher:
         }
         left = [text for text in distinct if text not in kept]
         for batch, rows in self._fresh(left):
-            self._cache.put(
-                [cache_key(self._key, "teacher", text.encode()) for text in batch], rows
-            )
+            self._cache.put([cache_key(own, "teacher", text.encode()) for text in batch], rows)
             kept.update(zip(batch, rows, strict=True))
             if progress is not None:
                 progress(len(kept), len(distinct))
@@ -248,7 +260,7 @@ class Teacher:
 
     def ask_again(self, texts: Sequence[str]) -> Answers:
         """Fresh answers, which the cache neither gives nor keeps: for the noise of the teacher."""
-        checked = [_checked(text, row) for row, text in enumerate(texts)]
+        checked = checked_texts(texts)
         kept: dict[str, np.ndarray] = {}
         for batch, rows in self._fresh(list(dict.fromkeys(checked))):
             kept.update(zip(batch, rows, strict=True))
@@ -267,6 +279,7 @@ class Teacher:
         done, size = 0, self._batch
         while done < len(texts):
             batch = texts[done : done + size]
+            start = perf_counter()
             try:
                 replies = self._answerer.answer(batch)
             except MemoryError:
@@ -288,16 +301,19 @@ class Teacher:
                 ) from error
             bad = self._invalid(replies)
             self.asked += len(batch)
+            self.seconds += perf_counter() - start
             rows = np.column_stack([replies.values, replies.read_to.astype(np.float64)])
             valid: list[int] = np.flatnonzero(~bad).tolist()
             if valid:
                 yield [batch[i] for i in valid], [rows[i] for i in valid]
             if bad.any():
                 first = int(np.flatnonzero(bad)[0])
+                strange = getattr(self._answerer, "strange", None)
+                said = replies.values[first].tolist() if strange is None else repr(strange)
+                due = _DUE[self.gives].format(labels=", ".join(self.labels))
                 raise ModelOutputError(
-                    f"{self.ref} answered {replies.values[first].tolist()} to text {done + first} "
-                    f"({batch[first][:60]!r}); {_DUE[self.gives]}. "
-                    f"The valid answers stay in the cache."
+                    f"{self.ref} answered {said} to {batch[first][:60]!r}; {due}. The valid "
+                    "answers stay in the cache."
                 )
             done += len(batch)
 
@@ -321,8 +337,17 @@ class Teacher:
 _DUE = {
     "probability": "probabilities that are at least 0 and add up to 1 are due",
     "logit": "finite logits are due",
-    "label": "one label is due",
+    "label": "one of its labels is due: {labels}",
 }
+
+
+def checked_texts(texts: Sequence[object]) -> list[str]:
+    """Texts that a teacher can be asked.
+
+    Raises:
+        InputError: one is no text, empty, or not valid Unicode; its row is named.
+    """
+    return [_checked(text, row) for row, text in enumerate(texts)]
 
 
 def _checked(text: object, row: int) -> str:

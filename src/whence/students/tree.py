@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import sparse
 
 from whence.core.errors import OptionError
@@ -62,6 +62,14 @@ class SmallTree(Student):
         """``tree-16``."""
         return f"tree-{self.leaves}"
 
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if self.leaves < 1 or self.least_texts < 1 or self.least_gain < 0:
+            raise OptionError(
+                f"leaves={self.leaves}, least_texts={self.least_texts}, "
+                f"least_gain={self.least_gain}: out of range"
+            )
+
     def fit(
         self,
         table: sparse.csr_array,
@@ -72,12 +80,8 @@ class SmallTree(Student):
         weights: Float[np.ndarray, " texts"] | None = None,
     ) -> FittedTree:
         """Learn, best split first; sums are taken over the smaller child alone."""
+        self.check(labels)
         share = checked(table, targets, features, labels, weights)
-        if self.leaves < 1 or self.least_texts < 1 or self.least_gain < 0:
-            raise OptionError(
-                f"leaves={self.leaves}, least_texts={self.least_texts}, "
-                f"least_gain={self.least_gain}: out of range"
-            )
         rows = np.arange(size(table)[0])
         columns = sparse.csc_array(table)
         sums = sums_of(table, targets, share, rows)
@@ -125,19 +129,33 @@ class FittedTree(Fitted):
         super().__init__(labels, features)
         self.nodes = tuple(nodes)
 
-    def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
-        """The leaf of each text."""
+    def reached(self, table: sparse.csr_array) -> list[Int[np.ndarray, " _"]]:
+        """The texts that come to each node."""
         answers = dense(table) > 0
-        found = np.empty((size(table)[0], len(self.labels)))
-        waiting = [(0, np.arange(size(table)[0]))]
+        found: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
+        waiting = [(0, found[0])]
         while waiting:
             index, rows = waiting.pop()
-            node = self.nodes[index]
+            node, found[index] = self.nodes[index], rows
+            if node.column is not None:
+                has = answers[rows, node.column]
+                waiting += [(node.there, rows[has]), (node.absent, rows[~has])]
+        return found
+
+    def counted(self, table: sparse.csr_array) -> FittedTree:
+        """The same tree, with the number of texts that come to each node."""
+        nodes = [
+            replace(node, texts=float(len(rows)))
+            for node, rows in zip(self.nodes, self.reached(table), strict=True)
+        ]
+        return FittedTree(self.labels, self.features, nodes)
+
+    def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
+        """The leaf of each text."""
+        found = np.empty((size(table)[0], len(self.labels)))
+        for node, rows in zip(self.nodes, self.reached(table), strict=True):
             if node.column is None:
                 found[rows] = node.chances
-                continue
-            has = answers[rows, node.column]
-            waiting += [(node.there, rows[has]), (node.absent, rows[~has])]
         return found
 
     @property

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from unicodedata import normalize
 
 import regex
 
-__all__ = ["NEGATORS", "Token", "negated", "tokens", "words"]
+__all__ = ["NEGATORS", "VERSION", "Token", "negated", "tokens", "words"]
+
+VERSION = 1
+"""Raised whenever any text is split, or its negations found, otherwise than before."""
 
 NEGATORS = frozenset(
     [
@@ -30,11 +34,21 @@ NEGATORS = frozenset(
 REACH = 4
 """Words a negation reaches at most; it ends earlier at a punctuation mark."""
 
-_TOKEN = regex.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_SIGNS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts that put no spaces between words: each sign is a token."""
+
+_WORD = rf"[\w--[{_SIGNS}\p{{Cf}}\p{{M}}]][\w--[{_SIGNS}\p{{Cf}}]]*"
+_TOKEN = regex.compile(
+    rf"[{_SIGNS}]\p{{M}}*|{_WORD}(?:['’\p{{Cf}}]+{_WORD})*|[^\w\s\p{{Cf}}\p{{Mn}}]", regex.V1
+)
+_UNSEEN = regex.compile(r"[\p{Cf}\uFE00-\uFE0F]")
 
 
 class Token(NamedTuple):
-    """A word or a punctuation mark: case folded, with its characters ``start`` to ``end``."""
+    """A word or a punctuation mark, with its characters ``start`` to ``end``.
+
+    ``text`` is case folded and composed (NFC), without signs that nobody sees, such as soft hyphens.
+    """
 
     text: str
     start: int
@@ -44,13 +58,14 @@ class Token(NamedTuple):
 def tokens(text: str) -> list[Token]:
     """Unicode words and single punctuation marks, in order.
 
+    Scripts without spaces, such as Chinese and Thai, are taken sign by sign.
+
     Example:
         >>> [token.text for token in tokens("Didn't pay, twice.")]
         ["didn't", 'pay', ',', 'twice', '.']
     """
     return [
-        Token(match.group().casefold().replace("’", "'"), match.start(), match.end())
-        for match in _TOKEN.finditer(text)
+        Token(_plain(match.group()), match.start(), match.end()) for match in _TOKEN.finditer(text)
     ]
 
 
@@ -61,8 +76,16 @@ def words(text: str) -> list[str]:
         >>> words("Didn’t pay, twice.")
         ["didn't", 'pay', ',', 'twice', '.']
     """
-    found = [word.casefold() for word in _TOKEN.findall(text)]
-    return [word.replace("’", "'") for word in found] if "’" in text else found
+    found = _TOKEN.findall(text)
+    if text.isascii():
+        return [word.lower() for word in found]
+    return [_plain(word) for word in found]
+
+
+def _plain(word: str) -> str:
+    if word.isascii():
+        return word.lower()
+    return normalize("NFC", _UNSEEN.sub("", word).casefold()).replace("’", "'")
 
 
 def negated(found: list[Token]) -> list[bool]:

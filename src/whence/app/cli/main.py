@@ -8,7 +8,9 @@ import typer
 
 from whence.app.cli.attend import attend
 from whence.app.cli.catalogue import methods, models
+from whence.app.cli.decide import decide
 from whence.app.cli.demo import demo
+from whence.app.cli.distil import distill
 from whence.app.cli.exits import CODES
 from whence.app.cli.explain import explain
 from whence.app.cli.judge import compare, evaluate, select, verify
@@ -50,6 +52,18 @@ app.command(epilog=f"Example:  whence select texts.jsonl --model embedded:credit
     select
 )
 app.command(epilog=f"Example:  whence verify kept.json --model embedded:credit\n\n{CODES}")(verify)
+app.command(
+    epilog="Examples:  whence distill texts.csv --model embedded:credit --output kept"
+    "\n\n"
+    "whence distill texts.txt --model gpt2 --prompt 'Review: {text} Mood:' --label good --label bad "
+    "--output kept"
+    f"\n\n{CODES}"
+)(distill)
+app.command(
+    epilog="Examples:  whence decide kept 'Missed 4 payments.'"
+    "\n\n"
+    f"whence decide kept --model embedded:credit --input texts.csv\n\n{CODES}"
+)(decide)
 app.command(epilog="Example:  whence methods")(methods)
 app.command(epilog="Example:  whence models")(models)
 app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)

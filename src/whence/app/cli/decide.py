@@ -1,0 +1,189 @@
+"""``whence decide``: a stored student answers what it is certified for, its teacher the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from whence.app.cli.exits import Exit, failing_plainly
+from whence.app.cli.inputs import Format
+from whence.app.cli.options import DeviceOption, DtypeOption, FormatOption, RevisionOption
+from whence.app.cli.options import TaskOption as Task
+from whence.app.cli.teachers import (
+    GivesOption,
+    LabelOption,
+    LongOption,
+    PromptOption,
+    TeacherOptions,
+    VersionOption,
+    WordOption,
+    teaching,
+)
+from whence.app.wording import visible
+from whence.core.errors import OptionError, RecordError
+
+if TYPE_CHECKING:
+    from whence.students.replies import Asked
+    from whence.students.routed import Routed
+
+__all__ = ["ROUTER", "decide"]
+
+ROUTER = "router.json"
+"""Threshold, regions, reach and audits of a stored student."""
+
+
+def decide(
+    folder: Annotated[Path, typer.Argument(help="What 'whence distill' wrote.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts; '-' reads them from standard input.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The teacher, asked where the student may not answer."),
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option("--input", help=".txt, .jsonl, .csv, .tsv or .parquet of texts.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The column of --input that holds texts.")] = "text",
+    gives: GivesOption = None,
+    prompt: PromptOption = None,
+    label: LabelOption = None,
+    word: WordOption = None,
+    long: LongOption = "refuse",
+    version: VersionOption = None,
+    format_: FormatOption = Format.text,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    task: Task = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Decide texts by a stored student where it is certified, else by its teacher.
+
+    Says of each who decided, how probable it is, and why. Without the teacher the student abstains
+    where it is not certified; exit code 6 says that some texts have no decision.
+    """
+    with failing_plainly():
+        if format_ is Format.html:
+            raise OptionError("decisions are written as text or json, not as html")
+        wanted = _texts(texts or [], rows, column)
+        options = None if model is None else TeacherOptions(
+            model=model, gives=gives, prompt=prompt, labels=label, words=word, long=long,
+            version=version, task=task, device=device, dtype=dtype, revision=revision,
+        )  # fmt: skip
+        tree = _kept(folder)
+        with _asked(options, folder, tree) as teacher:
+            made = _decided(folder, tree, teacher, wanted, alone=model is None)
+        _show(wanted, made, tree["labels"], format_)
+        if any(routed.label is None for routed in made):
+            raise typer.Exit(Exit.SOME_ROWS_FAILED)
+
+
+def _texts(given: Sequence[str], rows: Path | None, column: str) -> list[str]:
+    from whence.app.cli.distil import read_table
+
+    if rows is not None:
+        if given:
+            raise OptionError("give the texts once: as arguments, or with --input")
+        return read_table(rows, column)[0]
+    if list(given) in ([], ["-"]):
+        if not given and sys.stdin.isatty():
+            raise OptionError("no text given; write it after the folder, or pipe it in")
+        return [line for line in sys.stdin.read().splitlines() if line.strip()]
+    return list(given)
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    path = folder / ROUTER
+    try:
+        tree: Any = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecordError(
+            f"could not read {path}: {error.strerror or error}. 'whence distill' writes it."
+        ) from error
+    except ValueError as error:
+        raise RecordError(f"{path} is not JSON: {error}") from error
+    if not isinstance(tree, dict) or not isinstance(tree.get("labels"), list):
+        raise RecordError(f"{path} is no router; 'whence distill' writes one")
+    return tree
+
+
+@contextmanager
+def _asked(options: TeacherOptions | None, folder: Path, tree: dict[str, Any]) -> Generator[Asked]:
+    if options is None:
+        from whence.students.absent import Absent
+
+        yield Absent("the teacher (--model)", tree.get("certified"), tuple(tree["labels"]))
+        return
+    with teaching(options, folder) as teacher:
+        yield teacher
+
+
+def _decided(
+    folder: Path, tree: dict[str, Any], teacher: Asked, texts: Sequence[str], *, alone: bool
+) -> list[Routed]:
+    """Decisions; with a teacher, counts and audits are kept for the next time."""
+    from whence.core.files import write_atomic
+    from whence.students.router import Router
+    from whence.students.saving import load_student
+
+    # Nobody can be asked to audit, and an audit that cannot be made is none.
+    state = {**tree, "audit_rate": 0.0} if alone else tree
+    router = Router.from_json(state, student=load_student(folder), teacher=teacher)
+    made = router.decide_many(texts)
+    if not alone:
+        write_atomic(folder / ROUTER, json.dumps(router.to_json(), indent=1).encode())
+    return made
+
+
+def _show(
+    texts: Sequence[str], made: Sequence[Routed], labels: Sequence[str], format_: Format
+) -> None:
+    if format_ is Format.json:
+        for text, routed in zip(texts, made, strict=True):
+            typer.echo(json.dumps(_plain(text, routed, labels)))
+        return
+    for text, routed in zip(texts, made, strict=True):
+        if len(made) > 1:
+            typer.echo(visible(text))
+        lead = "  " if len(made) > 1 else ""
+        if routed.label is None or routed.probabilities is None:
+            typer.echo(f"{lead}no decision: {visible(routed.reason)}")
+            continue
+        chance = float(np.max(routed.probabilities))
+        typer.echo(f"{lead}{visible(routed.label)} ({chance:.3f}) by the {routed.by}")
+        typer.echo(f"{lead}because: {visible(routed.reason)}")
+        for says in _evidence(routed):
+            typer.echo(f"{lead}went by: {visible(says)}")
+
+
+def _evidence(routed: Routed) -> list[str]:
+    from whence.students.student import Reasons
+
+    if isinstance(routed.evidence, Reasons):
+        top = int(np.argmax(routed.evidence.probabilities))
+        return [
+            f"{piece.says} ({float(piece.shares[top]):+.2f} {routed.evidence.unit})"
+            for piece in routed.evidence.evidence
+        ]
+    return list(routed.evidence or ())
+
+
+def _plain(text: str, routed: Routed, labels: Sequence[str]) -> dict[str, Any]:
+    chances = None if routed.probabilities is None else routed.probabilities.tolist()
+    return {
+        "text": text,
+        "label": routed.label,
+        "probabilities": None if chances is None else dict(zip(labels, chances, strict=True)),
+        "by": routed.by,
+        "reason": routed.reason,
+        "evidence": _evidence(routed),
+        "audited": routed.audited,
+        "audit_agreed": routed.audit_agreed,
+    }

@@ -1,0 +1,79 @@
+"""A power law through the points of a learning curve."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize
+
+__all__ = ["PowerLaw", "power_law"]
+
+STARTS = (0.2, 0.5, 1.0)
+"""Exponents that the search begins with; the best of the three ends counts."""
+
+STEEPEST, FLATTEST = 2.0, 0.05
+"""Exponents a law may have."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PowerLaw:
+    """``kappa(n) = a - b (n / unit)^-c``: ``a`` is what it comes near to with ever more texts."""
+
+    a: float
+    b: float
+    c: float
+    unit: float
+
+    def __call__(self, n: float | int) -> float:
+        """Kappa at ``n`` texts.
+
+        Example:
+            >>> PowerLaw(a=0.9, b=0.4, c=0.5, unit=100.0)(400)
+            0.7
+        """
+        return self.a - self.b * (n / self.unit) ** -self.c
+
+    def texts_for(self, value: float) -> float:
+        """Texts at which kappa reaches ``value``; infinite where it never does."""
+        left = self.a - value
+        if left <= 0 or self.b <= 0:
+            return math.inf
+        # By logarithms: with a small exponent the power itself would overflow.
+        many = math.log(self.unit) + math.log(self.b / left) / self.c
+        return math.exp(many) if many < math.log(1e12) else math.inf
+
+
+def power_law(sizes: Float[np.ndarray, " sizes"], values: Float[np.ndarray, " sizes"]) -> PowerLaw:
+    """The law nearest to some values in squares.
+
+    Example:
+        >>> sizes = np.array([100.0, 200.0, 400.0, 800.0])
+        >>> found = power_law(sizes, 0.8 - 4.0 * sizes**-0.5)
+        >>> round(found.a, 3), round(found.c, 3)
+        (0.8, 0.5)
+    """
+    unit = float(sizes[0])
+    x = np.log(sizes / unit)
+
+    def residuals(p: np.ndarray) -> np.ndarray:
+        return p[0] - p[1] * np.exp(-p[2] * x) - values
+
+    def slopes(p: np.ndarray) -> np.ndarray:
+        power = np.exp(-p[2] * x)
+        return np.stack([np.ones_like(x), -power, p[1] * x * power], axis=1)
+
+    best, least = np.zeros(3), math.inf
+    for c in STARTS:
+        line = np.linalg.lstsq(np.stack([np.ones_like(x), -np.exp(-c * x)], axis=1), values)[0]
+        first = [min(max(float(line[0]), -0.99), 0.99), min(max(float(line[1]), 0.01), 9.9), c]
+        found = cast("Any", optimize.least_squares)(
+            residuals, first, jac=slopes,
+            bounds=([-1.0, 0.0, FLATTEST], [1.0, 10.0, STEEPEST]), xtol=1e-10, ftol=1e-10,
+        )  # fmt: skip
+        if float(found.cost) < least - 1e-12:
+            best, least = np.asarray(found.x), float(found.cost)
+    return PowerLaw(a=float(best[0]), b=float(best[1]), c=float(best[2]), unit=unit)

@@ -1,0 +1,254 @@
+"""Agreement on other texts than these: topics left out of the fit, and corpora from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+
+from whence.core.errors import InputError, OptionError
+from whence.students.agreement import kappa
+from whence.students.bounds import Proportion, proportion
+from whence.students.duplicates import near_duplicates
+from whence.students.features import Features
+from whence.students.protocol import FEWEST
+from whence.students.prototypes import Prototypes
+from whence.students.student import Fitted, Student
+from whence.students.tables import size
+from whence.students.teacher import Teacher
+from whence.students.topics import telling, topical_words, topics
+
+__all__ = ["Elsewhere", "Shift", "other_corpora", "other_topics"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Elsewhere:
+    """Agreement on texts of another kind.
+
+    Attributes:
+        agreement: with the teacher's decisions; ``None`` of fewer than 30 texts.
+        kappa: agreement beyond chance; NaN where both always say the same one label.
+        majority: share of the label that the teacher gives most often there.
+        texts: how many there are, repeats and near-duplicates not counted.
+    """
+
+    agreement: Proportion | None
+    kappa: float
+    majority: float
+    texts: int
+
+    def __str__(self) -> str:
+        if self.agreement is None:
+            return f"n too small (n={self.texts})"
+        return f"{self.agreement}, kappa {self.kappa:.2f}, majority {self.majority:.3f}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """Agreement on other topics and other corpora; all bounds of one kind hold at once.
+
+    Attributes:
+        topics: agreement on each cluster of texts by a student fitted without it.
+        at_random: the same of random parts as large as the topics, all together: what remains of
+            a fall below it is due to the topic, and not to fewer texts.
+        corpora: agreement of the student itself on each other corpus.
+        level: of the bounds of all topics together, and of all corpora together (Bonferroni).
+        asked: texts the teacher was asked, answers from its cache not counted.
+    """
+
+    topics: dict[str, Elsewhere]
+    at_random: Proportion | None
+    corpora: dict[str, Elsewhere]
+    level: float
+    asked: int = 0
+
+    @property
+    def worst(self) -> str | None:
+        """The topic or corpus of the lowest agreement; ``None`` where none is large enough."""
+        bounds = {
+            name: found.agreement.value
+            for name, found in {**self.topics, **self.corpora}.items()
+            if found.agreement is not None
+        }
+        return min(bounds, key=lambda name: (bounds[name], name)) if bounds else None
+
+    def __or__(self, other: Shift) -> Shift:
+        """Topics and corpora of both; ``at_random`` of whichever has it."""
+        if self.level != other.level:
+            raise OptionError(f"levels {self.level} and {other.level} do not go together")
+        return Shift(
+            topics={**self.topics, **other.topics},
+            at_random=self.at_random or other.at_random,
+            corpora={**self.corpora, **other.corpora},
+            level=self.level,
+            asked=self.asked + other.asked,
+        )
+
+    def __str__(self) -> str:
+        lines = [f"topic {name}, left out of the fit: {f}" for name, f in self.topics.items()]
+        if self.at_random is not None:
+            lines.append(f"random parts, left out of the fit: {self.at_random}")
+        lines += [f"corpus {name}: {found}" for name, found in self.corpora.items()]
+        return "\n".join([*lines, f"worst: {self.worst or 'not measured'}"])
+
+
+def other_topics(
+    student: Student,
+    table: sparse.csr_array,
+    targets: Float[np.ndarray, "_ labels"],
+    *,
+    features: Features,
+    labels: Sequence[str],
+    tested: Bool[np.ndarray, " _"] | None = None,
+    groups: Int[np.ndarray, " _"] | None = None,
+    weights: Float[np.ndarray, " texts"] | None = None,
+    texts: Sequence[str] | None = None,
+    clusters: int = 5,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Shift:
+    """Agreement on each topic of a student fitted on all texts but those of the topic.
+
+    Topics are those of single words that at most one in ``clusters`` texts has.
+    Rows of the same document as a row of the topic stay out of the fit as well, edits and
+    near-duplicates among them; of each document one row is tested. Beside it stands a random part
+    of as many documents, left out and tested likewise. The student's size is kept as it is;
+    ``features`` may have been drawn from all texts, but those that no other text has weigh
+    nothing.
+
+    Cost: no pass of the teacher; two fits a topic.
+
+    Args:
+        student: hyper-parameters.
+        table: one row a text of ``fit`` and ``certify``; rows of edits and n-grams may follow.
+        targets: the teacher's probabilities.
+        features: what the columns are.
+        labels: what the columns of ``targets`` are.
+        tested: rows that are texts; edits and n-grams have no topic and are never tested.
+        groups: the document each row stems from; each row its own where not given.
+        weights: of the rows, as in the fit.
+        texts: of the rows; prototypes need them.
+        clusters: topics, at least 2.
+        level: of all bounds together.
+        seed: of the topics and the random parts.
+
+    Raises:
+        InputError: numbers of rows that do not fit, or fewer texts than topics.
+        OptionError: fewer than 2 clusters.
+    """
+    rows = size(table)[0]
+    marked = np.ones(rows, dtype=np.bool_) if tested is None else tested
+    owner = np.arange(rows) if groups is None else groups
+    if len(targets) != rows or len(marked) != rows or len(owner) != rows:
+        raise InputError(f"{rows} rows came with targets, marks or groups of another number")
+    first = np.zeros(rows, dtype=np.bool_)
+    candidates = np.flatnonzero(marked)
+    first[candidates[np.unique(owner[candidates], return_index=True)[1]]] = True
+    asked = np.flatnonzero(first)
+    if clusters < 2 or len(asked) < clusters:
+        raise OptionError(f"{clusters} clusters of {len(asked)} texts: at least 2, and not more")
+    words = topical_words(sparse.csr_array(table[asked]), features, clusters)
+    own = topics(sparse.csr_array(table[asked][:, words]), clusters, seed=seed)
+    parts = [asked[own == place] for place in range(int(own.max()) + 1)]
+    order = np.random.default_rng(seed).permutation(asked)
+    drawn = np.split(order, np.cumsum([len(part) for part in parts])[:-1])
+    aims = targets.argmax(axis=1).astype(np.int64)
+    joint = 1 - (1 - level) / len(parts)
+
+    def said(part: Int[np.ndarray, " part"]) -> Int[np.ndarray, " part"]:
+        kept = np.flatnonzero(~np.isin(owner, owner[part]))
+        if len(kept) == 0:
+            raise InputError("one topic holds every text; give fewer clusters or more texts")
+        share = None if weights is None else weights[kept]
+        rest, taught = sparse.csr_array(table[kept]), targets[kept]
+        if isinstance(student, Prototypes) and texts is not None:
+            chosen: list[int] = kept.tolist()
+            seen = [texts[row] for row in chosen]
+            fitted = student.fit(
+                rest, taught, features=features, labels=labels, weights=share, texts=seen
+            )
+        else:
+            fitted = student.fit(rest, taught, features=features, labels=labels, weights=share)
+        places = fitted.features.columns_in(features)
+        held = sparse.csr_array(sparse.csr_array(table[part])[:, places])
+        return fitted.probabilities(held).argmax(axis=1).astype(np.int64)
+
+    found: dict[str, Elsewhere] = {}
+    for part in parts:
+        name = telling(table, asked, part, features, words)
+        found[name if name not in found else f"{name} ({len(found) + 1})"] = _elsewhere(
+            aims[part], said(part), joint
+        )
+    same = sum(int((aims[part] == said(part)).sum()) for part in drawn)
+    return Shift(
+        topics=found,
+        at_random=proportion(same, len(asked), level=level),
+        corpora={},
+        level=level,
+    )
+
+
+def other_corpora(
+    fitted: Fitted,
+    teacher: Teacher,
+    shifted: Mapping[str, Sequence[str]],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Shift:
+    """Agreement of a student with its teacher on other corpora, near-duplicates counted once.
+
+    Cost: one pass of the teacher a text that its cache lacks.
+
+    Args:
+        fitted: the student.
+        teacher: its teacher.
+        shifted: texts by the name of their corpus: of another source, or of later years.
+        level: of all bounds together.
+        seed: of the search for near-duplicates.
+
+    Raises:
+        InputError: a corpus without a text.
+
+    Example:
+        >>> import whence
+        >>> from whence.students.controls import majority
+        >>> rule = lambda ts: [[0.1, 0.9] if "late" in t else [0.9, 0.1] for t in ts]
+        >>> teacher = Teacher.of(whence.load(rule, labels=["no", "yes"]), gives="probability")
+        >>> never = majority(np.array([[0.9, 0.1]]), ["no", "yes"])
+        >>> letters = [f"letter {i} came {i * i} days late" for i in range(40)]
+        >>> found = other_corpora(never, teacher, {"letters": letters})
+        >>> found.corpora["letters"].agreement.value, found.worst, found.asked
+        (0.0, 'letters', 40)
+    """
+    before = teacher.asked
+    found: dict[str, Elsewhere] = {}
+    joint = 1 - (1 - level) / max(len(shifted), 1)
+    for name, given in shifted.items():
+        if len(given) == 0:
+            raise InputError(f"corpus {name!r} holds no text")
+        groups = near_duplicates(given, seed=seed)
+        kept: list[int] = np.sort(np.unique(groups, return_index=True)[1]).tolist()
+        texts = [given[row] for row in kept]
+        answers = teacher.ask(texts)
+        chances = fitted.predict_proba(texts, answers.read_to.tolist())
+        found[name] = _elsewhere(answers.top, chances.argmax(axis=1).astype(np.int64), joint)
+    return Shift(
+        topics={}, at_random=None, corpora=found, level=level, asked=teacher.asked - before
+    )
+
+
+def _elsewhere(
+    teacher: Int[np.ndarray, " texts"], student: Int[np.ndarray, " texts"], level: float
+) -> Elsewhere:
+    n = len(teacher)
+    same = int((teacher == student).sum())
+    return Elsewhere(
+        agreement=proportion(same, n, level=level) if n >= FEWEST else None,
+        kappa=kappa(teacher, student),
+        majority=float(np.bincount(teacher).max() / n),
+        texts=n,
+    )

@@ -1,0 +1,107 @@
+"""Slices of texts on which agreement is told apart, and how far a text is from what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from whence.core.errors import InputError
+from whence.students.teacher import Answers
+from whence.students.words import NEGATORS, words
+
+__all__ = ["CONTRASTS", "own_slices", "slices_of", "unknown_share", "vocabulary"]
+
+CONTRASTS = frozenset(
+    [
+        "although",
+        "but",
+        "despite",
+        "except",
+        "however",
+        "than",
+        "though",
+        "unless",
+        "whereas",
+        "yet",
+    ]
+)
+"""English words that turn what was said."""
+
+UNSURE, SURE = 0.7, 0.9
+"""Probabilities of the teacher's decision below and from which it is called unsure and sure."""
+
+
+def vocabulary(texts: Sequence[str]) -> frozenset[str]:
+    """All words of some texts.
+
+    Example:
+        >>> sorted(vocabulary(["Paid late.", "late"]))
+        ['late', 'paid']
+    """
+    return frozenset(word for text in texts for word in words(text) if word[0].isalnum())
+
+
+def unknown_share(text: str, known: AbstractSet[str]) -> float:
+    """Share of a text's words that are not among those known; 0 of a text without words.
+
+    Example:
+        >>> unknown_share("paid very late", {"paid", "late", "on", "time"})
+        0.3333333333333333
+    """
+    said = [word for word in words(text) if word[0].isalnum()]
+    return sum(word not in known for word in said) / len(said) if said else 0.0
+
+
+def slices_of(
+    texts: Sequence[str], answers: Answers, known: AbstractSet[str]
+) -> dict[str, Bool[np.ndarray, " texts"]]:
+    """Texts by length, denial, contrast, words never learnt from, and certainty of the teacher.
+
+    Args:
+        texts: as the teacher read them.
+        answers: the teacher's.
+        known: words that were learnt from; see :func:`vocabulary`.
+    """
+    said = [words(text) for text in texts]
+    length = np.array([len(own) for own in said])
+    middle = float(np.median(length)) if len(length) else 0.0
+    strange: Float[np.ndarray, " texts"] = np.array([unknown_share(t, known) for t in texts])
+    found = {
+        f"at most {middle:g} words and marks": length <= middle,
+        f"more than {middle:g} words and marks": length > middle,
+        "with a word of denial": np.array([any(map(_denies, own)) for own in said], dtype=np.bool_),
+        "with a word of contrast": np.array(
+            [not CONTRASTS.isdisjoint(own) for own in said], dtype=np.bool_
+        ),
+        "a tenth or more of the words never seen": strange >= 0.1,
+    }
+    if answers.soft:
+        certain = answers.probabilities.max(axis=1)
+        found[f"teacher unsure (below {UNSURE})"] = certain < UNSURE
+        found[f"teacher sure ({SURE} and above)"] = certain >= SURE
+    return found
+
+
+def own_slices(
+    slices: Mapping[str, Sequence[bool]], rows: Sequence[int], texts: int
+) -> dict[str, Bool[np.ndarray, " texts"]]:
+    """The caller's own slices on some rows.
+
+    Raises:
+        InputError: a slice that is not one mark a text.
+    """
+    found: dict[str, Bool[np.ndarray, " texts"]] = {}
+    for name, marks in slices.items():
+        if len(marks) != texts:
+            raise InputError(
+                f"slice {name!r} has {len(marks)} marks for {texts} texts; one each is due"
+            )
+        found[name] = np.array([bool(marks[row]) for row in rows], dtype=np.bool_)
+    return found
+
+
+def _denies(word: str) -> bool:
+    return word in NEGATORS or word.endswith("n't")

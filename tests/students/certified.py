@@ -1,0 +1,27 @@
+"""A certificate of real numbers, made of one student and its teacher."""
+
+import numpy as np
+from tests.students import stored, worlds
+
+from whence.students.agreement import flips
+from whence.students.bounds import proportion
+from whence.students.certificate import certify
+from whence.students.teacher import Answers
+
+
+def certificate(kind="rules", labels=2):
+    student = stored.fitted(kind, labels)
+    texts = worlds.texts(200, seed=11)
+    values = stored.answers(texts, student.labels)
+    read_to = np.array([len(text) for text in texts])
+    said = Answers(labels=student.labels, gives="probability", values=values, read_to=read_to)
+    top = np.full(200, int(values.mean(axis=0).argmax()))
+    before, after = said.top, np.roll(said.top, 1)
+    return certify(
+        said,
+        student.predict_proba(texts),
+        controls={"majority": np.eye(labels)[top]},
+        slices={"long | <texts>": np.arange(200) < 60, "rare": np.arange(200) < 5},
+        flips={"drop": flips((before, after), (before, before))},
+        ceiling=proportion(99, 100),
+    )
