@@ -9,6 +9,7 @@ from benchmarks import (
     overhead,
     prefix,
     shapley_error,
+    student_peers,
     students,
 )
 
@@ -23,5 +24,6 @@ if __name__ == "__main__":
         attention_page,
         faithfulness,
         students,
+        student_peers,
     ):
         benchmark.main()

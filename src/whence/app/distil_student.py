@@ -99,16 +99,13 @@ def _scorecard(student: FittedScorecard) -> dict[str, Any]:
         }
         for j in order
     ]
-    rising = np.concatenate([[True], np.diff(student.chances) > 0])
-    starts: list[int] = student.sums[rising].tolist()
-    chances: list[float] = student.chances[rising].tolist()
     steps = [
         {
             "from": "any lower sum" if place == 0 else f"{start} or more".replace("-", "\u2212"),
             "chance": f"{chance:.2f}",
             "width": f"{100 * chance:.1f}",
         }
-        for place, (start, chance) in enumerate(zip(starts, chances, strict=True))
+        for place, (start, chance) in enumerate(student.steps())
     ]
     return {"rows": rows, "steps": steps, "second": visible(student.labels[1])}
 

@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from whence.core.errors import InputError, OptionError, UndefinedError
 from whence.students.features import ReadableFeatures
-from whence.students.prototypes import Prototypes
 from whence.students.sparse_linear import SparseLinear
 from whence.students.student import Fitted, Student
 
@@ -129,10 +128,9 @@ class StudentClassifier:
         spec = ReadableFeatures() if self.features is None else self.features
         known = spec.learn(texts)
         names = [str(label) for label in classes.tolist()]
-        data: dict[str, Any] = {"features": known, "labels": names, "weights": weights}
-        if isinstance(student, Prototypes):
-            data["texts"] = texts
-        self.student_ = student.fit(known.table(texts), targets, **data)
+        self.student_ = student.learn(
+            known.table(texts), targets, features=known, labels=names, weights=weights, texts=texts
+        )
         self.classes_ = classes
         return self
 

@@ -103,12 +103,12 @@ class Lesson:
         whole = self.kinds[taken] == 0
         if isinstance(student, Prototypes):
             # A case is shown as a text that was seen, which an edit or n-gram is not.
-            chosen: list[int] = taken.tolist()
-            return student.fit(
-                part, aims, features=known, labels=self.labels, weights=weights * whole,
-                texts=[self.texts[row] for row in chosen],
-            )  # fmt: skip
-        found = student.fit(part, aims, features=known, labels=self.labels, weights=weights)
+            weights = weights * whole
+        chosen: list[int] = taken.tolist()
+        found = student.learn(
+            part, aims, features=known, labels=self.labels, weights=weights,
+            texts=[self.texts[row] for row in chosen],
+        )  # fmt: skip
         own = sparse.csr_array(part[np.flatnonzero(whole)])
         return found.counted(sparse.csr_array(own[:, found.features.columns_in(known)]))
 

@@ -116,6 +116,21 @@ class Prototypes(Student):
             cases.append(Case(text, own @ targets / weight if weight else base, weight))
         return FittedPrototypes(labels, draft.features, cases, draft.rarity, base)
 
+    def learn(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> FittedPrototypes:
+        """As :meth:`fit`."""
+        return self.fit(
+            table, targets, features=features, labels=labels, weights=weights, texts=texts
+        )
+
     def _chosen(
         self, unit: sparse.csr_array, tops: Int[np.ndarray, " texts"], share: np.ndarray
     ) -> list[int]:

@@ -13,7 +13,6 @@ from whence.core.errors import InputError, OptionError
 from whence.students.bounds import Interval, bootstrap
 from whence.students.clustering import alike
 from whence.students.features import Features
-from whence.students.prototypes import Prototypes
 from whence.students.scorecard import FittedScorecard
 from whence.students.sparse_linear import FittedLinear
 from whence.students.student import Fitted, Student
@@ -171,13 +170,11 @@ def refits(
     def fit(chosen: Int[np.ndarray, " rows"]) -> Fitted:
         part, aims = sparse.csr_array(table[chosen]), targets[chosen]
         share = None if weights is None else weights[chosen]
-        if isinstance(student, Prototypes) and texts is not None:
-            places: list[int] = chosen.tolist()
-            seen = [texts[row] for row in places]
-            return student.fit(
-                part, aims, features=features, labels=labels, weights=share, texts=seen
-            )
-        return student.fit(part, aims, features=features, labels=labels, weights=share)
+        places: list[int] = chosen.tolist()
+        seen = None if texts is None else [texts[row] for row in places]
+        return student.learn(
+            part, aims, features=features, labels=labels, weights=share, texts=seen
+        )
 
     own = fit(np.arange(rows)) if fitted is None else fitted
     rng = np.random.default_rng(seed)

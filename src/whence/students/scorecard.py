@@ -195,11 +195,11 @@ class FittedScorecard(Fitted):
     @property
     def reading_cost(self) -> ReadingCost:
         """Features with their points; the table's steps, two numbers each."""
-        steps = len(self._steps())
+        steps = len(self.steps())
         words = self.features.cost(range(len(self.features)))
         return ReadingCost(words, len(self.points) + 2 * steps)
 
-    def _steps(self) -> list[tuple[int, float]]:
+    def steps(self) -> list[tuple[int, float]]:
         """Where the probability changes: from which sum on, and to what."""
         new = np.concatenate([[True], np.diff(self.chances) > 0])
         return list(zip(self.sums[new].tolist(), self.chances[new].tolist(), strict=True))
@@ -221,7 +221,7 @@ class FittedScorecard(Fitted):
         order = np.argsort(-np.abs(self.points), kind="stable").tolist()
         lines = [f"{int(self.points[j]):+d} {self.features.describe(j)}" for j in order]
         lines.append(f"sum: probability of {self.labels[1]}")
-        steps = self._steps()
+        steps = self.steps()
         if len(steps) > 1:
             lines.append(f"below {steps[1][0]}: {steps[0][1]:.2f}")
         lines += [f"{start} or more: {chance:.2f}" for start, chance in steps[1:]]

@@ -15,7 +15,6 @@ from whence.students.bounds import Proportion, proportion
 from whence.students.duplicates import near_duplicates
 from whence.students.features import Features
 from whence.students.protocol import FEWEST
-from whence.students.prototypes import Prototypes
 from whence.students.student import Fitted, Student
 from whence.students.tables import size
 from whence.students.teacher import Teacher
@@ -164,14 +163,10 @@ def other_topics(
             raise InputError("one topic holds every text; give fewer clusters or more texts")
         share = None if weights is None else weights[kept]
         rest, taught = sparse.csr_array(table[kept]), targets[kept]
-        if isinstance(student, Prototypes) and texts is not None:
-            chosen: list[int] = kept.tolist()
-            seen = [texts[row] for row in chosen]
-            fitted = student.fit(
-                rest, taught, features=features, labels=labels, weights=share, texts=seen
-            )
-        else:
-            fitted = student.fit(rest, taught, features=features, labels=labels, weights=share)
+        seen = None if texts is None else [texts[row] for row in kept.tolist()]
+        fitted = student.learn(
+            rest, taught, features=features, labels=labels, weights=share, texts=seen
+        )
         places = fitted.features.columns_in(features)
         held = sparse.csr_array(sparse.csr_array(table[part])[:, places])
         return fitted.probabilities(held).argmax(axis=1).astype(np.int64)

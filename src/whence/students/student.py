@@ -191,6 +191,28 @@ class Student(ABC):
             InputError: no text, shapes that do not fit, or targets that are no probabilities.
         """
 
+    def learn(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> Fitted:
+        """As :meth:`fit`, with the texts of the rows for those students that show or read them.
+
+        Args:
+            table: see :meth:`fit`.
+            targets: see :meth:`fit`.
+            features: see :meth:`fit`.
+            labels: see :meth:`fit`.
+            weights: see :meth:`fit`.
+            texts: of the rows, as the teacher read them.
+        """
+        return self.fit(table, targets, features=features, labels=labels, weights=weights)
+
 
 def checked(
     table: sparse.csr_array,

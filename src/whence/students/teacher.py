@@ -240,11 +240,23 @@ class Teacher:
                 before stays in the cache.
             Interrupted: stopped by the user; likewise.
         """
+        return self._kept(texts, "teacher", progress)
+
+    def ask_again(self, texts: Sequence[str]) -> Answers:
+        """Second answers, asked apart from the first and kept beside them: for the teacher's noise.
+
+        Asked a third time, it gives these: a run that is taken up again asks nothing twice.
+        """
+        return self._kept(texts, "again", None)
+
+    def _kept(
+        self, texts: Sequence[str], turn: str, progress: Callable[[int, int], None] | None
+    ) -> Answers:
         checked = checked_texts(texts)
         distinct = list(dict.fromkeys(checked))
         # Asked anew each time: weights may have been changed since.
         own = self._answerer.fingerprint or self._unnamed
-        keys = [cache_key(own, "teacher", text.encode()) for text in distinct]
+        keys = [cache_key(own, turn, text.encode()) for text in distinct]
         kept: dict[str, np.ndarray] = {
             text: value
             for text, value in zip(distinct, self._cache.get(keys), strict=True)
@@ -252,18 +264,10 @@ class Teacher:
         }
         left = [text for text in distinct if text not in kept]
         for batch, rows in self._fresh(left):
-            self._cache.put([cache_key(own, "teacher", text.encode()) for text in batch], rows)
+            self._cache.put([cache_key(own, turn, text.encode()) for text in batch], rows)
             kept.update(zip(batch, rows, strict=True))
             if progress is not None:
                 progress(len(kept), len(distinct))
-        return self._answers(checked, kept)
-
-    def ask_again(self, texts: Sequence[str]) -> Answers:
-        """Fresh answers, which the cache neither gives nor keeps: for the noise of the teacher."""
-        checked = checked_texts(texts)
-        kept: dict[str, np.ndarray] = {}
-        for batch, rows in self._fresh(list(dict.fromkeys(checked))):
-            kept.update(zip(batch, rows, strict=True))
         return self._answers(checked, kept)
 
     def _answers(self, texts: Sequence[str], kept: dict[str, np.ndarray]) -> Answers:
