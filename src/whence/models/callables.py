@@ -74,8 +74,14 @@ class CallableModel:
         document.require_encodable()
         return document
 
-    def scores(self, texts: Sequence[str]) -> Float[np.ndarray, "texts labels"]:
+    def scores(
+        self, texts: Sequence[str], *, finite: bool = True
+    ) -> Float[np.ndarray, "texts labels"]:
         """The function's answer, checked.
+
+        Args:
+            texts: what is asked.
+            finite: whether NaN and infinity are refused; else the caller must look for them.
 
         Raises:
             ModelOutputError: wrong number of rows or columns, no numbers, NaN or infinity.
@@ -96,7 +102,7 @@ class CallableModel:
                 f"{self.ref} answered shape {np.shape(answer)} for {len(texts)} texts; "
                 f"({len(texts)},) or ({len(texts)}, labels) is due"
             )
-        if not np.all(np.isfinite(values)):
+        if finite and not np.all(np.isfinite(values)):
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise ModelOutputError(
                 f"{self.ref} answered {values[row].tolist()} for text {row} of its batch; "

@@ -150,7 +150,7 @@ class ScoreAnswerer:
         """One score a label, for each text."""
         if isinstance(self.model, CallableModel):
             whole = np.array([len(text) for text in texts], dtype=np.int64)
-            return Replies(self.model.scores(list(texts)), whole)
+            return Replies(self.model.scores(list(texts), finite=False), whole)
         read = [reading(self.model, text, self._long, self.ref) for text in texts]
         if self._readout is None:
             targets = [Label(label=index) for index in range(len(self.labels))]

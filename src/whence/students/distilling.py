@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
-from scipy import sparse
 
-from whence.core.errors import InputError, OptionError
-from whence.students.answer_or_ask import AnswerOrAsk, Scored, certified_answering
-from whence.students.budget import Budget, Plan, plan
+from whence.core.errors import OptionError
+from whence.models.callables import CallableModel
+from whence.models.interface import TokenModel
+from whence.students.budget import Budget, plan
 from whence.students.catalogue import students_for
 from whence.students.certificate import certify
 from whence.students.checks import Checks
 from whence.students.choosing import choose_lesson, choose_student
 from whence.students.compact import SmallTransformer
-from whence.students.concepts import Concepts, concepts
 from whence.students.controls import gold_only, majority, opaque_ceiling, permuted_teacher
 from whence.students.distilled import Distilled
-from whence.students.distrust import Judged, regions
-from whence.students.features import Features, ReadableFeatures
-from whence.students.frontier import Shown, frontier, median_microseconds
+from whence.students.features import ReadableFeatures
+from whence.students.frontier import frontier
+from whence.students.given import as_teacher, gold_indices, named
 from whence.students.learning_curve import learning_curve
-from whence.students.material import Asked, Held, Lesson, joined
+from whence.students.lessons import Told, asked_of, lesson_of, refuse_one_label
+from whence.students.material import Held
+from whence.students.measuring import answering_of, pace_of, regions_of, shift_of, shown_of
 from whence.students.probing import attributions_within, flips_of, parting_within
-from whence.students.protocol import PARTS, Part, Split, noise_ceiling, split
-from whence.students.queries import EDITS, Edit, edited, frequent_ngrams
+from whence.students.protocol import PARTS, noise_ceiling, split
 from whence.students.reach import Reach
 from whence.students.refits import refits
-from whence.students.region import Region
-from whence.students.region import held as in_any
-from whence.students.shift import Shift, other_corpora, other_topics
 from whence.students.slicing import own_slices, slices_of
 from whence.students.sparse_linear import SparseLinear
 from whence.students.student import Fitted, Student
-from whence.students.teacher import Answers, Teacher, checked_texts
+from whence.students.teacher import Teacher, checked_texts
 
 __all__ = ["Distilled", "distill"]
 
-_Told = Callable[[str, int, int], None]
-
 
 def distill(
-    teacher: Teacher,
-    texts: Sequence[str],
+    teacher: Teacher | TokenModel | CallableModel,
+    texts: Iterable[str],
     *,
-    gold: Sequence[str] | None = None,
-    students: Sequence[Student] | None = None,
+    gold: Iterable[str] | None = None,
+    students: Sequence[Student | str] | None = None,
     features: ReadableFeatures | None = None,
     budget: Budget | None = None,
     checks: Checks | None = None,
@@ -58,7 +51,7 @@ def distill(
     target: float = 0.95,
     level: float = 0.95,
     seed: int = 0,
-    progress: _Told | None = None,
+    progress: Told | None = None,
 ) -> Distilled:
     """Fit readable students to a teacher's answers, and certify the chosen one.
 
@@ -70,10 +63,10 @@ def distill(
     exceeds.
 
     Args:
-        teacher: what is distilled.
+        teacher: what is distilled; a loaded classifier may be given as it is.
         texts: at least 300 that differ.
         gold: the true label of each text, for a control and for the teacher's mistakes.
-        students: hyper-parameters of those to fit; see :func:`whence.students.catalogue.students_for`.
+        students: those to fit, or their names such as ``"rules-10"``; see :func:`whence.students.catalogue.students_for`.
         features: which features they may use; where not given, words and pairs of words, and what
             denials reach and groups of words where they help on ``select``.
         budget: what may be asked; see :class:`whence.students.budget.Budget`.
@@ -108,15 +101,17 @@ def distill(
         >>> print(found.student.to_text().splitlines()[0][:14])
         if 'late': rej
     """
-    labels = teacher.labels
     # What can be refused is refused before the teacher is asked, and perhaps paid.
-    checked_texts(texts)
-    if not 0 < target < 1 or not 0.5 < level < 1:
-        raise OptionError(f"target={target}, level={level}: shares below 1 are due")
-    truth = None if gold is None else _indices(gold, labels, len(texts))
-    wanted = tuple(students_for(len(labels)) if students is None else students)
-    if not wanted or len({s.name for s in wanted}) != len(wanted):
-        raise OptionError("students must be one at least, and of different names")
+    teacher = as_teacher(teacher)
+    labels = teacher.labels
+    texts = checked_texts(texts)
+    if not 0 < target < 1 or not 0.5 < level < 1 or seed < 0:
+        raise OptionError(
+            f"target={target}, level={level}, seed={seed}: a target and a level below 1, the level "
+            "above .5, and a seed of 0 or more are due"
+        )
+    truth = None if gold is None else gold_indices(gold, labels, len(texts))
+    wanted = students_for(len(labels)) if students is None else named(students)
     for student in wanted:
         student.check(labels)
     allowed = Budget() if budget is None else budget
@@ -131,14 +126,14 @@ def distill(
     own_slices(slices or {}, [], len(texts))
     before = (teacher.asked, teacher.seconds)
     parts = split(own, seed=seed)
-    pool = _ask(teacher, own, "texts", progress)
-    _refuse_one_label(pool)
+    pool = asked_of(teacher, own, "texts", progress)
+    refuse_one_label(pool)
 
     def told(what: str, done: int, of: int) -> None:
         if progress is not None:
             progress(what, done, of)
 
-    lesson, groups = _lesson(teacher, own, pool, parts, planned, seed, progress)
+    lesson, groups = lesson_of(teacher, own, pool, parts, planned, seed, progress)
     select = parts.select
     selected = [own[row] for row in select.tolist()]
     taught, choices = choose_lesson(
@@ -185,9 +180,9 @@ def distill(
         beside["compact"] = small
         told("compact", 1, 1)
     told("evidence", 0, 4)
-    found = _regions(best, held, known, looked.permutations, level, seed)
+    found = regions_of(best, held, known, looked.permutations, level, seed)
     reach = Reach.learn([lesson.texts[row] for row in whole.tolist()], held.texts("select"))
-    answering = _answering(best, held, found, reach, target, level)
+    answering = answering_of(best, held, found, reach, target, level)
     told("evidence", 1, 4)
     fit: list[int] = parts.fit.tolist()
     certified = held.texts("certify")
@@ -224,7 +219,7 @@ def distill(
         attributions=attributions_within(
             best, teacher, certified, queries=planned.attributions, seed=seed
         ),
-        shift=_shift(spec, best, teacher, lesson, known, table, looked.topics, shifted, level, seed),
+        shift=shift_of(spec, best, teacher, lesson, known, table, looked.topics, shifted, level, seed),
         parting=parting_within(best, teacher, certified, queries=planned.parting, seed=seed),
         target=target,
         level=level,
@@ -242,14 +237,14 @@ def distill(
     reported = held.texts("report")
     shown = frontier(
         held.answers("report").top,
-        {name: _shown(student, held, reported) for name, student in fitted.items()},
+        {name: shown_of(student, held, reported) for name, student in fitted.items()},
         {
-            name: _shown(control, held, reported, control=True)
+            name: shown_of(control, held, reported, control=True)
             for name, control in {**controls, **beside}.items()
         },
         chosen=chosen,
         gold=None if gold_of is None else gold_of[parts.report],
-        teacher_microseconds=_pace(teacher, before),
+        teacher_microseconds=pace_of(teacher, before),
         level=level,
         seed=seed,
     )
@@ -277,149 +272,3 @@ def distill(
         seed=seed,
         reported=tuple(reported),
     )
-
-
-def _regions(
-    student: Fitted, held: Held, known: Features, permutations: int, level: float, seed: int
-) -> tuple[Region, ...]:
-    if not permutations:
-        return ()
-    select, report = (
-        Judged(held.texts(part), held.tables[part], held.answers(part), held.of(student, part))
-        for part in ("select", "report")
-    )
-    return regions(
-        select, report, features=known, permutations=permutations, level=level, seed=seed
-    )
-
-
-def _answering(
-    student: Fitted,
-    held: Held,
-    found: Sequence[Region],
-    reach: Reach,
-    target: float,
-    level: float,
-) -> AnswerOrAsk:
-    """Certified on the texts that the router would let the student answer."""
-    vetoes = [region for region in found if region.veto]
-
-    def scored(part: Part) -> Scored:
-        asked = in_any(vetoes, held.texts(part)) | reach.outside(held.texts(part))
-        return Scored.of(held.answers(part).probabilities, held.of(student, part), asked)
-
-    return certified_answering(
-        scored("select"), scored("certify"), scored("report"), target=target, level=level
-    )
-
-
-def _shift(
-    spec: Student,
-    student: Fitted,
-    teacher: Teacher,
-    lesson: Lesson,
-    known: Features,
-    table: sparse.csr_array,
-    topics: int,
-    shifted: Mapping[str, Sequence[str]] | None,
-    level: float,
-    seed: int,
-) -> Shift | None:
-    """Agreement on topics left out of the fit, and on other corpora; ``None`` of neither."""
-    found: Shift | None = None
-    if topics:
-        found = other_topics(
-            spec, table, lesson.targets, features=known, labels=lesson.labels,
-            tested=lesson.kinds == 0, groups=lesson.groups, weights=lesson.weights,
-            texts=lesson.texts, clusters=topics, level=level, seed=seed,
-        )  # fmt: skip
-    if shifted:
-        elsewhere = other_corpora(student, teacher, shifted, level=level, seed=seed)
-        found = elsewhere if found is None else found | elsewhere
-    return found
-
-
-def _ask(teacher: Teacher, texts: Sequence[str], what: str, progress: _Told | None) -> Answers:
-    def told(done: int, of: int) -> None:
-        if progress is not None:
-            progress(what, done, of)
-
-    return teacher.ask(texts, progress=told)
-
-
-def _refuse_one_label(pool: Answers) -> None:
-    only = np.unique(pool.top)
-    if len(only) == 1:
-        raise InputError(
-            f"the teacher answers {pool.labels[int(only[0])]!r} to all {len(pool)} texts, so there "
-            f"is nothing to tell apart; add texts that get the other labels "
-            f"({', '.join(pool.labels)}). Its answers stay in its cache."
-        )
-
-
-def _lesson(
-    teacher: Teacher,
-    texts: Sequence[str],
-    pool: Answers,
-    parts: Split,
-    planned: Plan,
-    seed: int,
-    progress: _Told | None,
-) -> tuple[Lesson, Concepts | None]:
-    """The texts of ``fit`` with edits of some, family after family, and their n-grams alone.
-
-    Beside it, the groups of words that the answers to the n-grams show.
-    """
-    fit: list[int] = parts.fit.tolist()
-    own = [texts[row] for row in fit]
-    made: list[Edit] = []
-    for place, family in enumerate(EDITS):
-        count = planned.edits // len(EDITS) + (place < planned.edits % len(EDITS))
-        order = np.random.default_rng([seed, place]).permutation(parts.fit)
-        parents: list[int] = np.sort(order[:count]).tolist()
-        made += edited(texts, parents, family=family, seed=seed)
-    alone = frequent_ngrams(own, planned.ngrams)
-    # A short text that is held out may be an edit or an n-gram of another.
-    learnt = set(fit)
-    held = {text for row, text in enumerate(texts) if row not in learnt}
-    made = [edit for edit in made if edit.text not in held]
-    alone = [ngram for ngram in alone if ngram not in held]
-    group: list[int] = parts.groups.tolist()
-    whole = Asked("text", own, pool.part(parts.fit), [group[row] for row in fit])
-    if not made and not alone:
-        return joined(whole), None
-    answers = _ask(teacher, [*(e.text for e in made), *alone], "edits and n-grams", progress)
-    rows, cut = np.arange(len(answers)), len(made)
-    said = answers.part(rows[cut:])
-    first = max(group) + 1
-    lesson = joined(
-        whole,
-        Asked("edit", [e.text for e in made], answers.part(rows[:cut]),
-              [group[e.parent] for e in made]),
-        Asked("ngram", alone, said, range(first, first + len(alone))),
-    )  # fmt: skip
-    return lesson, concepts(alone, said, own, seed=seed) if alone else None
-
-
-def _shown(student: Fitted, held: Held, texts: Sequence[str], *, control: bool = False) -> Shown:
-    return Shown(
-        probabilities=held.of(student, "report"),
-        reading=0 if control else student.reading_cost.total,
-        microseconds=median_microseconds(student.predict_proba, texts),
-        bytes=len(json.dumps(student.to_json()).encode()) if student.readable else None,
-    )
-
-
-def _pace(teacher: Teacher, before: tuple[int, float]) -> float | None:
-    """Microseconds of the teacher a text, over what this run asked; ``None`` where it asked none."""
-    count = teacher.asked - before[0]
-    return 1e6 * (teacher.seconds - before[1]) / count if count else None
-
-
-def _indices(gold: Sequence[str], labels: Sequence[str], count: int) -> Int[np.ndarray, " texts"]:
-    if len(gold) != count:
-        raise InputError(f"{len(gold)} gold labels came with {count} texts; one each is due")
-    strange = sorted(set(gold) - set(labels))
-    if strange:
-        raise InputError(f"gold label {strange[0]!r} is none of the teacher's: {', '.join(labels)}")
-    return np.array([list(labels).index(label) for label in gold], dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -345,7 +345,7 @@ _DUE = {
 }
 
 
-def checked_texts(texts: Sequence[object]) -> list[str]:
+def checked_texts(texts: Iterable[object]) -> list[str]:
     """Texts that a teacher can be asked.
 
     Raises:
