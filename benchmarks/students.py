@@ -18,22 +18,18 @@ import time
 import numpy as np
 
 from benchmarks.common import store, table
+from whence.students.catalogue import STUDENTS as FAMILIES
+from whence.students.catalogue import student_by_name
 from whence.students.features import ReadableFeatures
 from whence.students.logistic import softmax
-from whence.students.prototypes import Prototypes
-from whence.students.rules import RuleList
-from whence.students.scorecard import Scorecard
-from whence.students.sparse_linear import SparseLinear
-from whence.students.tree import SmallTree
 
+SIZES = {"linear": (30, 300), "scorecard": (15,), "rules": (20,), "tree": (64,), "cases": (20,)}
 STUDENTS = [
-    SparseLinear(features=30),
-    SparseLinear(features=300),
-    Scorecard(features=15),
-    RuleList(rules=20),
-    SmallTree(leaves=64),
-    Prototypes(cases=20),
+    student_by_name(f"{family}-{size}" if size else family)
+    for family in FAMILIES
+    for size in SIZES.get(family, (None,))
 ]
+"""Every family; those without a size here as they are by default."""
 
 
 GOAL_S, GOAL_GIB = 60, 2
@@ -64,12 +60,10 @@ def measured(student, count):
     targets = softmax(np.stack([-z / 2, z / 2], axis=1))
     test = rng.random(count) < 0.2
     start = time.perf_counter()
-    more = {}
-    if isinstance(student, Prototypes):
-        more["texts"] = [text for text, held in zip(texts, test, strict=True) if not held]
-    fitted = student.fit(
-        counted[~test], targets[~test], features=features, labels=("no", "yes"), **more
-    )
+    fitted = student.learn(
+        counted[~test], targets[~test], features=features, labels=("no", "yes"),
+        texts=[text for text, held in zip(texts, test, strict=True) if not held],
+    )  # fmt: skip
     seconds = time.perf_counter() - start
     said = fitted.predict_proba([t for t, held in zip(texts, test, strict=True) if held])
     agreement = float((said.argmax(axis=1) == targets[test].argmax(axis=1)).mean())

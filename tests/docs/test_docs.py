@@ -16,6 +16,7 @@ from whence.core.errors import __all__ as errors
 from whence.evaluation.catalogue import METRICS
 from whence.evaluation.plausibility import PLAUSIBILITY
 from whence.games import MASKERS, SEGMENTERS
+from whence.students.catalogue import STUDENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -54,6 +55,9 @@ def test_everything_is_documented():
     metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
     for kind in (*METRICS.values(), *PLAUSIBILITY.values()):
         assert f"::: {kind.__module__}.{kind.__name__}\n" in metrics
+    students = (ROOT / "docs/reference/students.md").read_text("utf-8")
+    for kind, _ in STUDENTS.values():
+        assert f"::: {kind.__module__}.{kind.__name__}\n" in students
     commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
     for command in app.registered_commands:
         assert f"`whence {command.callback.__name__}`" in commands
