@@ -12,11 +12,11 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whence._version import __version__
 from whence.app.attention_payload import Budget, payload_of
+from whence.app.pages import environment
 from whence.app.wording import answer
 from whence.attention.kept import Attention
 
@@ -29,17 +29,6 @@ NOTEBOOK = Budget(lenses=1_500_000, matrices=1_500_000)
 @cache
 def _module() -> str:
     return files("whence.app").joinpath("static", "attention.js").read_text("utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("whence.app", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = False) -> Markup:
@@ -71,7 +60,7 @@ def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = F
 def page(attention: Attention, budget: Budget | None = None) -> str:
     """A self-contained page of one record."""
     title = f"Where it reads: {answer(attention.record.decision)}"
-    template = _environment().get_template("attention.html")
+    template = environment().get_template("attention.html")
     return template.render(title=title, body=body(attention, budget), version=__version__)
 
 

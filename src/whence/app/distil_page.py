@@ -10,7 +10,6 @@ import json
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whence._version import __version__
@@ -36,6 +35,7 @@ from whence.app.distil_wording import (
     share,
     verdict_sentence,
 )
+from whence.app.pages import environment
 from whence.app.trust_page import verdict_rules
 from whence.app.wording import number, signed, visible
 from whence.students.distilled import Distilled
@@ -44,17 +44,6 @@ from whence.students.refits import Refits
 from whence.students.region import Region
 
 __all__ = ["fragment", "page"]
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("whence.app", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 @cache
@@ -71,7 +60,7 @@ def page(found: Distilled) -> str:
     """A self-contained page: verdict, student, frontier, certificate, and where not to trust it."""
     view = _view(found, "d")
     return (
-        _environment()
+        environment()
         .get_template("distilled.html")
         .render(d=view, rules=_rules(), record=_record(found), version=__version__)
     )
@@ -84,7 +73,7 @@ def fragment(found: Distilled) -> str:
     """
     digest = hashlib.sha256(_tree(found).encode()).hexdigest()[:10]
     view = _view(found, f"d{digest}")
-    return _environment().get_template("distilled_fragment.html").render(d=view, rules=_rules())
+    return environment().get_template("distilled_fragment.html").render(d=view, rules=_rules())
 
 
 def _tree(found: Distilled) -> str:

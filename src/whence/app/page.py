@@ -15,12 +15,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whence._version import __version__
 from whence.app.attention_page import body
 from whence.app.colour import ramp, text_on
+from whence.app.pages import environment
 from whence.app.trust_page import label_view, verdict_rules
 from whence.app.trust_wording import Standing, faint_because, standing
 from whence.app.wording import (
@@ -31,7 +31,6 @@ from whence.app.wording import (
     facts,
     number,
     score_unit,
-    signed,
     visible,
 )
 from whence.attention.kept import Attention
@@ -51,20 +50,6 @@ class Section:
     title: str
     about: str
     explanations: tuple[tuple[str, Attribution], ...]
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("whence.app", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    environment.filters["number"] = number
-    return environment
 
 
 @cache
@@ -243,7 +228,7 @@ def _rendered(
         shown.append({"title": section.title, "about": section.about, "explanations": items})
     records = [_embedded(a) for section in sections for _, a in section.explanations]
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             title=title,
@@ -276,7 +261,7 @@ def fragment(attribution: Attribution) -> str:
     model = attribution.provenance.model.ref
     context = _context(attribution, model, f"e{attribution.digest[:10]}")
     return (
-        _environment().get_template("fragment.html").render(e=context, ramps=_ramps(), heading="h3")
+        environment().get_template("fragment.html").render(e=context, ramps=_ramps(), heading="h3")
     )
 
 

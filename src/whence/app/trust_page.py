@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from whence.app.colour import VERDICTS
+from whence.app.pages import environment
 from whence.app.trust_wording import (
     FINDINGS,
     NOT_A_REASON,
@@ -29,17 +29,6 @@ __all__ = ["fragment", "label_view", "verdict_rules"]
 
 STRIP = 62.0
 """Percent of the picture's width that the masks take; the answers have the rest."""
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("whence.app", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 @cache
@@ -201,4 +190,4 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
 def fragment(label: TrustLabel) -> str:
     """A label by itself as one element with its own scoped style, for a notebook's output cell."""
     view = label_view(label, f"t{label.digest[:10]}")
-    return _environment().get_template("trust_fragment.html").render(t=view, rules=verdict_rules())
+    return environment().get_template("trust_fragment.html").render(t=view, rules=verdict_rules())
