@@ -17,6 +17,7 @@ from whence.app.cli.exits import CODES, Exit, code_of
 from whence.app.cli.main import app
 from whence.attribution import METHODS
 from whence.core import Attribution, WhenceError
+from whence.core.cases import generate
 from whence.models import embedded_names
 
 
@@ -340,9 +341,18 @@ def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
     if command in ("evaluate", "verify"):
         keep = ["explain", "--model", "embedded:credit", "-f", "json", "-o", "kept.json", text]
         assert CliRunner().invoke(app, keep).exit_code == 0
+    if command in ("distill", "decide"):
+        made = [case.text for case in generate("credit", 320, seed=3)]
+        (tmp_path / "texts.csv").write_text("\n".join(["text", *(f'"{t}"' for t in made)]) + "\n")
     info = next(c for c in app.registered_commands if c.callback.__name__ == command)
     lines = re.findall(r"whence .*", info.epilog)
     assert lines
+    if command == "distill":
+        # Everything is run elsewhere, on a teacher that answers at once.
+        lines = [line for line in lines if "--no-checks" in line]
+    if command == "decide":
+        distilling = "distill texts.csv --model embedded:credit --students rules-3 --no-checks"
+        assert CliRunner().invoke(app, [*distilling.split(), "--output", "kept"]).exit_code == 0
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         assert result.exit_code == 0, result.output

@@ -312,3 +312,17 @@ class TestFalseCertification:
         assert false <= 0.10 + 3 * np.sqrt(0.09 / 400)
         # Where it never certifies, the rate says nothing.
         assert false > 0.01
+
+
+def test_without_a_certified_certainty_a_fallback_is_of_no_use():
+    from whence.students.verdicts import verdict
+
+    agreement = proportion(180, 200)
+    for coverage, given in (
+        (None, "usable with fallback"),
+        (0.4, "usable with fallback"),
+        (0.0, "a description of tendencies only"),
+    ):
+        found, because = verdict(agreement, 0.8, {}, {}, 0.95, 0.95, coverage)
+        assert found == given
+    assert "no certainty" in because

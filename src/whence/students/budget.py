@@ -95,7 +95,7 @@ def plan(texts: int, budget: Budget) -> Plan:
 
     Example:
         >>> plan(10_000, Budget()).texts, plan(10_000, Budget(queries=5_000)).texts
-        (10000, 2357)
+        (10000, 2142)
         >>> print(plan(500, Budget(flips=0, again=0, attributions=0, parting=0)))
         at most 700 questions: texts 500, edits 100, ngrams 100, flips 0, again 0, attributions 0, parting 0
     """

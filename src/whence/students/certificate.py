@@ -147,6 +147,7 @@ def certify(
     attributions: AttributionAgreement | None = None,
     shift: Shift | None = None,
     parting: Parting | None = None,
+    coverage: float | None = None,
     target: float = 0.95,
     level: float = 0.95,
     seed: int = 0,
@@ -157,7 +158,8 @@ def certify(
     done as well with a probability above ``1 - level`` (each control must be beaten);
     *a description of tendencies only* where kappa is below .4 or the flip-recall of all edit
     families together below .3; *faithful enough to replace* where the exact lower bound of the
-    agreement reaches ``target``; otherwise *usable with fallback*. So a student whose true
+    agreement reaches ``target``; *a description of tendencies only* where there is no certainty
+    from which on it may answer alone; otherwise *usable with fallback*. So a student whose true
     agreement is below the target is called faithful with a probability of at most ``1 - level``,
     at any n.
 
@@ -177,6 +179,8 @@ def certify(
         attributions: see :func:`whence.students.attribution_agreement.attribution_agreement`.
         shift: see :mod:`whence.students.shift`.
         parting: see :func:`whence.students.parting.parting`.
+        coverage: share of texts that the student is certified to answer alone, see
+            :mod:`whence.students.answer_or_ask`; without any it is of no use with a fallback.
         target: agreement that replacing takes.
         level: of every bound.
         seed: of the resampling.
@@ -232,7 +236,7 @@ def certify(
     joint = 1 - (1 - level) / (len(groups) + len(named))
     wrong = None if gold is None else gold != t
     beyond = resampled(lambda rows: kappa(t[rows], s[rows]))
-    given, because = verdict(agreement, beyond.value, lifts, flips or {}, target, level)
+    given, because = verdict(agreement, beyond.value, lifts, flips or {}, target, level, coverage)
     return Certificate(
         verdict=given,
         because=because,

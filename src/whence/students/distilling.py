@@ -221,6 +221,7 @@ def distill(
         ),
         shift=shift_of(spec, best, teacher, lesson, known, table, looked.topics, shifted, level, seed),
         parting=parting_within(best, teacher, certified, queries=planned.parting, seed=seed),
+        coverage=0.0 if answering.threshold is None else answering.coverage.value,
         target=target,
         level=level,
         seed=seed,

@@ -75,7 +75,7 @@ def split(
         InputError: too few distinct texts for the parts.
 
     Example:
-        >>> texts = [f"text {i} is about {i * i} things and {i % 7} more" for i in range(400)]
+        >>> texts = [f"letter {i} of {i * i} words came {i + 1000} days ago" for i in range(400)]
         >>> parts = split(texts)
         >>> len(parts.fit), len(parts.certify)
         (240, 80)

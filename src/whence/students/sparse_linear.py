@@ -196,10 +196,16 @@ class FittedLinear(Fitted):
     def to_text(self) -> str:
         """One line a feature, the weightiest first."""
         order = np.argsort(-np.abs(self.weights).max(axis=1), kind="stable").tolist()
-        head = "feature: " + ", ".join(self.labels)
+        # Of two labels, what speaks for one speaks as much against the other.
+        two = len(self.labels) == 2
+        head = f"feature: log-odds of {self.labels[1]}" if two else "feature: logits of "
+        head += "" if two else ", ".join(self.labels)
         rows = [("(always)", self.intercept)]
         rows += [(self.features.describe(j), self.weights[j]) for j in order]
-        lines = [f"{name}: " + ", ".join(f"{w:+.2f}" for w in row) for name, row in rows]
+        lines = [
+            f"{name}: " + ", ".join(f"{w:+.2f}" for w in ([row[1] - row[0]] if two else row))
+            for name, row in rows
+        ]
         return "\n".join([head, *lines])
 
     def to_json(self) -> dict[str, Any]:

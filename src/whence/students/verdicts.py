@@ -51,6 +51,7 @@ def verdict(
     flips: Mapping[str, Flips],
     target: float,
     level: float,
+    coverage: float | None = None,
 ) -> tuple[Verdict, str]:
     """The verdict of what was measured, and the number that decided it.
 
@@ -61,6 +62,8 @@ def verdict(
         flips: under edits, by family.
         target: agreement that replacing takes.
         level: of the bounds.
+        coverage: share of texts that the student is certified to answer alone; ``None`` where that
+            was not looked into.
     """
     for name, lift in lifts.items():
         if lift.chance > 1 - level:
@@ -83,6 +86,10 @@ def verdict(
         bound += f"; {moved} edits changed the teacher's decision, too few to judge flip-recall by"
     if agreement.lower >= target:
         return "faithful enough to replace", f"{bound}; {target} is due"
+    if coverage == 0:
+        return "a description of tendencies only", (
+            f"{bound}, and there is no certainty from which on it is certified to agree in {target}"
+        )
     needed = least_certified(target, level=level)
     short = f"; {needed} texts without a disagreement is the least" if agreement.n < needed else ""
     return "usable with fallback", f"{bound}; replacing takes {target}{short}"

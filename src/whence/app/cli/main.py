@@ -55,12 +55,12 @@ app.command(epilog=f"Example:  whence verify kept.json --model embedded:credit\n
 app.command(
     epilog="Examples:  whence distill texts.csv --model embedded:credit --output kept"
     "\n\n"
-    "whence distill texts.txt --model gpt2 --prompt 'Review: {text} Mood:' --label good --label bad "
+    "whence distill texts.csv --model embedded:credit --students rules-10,linear-30 --no-checks "
     "--output kept"
     f"\n\n{CODES}"
 )(distill)
 app.command(
-    epilog="Examples:  whence decide kept 'Missed 4 payments.'"
+    epilog="Examples:  whence decide kept --model embedded:credit 'Missed 4 payments.'"
     "\n\n"
     f"whence decide kept --model embedded:credit --input texts.csv\n\n{CODES}"
 )(decide)
