@@ -8,6 +8,7 @@ from benchmarks import (
     integrated_gradients,
     overhead,
     prefix,
+    runtime,
     shapley_error,
     student_peers,
     students,
@@ -24,6 +25,7 @@ if __name__ == "__main__":
         attention_page,
         faithfulness,
         students,
+        runtime,
         student_peers,
     ):
         benchmark.main()

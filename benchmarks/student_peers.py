@@ -15,7 +15,6 @@ Without `--peers` (or WHENCE_PEERS) the peers' rows say so. Linux only, for the 
 """
 
 import argparse
-import importlib
 import json
 import os
 import re
@@ -32,34 +31,21 @@ from benchmarks.common import HERE, SHARED, model_folder, store, table
 from benchmarks.peers import COLUMNS, PEERS, peak_gib
 
 TEXTS, LIMIT_S = 6_000, 900
+SIZES = [
+    "linear-30", "linear-100", "linear-300", "scorecard-15", "scorecard-30", "rules-10", "rules-40",
+    "tree-16", "tree-64", "treesum-12", "treesum-40", "cases-20", "additive-30", "additive-300",
+    "optimal-tree-3",
+]  # fmt: skip
 LEAF = re.compile(r"\(\d ([^()\s]+)\)")
 QUERIES = {False: "the texts", True: "and edits, n-grams"}
 
 
 def ours():
-    """Students by name; those of modules that are not there are left out."""
-    from whence.students.prototypes import Prototypes
-    from whence.students.rules import RuleList
-    from whence.students.scorecard import Scorecard
+    """Students of every family, by name."""
+    from whence.students.catalogue import student_by_name
     from whence.students.sparse_linear import SparseLinear
-    from whence.students.tree import SmallTree
 
-    found = [SparseLinear(features=k) for k in (30, 100, 300, None)]
-    found += [Scorecard(features=15), Scorecard(features=30), RuleList(rules=10)]
-    found += [RuleList(rules=40), SmallTree(leaves=16), SmallTree(leaves=64), Prototypes(cases=20)]
-    later = (
-        ("tree_sum", "TreeSum", [{}, {"splits": 40}]),
-        ("additive", "Additive", [{}, {"columns": 300}]),
-        ("optimal_tree", "OptimalTree", [{}]),
-    )
-    for module, name, sizes in later:
-        try:
-            made = getattr(importlib.import_module(f"whence.students.{module}"), name)
-        except ModuleNotFoundError as missing:
-            if missing.name != f"whence.students.{module}":
-                raise
-            continue
-        found += [made(**options) for options in sizes]
+    found = [SparseLinear(features=None), *map(student_by_name, SIZES)]
     return {f"whence {student.name}": student for student in found}
 
 
@@ -127,20 +113,17 @@ def prepare(folder, count):
 def fit_ours(folder, name, queries):
     """What ``benchmarks.peers`` does for a peer."""
     from whence.students.features import Features
-    from whence.students.prototypes import Prototypes
 
     parts = ["fit", "beside"] if queries else ["fit"]
     tables = [sparse.load_npz(folder / f"{part}.npz") for part in parts]
     known = Features.from_json(json.loads((folder / "features.json").read_text()))
     learnt = sparse.csr_array(sparse.vstack(tables))
     targets = np.concatenate([np.load(folder / f"{part}.npy") for part in parts])
-    student, more = ours()[name], {}
-    if isinstance(student, Prototypes):
-        stored = json.loads((folder / "texts.json").read_text())
-        more["texts"] = [text for part in parts for text in stored[part]]
+    stored = json.loads((folder / "texts.json").read_text())
+    texts = [text for part in parts for text in stored[part]]
     labels = json.loads((folder / "facts.json").read_text())["labels"]
     start = time.process_time()
-    fitted = student.fit(learnt, targets, features=known, labels=labels, **more)
+    fitted = ours()[name].learn(learnt, targets, features=known, labels=labels, texts=texts)
     seconds = time.process_time() - start
     asked = sparse.csr_array(sparse.load_npz(folder / "asked.npz"))
     columns = fitted.features.columns_in(known)
