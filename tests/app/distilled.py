@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from tests.students.worlds import rule, texts
 
-from whence.students.answer_or_ask import AnswerOrAsk, Rung
+from whence.students.answer_or_ask import AnswerOrAsk, Step
 from whence.students.bounds import Interval, proportion
 from whence.students.budget import Budget
 from whence.students.checks import Checks
@@ -46,7 +46,7 @@ def hostile():
     found = distill(
         teacher, texts(420), students=(RuleList(rules=4),), budget=SMALL, checks=NOTHING
     )
-    return replace(found, regions=(region(NASTY),), teacher=NASTY)
+    return replace(found, searched=True, regions=(region(NASTY),), teacher=NASTY)
 
 
 def region(text="a text", few=False):
@@ -82,14 +82,14 @@ def answering(certified=True):
     """A curve that falls as more is answered; the last rung has too few texts for a number."""
     shares = np.linspace(0.2, 1.0, 5)
     rungs = [
-        Rung(
+        Step(
             1 - s / 2,
             proportion(int(100 * s), 100),
             proportion(int(100 * s * (1 - s / 10)), int(100 * s)),
         )
         for s in shares
     ]
-    rungs.insert(0, Rung(0.99, proportion(5, 100), None))
+    rungs.insert(0, Step(0.99, proportion(5, 100), None))
     return AnswerOrAsk(
         threshold=0.8 if certified else None,
         target=0.95,

@@ -33,6 +33,9 @@ def labels(texts):
 def chances(texts):
     return [[0.1, 0.9] if label == "reject" else [0.9, 0.1] for label in labels(texts)]
 
+def other(texts):
+    return [row[::-1] for row in chances(texts)]
+
 def answers_one(texts):
     return ["accept" for _ in texts]
 """
@@ -88,6 +91,10 @@ class TestDistill:
             assert (out / name).is_file()
         page = (out / "report.html").read_text("utf-8")
         assert page.startswith("<!doctype html>")
+        card = (out / "README.md").read_text("utf-8")
+        for path in out.iterdir():
+            if path.name != ANSWERS:
+                assert f"| `{path.name}` | " in card
         assert "else if 'late' and no 'waived'" in result.stdout
 
     def test_running_again_asks_nothing(self, teacher, file, tmp_path):
@@ -226,6 +233,22 @@ class TestDecide:
         assert found["label"] == "accept"
         assert found["probabilities"] == {"accept": 0.9, "reject": 0.1}
         assert teacher.asked == [strange]
+
+    def test_the_same_run_again_keeps_what_the_router_has_seen(self, kept, teacher, file):
+        run("decide", kept, *texts(3, seed=5), *self.model())
+        before = (kept / "router.json").read_text()
+        distilled(file, kept, name="chances", gives="probability")
+        assert (kept / "router.json").read_text() == before
+
+    def test_another_function_of_the_same_version_is_another_teacher(self, kept, teacher, file):
+        again = distilled(file, kept, name="other", gives="probability", code=Exit.USAGE)
+        assert "student of another teacher" in again.stderr
+        assert "--replace" in again.stderr
+        assert teacher.asked == []
+        before = (kept / "model.json").read_bytes()
+        distilled(file, kept, "--replace", name="other", gives="probability")
+        assert len(teacher.asked) > 420
+        assert (kept / "model.json").read_bytes() != before
 
     def test_counts_are_kept_from_one_time_to_the_next(self, kept):
         own = texts(3, seed=5)

@@ -47,7 +47,7 @@ def judged(verdict):
 
 
 def full():
-    return replace(distilled(), regions=(region(), region(few=True)), curve=curve())
+    return replace(distilled(), searched=True, regions=(region(), region(few=True)), curve=curve())
 
 
 def rung(name, reading, hits, *, control=False, best=False):

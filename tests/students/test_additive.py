@@ -80,8 +80,21 @@ class TestWhichPairs:
             taken += len(fitted(table, features, targets, columns=25).pairs) > 0
         assert taken <= 3
 
-    def test_the_first_is_the_best_of_all(self):
-        """By fitting the four means of every pair to what the sum leaves."""
+    def test_none_beside_a_rare_word_that_tells(self):
+        """Bare labels are far surer without the word than with it; no pair tells anything."""
+        taken = 0
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            has = rng.random((2000, 12)) < np.array([0.04, *[0.3] * 11])
+            yes = rng.random(2000) < np.where(has[:, 0], 0.5, 0.01)
+            features = worlds.table(1, 12)[1]
+            targets = np.column_stack([~yes, yes]).astype(float)
+            table = sparse.csr_array(has.astype(float))
+            taken += len(fitted(table, features, targets, columns=12, pairs=1).pairs) > 0
+        assert taken <= 4
+
+    def test_the_first_stands_out_most(self):
+        """By the contrast of the four means of every pair, over its standard error."""
         table, features = worlds.table(500, 8, density=0.4)
         has = dense(table) > 0
         yes = np.where(has[:, 1] & has[:, 5], 0.9, 0.2) + 0.05 * has[:, 3]
@@ -93,15 +106,16 @@ class TestWhichPairs:
         left = targets - alone.probabilities(own(alone, table, features))
         columns = student.features.columns_in(features).tolist()
 
-        def taken_off(first, second):
+        def stands_out(first, second):
             cell = has[:, columns[first]] * 2 + has[:, columns[second]]
-            means = np.stack([left[cell == c].mean(axis=0) for c in range(4)])
-            return (means[cell] ** 2).sum()
+            inside = [left[cell == c, 1] for c in range(4)]
+            contrast = sum(s * e.mean() for s, e in zip((1, -1, -1, 1), inside, strict=True))
+            return contrast**2 / sum((e**2).sum() / len(e) ** 2 for e in inside)
 
         count = len(columns)
         best = max(
             ((a, b) for a in range(count) for b in range(a + 1, count)),
-            key=lambda pair: taken_off(*pair),
+            key=lambda pair: stands_out(*pair),
         )
         assert student.pairs == (best,)
 
@@ -122,9 +136,9 @@ class TestWhichPairs:
         table, features = worlds.table(3000, 12, density=0.4)
         rng = np.random.default_rng(0)
         has = dense(table)
-        both = has[:, :6] * has[:, 6:]
+        both = np.column_stack([has[:, :6] * has[:, 6:], has[:, :6] * has[:, [7, 8, 9, 10, 11, 6]]])
         targets = softmax(
-            all_logits((has @ rng.normal(size=12) + both @ rng.normal(size=6))[:, None])
+            all_logits((has @ rng.normal(size=12) + both @ rng.normal(size=12))[:, None])
         )
         assert len(fitted(table, features, targets, columns=12, pairs=2).pairs) == 2
         assert len(set(fitted(table, features, targets, columns=12, pairs=10).pairs)) == 10

@@ -326,3 +326,14 @@ def test_without_a_certified_certainty_a_fallback_is_of_no_use():
         found, because = verdict(agreement, 0.8, {}, {}, 0.95, 0.95, coverage)
         assert found == given
     assert "no certainty" in because
+
+
+def test_one_that_learnt_the_truth_does_not_refuse_a_student_that_agrees_as_is_due():
+    from whence.students.verdicts import Lift, verdict
+
+    gold = {"gold": Lift(proportion(200, 200), Interval(0.0, 0.0, 0.0, 200), 1.0)}
+    good, poor = proportion(200, 200), proportion(170, 200)
+    assert verdict(good, 1.0, gold, {}, 0.95, 0.95)[0] == "faithful enough to replace"
+    assert verdict(poor, 0.7, gold, {}, 0.95, 0.95)[0] == "refused"
+    majority = {"majority": gold["gold"]}
+    assert verdict(good, 1.0, majority, {}, 0.95, 0.95)[0] == "refused"

@@ -106,6 +106,18 @@ class TestPlanted:
 
 
 class TestWhatIsTaken:
+    def test_capitals_do_not_count(self):
+        """N-grams come as the texts write them; two spellings are one word."""
+        texts = [text.replace("late", "Late").replace("fraud", "FRAUD") for text in corpus()]
+        asked = vocabulary(texts)
+        written = ["Late" if w == "late" else "FRAUD" if w == "fraud" else w for w in asked]
+        expected = concepts(asked, answered(asked), texts)
+        assert concepts(written, answered(asked), texts) == expected
+        assert any("late" in concept.words for concept in expected.found)
+        twice = concepts([*written, "late"], answered([*asked, "late"]), texts)
+        assert twice.passed_over == 1
+        assert sum(concept.words.count("late") for concept in twice.found) == 1
+
     def test_only_single_words_of_the_texts(self):
         asked = ["late", "paid late", "never seen", "unseen", "overdue", "he", "was", "again"]
         values = np.array([[-1.0, 1.0]] * 5 + [[0.0, 0.0]] * 3 + [])

@@ -1,16 +1,17 @@
 import json
 import re
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import pytest
 from tests.students import certified, stored, worlds
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.students.artefacts import save_artefacts
-from whence.students.bounds import Interval, Proportion
+from whence.students.bounds import Interval, Proportion, proportion
 from whence.students.certificate import Certificate
 from whence.students.controls import opaque_ceiling
 from whence.students.model_card import model_card
+from whence.students.reach import Reach
 from whence.students.runtime import Runtime
 from whence.students.saving import load_student
 
@@ -104,6 +105,32 @@ def test_what_is_not_known_is_said():
     assert "holds training texts" not in text
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_a_level_is_named_where_it_is_not_the_certificates(level):
+    made = replace(
+        certified.certificate(), level=level, agreement=proportion(90, 100, level=level),
+        on_hits=proportion(80, 100, level=0.95), on_mistakes=proportion(5, 100, level=0.5),
+    )  # fmt: skip
+    text = card(made)
+    shown = rows(text)
+    assert f"each at level {level:g} unless a row says otherwise" in text
+    assert "agreement" in shown
+    assert ("on hits" in shown) == (level == 0.95)
+    assert ("on hits (level 0.95)" in shown) == (level != 0.95)
+    assert "on mistakes (level 0.5)" in shown
+
+
+def test_what_the_teacher_did_not_read_is_said():
+    known = Reach(vocabulary=frozenset(["late"]), longest=1200, rarest=0.0025)
+    text = card(reach=known)
+    assert "asks the teacher of texts of more than 1,200 words" in text
+    assert "more than 0.25% were never met" in text
+    assert "read in part" not in text
+    text = card(reach=replace(known, cut_from=4096))
+    assert "Texts from 4,096 characters on were read in part by the teacher" in text
+    assert "give it only what the teacher reads" in text
+
+
 def test_a_date_that_is_none():
     with pytest.raises(OptionError, match="31st of January"):
         card(date="31st of January")
@@ -130,7 +157,7 @@ class TestArtefacts:
         pytest.importorskip("onnxruntime")
         made = self.write(kind, tmp_path / "out")
         every = {"model.json", "rules.md", "rules.sql", "tree.svg", "model.onnx"}
-        every |= {"certificate.json", "README.md"}
+        every |= {"certificate.json", "provenance.json", "README.md"}
         assert set(made.left_out) == lacks
         assert set(made.written) == every - lacks
         assert {path.name for path in (tmp_path / "out").iterdir()} == every - lacks
@@ -144,6 +171,35 @@ class TestArtefacts:
         assert load_student(tmp_path / "out").to_json() == student.to_json()
         label = Runtime.load(tmp_path / "out").decide("late fraud").label
         assert label == student.predict(["late fraud"])[0]
+
+    def test_where_it_came_from_stands_beside_the_certificate(self, tmp_path):
+        reach = Reach(vocabulary=frozenset(["late"]), longest=12, rarest=0.25, cut_from=90)
+        made = self.write("rules", tmp_path, reach=reach)
+        assert "provenance.json" in made.written
+        assert json.loads((tmp_path / "provenance.json").read_text()) == {
+            "schema_version": 1,
+            "name": "rules-8",
+            "date": "2026-01-31",
+            "teacher": "bank/risk|v2",
+            "fingerprint": "ab12",
+            "parts": {
+                "fit": {"texts": 1200, "sha256": "0f" * 32},
+                "certify": {"texts": 400, "sha256": "1e" * 32},
+            },
+            "regions": ["contains 'than': agrees 0.77 (lower 0.70, n=102)"],
+            "reach": {"longest": 12, "rarest": 0.25, "cut_from": 90},
+        }
+        assert "Texts from 90 characters on" in (tmp_path / "README.md").read_text()
+        self.write("rules", tmp_path, fingerprint=None, parts=None)
+        bare = json.loads((tmp_path / "provenance.json").read_text())
+        assert (bare["fingerprint"], bare["parts"], bare["reach"]) == (None, None, None)
+
+    def test_the_card_lists_what_the_caller_writes_afterwards(self, tmp_path):
+        made = self.write("rules", tmp_path, also=("router.json", "report.html"))
+        assert not {"router.json", "report.html"} & set(made.written)
+        shown = rows((tmp_path / "README.md").read_text())
+        for file in (*made.written, "router.json", "report.html"):
+            assert shown[f"`{file}`"][0]
 
     def test_nothing_of_another_student_stays(self, tmp_path):
         self.write("tree", tmp_path)

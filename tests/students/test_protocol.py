@@ -58,6 +58,22 @@ class TestDuplicates:
         # One comparison joins a text to its group; all pairs would be 124,750.
         assert len(compared) <= 1_000
 
+    def test_letters_of_one_form_do_not_take_the_square_of_their_number(self, monkeypatch):
+        """Thirty shared words and five of each: a similarity of .75, which joins none."""
+        compared = []
+        exact = duplicates._similarity
+        monkeypatch.setattr(
+            duplicates, "_similarity", lambda a, b: compared.append((a, b)) or exact(a, b)
+        )
+        form = " ".join(f"form{i}" for i in range(30))
+        own = [[f"own{i}x{k}" for k in range(5)] for i in range(1000)]
+        own += [[*words[:4], f"other{i}"] for i, words in enumerate(own[:20])]
+        groups = near_duplicates([f"{form} {' '.join(words)}" for words in own])
+        assert groups.tolist() == [*range(1000), *range(20)]
+        # All pairs would be 520,000.
+        assert len(compared) < 250_000
+        assert len(set(compared)) == len(compared)
+
     def test_hashes_that_once_collided(self):
         assert near_duplicates(["plumless", "buckeroo"]).tolist() == [0, 1]
 

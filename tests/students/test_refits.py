@@ -3,9 +3,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse import csgraph
 from tests.students import worlds
 
 from whence.core.errors import InputError, OptionError
+from whence.students import clustering
 from whence.students.clustering import alike
 from whence.students.features import Feature, Features, ReadableFeatures
 from whence.students.prototypes import Prototypes
@@ -177,6 +179,40 @@ class TestGroups:
                     assert found[a] == found[b]
         assert found[2] == found[5] == found[7]
         assert len(set(found.tolist())) == 10
+
+    def test_blocks_and_bounds_lose_no_pair(self, monkeypatch):
+        """Against all pairs at once, of columns from one text to almost all."""
+        monkeypatch.setattr(clustering, "BLOCK", 7)
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            x = (rng.random((60, 40)) < rng.random(40) ** 2).astype(float)
+            for _ in range(20):
+                a, b = rng.integers(0, 40, 2)
+                x[:, a] = np.abs(x[:, b] - (rng.random(60) < 0.05))
+            x[:, :2] = [1.0, 0.0]
+            least = float(rng.choice([0.3, 0.6, 0.9, 1.0]))
+            moves = x.std(axis=0) > 0
+            close = np.eye(40, dtype=bool)
+            close[np.ix_(moves, moves)] |= np.corrcoef(x[:, moves].T) >= least - 1e-9
+            expected = csgraph.connected_components(close, directed=False)[1]
+            assert alike(sparse.csr_array(x), least).tolist() == expected.tolist()
+
+    def test_equal_columns_are_merged_block_by_block(self, monkeypatch):
+        """Of 2,000 equal columns no table of all pairs, four million of them, is held."""
+        held = []
+        real = clustering._merged
+        monkeypatch.setattr(
+            clustering, "_merged", lambda own, a, b: held.append(len(a)) or real(own, a, b)
+        )
+        x = np.zeros((10, 2000))
+        x[0] = 1.0
+        assert set(alike(sparse.csr_array(x), 0.7).tolist()) == {0}
+        assert len(held) == 8
+        assert max(held) <= 256 * 2000
+
+    def test_least_out_of_range(self):
+        with pytest.raises(OptionError, match="least=0"):
+            alike(sparse.csr_array((4, 2)), 0.0)
 
     def test_no_column(self):
         assert len(alike(sparse.csr_array((4, 0)), 0.7)) == 0

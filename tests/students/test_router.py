@@ -115,8 +115,18 @@ class TestWhoDecides:
         texts = ["fraud word1", "fraud new", "fraud new newer", "fraud fraud fraud fraud fraud"]
         found = router.decide_many(texts)
         assert [r.by for r in found] == ["student", "student", "teacher", "teacher"]
-        assert found[2].reason == "0.67 of its words were never met; up to 0.50 are certified"
+        assert found[2].reason == (
+            "0.667 of its words and marks were never met; up to 0.500 are certified"
+        )
         assert found[3].reason == "5 words; up to 4 are certified"
+
+    def test_a_text_that_the_teacher_may_cut_asks(self, student):
+        known = frozenset(["fraud", "word1"])
+        reach = Reach(vocabulary=known, longest=40, rarest=0.5, cut_from=12)
+        router = routed(student, of(by_rule), reach=reach, audit_rate=0.0)
+        shorter, longer = router.decide_many(["fraud word1", "word1  fraud"])
+        assert (shorter.by, longer.by) == ("student", "teacher")
+        assert longer.reason == "the teacher may read a part only (texts from 12 characters on)"
 
     def test_a_stored_student_routes_as_the_fitted_one(self, student):
         texts = worlds.texts(60, seed=4)
@@ -145,6 +155,55 @@ class TestUnreachable:
         with pytest.raises(ModelOutputError, match="no answer"):
             router.decide("late")
         assert router.decide("fraud").by == "student"
+
+    def test_a_batch_that_is_tried_again_tells_the_monitor_of_no_text_twice(self, student):
+        works = []
+
+        def flaky(texts):
+            if not works and any("late" in text for text in texts):
+                raise TimeoutError("no answer")
+            return by_rule(texts)
+
+        monitor = Monitor(target=0.9)
+        router = routed(student, of(flaky), unreachable="raise", audit_rate=1.0, monitor=monitor)
+        for _ in range(10):
+            with pytest.raises(ModelOutputError, match="no answer"):
+                router.decide_many(["fraud", "late"])
+        assert (monitor.n, router.counts) == (0, (0, 0, 0, 0, 0, 0))
+        works.append(True)
+        assert [r.by for r in router.decide_many(["fraud", "late"])] == ["student", "teacher"]
+        assert (monitor.n, router.counts) == (1, (1, 1, 0, 1, 1, 0))
+
+    def test_audits_that_raised_the_alarm_stand_where_the_texts_after_it_fail(self, student):
+        def wrong_then_down(texts):
+            if any("word9" in text for text in texts):
+                raise TimeoutError("no answer")
+            return ["accept"] * len(texts)
+
+        texts = ["fraud"] * 20 + ["fraud word9"]
+        monitor = Monitor(target=0.9)
+        router = routed(
+            student, of(wrong_then_down), unreachable="raise", audit_rate=1.0, monitor=monitor
+        )
+        for _ in range(3):
+            with pytest.raises(ModelOutputError, match="no answer"):
+                router.decide_many(texts)
+            at = monitor.alarmed_at
+            assert 2 <= at <= 10
+            assert monitor.n == at
+            assert router.counts == (0, 0, 0, at, 0, 0)
+
+    def test_in_a_batch_a_failing_teacher_is_given_up_where_one_by_one_it_is_not(self, student):
+        def flaky(texts):
+            if any("waived" in text for text in texts):
+                raise TimeoutError("no answer")
+            return by_rule(texts)
+
+        texts = [f"late waived {i}" for i in range(PATIENCE)] + ["late"]
+        router = routed(student, of(flaky), audit_rate=0.0)
+        assert [r.by for r in router.decide_many(texts)] == ["abstain"] * (PATIENCE + 1)
+        one_by_one = [router.decide(text).by for text in texts]
+        assert one_by_one == ["abstain"] * PATIENCE + ["teacher"]
 
     def test_an_audit_that_fails_is_counted_and_tells_nothing(self, student):
         monitor = Monitor(target=0.9)
@@ -304,6 +363,15 @@ class TestConstruction:
         with pytest.raises(OptionError, match="audit_rate"):
             routed(student, of(by_rule), audit_rate=1.5)
 
+    @pytest.mark.parametrize("threshold", [float("nan"), -1.0, -1e-9, 1.1, 7.0, float("inf")])
+    def test_a_threshold_that_is_no_certainty_is_refused(self, student, threshold):
+        with pytest.raises(OptionError, match="threshold"):
+            routed(student, of(by_rule), threshold=threshold)
+        tree = json.loads(json.dumps(routed(student, of(by_rule)).to_json()))
+        tree = json.loads(json.dumps({**tree, "threshold": threshold}))
+        with pytest.raises(OptionError, match="threshold"):
+            Router.from_json(tree, student=student, teacher=of(by_rule))
+
 
 class TestState:
     def router(self, student, **options):
@@ -342,6 +410,10 @@ class TestState:
         [
             {"schema_version": "1"},
             {"counts": {"students": 3}},
+            {"counts": {"student": "3"}},
+            {"threshold": "0.9"},
+            {"certified": 3},
+            {"audit_rate": None},
             {"vetoes": [{}]},
             {"reach": {"longest": 3}},
             {"monitor": {"schema_version": 1}},
@@ -364,29 +436,3 @@ class TestState:
         found = routed(student, of(by_rule)).decide("fraud")
         with pytest.raises(dataclasses.FrozenInstanceError):
             found.label = "accept"
-
-
-class TestReach:
-    def test_learnt_on_select_and_applied(self):
-        fit = ["paid late fee", "paid"]
-        select = ["paid late"] * 98 + ["new words here entirely now", "paid " * 9]
-        reach = Reach.learn(fit, select, covers=0.98)
-        assert (reach.longest, reach.rarest) == (5, 0.0)
-        texts = ["paid late fee", "paid once", "paid " * 6]
-        assert reach.outside(texts).tolist() == [False, True, True]
-        assert Reach.learn(fit, select, covers=1.0).longest == 9
-        assert Reach.from_json(json.loads(json.dumps(reach.to_json()))) == reach
-
-    def test_words_are_those_of_the_students_own_tokenizer(self):
-        reach = Reach.learn(["Didn’t pay, twice."], ["didn't pay it"], covers=1.0)
-        assert reach.rarest == pytest.approx(1 / 3)
-        assert reach.beyond("DIDN'T pay twice") is None
-        assert reach.beyond("never paid twice") is not None
-
-    def test_refusals(self):
-        with pytest.raises(InputError):
-            Reach.learn([], ["a"])
-        with pytest.raises(OptionError, match="covers"):
-            Reach.learn(["a"], ["a"], covers=0.0)
-        with pytest.raises(OptionError, match="rarest"):
-            Reach(vocabulary=frozenset(), longest=3, rarest=1.5)

@@ -5,6 +5,7 @@ from tests.students import worlds
 
 import whence
 from whence.core.errors import InputError, OptionError
+from whence.students.answering import Replies
 from whence.students.bounds import proportion
 from whence.students.clustering import kmeans, rarity_weighted, reduced
 from whence.students.features import ReadableFeatures
@@ -120,9 +121,27 @@ class TestTopics:
             run(world, clusters=1)
         with pytest.raises(InputError, match="another number"):
             run(world, groups=np.zeros(4, dtype=int))
-        same = sparse.csr_array(np.ones((10, 3)))
-        with pytest.raises(InputError, match="every text"):
-            run((same, world[1][:10], ReadableFeatures(least_texts=1).learn(["a b"]), None))
+
+    @pytest.mark.parametrize("rows", [4, 60])
+    def test_texts_that_nothing_tells_apart_have_no_topics(self, rows):
+        """The same words in every text, and so many or few that they are clustered or not."""
+        features = ReadableFeatures(longest=1, least_texts=1).learn([" ".join("abcdefghij" * 4)])
+        width = len(features)
+        targets = np.tile([[1.0, 0.0]], (rows, 1))
+        table = sparse.csr_array(np.ones((rows, width)))
+        found = run((table, targets, features, None))
+        assert (found.topics, found.at_random, found.one_topic) == ({}, None, True)
+        assert "no topics could be told apart" in str(found)
+        assert found.worst is None
+
+    def test_fewer_texts_than_topics_have_none(self):
+        texts = ["paid late", "paid in time"]
+        features = ReadableFeatures(longest=1, least_texts=1).learn(texts)
+        found = run((features.table(texts), np.eye(2), features, None))
+        assert (found.topics, found.one_topic) == ({}, True)
+
+    def test_a_table_of_zeros_is_reduced_to_zeros(self):
+        assert np.array_equal(reduced(sparse.csr_array((50, 40)), 5), np.zeros((50, 5)))
 
 
 class TestCorpora:
@@ -157,6 +176,47 @@ class TestCorpora:
         texts = worlds.texts(40, seed=5)
         found = other_corpora(student, teacher, {"letters": texts * 3})
         assert found.corpora["letters"].texts == 40
+
+    def test_texts_learnt_from_are_not_elsewhere(self):
+        teacher = self.teacher()
+        texts = worlds.texts(200)
+        student = self.student(texts, teacher)
+        near = [f"{text} {text.split()[0]}" for text in texts[:50]]
+        new = worlds.texts(40, seed=5)
+        corpus = {"again": [*texts, *near, *new], "only": texts}
+        blind = other_corpora(student, teacher, corpus).corpora["again"]
+        assert (blind.texts, blind.known) == (240, 0)
+        before = teacher.asked
+        found = other_corpora(student, teacher, corpus, learnt=texts)
+        assert found.asked == teacher.asked - before == 0
+        assert (found.corpora["again"].texts, found.corpora["again"].known) == (40, 250)
+        assert found.corpora["again"].agreement.n == 40
+        assert "; 250 left out that were learnt from" in str(found)
+        only = found.corpora["only"]
+        assert (only.texts, only.known, only.agreement) == (0, 200, None)
+        assert np.isnan(only.kappa)
+        assert np.isnan(only.majority)
+
+    def test_what_was_learnt_may_have_been_cut(self):
+        """The teacher reads twenty words; what follows makes no other text of it."""
+
+        class Cut:
+            gives, labels, ref, fingerprint = "label", LABELS, "cut", "cut 1"
+
+            def answer(self, texts):
+                ends = [len(" ".join(text.split(" ")[:20])) for text in texts]
+                says = [float("late" in t[:e]) for t, e in zip(texts, ends, strict=True)]
+                values = np.stack([1 - np.array(says), says], 1)
+                return Replies(values, np.array(ends, dtype=np.int64))
+
+        teacher = Teacher(Cut())
+        learnt = worlds.texts(60, length=25)
+        student = self.student(learnt, teacher)
+        cut = [" ".join(text.split(" ")[:20]) for text in learnt]
+        longer = [f"{text} " + " ".join(f"more{i}x{k}" for k in range(30))
+                  for i, text in enumerate(learnt)]  # fmt: skip
+        found = other_corpora(student, teacher, {"longer": longer}, learnt=cut)
+        assert (found.corpora["longer"].texts, found.corpora["longer"].known) == (0, 60)
 
     def test_an_empty_corpus_is_refused(self):
         teacher = self.teacher()

@@ -29,7 +29,13 @@ def card(found: Distilled) -> list[tuple[str, str]]:
         (
             "Covered",
             f"Texts of at most {found.reach.longest:,} words, of whose words and marks at most "
-            f"{share(found.reach.rarest)} were not learnt from. Beyond that the teacher is asked.",
+            f"{share(found.reach.rarest)} were not learnt from. Beyond that the teacher is asked."
+            + (
+                ""
+                if found.reach.cut_from is None
+                else f" Texts of {found.reach.cut_from:,} characters and more the teacher read in "
+                "part; it is asked of them too."
+            ),
         ),
         (
             "Not covered",
@@ -72,7 +78,8 @@ def origin(found: Distilled) -> list[tuple[str, str]]:
             "Questions",
             f"{found.asked:,} asked by this run, answers kept from before not counted; planned at "
             f"most {plan.total:,}: {plan.texts:,} texts, {plan.edits:,} edits, {plan.ngrams:,} "
-            f"n-grams, {plan.flips:,} edits for flip-recall, {plan.again:,} asked again",
+            f"n-grams, {plan.flips:,} edits for flip-recall, {plan.again:,} asked again, "
+            f"{plan.attributions:,} with evidence taken out, {plan.parting:,} in search of partings",
         ),
     ]
     rows += [

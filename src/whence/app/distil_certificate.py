@@ -25,7 +25,7 @@ __all__ = ["certificate_groups"]
 
 def certificate_groups(found: Certificate) -> list[Group]:
     """All numbers of a certificate but the flips, in groups."""
-    level = f"{found.level:.0%}"
+    level = f"{100 * found.level:g}%"
     sided = f"Bounds of shares hold one-sided at {level}, by themselves"
     groups = [
         Group(
@@ -125,13 +125,16 @@ def _shift(found: Shift | None) -> Group | None:
     if found is None:
         return None
     about = (
-        f"Bounds of all topics hold at once at {found.level:.0%}, and so do those of all corpora. "
+        f"Bounds of all topics hold at once at {100 * found.level:g}%, and so do those of all corpora. "
         f"Worst: {visible(found.worst or 'not measured')}."
     )
     rows = [
         _elsewhere(f"topic {visible(name)}", own, "left out of the fit")
         for name, own in found.topics.items()
     ]
+    if found.one_topic:
+        note = "no topics could be told apart"
+        rows.append(replace(_plain("topics", "not measured", note), part="left out of the fit"))
     if found.at_random is not None:
         note = "as many texts at random: a topic below this is harder, not only unseen"
         rows.append(shared("random parts", found.at_random, "left out of the fit", note))
@@ -144,6 +147,8 @@ def _shift(found: Shift | None) -> Group | None:
 
 def _elsewhere(name: str, found: Elsewhere, part: str) -> Row:
     note = f"kappa {decimal(found.kappa)}; most frequent answer {share(found.majority)}"
+    if found.known:
+        note += f"; {found.known:,} texts left out that the student learnt from"
     return shared(name, found.agreement, part, note)
 
 

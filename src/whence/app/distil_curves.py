@@ -33,6 +33,7 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
     tops = [p.kappa.upper for p in points] + ([law(last)] if law is not None else [])
     lows = [p.kappa.lower for p in points]
     low, high = _room([v for v in (*tops, *lows) if math.isfinite(v)])
+    high = min(high, 1.0)
     wide, _ = sheet.inner
 
     def across(value: float) -> float:
@@ -43,7 +44,7 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
     known = [n for n in sizes if n <= found.texts]
     return {
         "sheet": sheet,
-        "x_title": "texts learnt from",
+        "x_title": "questions learnt from",
         "y_title": "kappa",
         "xs": [{"at": across(t), "text": short_count(t)} for t in log_ticks(first, last)],
         "ys": [{"at": down(t), "text": f"{t:.2f}"} for t in _even(low, high)],

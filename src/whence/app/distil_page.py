@@ -124,8 +124,9 @@ def _view(found: Distilled, mark: str) -> dict[str, Any]:
         "flips": flip_rows(own.flips),
         "weights": _weights(own.refits),
         "parted": _parted(own.parting),
-        "level": f"{own.level:.0%}",
+        "level": f"{100 * own.level:g}%",
         "regions": [_region(region) for region in found.regions],
+        "searched": found.searched,
         "answering": _curve(
             answering_sentence(found),
             [answering_picture(found.answering, sheet) for sheet in CURVES],
@@ -146,7 +147,7 @@ def _weights(found: Refits | None) -> dict[str, Any] | None:
     if found is None or not found.weights:
         return None
     return {
-        "level": f"{found.level:.0%}",
+        "level": f"{100 * found.level:g}%",
         "draws": found.draws,
         "rows": [
             {
@@ -244,6 +245,7 @@ def _rungs(found: Distilled) -> list[dict[str, Any]]:
             "kappa": decimal(rung.kappa.value),
             "n": f"{rung.agreement.n:,}",
             "accuracy": None if rung.accuracy is None else share(rung.accuracy.value),
+            "one": "\u2013" if rung.a_text is None else f"{rung.a_text:.0f}",
             "time": "\u2013" if rung.microseconds is None else number(rung.microseconds),
             "bytes": "\u2013" if rung.bytes is None else f"{rung.bytes:,}",
             "control": rung.control,

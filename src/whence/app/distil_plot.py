@@ -41,7 +41,9 @@ def frontier_plot(found: Frontier, chosen: str, width: int, height: int) -> str:
     """
     students = [rung for rung in found.rungs if not rung.control]
     controls = [rung for rung in found.rungs if rung.control]
-    names = [f"{control_name(r.name)} {r.agreement.value:.0%}" for r in controls]
+    names = [
+        f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)}%" for r in controls
+    ]
     right = max((len(name) for name in names), default=0) + 1
     inner = width - 6 - right
     if inner < LEAST_WIDTH:

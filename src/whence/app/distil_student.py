@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from whence.app.wording import signed, visible
+from whence.students.as_svg import as_svg
 from whence.students.prototypes import FittedPrototypes
 from whence.students.rules import FittedRules
 from whence.students.scorecard import FittedScorecard
@@ -43,7 +45,8 @@ def student_view(student: Fitted) -> dict[str, Any]:
     if isinstance(student, FittedScorecard):
         return {**shown, "kind": "scorecard", **_scorecard(student)}
     if isinstance(student, FittedTree):
-        return {**shown, "kind": "tree", "rows": _tree(student)}
+        picture = "data:image/svg+xml;base64," + b64encode(as_svg(student).encode()).decode()
+        return {**shown, "kind": "tree", "rows": _tree(student), "picture": picture}
     if isinstance(student, FittedTreeSum):
         return {**shown, "kind": "trees", **_trees(student)}
     if isinstance(student, FittedPrototypes):

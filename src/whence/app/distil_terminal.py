@@ -90,7 +90,7 @@ def _sections(found: Distilled, width: int) -> list[tuple[str, RenderableType]]:
     ]
     if own.flips:
         sections.append(("Does it change its mind when the teacher does?", _flips(found)))
-    if found.regions:
+    if found.searched:
         sections.append(("Where not to trust it", _regions(found)))
     more = [answering_sentence(found)]
     if found.curve is not None:
@@ -101,6 +101,8 @@ def _sections(found: Distilled, width: int) -> list[tuple[str, RenderableType]]:
 
 def _regions(found: Distilled) -> RenderableType:
     lines: list[RenderableType] = []
+    if not found.regions:
+        lines.append(Text("Searched for, and none was found that chance does not find as easily."))
     for region in found.regions:
         where, says = region_lines(region)
         lines.append(Text(f"\u2022 {where}"))
@@ -131,12 +133,18 @@ def _table(*columns: str) -> Table:
 
 def _frontier(found: Distilled, width: int) -> RenderableType:
     wide = width >= NARROW
-    table = _table("", "to read", "agreement", "bounds", *(("kappa", "n") if wide else ()))
+    extra = ("kappa", "for one text", "µs", "n") if wide else ()
+    table = _table("", "to read", "agreement", "bounds", *extra)
     named = keys(found.frontier)
     for rung in found.frontier.rungs:
         name = control_name(rung.name) if rung.control else visible(rung.name)
         chosen = rung.name == found.chosen and not rung.control
-        more = (decimal(rung.kappa.value), f"{rung.agreement.n:,}")
+        more = (
+            decimal(rung.kappa.value),
+            "\u2013" if rung.a_text is None else f"{rung.a_text:.0f}",
+            "\u2013" if rung.microseconds is None else f"{rung.microseconds:,.0f}",
+            f"{rung.agreement.n:,}",
+        )
         table.add_row(
             Text(f"{' ' if rung.control else named[rung.name]} {name}{' *' if chosen else ''}"),
             "\u2013" if rung.control else f"{rung.reading:,}",
@@ -144,7 +152,10 @@ def _frontier(found: Distilled, width: int) -> RenderableType:
             f"{bound(rung.agreement.lower)} to {bound(rung.agreement.upper, down=False)}",
             *(more if wide else ()),
         )
-    note = "* chosen. Without a letter: controls. Bounds are one-sided, below and above."
+    note = (
+        "* chosen, on other texts. Without a letter: controls. Bounds are one-sided, below and above; "
+        "words and numbers to read, of all and of what decides one text; µs for one text here"
+    )
     return Group(table, Text(note, style="dim"))
 
 

@@ -37,12 +37,17 @@ class Additive(Student):
     pair's number is what both together add beyond what each adds. It is therefore fitted as the
     sum it is, by soft-label logistic regression with a small ridge.
 
-    Features are those of the lasso's path. Then one pair at a time: the one whose table of four
-    means takes most off the squared error that the sum so far leaves (the FAST ranking of Lou et
-    al.), as long as that is more than the best of all pairs would by chance (chi-squared,
-    Bonferroni), and all weights are fitted again. Cost of a step: one product of the columns with
-    each other, and a fit.
+    Features are those of the lasso's path. Then one pair at a time: the one whose interaction
+    contrast stands out most of what the sum so far leaves, as long as it stands out more than the
+    best of all pairs would by chance, and all weights are fitted again. The contrast of a label is
+    ``c = m_11 - m_10 - m_01 + m_00`` with ``m`` the mean error of the texts that have both, either
+    or neither; its variance ``v = sum over the four of sum (s e)^2 / (sum s)^2``, with error ``e``
+    and weight ``s`` of each text, allows each group its own spread, as bare labels have. ``c^2 / v``
+    is chi-squared with one degree of freedom where a pair tells nothing (Bonferroni over pairs and
+    labels). Cost of a step: for each label two products of the columns with each other, and a fit.
 
+    The bound takes texts for independent, which edits of one text are not: with many of them a
+    pair is taken too easily.
     Pairs are sought among features chosen for what each tells alone: two that only tell together
     can be lost in that choice. A pair's number is read with those of its features, never alone.
     Lou et al. (2013), Accurate Intelligible Models with Pairwise Interactions,
@@ -81,21 +86,8 @@ class Additive(Student):
         """``additive-30``."""
         return f"additive-{self.columns}"
 
-    def fit(
-        self,
-        table: sparse.csr_array,
-        targets: Float[np.ndarray, "texts labels"],
-        *,
-        features: Features,
-        labels: Sequence[str],
-        weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedAdditive:
-        """Learn.
-
-        Raises:
-            OptionError: a setting out of its range; no pairs, which would be another student.
-        """
-        share = checked(table, targets, features, labels, weights)
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
         if self.pairs == 0:
             raise OptionError(
                 "Additive with pairs=0 was asked. Every feature here is there or absent, and a sum "
@@ -112,6 +104,23 @@ class Additive(Student):
                 f"least_texts={self.least_texts}, strength={self.strength}: at least 1 text, and "
                 "a strength above 0"
             )
+
+    def fit(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+    ) -> FittedAdditive:
+        """Learn.
+
+        Raises:
+            OptionError: a setting out of its range; no pairs, which would be another student.
+        """
+        self.check(labels)
+        share = checked(table, targets, features, labels, weights)
         chosen = chosen_columns(table, targets, share, most=self.columns)
         has = dense(sparse.csr_array(table[:, chosen])) > 0
         pairs: list[tuple[int, int]] = []
@@ -141,38 +150,37 @@ def _telling(
     taken: Sequence[tuple[int, int]],
     least: float,
 ) -> tuple[int, int] | None:
-    """The pair whose four means take most off the squared error, unless chance would do as much.
-
-    If the pair tells nothing, what its one number takes off, in units of the error's variance, is
-    chi-squared with one degree of freedom for each label but one.
-    """
+    """The pair with the largest contrast in its own standard errors, unless chance does as much."""
     count, labels = has.shape[1], error.shape[1]
     if count < 2:
         return None
-    own = has.astype(np.float64)
-    parts = np.column_stack([share, share[:, None] * error]).T
+    own, weighted = has.astype(np.float64), share[:, None] * error
+    parts = np.column_stack([share, weighted, weighted**2]).T
     whole = parts.sum(axis=1)
-    gain = np.zeros((count, count))
     open_ = np.triu(np.ones((count, count), dtype=np.bool_), 1)
-    fewest = np.full((count, count), np.inf)
     # Sums of the four cells: with both, with the first, with the second, with neither.
     both = np.stack([(own * part[:, None]).T @ own for part in parts])
     one = parts @ own
     first, second = one[:, :, None] - both, one[:, None, :] - both
-    for cell in (both, first, second, whole[:, None, None] - both - first - second):
-        gain += (cell[1:] ** 2).sum(axis=0) / np.maximum(cell[0], 1e-12)
-        fewest = np.minimum(fewest, cell[0])
-    open_ &= fewest >= least
+    neither = whole[:, None, None] - both - first - second
+    contrast, variance = np.zeros((2, labels, count, count))
+    inverse = np.zeros((count, count))
+    for sign, cell in ((1, both), (-1, first), (-1, second), (1, neither)):
+        open_ &= cell[0] >= least
+        weight = np.maximum(cell[0], 1e-12)
+        contrast += sign * cell[1 : labels + 1] / weight
+        variance += np.maximum(cell[labels + 1 :], 0.0) / weight**2
+        inverse += 1 / weight
+    # An error that is only rounding is no error.
+    open_ &= (contrast**2 / inverse).max(axis=0) > 1e-9 * len(share)
+    pairs = count * (count - 1) // 2 - len(taken)
     for a, b in taken:
         open_[a, b] = False
     if not open_.any():
         return None
-    gain[~open_] = -np.inf
-    variance = float((share[:, None] * error * error).sum()) / (len(share) * (labels - 1))
-    bound = float(stats.chi2.isf(CHANCE / int(open_.sum()), labels - 1)) * variance
-    a, b = divmod(int(gain.argmax()), count)
-    # An error that is only rounding is no error.
-    return (a, b) if gain[a, b] > max(bound, 1e-9 * len(share)) else None
+    score = np.where(open_, (contrast**2 / np.maximum(variance, 1e-300)).max(axis=0), -np.inf)
+    a, b = divmod(int(score.argmax()), count)
+    return (a, b) if score[a, b] > stats.chi2.isf(CHANCE / (pairs * (labels - 1)), 1) else None
 
 
 class FittedAdditive(Fitted):

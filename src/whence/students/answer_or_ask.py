@@ -13,7 +13,7 @@ from whence.core.errors import InputError, OptionError
 from whence.students.bounds import Proportion, least_certified, proportion
 from whence.students.protocol import FEWEST
 
-__all__ = ["AnswerOrAsk", "Rung", "Scored", "answer_or_ask", "certified_answering"]
+__all__ = ["AnswerOrAsk", "Scored", "Step", "answer_or_ask", "certified_answering"]
 
 COVERAGES = tuple(round(1 - 0.05 * step, 2) for step in range(20))
 """Shares of ``select`` that each threshold of the ladder lets a student answer."""
@@ -104,7 +104,7 @@ class Scored(NamedTuple):
         return self.certainty[~self.asked], self.same[~self.asked]
 
 
-class Rung(NamedTuple):
+class Step(NamedTuple):
     """What answering from one threshold on would have meant on ``report``.
 
     Attributes:
@@ -137,7 +137,7 @@ class AnswerOrAsk:
     level: float
     coverage: Proportion
     agreement: Proportion | None
-    curve: tuple[Rung, ...]
+    curve: tuple[Step, ...]
 
     @property
     def n(self) -> int:
@@ -159,7 +159,7 @@ class AnswerOrAsk:
             level=tree["level"],
             coverage=Proportion(**tree["coverage"]),
             agreement=_read(tree["agreement"]),
-            curve=tuple(Rung(t, Proportion(**c), _read(a)) for t, c, a in tree["curve"]),
+            curve=tuple(Step(t, Proportion(**c), _read(a)) for t, c, a in tree["curve"]),
         )
 
     def __str__(self) -> str:
@@ -172,9 +172,9 @@ class AnswerOrAsk:
                 f"is {self.coverage.value:.2f} of texts"
             ]
         lines.append(f"{'certainty':>9} {'answers':>8}  agreement with the teacher")
-        for rung in self.curve:
-            said = "too few texts" if rung.agreement is None else str(rung.agreement)
-            lines.append(f"{rung.threshold:>9.3f} {rung.coverage.value:>8.2f}  {said}")
+        for step in self.curve:
+            said = "too few texts" if step.agreement is None else str(step.agreement)
+            lines.append(f"{step.threshold:>9.3f} {step.coverage.value:>8.2f}  {said}")
         return "\n".join(lines)
 
 
@@ -263,16 +263,16 @@ def _likeliest(
     return int(np.argmax(scores)) if scores else -1
 
 
-def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Rung, ...]:
+def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Step, ...]:
     certainty, same = report.kept()
-    rungs: list[Rung] = []
+    steps: list[Step] = []
     for threshold in sorted(thresholds.tolist(), reverse=True):
         inside = certainty >= threshold
         n = int(inside.sum())
         agreement = proportion(int(same[inside].sum()), n, level=level) if n >= FEWEST else None
         coverage = proportion(n, len(report.certainty), level=level)
-        rungs.append(Rung(threshold, coverage, agreement))
-    return tuple(rungs)
+        steps.append(Step(threshold, coverage, agreement))
+    return tuple(steps)
 
 
 def _plain(found: Proportion | None) -> dict[str, Any] | None:

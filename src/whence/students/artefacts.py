@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
@@ -16,11 +17,15 @@ from whence.students.as_text import as_markdown
 from whence.students.certificate import Certificate
 from whence.students.model_card import model_card
 from whence.students.model_file import WEIGHTS, pretty
+from whence.students.reach import Reach
 from whence.students.saving import save_student
 from whence.students.student import Fitted
 from whence.students.tree import FittedTree
 
 __all__ = ["Artefacts", "save_artefacts"]
+
+PROVENANCE_VERSION = 1
+"""Of the stored form of the provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,14 @@ def save_artefacts(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
+    reach: Reach | None = None,
+    also: Sequence[str] = (),
 ) -> Artefacts:
     """Write every file that a student can have, and say which it cannot.
 
     ``model.json`` (with ``weights.safetensors`` where there is much), ``rules.md``, ``rules.sql``,
-    ``tree.svg``, ``model.onnx``, ``certificate.json`` and the card, ``README.md``. Each is written
-    whole or not at all. A file of these names that is left out is removed where it stood: it
+    ``tree.svg``, ``model.onnx``, ``certificate.json``, ``provenance.json`` and the card,
+    ``README.md``. Each is written whole or not at all. A file of these names that is left out is removed where it stood: it
     would be another student's.
 
     Args:
@@ -67,6 +74,8 @@ def save_artefacts(
         fingerprint: of the teacher.
         parts: texts and SHA-256 of each part of the split.
         regions: where the student must not be trusted, in words.
+        reach: how long and how strange a text was certified.
+        also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
         CapabilityError: a student that is not stored.
@@ -76,7 +85,7 @@ def save_artefacts(
     place = Path(folder)
     card = partial(
         model_card, student, certificate, name=name, date=date, teacher=teacher,
-        fingerprint=fingerprint, parts=parts, regions=regions,
+        fingerprint=fingerprint, parts=parts, regions=regions, reach=reach,
     )  # fmt: skip
     # A card that cannot be written is found out before anything is.
     card()
@@ -97,14 +106,35 @@ def save_artefacts(
             raise CapabilityError(f"{type(student).__name__} is no tree, and is not drawn")
         write_atomic(path, _utf8(as_svg(student, title=name)))
 
-    attempt("rules.md", lambda path: write_atomic(path, _utf8(as_markdown(student, name=name))))
-    attempt("rules.sql", lambda path: write_atomic(path, _utf8(as_sql(student))))
+    said = f"{certificate.verdict}: {certificate.because}"
+    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {said}.\n"
+    attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
+    lead = f"-- {name}. Verdict: {' '.join(said.split())}.\n"
+    attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
     attempt("tree.svg", drawn)
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
     write_atomic(place / "certificate.json", (pretty(certificate.to_json()) + "\n").encode())
-    written += ["certificate.json", "README.md"]
-    write_atomic(place / "README.md", _utf8(card(written=written, left_out=left_out)))
+    origin = {
+        "schema_version": PROVENANCE_VERSION,
+        "name": name,
+        "date": date,
+        "teacher": teacher,
+        "fingerprint": fingerprint,
+        "parts": _parts(parts),
+        "regions": list(regions),
+        "reach": None if reach is None else reach.limits,
+    }
+    write_atomic(place / "provenance.json", (pretty(origin) + "\n").encode())
+    written += ["certificate.json", "provenance.json", "README.md"]
+    listed = [*written, *also]
+    write_atomic(place / "README.md", _utf8(card(written=listed, left_out=left_out)))
     return Artefacts(tuple(written), left_out)
+
+
+def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, dict[str, Any]] | None:
+    if parts is None:
+        return None
+    return {part: {"texts": count, "sha256": digest} for part, (count, digest) in parts.items()}
 
 
 def _utf8(text: str) -> bytes:

@@ -57,7 +57,7 @@ class Certificate:
         on_hits: where it is right.
         classes: agreement where the teacher said each label.
         slices: by name; ``None`` where too few texts are in it. Classes and slices share one
-            error rate (Bonferroni), so that all their bounds hold at once.
+            error rate (Bonferroni), so that all lower bounds hold at once, and all upper ones.
         flips: under edits, by family.
         ceiling: how often the teacher agrees with itself, where it was asked again.
         calibration_gap: of the student and the teacher, each against the gold labels; ``None``
@@ -155,7 +155,8 @@ def certify(
     """Measure a student against its teacher on texts held out, once.
 
     Verdicts, in this order: *refused* where a student no better than some control would have
-    done as well with a probability above ``1 - level`` (each control must be beaten);
+    done as well with a probability above ``1 - level`` (each control must be beaten; that of the
+    true labels only where the agreement does not reach ``target``);
     *a description of tendencies only* where kappa is below .4 or the flip-recall of all edit
     families together below .3; *faithful enough to replace* where the exact lower bound of the
     agreement reaches ``target``; *a description of tendencies only* where there is no certainty
@@ -237,6 +238,12 @@ def certify(
     wrong = None if gold is None else gold != t
     beyond = resampled(lambda rows: kappa(t[rows], s[rows]))
     given, because = verdict(agreement, beyond.value, lifts, flips or {}, target, level, coverage)
+    silent = [label for i, label in enumerate(teacher.labels) if int((t == i).sum()) < LEAST]
+    if silent and given in VERDICTS[:2]:
+        because += (
+            f"; too few texts ({LEAST} are due) to say anything of where the teacher says "
+            f"{' or '.join(silent)}"
+        )
     return Certificate(
         verdict=given,
         because=because,

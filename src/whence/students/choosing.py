@@ -102,7 +102,7 @@ def choose_lesson(
 
     def offer(what: str, before: np.ndarray, after: np.ndarray) -> bool:
         gains = before - after
-        error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
+        error = _error(gains)
         taken = bool(gains.mean() > error)
         made.append(Choice(what=what, gain=float(gains.mean()), error=error, taken=taken))
         return taken
@@ -129,14 +129,28 @@ def choose_lesson(
     return taught, made
 
 
-def choose_student(fitted: Mapping[str, Fitted], held: Held) -> str:
-    """Within one standard error of the least cross-entropy on ``select``, the least to read."""
+def choose_student(fitted: Mapping[str, Fitted], held: Held) -> tuple[str, list[Choice]]:
+    """Within one standard error of the least cross-entropy on ``select``, the least to read.
+
+    Beside its name, what each of the others would have gained in its place.
+    """
     answers = held.answers("select")
     found = {name: losses(answers, held.of(s, "select")) for name, s in fitted.items()}
     best = min(found.values(), key=lambda loss: float(loss.mean()))
-    near = [
-        name
+    near = [name for name, loss in found.items() if (loss - best).mean() <= _error(loss - best)]
+    chosen = min(near, key=lambda name: (fitted[name].reading_cost.total, name))
+    others = [
+        Choice(
+            what=f"{name} in place of {chosen}",
+            gain=float((found[chosen] - loss).mean()),
+            error=_error(found[chosen] - loss),
+            taken=False,
+        )
         for name, loss in found.items()
-        if (loss - best).mean() <= (loss - best).std(ddof=1) / np.sqrt(len(loss))
+        if name != chosen
     ]
-    return min(near, key=lambda name: (fitted[name].reading_cost.total, name))
+    return chosen, others
+
+
+def _error(differences: Float[np.ndarray, " texts"]) -> float:
+    return float(differences.std(ddof=1) / np.sqrt(len(differences)))

@@ -63,7 +63,8 @@ class Concepts:
         found: the concepts; no word is in two.
         alone: words of some effect that no other word goes with.
         neutral: words asked that hardly move the teacher.
-        passed_over: n-grams asked that are no single word of the texts.
+        passed_over: n-grams asked that are no single word of the texts, or another spelling of one
+            asked before them.
     """
 
     found: tuple[Concept, ...]
@@ -113,7 +114,8 @@ def concepts(
 
     Args:
         ngrams: as :func:`whence.students.queries.frequent_ngrams` gives them; of several words
-            they are passed over, because a list is looked for word by word.
+            they are passed over, because a list is looked for word by word. Capitals do not
+            count: of two spellings of a word the first stands for both.
         answers: the teacher's answer to each alone.
         texts: where the words' company is seen: the ``fit`` texts.
         most: words at most, those of the greatest effect times the spread of their presence.
@@ -154,17 +156,20 @@ def concepts(
     for own in said:
         for word in sorted(set(own)):
             present[word] = present.get(word, 0) + 1
-    rows = [row for row, asked in enumerate(ngrams) if asked in present]
+    # N-grams come as the texts write them; words are compared case folded.
+    folded = [" ".join(words(asked)) for asked in ngrams]
+    first = {word: row for row, word in reversed(list(enumerate(folded)))}
+    rows = [row for row, word in enumerate(folded) if word in present and first[word] == row]
     logits = answers.centred_logits()[rows]
     response = logits - np.median(logits, axis=0) if len(rows) else logits
     length = np.sqrt((response**2).sum(axis=1))
-    rate = np.array([present[ngrams[row]] for row in rows]) / len(texts)
+    rate = np.array([present[folded[row]] for row in rows]) / len(texts)
     telling = length * np.sqrt(rate * (1 - rate) + 1e-12)
     moving = np.flatnonzero(length > least_effect)
     passed, neutral = len(ngrams) - len(rows), len(rows) - len(moving)
     kept = moving[np.argsort(-telling[moving], kind="stable")[:most]]
     places: list[int] = kept.tolist()
-    chosen = [ngrams[rows[place]] for place in places]
+    chosen = [folded[rows[place]] for place in places]
     if len(chosen) < 2:
         return Concepts(found=(), alone=tuple(chosen), neutral=neutral, passed_over=passed)
     own = response[kept]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from whence.core.display import distilled_fragment, distilled_page, distilled_text
 from whence.core.errors import OptionError, unknown
@@ -16,7 +17,7 @@ from whence.students.answer_or_ask import AnswerOrAsk
 from whence.students.artefacts import Artefacts, save_artefacts
 from whence.students.bounds import Proportion
 from whence.students.budget import Plan
-from whence.students.certificate import Certificate
+from whence.students.certificate import VERDICTS, Certificate
 from whence.students.choosing import Choice
 from whence.students.compact import CompactStudent
 from whence.students.concepts import Concepts
@@ -26,8 +27,9 @@ from whence.students.monitor import Monitor
 from whence.students.protocol import PARTS, Part, Split
 from whence.students.reach import Reach
 from whence.students.region import Region
-from whence.students.replies import Asked
-from whence.students.router import Router, Unreachable
+from whence.students.replies import Askable
+from whence.students.routed import Unreachable
+from whence.students.router import Router
 from whence.students.student import Fitted
 
 __all__ = ["Distilled"]
@@ -44,6 +46,7 @@ class Distilled:
         certificate: of the chosen one, on ``certify``, opened once.
         frontier: of all, on ``report``.
         regions: where it must not be trusted, in words; empty where none was found.
+        searched: whether regions were looked for.
         answering: from which certainty on the chosen one may answer alone, outside of these
             regions and within its reach.
         curve: what more questions would bring; ``None`` where it was not looked into.
@@ -69,6 +72,7 @@ class Distilled:
     certificate: Certificate
     frontier: Frontier
     regions: tuple[Region, ...]
+    searched: bool
     answering: AnswerOrAsk
     curve: LearningCurve | None
     compact: CompactStudent | None
@@ -122,7 +126,7 @@ class Distilled:
 
     def router(
         self,
-        teacher: Asked,
+        teacher: Askable,
         *,
         audit_rate: float = 0.02,
         unreachable: Unreachable = "abstain",
@@ -130,7 +134,8 @@ class Distilled:
     ) -> Router:
         """The chosen student where it is certified, and the teacher elsewhere.
 
-        A refused student answers nothing: its threshold is none, so the teacher is always asked.
+        A student that is refused, or describes tendencies only, answers nothing: it has no
+        threshold, and the teacher is always asked.
 
         Args:
             teacher: the one that was distilled.
@@ -141,12 +146,12 @@ class Distilled:
         Raises:
             OptionError: another teacher than the one that was distilled.
         """
-        refused = self.certificate.verdict == "refused"
+        usable = self.certificate.verdict in VERDICTS[:2]
         return Router(
             self.student,
             teacher,
             certified=self.fingerprint,
-            threshold=None if refused else self.answering.threshold,
+            threshold=self.answering.threshold if usable else None,
             vetoes=[region for region in self.regions if region.veto],
             reach=self.reach,
             audit_rate=audit_rate,
@@ -158,6 +163,7 @@ class Distilled:
     def save(self, folder: str | Path, *, date: str | None = None) -> Artefacts:
         """Write the chosen student, its certificate, its router and a report into a folder.
 
+        The audits of a router that stands there are kept where student and settings are the same.
         Beside the files of :func:`whence.students.artefacts.save_artefacts`: ``router.json``, which
         :meth:`whence.students.router.Router.from_json` reads, and ``report.html``.
 
@@ -168,7 +174,10 @@ class Distilled:
         Raises:
             WriteError: a file could not be written.
         """
+        place = Path(folder)
+        before = _bytes(place / "model.json")
         rows = {part: self.split.rows(part) for part in PARTS}
+        beside = ("router.json", "report.html")
         found = save_artefacts(
             self.student,
             folder,
@@ -180,15 +189,40 @@ class Distilled:
             fingerprint=self.fingerprint,
             parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
             regions=[region.says for region in self.regions],
+            reach=self.reach,
+            also=beside,
         )
         router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
-        place = Path(folder)
-        write_atomic(place / "router.json", json.dumps(router.to_json(), indent=1).encode())
+        made = router.to_json()
+        if before is None or before != _bytes(place / "model.json"):
+            kept = None
+        else:
+            kept = _bytes(place / "router.json")
+        if kept is None or not _same_settings(kept, made):
+            write_atomic(place / "router.json", json.dumps(made, indent=1).encode())
         distilled_page(self, place / "report.html")
-        return Artefacts((*found.written, "router.json", "report.html"), found.left_out)
+        return Artefacts((*found.written, *beside), found.left_out)
 
     def __str__(self) -> str:
         return distilled_text(self)
 
     def _repr_html_(self) -> str:
         return distilled_fragment(self)
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _same_settings(kept: bytes, made: Mapping[str, Any]) -> bool:
+    """Whether a router that was kept differs from a new one in nothing but what it has seen."""
+    try:
+        tree = json.loads(kept)
+    except ValueError:
+        return False
+    seen = ("counts", "monitor", "drawing")
+    return isinstance(tree, dict) and all(
+        tree.get(name) == value
+        for name, value in json.loads(json.dumps(made)).items()
+        if name not in seen
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from whence.core.errors import OptionError
+from whence.core.errors import InputError, OptionError
 from whence.models.callables import CallableModel
 from whence.models.interface import TokenModel
 from whence.students.budget import Budget, plan
@@ -26,6 +26,7 @@ from whence.students.material import Held
 from whence.students.measuring import answering_of, pace_of, regions_of, shift_of, shown_of
 from whence.students.probing import attributions_within, flips_of, parting_within
 from whence.students.protocol import PARTS, noise_ceiling, split
+from whence.students.queries import EDITS
 from whence.students.reach import Reach
 from whence.students.refits import refits
 from whence.students.slicing import own_slices, slices_of
@@ -114,6 +115,18 @@ def distill(
     wanted = students_for(len(labels)) if students is None else named(students)
     for student in wanted:
         student.check(labels)
+    if features is not None:
+        features.check()
+    if compact is not None:
+        compact.check(labels)
+        if (compact.hidden_weight or compact.attention_weight) and teacher.model is None:
+            raise OptionError(
+                f"{compact.name} matches the teacher's layers, and {teacher.ref} shows none; leave "
+                "hidden_weight and attention_weight at 0"
+            )
+    for name, given in (shifted or {}).items():
+        if not checked_texts(given):
+            raise InputError(f"corpus {name!r} of shifted= holds no text")
     allowed = Budget() if budget is None else budget
     looked = Checks() if checks is None else checks
     planned = plan(len(texts), allowed)
@@ -125,7 +138,19 @@ def distill(
     gold_of = None if truth is None else truth[rows]
     own_slices(slices or {}, [], len(texts))
     before = (teacher.asked, teacher.seconds)
-    parts = split(own, seed=seed)
+    try:
+        parts = split(own, seed=seed)
+    except InputError as error:
+        if planned.texts == len(texts):
+            raise
+        raise OptionError(
+            f"queries={allowed.queries} leave room for {planned.texts} of {len(texts)} texts, and "
+            f"too few of these differ: {error} Or allow more queries."
+        ) from error
+    # Texts without a feature in common are refused here.
+    (ReadableFeatures() if features is None else features).learn(
+        [own[row] for row in parts.fit.tolist()]
+    )
     pool = asked_of(teacher, own, "texts", progress)
     refuse_one_label(pool)
 
@@ -148,7 +173,7 @@ def distill(
     for place, student in enumerate(wanted):
         fitted[student.name] = lesson.fit(student, known, table)
         told("students", place + 1, len(wanted))
-    chosen = choose_student(fitted, held)
+    chosen, others = choose_student(fitted, held)
     best = fitted[chosen]
     spec = next(student for student in wanted if student.name == chosen)
 
@@ -181,7 +206,12 @@ def distill(
         told("compact", 1, 1)
     told("evidence", 0, 4)
     found = regions_of(best, held, known, looked.permutations, level, seed)
-    reach = Reach.learn([lesson.texts[row] for row in whole.tolist()], held.texts("select"))
+    cut = [len(t) for t, end in zip(own, pool.read_to.tolist(), strict=True) if end < len(t)]
+    reach = Reach.learn(
+        [lesson.texts[row] for row in whole.tolist()],
+        held.texts("select"),
+        cut_from=min(cut, default=None),
+    )
     answering = answering_of(best, held, found, reach, target, level)
     told("evidence", 1, 4)
     fit: list[int] = parts.fit.tolist()
@@ -196,7 +226,9 @@ def distill(
             **own_slices(slices or {}, rows[parts.certify].tolist(), len(texts)),
         },
         flips=(
-            flips_of(best, teacher, own, held, most=allowed.flips, level=level, seed=seed)
+            flips_of(best, teacher, own, held, learnt=frozenset(lesson.texts),
+                most=planned.flips // len(EDITS), level=level, seed=seed,
+            )
             if planned.flips
             else {}
         ),
@@ -211,16 +243,19 @@ def distill(
             refits(
                 spec, table, lesson.targets, features=known, labels=labels,
                 held=held.tables["certify"], fitted=best, groups=lesson.groups,
-                weights=lesson.weights, texts=lesson.texts, draws=looked.refits, seed=seed,
+                weights=lesson.weights_for(spec), texts=lesson.texts, draws=looked.refits, level=level,
+                seed=seed,
             )
             if looked.refits
             else None
         ),
         attributions=attributions_within(
-            best, teacher, certified, queries=planned.attributions, seed=seed
+            best, teacher, certified, queries=planned.attributions, level=level, seed=seed
         ),
         shift=shift_of(spec, best, teacher, lesson, known, table, looked.topics, shifted, level, seed),
-        parting=parting_within(best, teacher, certified, queries=planned.parting, seed=seed),
+        parting=parting_within(
+            best, teacher, certified, queries=planned.parting, level=level, seed=seed
+        ),
         coverage=0.0 if answering.threshold is None else answering.coverage.value,
         target=target,
         level=level,
@@ -256,10 +291,11 @@ def distill(
         certificate=certificate,
         frontier=shown,
         regions=found,
+        searched=looked.permutations > 0,
         answering=answering,
         curve=curve,
         compact=small,
-        choices=tuple(choices),
+        choices=(*choices, *others),
         groups=groups,
         split=parts,
         rows=tuple(taken),

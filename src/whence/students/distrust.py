@@ -71,8 +71,8 @@ def regions(
     clear (Westfall and Young, 1993), and a region that more than ``worth`` of them reach is not
     worth a sentence.
 
-    On ``report`` each region is counted once, with exact bounds that hold for all regions shown
-    together (Bonferroni), and tested against the texts outside all of them (hypergeometric,
+    On ``report`` each region is counted once, with exact bounds, the lower ones of all regions shown
+    holding together, and the upper ones (Bonferroni), and tested against the texts outside all of them (hypergeometric,
     exact). Where agreeing has nothing to do with the text, any region is ``confirmed`` with a
     probability of at most ``1 - level``. A region is a veto where the search or the report speaks
     clearly, each at half that error, and ``report`` does not show it as good as elsewhere.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -23,6 +24,13 @@ SLACK = 0.15
 """How far the similarity that signatures show may be below the threshold for a pair to be compared
 exactly: six standard errors of the 280 hashes at s = .8."""
 
+MOST = 50
+"""Groups of a bucket that a text is compared with, the newest; else texts that share much but not
+enough, such as letters of one form, would all be compared with each other."""
+
+REMEMBERED = 3_000_000
+"""Pairs looked at that are remembered, so as not to look again in another band."""
+
 
 def near_duplicates(
     texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0
@@ -33,7 +41,12 @@ def near_duplicates(
     ``threshold`` or more: at .8, one word in nine may be another. Order does not count, so that
     templates with a word filled in are found in short texts, too. Candidates come from MinHash
     bands and are compared exactly; a pair may be missed with the small probability of the bands.
-    Groups are numbered in the order of their first text. Seconds for 20,000 texts.
+    Groups are numbered in the order of their first text.
+
+    Cost: it grows with the number of texts. 20,000 texts of 35 words take 3 s where they are
+    varied, and 21 s where 30 words are the same in all, which is nearly alike. There buckets hold
+    thousands and only the newest 50 groups of each are looked at: of pairs of such texts with a
+    similarity of .84 (4,000 pairs among 8,000 texts) 99 % were found, and of .89 all but one.
     Broder (1997), doi:10.1109/SEQUEN.1997.666900.
 
     Example:
@@ -76,27 +89,38 @@ def _join(
 ) -> None:
     """Join what is alike, one representative of each group in a bucket being looked at."""
     signatures = _signatures([sets[row] for row in distinct], seed)
+    # The low bits tell hashes apart well enough to choose whom to compare.
+    low = signatures.astype(np.uint8)
+    sizes = np.array([len(sets[row]) for row in distinct])
+    apart: set[int] = set()
     for band in range(BANDS):
         part = np.ascontiguousarray(signatures[:, band * ROWS : (band + 1) * ROWS])
         buckets: defaultdict[bytes, list[int]] = defaultdict(list)
         for member, row in enumerate(part):
             buckets[row.tobytes()].append(member)
         for members in buckets.values():
-            if len(members) == 1:
-                continue
             shown: dict[int, int] = {}
-            for member in members:
-                own = _root(parent, distinct[member])
-                if own in shown:
+            for member in members if len(members) > 1 else ():
+                if _root(parent, distinct[member]) in shown:
                     continue
-                others = np.fromiter(shown.values(), dtype=np.int64, count=len(shown))
-                near = (signatures[others] == signatures[member]).mean(axis=1)
-                for other in others[near >= threshold - SLACK].tolist():
-                    a, b = _root(parent, distinct[member]), _root(parent, distinct[other])
-                    if a != b and _similarity(sets[distinct[member]], sets[distinct[other]]) >= (
-                        threshold
-                    ):
-                        parent[max(a, b)] = min(a, b)
+                key = member * len(distinct)
+                newest = itertools.islice(reversed(shown.values()), MOST)
+                new = [other for other in newest if key + other not in apart]
+                if new:
+                    others = np.array(new)
+                    small = np.minimum(sizes[others], sizes[member])
+                    fits = small >= threshold * np.maximum(sizes[others], sizes[member])
+                    same = np.count_nonzero(low[others] == low[member], axis=1)
+                    near = same >= (threshold - SLACK) * low.shape[1]
+                    own, root = sets[distinct[member]], _root(parent, distinct[member])
+                    for other in others[fits & near].tolist():
+                        if _similarity(own, sets[distinct[other]]) < threshold:
+                            continue
+                        joins = _root(parent, distinct[other])
+                        parent[max(root, joins)] = root = min(root, joins)
+                    if len(apart) > REMEMBERED:
+                        apart.clear()
+                    apart.update(key + other for other in new)
                 shown.setdefault(_root(parent, distinct[member]), member)
 
 

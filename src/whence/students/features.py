@@ -42,6 +42,18 @@ class ReadableFeatures(Looking):
     least_texts: int = 2
     most: int = 50_000
 
+    def check(self) -> None:
+        """Refuse settings that are out of their range.
+
+        Raises:
+            OptionError: one is.
+        """
+        if self.longest < 1 or self.least_texts < 1 or self.most < 1:
+            raise OptionError(
+                f"longest={self.longest}, least_texts={self.least_texts}, most={self.most}: "
+                "each must be 1 or more"
+            )
+
     def learn(self, texts: Sequence[str]) -> Features:
         """The features that these texts have, in a fixed order.
 
@@ -49,11 +61,7 @@ class ReadableFeatures(Looking):
             OptionError: a setting out of its range.
             InputError: no feature is in enough of the texts.
         """
-        if self.longest < 1 or self.least_texts < 1 or self.most < 1:
-            raise OptionError(
-                f"longest={self.longest}, least_texts={self.least_texts}, most={self.most}: "
-                "each must be 1 or more"
-            )
+        self.check()
         said: Counter[str] = Counter()
         counts: Counter[Feature] = Counter()
         for text in texts:

@@ -13,7 +13,7 @@ from whence.core.errors import OptionError
 from whence.students.agreement import kappa
 from whence.students.bounds import Interval, Proportion, bootstrap, proportion
 
-__all__ = ["Frontier", "Rung", "Shown", "frontier", "median_microseconds", "price"]
+__all__ = ["TIMED", "Frontier", "Rung", "Shown", "frontier", "median_microseconds", "price"]
 
 TIMED = 64
 """Texts that are timed, one by one."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from whence.core.errors import InputError
+from whence.core.errors import InputError, TextTooLongError
 from whence.students.budget import Plan
 from whence.students.concepts import Concepts, concepts
 from whence.students.material import Asked, Lesson, joined
@@ -28,6 +28,33 @@ def asked_of(teacher: Teacher, texts: Sequence[str], what: str, progress: Told |
             progress(what, done, of)
 
     return teacher.ask(texts, progress=told)
+
+
+def asked_where_read(
+    teacher: Teacher, texts: Sequence[str], what: str = "edits", progress: Told | None = None
+) -> tuple[list[int], Answers]:
+    """Rows of the texts that the teacher can read, with its answers to them.
+
+    An edit may make a text longer than the teacher reads; such a one is left out.
+    """
+    if not texts:
+        none = np.zeros(0, dtype=np.int64)
+        empty = np.zeros((0, len(teacher.labels)))
+        return [], Answers(labels=teacher.labels, gives=teacher.gives, values=empty, read_to=none)
+    rows = list(range(len(texts)))
+    try:
+        return rows, asked_of(teacher, texts, what, progress)
+    except TextTooLongError:
+        rows = [row for row in rows if _reads(teacher, texts[row])]
+    return rows, asked_of(teacher, [texts[row] for row in rows], what, progress)
+
+
+def _reads(teacher: Teacher, text: str) -> bool:
+    try:
+        teacher.ask([text])
+    except TextTooLongError:
+        return False
+    return True
 
 
 def refuse_one_label(pool: Answers) -> None:
@@ -56,7 +83,7 @@ def lesson_of(
 ) -> tuple[Lesson, Concepts | None]:
     """The texts of ``fit`` with edits of some, family after family, and their n-grams alone.
 
-    Beside it, the groups of words that the answers to the n-grams show.
+    Edits that are longer than the teacher reads are left out, and so is what is held out. Beside it, the groups of words that the answers to the n-grams show.
     """
     fit: list[int] = parts.fit.tolist()
     own = [texts[row] for row in fit]
@@ -76,8 +103,12 @@ def lesson_of(
     whole = Asked("text", own, pool.part(parts.fit), [group[row] for row in fit])
     if not made and not alone:
         return joined(whole), None
-    answers = asked_of(teacher, [*(e.text for e in made), *alone], "edits and n-grams", progress)
-    rows, cut = np.arange(len(answers)), len(made)
+    asked = [*(edit.text for edit in made), *alone]
+    read, answers = asked_where_read(teacher, asked, "edits and n-grams", progress)
+    cut = sum(row < len(made) for row in read)
+    made = [made[row] for row in read[:cut]]
+    alone = [asked[row] for row in read[cut:]]
+    rows = np.arange(len(answers))
     said = answers.part(rows[cut:])
     first = max(group) + 1
     lesson = joined(

@@ -78,6 +78,15 @@ class Lesson:
             groups=self.groups[rows],
         )  # fmt: skip
 
+    def weights_for(self, student: Student) -> Float[np.ndarray, " texts"]:
+        """Weights of the texts for a student.
+
+        A case is shown as a text that was seen, which an edit or an n-gram is not: for cases these
+        weigh nothing.
+        """
+        whole = self.kinds == 0
+        return self.weights * whole if isinstance(student, Prototypes) else self.weights
+
     def whole(self) -> Int[np.ndarray, " rows"]:
         """Rows of the texts as they are."""
         return np.flatnonzero(self.kinds == 0)
@@ -99,11 +108,8 @@ class Lesson:
         """
         taken = np.arange(len(self.texts)) if rows is None else rows
         part = table if rows is None else sparse.csr_array(table[taken])
-        aims, weights = self.targets[taken], self.weights[taken]
+        aims, weights = self.targets[taken], self.weights_for(student)[taken]
         whole = self.kinds[taken] == 0
-        if isinstance(student, Prototypes):
-            # A case is shown as a text that was seen, which an edit or n-gram is not.
-            weights = weights * whole
         chosen: list[int] = taken.tolist()
         found = student.learn(
             part, aims, features=known, labels=self.labels, weights=weights,
@@ -144,6 +150,7 @@ class Held:
         self.known = known
         self.parts = parts
         self._pool = pool
+        self._given = texts
         self._texts: dict[Part, list[str]] = {}
         for part in PARTS[1:]:
             rows: list[int] = parts.rows(part).tolist()
@@ -152,6 +159,11 @@ class Held:
     def texts(self, part: Part) -> list[str]:
         """The texts of a part, as far as the teacher read them."""
         return self._texts[part]
+
+    def whole(self, part: Part) -> list[str]:
+        """The texts of a part as they were given."""
+        rows: list[int] = self.parts.rows(part).tolist()
+        return [self._given[row] for row in rows]
 
     def answers(self, part: Part) -> Answers:
         """The teacher's answers to a part."""

@@ -10,7 +10,7 @@ from scipy import sparse
 from whence.students.answer_or_ask import AnswerOrAsk, Scored, certified_answering
 from whence.students.distrust import Judged, regions
 from whence.students.features import Features
-from whence.students.frontier import Shown, median_microseconds
+from whence.students.frontier import TIMED, Shown, median_microseconds
 from whence.students.material import Held, Lesson
 from whence.students.protocol import Part
 from whence.students.reach import Reach
@@ -50,7 +50,7 @@ def answering_of(
     vetoes = [region for region in found if region.veto]
 
     def scored(part: Part) -> Scored:
-        asked = in_any(vetoes, held.texts(part)) | reach.outside(held.texts(part))
+        asked = in_any(vetoes, held.texts(part)) | reach.outside(held.whole(part))
         return Scored.of(held.answers(part).probabilities, held.of(student, part), asked)
 
     return certified_answering(
@@ -75,11 +75,13 @@ def shift_of(
     if topics:
         found = other_topics(
             spec, table, lesson.targets, features=known, labels=lesson.labels,
-            tested=lesson.kinds == 0, groups=lesson.groups, weights=lesson.weights,
+            tested=lesson.kinds == 0, groups=lesson.groups, weights=lesson.weights_for(spec),
             texts=lesson.texts, clusters=topics, level=level, seed=seed,
         )  # fmt: skip
     if shifted:
-        elsewhere = other_corpora(student, teacher, shifted, level=level, seed=seed)
+        elsewhere = other_corpora(
+            student, teacher, shifted, learnt=lesson.texts, level=level, seed=seed
+        )
         found = elsewhere if found is None else found | elsewhere
     return found
 
@@ -89,6 +91,7 @@ def shown_of(student: Fitted, held: Held, texts: Sequence[str], *, control: bool
     return Shown(
         probabilities=held.of(student, "report"),
         reading=0 if control else student.reading_cost.total,
+        a_text=None if control else _read_of_one(student, texts[:TIMED]),
         microseconds=median_microseconds(student.predict_proba, texts),
         bytes=len(json.dumps(student.to_json()).encode()) if student.readable else None,
     )
@@ -98,3 +101,9 @@ def pace_of(teacher: Teacher, before: tuple[int, float]) -> float | None:
     """Microseconds of the teacher a text, over what this run asked; ``None`` where it asked none."""
     count = teacher.asked - before[0]
     return 1e6 * (teacher.seconds - before[1]) / count if count else None
+
+
+def _read_of_one(student: Fitted, texts: Sequence[str]) -> float:
+    """Words and numbers of what a student goes by in one text, the mean over some."""
+    found = [student.explain(text).evidence for text in texts]
+    return sum(len(e.says.split()) + 1 for own in found for e in own) / len(found)

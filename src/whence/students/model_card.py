@@ -13,6 +13,7 @@ from whence.core.errors import OptionError
 from whence.students.as_text import inline
 from whence.students.bounds import Interval, Proportion
 from whence.students.certificate import Certificate
+from whence.students.reach import Reach
 from whence.students.student import Fitted
 
 __all__ = ["model_card"]
@@ -43,6 +44,7 @@ def model_card(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
+    reach: Reach | None = None,
     written: Sequence[str] = ("model.json",),
     left_out: Mapping[str, str] | None = None,
 ) -> str:
@@ -60,6 +62,8 @@ def model_card(
         fingerprint: of the teacher; ``None`` where it has none.
         parts: how many texts each part of the split holds, and the SHA-256 over them.
         regions: where the student must not be trusted, in words.
+        reach: how long and how strange a text was certified, and from which length on the teacher
+            read only a part.
         written: the files beside the card.
         left_out: files that could not be written, and why.
 
@@ -76,7 +80,7 @@ def model_card(
         f"## Verdict\n\n**{certificate.verdict}**: {_line(certificate.because)}.",
         _measured(certificate),
         _texts(parts),
-        _limits(student, regions),
+        _limits(student, regions, reach),
         f"## Terms\n\n{_TERMS}",
         _run(written, left_out or {}),
     ]
@@ -107,7 +111,7 @@ def _measured(certificate: Certificate) -> str:
         row
         for field in fields(certificate)
         if field.name not in ("verdict", "because")
-        for row in _rows(getattr(certificate, field.name), (field.name,))
+        for row in _rows(getattr(certificate, field.name), (field.name,), certificate.level)
     ]
     lead = (
         "Measured on texts that no fitting and no choosing has seen. Of shares, the bounds are "
@@ -118,32 +122,32 @@ def _measured(certificate: Certificate) -> str:
     return f"## What was measured\n\n{lead}\n\n" + _table(head, rows)
 
 
-def _rows(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """One row for every number, whatever it is in."""
+def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str, ...]]:
+    """One row for every number, whatever it is in; a level other than the given one is named."""
     said = _line(": ".join(part.replace("_", " ") for part in path))
     if isinstance(value, Interval | Proportion):
         bounds = (_number(value.value), _number(value.lower), _number(value.upper))
-        own = isinstance(value, Proportion) and value.level != 0.95
-        said += f" (level {value.level:.4g})" if own and isinstance(value, Proportion) else ""
+        if isinstance(value, Proportion) and value.level != level:
+            said += f" (level {value.level:.4g})"
         yield (said, *bounds, f"{value.n:,}")
     elif value is None:
         yield said, "too few texts" if len(path) > 1 else "not measured", "", "", ""
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _rows(getattr(value, field.name), (*path, field.name))
+            yield from _rows(getattr(value, field.name), (*path, field.name), level)
     elif isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value)
         if not items:
             yield said, "none", "", "", ""
         for name, own in items.items():
-            yield from _rows(own, (*path, str(name)))
+            yield from _rows(own, (*path, str(name)), level)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
         if all(isinstance(item, str | int | float) for item in items):
             yield said, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
             return
         for place, own in enumerate(items, start=1):
-            yield from _rows(own, (*path, str(place)))
+            yield from _rows(own, (*path, str(place)), level)
     else:
         yield said, _scalar(value), "", "", ""
 
@@ -171,10 +175,21 @@ def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
     return f"## Texts\n\n{lead}\n\n" + _table(("part", "texts", "SHA-256"), rows)
 
 
-def _limits(student: Fitted, regions: Sequence[str]) -> str:
+def _limits(student: Fitted, regions: Sequence[str], reach: Reach | None) -> str:
     lines: list[str] = list(_LIMITS)
     if hasattr(student, "cases"):
         lines.append("It holds training texts word for word, and so does every file of it.")
+    if reach is not None:
+        lines.append(
+            f"The router asks the teacher of texts of more than {reach.longest:,} words, and of "
+            f"those of whose words and marks more than {100 * reach.rarest:.3g}% were never met."
+        )
+        if reach.cut_from is not None:
+            lines.append(
+                f"Texts from {reach.cut_from:,} characters on were read in part by the teacher, and "
+                "what was measured holds for that part. The student reads all that it is given: "
+                "give it only what the teacher reads."
+            )
     lines += [f"Not to be trusted: {_line(region)}" for region in regions]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
@@ -198,7 +213,9 @@ _FILES = {
     "certificate.json": "all that was measured",
     "model.json": "the student, readable, with its SHA-256",
     "model.onnx": "the student over words; its labels and probabilities were compared",
+    "provenance.json": "teacher, date, parts of the texts, regions of distrust and reach",
     "report.html": "the report, in one page",
+    "router.json": "from which certainty on the student answers, where it must not, and the audits",
     "rules.md": "the whole student, for a reader",
     "rules.sql": "the student as a query over a table of words",
     "tree.svg": "the tree, drawn",

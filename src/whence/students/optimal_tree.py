@@ -78,17 +78,8 @@ class OptimalTree(Student):
         """``optimal-tree-3``."""
         return f"optimal-tree-{self.depth}"
 
-    def fit(
-        self,
-        table: sparse.csr_array,
-        targets: Float[np.ndarray, "texts labels"],
-        *,
-        features: Features,
-        labels: Sequence[str],
-        weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedTree:
-        """Search; of equally good roots the first column is taken."""
-        share = checked(table, targets, features, labels, weights)
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
         if not 1 <= self.depth <= DEEPEST or not 1 <= self.columns <= WIDEST:
             raise OptionError(
                 f"depth={self.depth} and columns={self.columns} asked; depth must be 1 to "
@@ -99,6 +90,19 @@ class OptimalTree(Student):
                 f"least_texts={self.least_texts}, least_gain={self.least_gain}: "
                 "at least 1 text, and a share of 0 or more"
             )
+
+    def fit(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+    ) -> FittedTree:
+        """Search; of equally good roots the first column is taken."""
+        self.check(labels)
+        share = checked(table, targets, features, labels, weights)
         chosen = _columns(table, targets, share, self.columns)
         whole = sums_of(table, targets, share, np.arange(len(share)))
         search = _Search(

@@ -92,6 +92,7 @@ def parting(
     *,
     most: int = 30,
     budget: int = 40,
+    queries: int | None = None,
     level: float = 0.95,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -119,6 +120,8 @@ def parting(
         texts: held out, as far as the teacher reads them; of fewer than two words are passed over.
         most: texts searched, drawn at random among those on which both agree.
         budget: questions for each of them.
+        queries: questions at most for all texts together; another text is begun only where its
+            whole budget is left.
         level: of the bounds.
         seed: of what is drawn.
         progress: told how many texts are searched, of how many at most.
@@ -144,7 +147,8 @@ def parting(
     lengths: list[int] = []
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
-        if len(results) == most:
+        spent = teacher.asked - before
+        if len(results) == most or (queries is not None and spent + budget + 1 > queries):
             break
         words = texts[row].split()
         if len(words) < 2:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
 from whence.students.agreement import Flips, flips
 from whence.students.attribution_agreement import AttributionAgreement, attribution_agreement
+from whence.students.lessons import asked_where_read
 from whence.students.material import Held
 from whence.students.parting import Parting, parting
 from whence.students.queries import EDITS, edited
@@ -29,6 +31,7 @@ def flips_of(
     texts: Sequence[str],
     held: Held,
     *,
+    learnt: AbstractSet[str],
     most: int,
     level: float,
     seed: int,
@@ -42,6 +45,7 @@ def flips_of(
         teacher: its teacher.
         texts: all texts, as they are.
         held: the parts held out.
+        learnt: texts that were learnt from; an edit that is one of them does not count.
         most: parents; drawn at random where there are more.
         level: of the bounds.
         seed: of the edits.
@@ -54,9 +58,12 @@ def flips_of(
     found: dict[str, Flips] = {}
     for family in EDITS:
         made = edited(texts, rows.tolist(), family=family, seed=seed)
+        # An edit that was learnt from is no new text, and one that is too long has no answer.
+        made = [edit for edit in made if edit.text not in learnt]
+        read, answers = asked_where_read(teacher, [edit.text for edit in made])
+        made = [made[row] for row in read]
         place = np.searchsorted(held.parts.certify, [edit.parent for edit in made])
         new = [edit.text for edit in made]
-        answers = teacher.ask(new)
         after = student.predict_proba(new, answers.read_to.tolist()).argmax(axis=1)
         found[family] = flips(
             (t0[place], answers.top), (s0[place], after.astype(np.int64)), level=level
@@ -65,7 +72,13 @@ def flips_of(
 
 
 def attributions_within(
-    student: Fitted, teacher: Teacher, texts: Sequence[str], *, queries: int, seed: int
+    student: Fitted,
+    teacher: Teacher,
+    texts: Sequence[str],
+    *,
+    queries: int,
+    level: float,
+    seed: int,
 ) -> AttributionAgreement | None:
     """Agreement with the teacher's leave-one-out effects, on as many texts as the questions allow.
 
@@ -75,11 +88,17 @@ def attributions_within(
     most = min(TEXTS, queries // (1 + max(pieces, default=0)))
     if most == 0:
         return None
-    return attribution_agreement(student, teacher, texts, most=most, seed=seed)
+    return attribution_agreement(student, teacher, texts, most=most, level=level, seed=seed)
 
 
 def parting_within(
-    student: Fitted, teacher: Teacher, texts: Sequence[str], *, queries: int, seed: int
+    student: Fitted,
+    teacher: Teacher,
+    texts: Sequence[str],
+    *,
+    queries: int,
+    level: float,
+    seed: int,
 ) -> Parting | None:
     """Search for small edits that part them, on as many texts as the questions allow.
 
@@ -88,4 +107,6 @@ def parting_within(
     most = min(TEXTS, queries // (EACH + 1))
     if most == 0:
         return None
-    return parting(student, teacher, texts, most=most, budget=EACH, seed=seed)
+    return parting(
+        student, teacher, texts, most=most, budget=EACH, queries=queries, level=level, seed=seed
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,14 +11,14 @@ from jaxtyping import Float
 from whence.core.errors import InputError, Interrupted, ModelOutputError
 from whence.students.teacher import Answers
 
-__all__ = ["PATIENCE", "Answer", "Asked", "Reply", "replies_of"]
+__all__ = ["PATIENCE", "Answer", "Askable", "Reply", "first_error", "replies_of"]
 
 PATIENCE = 3
 """Failures of the teacher in a row after which the rest of a batch is not asked."""
 
 
 @runtime_checkable
-class Asked(Protocol):
+class Askable(Protocol):
     """What the router asks of a teacher; :class:`whence.students.teacher.Teacher` is one."""
 
     @property
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 Reply = Answer | Exception
 
 
-def replies_of(teacher: Asked, texts: Sequence[str]) -> list[Reply]:
+def replies_of(teacher: Askable, texts: Sequence[str]) -> list[Reply]:
     """The answer to each text, or the error that it met.
 
     All are asked in one go; where that fails, one by one, until three in a row have failed. A
@@ -97,7 +97,17 @@ def replies_of(teacher: Asked, texts: Sequence[str]) -> list[Reply]:
     return found
 
 
-def _asked(teacher: Asked, texts: Sequence[str]) -> list[Answer]:
+def first_error(replies: Iterable[Reply]) -> Exception | None:
+    """The first of some replies that is an error.
+
+    Example:
+        >>> first_error([Answer(0, np.array([1.0, 0.0])), TimeoutError("no answer")])
+        TimeoutError('no answer')
+    """
+    return next((reply for reply in replies if isinstance(reply, Exception)), None)
+
+
+def _asked(teacher: Askable, texts: Sequence[str]) -> list[Answer]:
     answers = teacher.ask(texts)
     if len(answers) != len(texts):
         raise ModelOutputError(f"{teacher.ref} gave {len(answers)} answers to {len(texts)} texts")

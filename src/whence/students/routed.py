@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from whence.students.student import Reasons
+from whence.students.absent import Absent
+from whence.students.replies import Answer, Askable, Reply
+from whence.students.student import Fitted, Reasons
 
-__all__ = ["By", "Counts", "Decided", "Decides", "Routed"]
+__all__ = [
+    "By",
+    "Counts",
+    "Decided",
+    "Decides",
+    "Routed",
+    "Unreachable",
+    "by_teacher",
+    "evidence_of",
+    "probabilities_of",
+]
 
 By = Literal["student", "teacher", "abstain"]
+
+Unreachable = Literal["abstain", "raise"]
+"""What a teacher that fails means."""
 
 
 @runtime_checkable
@@ -77,3 +93,49 @@ class Counts(NamedTuple):
     audits: int = 0
     audits_agreed: int = 0
     audits_failed: int = 0
+
+    @classmethod
+    def of(cls, made: Sequence[Routed]) -> Counts:
+        """Of some decisions."""
+        by = [routed.by for routed in made]
+        agreed = [routed.audit_agreed for routed in made if routed.audited]
+        return cls(
+            by.count("student"), by.count("teacher"), by.count("abstain"),
+            len(agreed), agreed.count(True), agreed.count(None),
+        )  # fmt: skip
+
+    def plus(self, more: Counts) -> Counts:
+        """Both together."""
+        return Counts(*map(sum, zip(self, more, strict=True)))
+
+
+def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:
+    """What the teacher decided, or that nobody could, since it failed.
+
+    Args:
+        teacher: who was asked.
+        reply: its answer, or its error.
+        why: it was asked.
+    """
+    if isinstance(reply, Answer):
+        label = teacher.labels[reply.top]
+        return Routed(label=label, probabilities=reply.probabilities, by="teacher", reason=why)
+    absent = isinstance(teacher, Absent)
+    failed = f"{why}; {reply}" if absent else f"{why}; {teacher.ref} failed: {reply}"
+    return Routed(label=None, probabilities=None, by="abstain", reason=failed)
+
+
+def probabilities_of(
+    student: Fitted | Decides, texts: Sequence[str]
+) -> list[Float[np.ndarray, " labels"]]:
+    """A student's probabilities of each text."""
+    if isinstance(student, Fitted):
+        return list(student.predict_proba(texts)) if texts else []
+    return [student.decide(text).probabilities for text in texts]
+
+
+def evidence_of(student: Fitted | Decides, text: str) -> Reasons | tuple[str, ...] | None:
+    """What a student went by; ``None`` of one that cannot be read."""
+    if isinstance(student, Fitted):
+        return student.explain(text) if student.readable else None
+    return student.decide(text).found

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from whence.core.errors import (
-    InputError,
-    NewerVersionError,
-    OptionError,
-    RecordError,
-    unknown,
-)
+from whence.core.errors import InputError, OptionError, RecordError, unknown
+from whence.students.certified_for import check_teacher, check_threshold, why_ask
 from whence.students.monitor import Monitor
 from whence.students.reach import Reach
-from whence.students.region import Region, first_held
-from whence.students.replies import Answer, Asked, Reply, replies_of
-from whence.students.routed import Counts, Decides, Routed
-from whence.students.student import Fitted, Reasons
+from whence.students.region import Region
+from whence.students.replies import Answer, Askable, Reply, first_error, replies_of
+from whence.students.routed import (
+    Counts,
+    Decides,
+    Routed,
+    Unreachable,
+    by_teacher,
+    evidence_of,
+    probabilities_of,
+)
+from whence.students.router_state import RouterState
+from whence.students.student import Fitted
 
-__all__ = ["Router", "Unreachable"]
-
-SCHEMA_VERSION = 1
-
-Unreachable = Literal["abstain", "raise"]
+__all__ = ["Router"]
 
 
 class Router:
@@ -42,8 +42,10 @@ class Router:
     fails is counted and tells the monitor nothing.
 
     May be called from several threads: counting, drawing and the monitor are locked, and the
-    teacher is asked by one thread at a time. With one thread, the same seed and texts give the
-    same decisions, one by one or in batches.
+    teacher is asked by one thread at a time. With one thread and a teacher that does not fail, the
+    same seed and texts give the same decisions, one by one or in batches. With one that fails they
+    may differ: after three failures in a row the rest of a batch is not asked, and the router
+    abstains on it, where one by one each text would have been asked.
 
     Cost: below a millisecond for a text that the student answers; one pass of the teacher for each
     that it does not, and for each audit.
@@ -54,12 +56,14 @@ class Router:
         certified: fingerprint of the teacher that the student was certified against, as
             ``teacher.fingerprint`` was then. Of a callable without a version that is ``None``,
             and a change of it cannot be seen: give callables a version.
-        threshold: least certainty certified; ``None``: nothing is, so the teacher is always asked.
+        threshold: least certainty certified, from 0 to 1; ``None``: nothing is, so the teacher is
+            always asked.
         vetoes: regions in which the teacher is asked.
         reach: length and words that were certified; no limit where not given.
         audit_rate: share of the student's answers that are audited.
         monitor: what audits are told to; without one they are only counted.
-        unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error.
+        unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error, which
+            leaves the whole batch undecided and uncounted.
         seed: of the audits' own generator.
 
     Raises:
@@ -87,7 +91,7 @@ class Router:
     def __init__(
         self,
         student: Fitted | Decides,
-        teacher: Asked,
+        teacher: Askable,
         *,
         certified: str | None,
         threshold: float | None,
@@ -98,17 +102,8 @@ class Router:
         unreachable: Unreachable = "abstain",
         seed: int = 0,
     ) -> None:
-        if teacher.fingerprint != certified:
-            raise OptionError(
-                f"the student was certified against {_named(certified)}; {teacher.ref} is "
-                f"{_named(teacher.fingerprint)}. The certificate does not hold for it: give the "
-                "teacher that was certified, or distill this one."
-            )
-        if tuple(student.labels) != tuple(teacher.labels):
-            raise OptionError(
-                f"the student decides among {', '.join(student.labels)}; {teacher.ref} among "
-                f"{', '.join(teacher.labels)}. The same labels in the same order are due."
-            )
+        check_teacher(student.labels, teacher, certified)
+        check_threshold(threshold)
         if not 0 <= audit_rate <= 1:
             raise OptionError(f"audit_rate={audit_rate}: a share from 0 to 1 is due")
         if unreachable not in ("abstain", "raise"):
@@ -145,17 +140,22 @@ class Router:
 
         Raises:
             InputError: a text is empty or no text; nothing is decided then.
-            WhenceError: the teacher failed, with ``unreachable="raise"``.
+            WhenceError: the teacher failed, with ``unreachable="raise"``. Nothing is decided then
+                and nothing counted, but for audits that raised the alarm before a text that fails.
             Interrupted: stopped by the user.
         """
         for row, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"text {row} is empty or no text; leave it out")
-        chances = self._chances(texts)
+        chances = probabilities_of(self.student, texts)
         reasons = [self._why_ask(t, c) for t, c in zip(texts, chances, strict=True)]
         audits = self._drawn(reasons)
         wanted = [row for row, why in enumerate(reasons) if why is not None or row in audits]
         replies = self._ask({row: texts[row] for row in wanted})
+        # Before the monitor is told: a batch that is tried again must not be counted twice.
+        failed = first_error(replies[row] for row in wanted if reasons[row] is not None)
+        if failed is not None and self.unreachable == "raise":
+            raise failed
         # The alarm holds from the text after the audit that raised it.
         switched = self._watch(audits, replies, chances)
         late = [row for row in range(switched, len(texts)) if reasons[row] is None]
@@ -166,31 +166,21 @@ class Router:
             self._routed(text, own, why, replies.get(row), row in audits)
             for row, (text, own, why) in enumerate(zip(texts, chances, reasons, strict=True))
         ]
-        self._count(made)
+        counts = Counts.of(made)
+        failed = first_error(replies[row] for row in late)
+        if failed is not None and self.unreachable == "raise":
+            self._count(counts._replace(student=0, teacher=0, abstain=0))
+            raise failed
+        self._count(counts)
         return made
-
-    def _chances(self, texts: Sequence[str]) -> list[np.ndarray]:
-        student = self.student
-        if isinstance(student, Fitted):
-            return list(student.predict_proba(texts)) if texts else []
-        return [student.decide(text).probabilities for text in texts]
 
     def _why_ask(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
-        if self.threshold is None:
-            return "nothing is certified"
-        if self.monitor is not None and self.monitor.alarm:
+        if self.threshold is not None and self.monitor is not None and self.monitor.alarm:
             return self._alarm()
-        region = first_held(self.vetoes, text)
-        if region is not None:
-            return f"in a region of distrust: {region.where}"
-        beyond = None if self.reach is None else self.reach.beyond(text)
-        if beyond is not None:
-            return beyond
-        certainty = float(chances.max())
-        if certainty < self.threshold:
-            return f"certainty {certainty:.3f} is below the {self.threshold:.3f} that is certified"
-        return None
+        return why_ask(
+            text, chances, threshold=self.threshold, vetoes=self.vetoes, reach=self.reach
+        )
 
     def _alarm(self) -> str:
         due = "due" if self.monitor is None else self.monitor.target
@@ -233,108 +223,68 @@ class Router:
     def _routed(
         self, text: str, chances: np.ndarray, why: str | None, reply: Reply | None, audited: bool
     ) -> Routed:
-        labels = self.teacher.labels
-        if why is None:
-            top = int(chances.argmax())
-            agreed = reply.top == top if isinstance(reply, Answer) else None
-            reason = f"certainty {chances[top]:.3f}; {self.threshold:.3f} is certified"
-            return Routed(
-                label=labels[top], probabilities=chances, by="student", reason=reason,
-                evidence=self._evidence(text), audited=audited, audit_agreed=agreed,
-            )  # fmt: skip
-        if isinstance(reply, Answer):
-            return Routed(
-                label=labels[reply.top], probabilities=reply.probabilities, by="teacher", reason=why
-            )
-        assert reply is not None
-        if self.unreachable == "raise":
-            raise reply
-        failed = f"{why}; {self.teacher.ref} failed: {reply}"
-        return Routed(label=None, probabilities=None, by="abstain", reason=failed)
+        if why is not None:
+            assert reply is not None
+            return by_teacher(self.teacher, reply, why)
+        top = int(chances.argmax())
+        return Routed(
+            label=self.teacher.labels[top],
+            probabilities=chances,
+            by="student",
+            reason=f"certainty {chances[top]:.3f}; {self.threshold:.3f} is certified",
+            evidence=evidence_of(self.student, text),
+            audited=audited,
+            audit_agreed=reply.top == top if isinstance(reply, Answer) else None,
+        )
 
-    def _evidence(self, text: str) -> Reasons | tuple[str, ...] | None:
-        student = self.student
-        if isinstance(student, Fitted):
-            return student.explain(text) if student.readable else None
-        return student.decide(text).found
-
-    def _count(self, made: Sequence[Routed]) -> None:
-        by = [routed.by for routed in made]
-        agreed = [routed.audit_agreed for routed in made if routed.audited]
-        new = Counts(
-            by.count("student"), by.count("teacher"), by.count("abstain"),
-            len(agreed), agreed.count(True), agreed.count(None),
-        )  # fmt: skip
+    def _count(self, new: Counts) -> None:
         with self._lock:
-            self._counts = Counts(*map(sum, zip(self._counts, new, strict=True)))
+            self._counts = self._counts.plus(new)
 
     def to_json(self) -> dict[str, Any]:
         """Settings and state, so that a service can be stopped and resumed; not the student."""
         with self._lock:
-            return {
-                "schema_version": SCHEMA_VERSION,
-                "certified": self.certified,
-                "labels": list(self.student.labels),
-                "threshold": self.threshold,
-                "vetoes": [region.to_json() for region in self.vetoes],
-                "reach": None if self.reach is None else self.reach.to_json(),
-                "audit_rate": self.audit_rate,
-                "unreachable": self.unreachable,
-                "monitor": None if self.monitor is None else self.monitor.to_json(),
-                "counts": self._counts._asdict(),
-                "drawing": self._rng.bit_generator.state,
-            }
+            return RouterState(
+                certified=self.certified,
+                labels=tuple(self.student.labels),
+                threshold=self.threshold,
+                vetoes=self.vetoes,
+                reach=self.reach,
+                audit_rate=self.audit_rate,
+                unreachable=self.unreachable,
+                monitor=self.monitor,
+                counts=self._counts,
+                drawing=self._rng.bit_generator.state,
+            ).to_json()
 
     @classmethod
     def from_json(
-        cls, tree: Mapping[str, Any], *, student: Fitted | Decides, teacher: Asked
+        cls, tree: Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
     ) -> Router:
         """What :meth:`to_json` wrote, with the same student and teacher.
 
         Raises:
             RecordError: no valid state, or that of a student with other labels.
             NewerVersionError: written by a newer whence.
-            OptionError: another teacher than the one certified.
+            OptionError: another teacher than the one certified, or a number out of its range.
         """
-        version = tree.get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise NewerVersionError(
-                f"the router has schema_version {version}; this whence reads up to "
-                f"{SCHEMA_VERSION}. Read it with the whence that wrote it."
-            )
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"the router has schema_version {version!r}; 1 is due")
-        try:
-            if tuple(tree["labels"]) != tuple(student.labels):
-                raise RecordError(
-                    f"the router's student decides among {', '.join(tree['labels'])}; this one "
-                    f"among {', '.join(student.labels)}"
-                )
-            reach, monitor = tree["reach"], tree["monitor"]
-            found = cls(
-                student,
-                teacher,
-                certified=tree["certified"],
-                threshold=tree["threshold"],
-                vetoes=[Region.from_json(entry) for entry in tree["vetoes"]],
-                reach=None if reach is None else Reach.from_json(reach),
-                audit_rate=tree["audit_rate"],
-                monitor=None if monitor is None else Monitor.from_json(monitor),
-                unreachable=tree["unreachable"],
-            )
-            found._counts = Counts(**tree["counts"])
-            found._resume(tree["drawing"])
-        except (KeyError, TypeError, AttributeError) as error:
+        state = RouterState.from_json(tree)
+        if state.labels != tuple(student.labels):
             raise RecordError(
-                f"no valid router: {type(error).__name__} {error}; give what to_json wrote"
-            ) from error
-        return found
-
-    def _resume(self, drawing: Mapping[str, Any]) -> None:
+                f"the router decides among {', '.join(state.labels)}; the student among "
+                f"{', '.join(student.labels)}. Give the student it was written with."
+            )
+        found = cls(
+            student, teacher, certified=state.certified, threshold=state.threshold,
+            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
+            monitor=state.monitor, unreachable=state.unreachable,
+        )  # fmt: skip
+        found._counts = state.counts
         try:
-            self._rng.bit_generator.state = drawing
-        except ValueError as error:
+            found._rng.bit_generator.state = state.drawing
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"no valid state of the audits' generator: {error}") from error
+        return found
 
     def __str__(self) -> str:
         c = self.counts
@@ -344,7 +294,3 @@ class Router:
         if self.monitor is not None:
             lines.append(str(self.monitor))
         return "\n".join(lines)
-
-
-def _named(fingerprint: str | None) -> str:
-    return "one without a fingerprint" if fingerprint is None else f"{fingerprint[:40]!r}"

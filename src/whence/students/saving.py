@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "rules": "whence.students.rules.FittedRules",
     "scorecard": "whence.students.scorecard.FittedScorecard",
     "tree": "whence.students.tree.FittedTree",
-    "tree-sum": "whence.students.tree_sum.FittedTreeSum",
+    "tree-sum": "whence.students.sum_of_trees.FittedTreeSum",
 }
 """Every kind of student this whence stores: what it carries in its JSON, and where it is."""
 

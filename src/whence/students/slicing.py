@@ -1,4 +1,4 @@
-"""Slices of texts on which agreement is told apart, and how far a text is from what was learnt."""
+"""Slices of texts on which agreement is told apart."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.errors import InputError
+from whence.students.reach import unmet_share
 from whence.students.teacher import Answers
 from whence.students.words import NEGATORS, words
 
-__all__ = ["CONTRASTS", "own_slices", "slices_of", "unknown_share", "vocabulary"]
+__all__ = ["CONTRASTS", "own_slices", "slices_of"]
 
 CONTRASTS = frozenset(
     [
@@ -34,27 +35,6 @@ UNSURE, SURE = 0.7, 0.9
 """Probabilities of the teacher's decision below and from which it is called unsure and sure."""
 
 
-def vocabulary(texts: Sequence[str]) -> frozenset[str]:
-    """All words of some texts.
-
-    Example:
-        >>> sorted(vocabulary(["Paid late.", "late"]))
-        ['late', 'paid']
-    """
-    return frozenset(word for text in texts for word in words(text) if word[0].isalnum())
-
-
-def unknown_share(text: str, known: AbstractSet[str]) -> float:
-    """Share of a text's words that are not among those known; 0 of a text without words.
-
-    Example:
-        >>> unknown_share("paid very late", {"paid", "late", "on", "time"})
-        0.3333333333333333
-    """
-    said = [word for word in words(text) if word[0].isalnum()]
-    return sum(word not in known for word in said) / len(said) if said else 0.0
-
-
 def slices_of(
     texts: Sequence[str], answers: Answers, known: AbstractSet[str]
 ) -> dict[str, Bool[np.ndarray, " texts"]]:
@@ -63,12 +43,12 @@ def slices_of(
     Args:
         texts: as the teacher read them.
         answers: the teacher's.
-        known: words that were learnt from; see :func:`vocabulary`.
+        known: words and marks that were learnt from; see :class:`whence.students.reach.Reach`.
     """
     said = [words(text) for text in texts]
     length = np.array([len(own) for own in said])
     middle = float(np.median(length)) if len(length) else 0.0
-    strange: Float[np.ndarray, " texts"] = np.array([unknown_share(t, known) for t in texts])
+    strange: Float[np.ndarray, " texts"] = np.array([unmet_share(t, known) for t in texts])
     found = {
         f"at most {middle:g} words and marks": length <= middle,
         f"more than {middle:g} words and marks": length > middle,
@@ -76,7 +56,7 @@ def slices_of(
         "with a word of contrast": np.array(
             [not CONTRASTS.isdisjoint(own) for own in said], dtype=np.bool_
         ),
-        "a tenth or more of the words never seen": strange >= 0.1,
+        "a tenth or more of the words and marks never seen": strange >= 0.1,
     }
     if answers.soft:
         certain = answers.probabilities.max(axis=1)

@@ -56,6 +56,25 @@ class SparseLinear(Student):
         size = "all" if self.features is None else self.features
         return f"linear-{size}{'-signed' if self.signs else ''}"
 
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if not 0 < self.strength < np.inf or not 0 < self.mixing <= 1:
+            raise OptionError(
+                f"strength={self.strength}, mixing={self.mixing}: both above 0, and mixing at most 1"
+            )
+        if self.features is not None and self.features < 1:
+            raise OptionError(f"features={self.features} asked; at least 1, or None for all")
+        if not self.signs:
+            return
+        if len(labels) != 2:
+            raise CapabilityError(
+                f"signs were given for {len(labels)} labels; a sign says which of two labels a "
+                "feature may speak for. Leave signs out, or distil one label against the rest."
+            )
+        for name, sign in self.signs.items():
+            if sign not in (1, -1):
+                raise OptionError(f"signs[{name!r}] is {sign!r}; 1 or -1 is due")
+
     def fit(
         self,
         table: sparse.csr_array,
@@ -66,12 +85,9 @@ class SparseLinear(Student):
         weights: Float[np.ndarray, " texts"] | None = None,
     ) -> FittedLinear:
         """Learn; seconds for 20,000 texts of 50,000 features."""
+        self.check(labels)
         share = checked(table, targets, features, labels, weights)
-        if self.strength <= 0 or not 0 < self.mixing <= 1:
-            raise OptionError(f"strength={self.strength} and mixing={self.mixing}: both above 0")
-        if self.features is not None and self.features < 1:
-            raise OptionError(f"features={self.features} asked; at least 1, or None for all")
-        known = _signs(self.signs, features, len(labels)) if self.signs else None
+        known = _signs(self.signs, features) if self.signs else None
         if self.features is not None:
             columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
             part, own = sparse.csr_array(table[:, columns]), used(features, columns)
@@ -86,13 +102,8 @@ class SparseLinear(Student):
         return FittedLinear(labels, used(own, kept), found)
 
 
-def _signs(signs: Mapping[str, int], features: Features, labels: int) -> np.ndarray:
+def _signs(signs: Mapping[str, int], features: Features) -> np.ndarray:
     """The sign of each column, 0 where none is given."""
-    if labels != 2:
-        raise CapabilityError(
-            f"signs were given for {labels} labels; a sign says which of two labels a feature may "
-            "speak for. Leave signs out, or distil one label against the rest."
-        )
     place = {feature.words: j for j, feature in enumerate(features.kept) if feature.kind == "ngram"}
     place |= {features.describe(column): column for column in range(len(features))}
     found = np.zeros(len(features), dtype=np.int64)
@@ -102,8 +113,6 @@ def _signs(signs: Mapping[str, int], features: Features, labels: int) -> np.ndar
                 f"signs name {name!r}, which is none of the {len(features)} features; name one as "
                 f"it is shown, such as {features.describe(0)!r}"
             )
-        if sign not in (1, -1):
-            raise OptionError(f"signs[{name!r}] is {sign!r}; 1 or -1 is due")
         found[place[name]] = sign
     return found
 

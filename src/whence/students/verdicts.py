@@ -66,6 +66,10 @@ def verdict(
             was not looked into.
     """
     for name, lift in lifts.items():
+        # Where the teacher is near to the truth, so is one that learnt the truth: a student that
+        # agrees as often as is due is not refused for that.
+        if name == "gold" and agreement.lower >= target:
+            continue
         if lift.chance > 1 - level:
             return "refused", (
                 f"agreement {agreement.value:.3f} is not above that of the control {name} "

@@ -30,7 +30,7 @@ from whence.app.wording import visible
 from whence.core.errors import OptionError, RecordError
 
 if TYPE_CHECKING:
-    from whence.students.replies import Asked
+    from whence.students.replies import Askable
     from whence.students.routed import Routed
 
 __all__ = ["ROUTER", "decide"]
@@ -115,18 +115,20 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _asked(options: TeacherOptions | None, folder: Path, tree: dict[str, Any]) -> Generator[Asked]:
+def _asked(
+    options: TeacherOptions | None, folder: Path, tree: dict[str, Any]
+) -> Generator[Askable]:
     if options is None:
         from whence.students.absent import Absent
 
-        yield Absent("the teacher (--model)", tree.get("certified"), tuple(tree["labels"]))
+        yield Absent("--model", tree.get("certified"), tuple(tree["labels"]))
         return
     with teaching(options, folder) as teacher:
         yield teacher
 
 
 def _decided(
-    folder: Path, tree: dict[str, Any], teacher: Asked, texts: Sequence[str], *, alone: bool
+    folder: Path, tree: dict[str, Any], teacher: Askable, texts: Sequence[str], *, alone: bool
 ) -> list[Routed]:
     """Decisions; with a teacher, counts and audits are kept for the next time."""
     from whence.core.files import write_atomic

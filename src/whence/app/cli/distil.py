@@ -38,6 +38,7 @@ from whence.core.errors import InputError, OptionError, WriteError
 
 if TYPE_CHECKING:
     from whence.students.distilled import Distilled
+    from whence.students.teacher import Teacher
 
 __all__ = ["distill", "lexicon", "read_table"]
 
@@ -108,6 +109,9 @@ def distill(
     dtype: DtypeOption = "auto",
     task: TaskOption = None,
     revision: RevisionOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace another teacher's student in the folder.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Distil a model into a student that can be read, with a certificate of how far it agrees."""
@@ -130,6 +134,7 @@ def distill(
         options.check()
         folder = _folder(output)
         with teaching(options, folder) as teacher, _progress(quiet) as progress:
+            _refuse_another(folder, teacher, replace)
             found = run(
                 teacher,
                 rows,
@@ -212,6 +217,26 @@ def _budget(queries: int | None, ngrams: float | None, edits: bool) -> Any:
     if not edits:
         settings.update(edits=0.0, flips=0, attributions=0, parting=0)
     return Budget(**settings)
+
+
+def _refuse_another(folder: Path, teacher: Teacher, replace: bool) -> None:
+    """Refuse a folder that holds the student of another teacher.
+
+    Raises:
+        OptionError: it does, and nobody said to replace it.
+    """
+    path = folder / "router.json"
+    if replace or not path.exists():
+        return
+    try:
+        certified = json.loads(path.read_text("utf-8")).get("certified")
+    except (OSError, ValueError, AttributeError):
+        certified = None
+    if certified is None or certified != teacher.fingerprint:
+        raise OptionError(
+            f"{folder} holds a student of another teacher, or one that cannot be told from it; "
+            "give another --output, or --replace"
+        )
 
 
 def _folder(output: Path) -> Path:

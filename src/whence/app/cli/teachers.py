@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from whence.core.errors import ModelLoadError, OptionError, WhenceError, unknown
+from whence.core.errors import InputError, ModelLoadError, OptionError, WhenceError, unknown
 
 if TYPE_CHECKING:
     from whence.students.teacher import Teacher
@@ -119,16 +119,18 @@ class TeacherOptions:
         from whence.students.teacher import Teacher
 
         long = cast("Any", self.long)
+        # Another function under the same version is another teacher.
+        version = None if self.version is None else f"{self.model}@{self.version}"
         if self.model.startswith(PYTHON):
             function, labels = function_named(self.model.removeprefix(PYTHON)), self.labels or ()
             if self.gives == "label":
-                return Teacher.of_labels(function, labels=labels, cache=cache, version=self.version)
+                return Teacher.of_labels(function, labels=labels, cache=cache, version=version)
             loaded = load(function, labels=labels)
             return Teacher.of(
                 cast("Any", loaded),
                 gives=cast("Any", self.gives),
                 cache=cache,
-                version=self.version,
+                version=version,
             )
         loaded = load(
             self.model,
@@ -192,8 +194,9 @@ def teaching(options: TeacherOptions, folder: Path) -> Generator[Teacher]:
         teacher = options.teacher(cache)
         try:
             yield teacher
-        except (WhenceError, KeyboardInterrupt):
-            if len(cache):
+        except (WhenceError, KeyboardInterrupt) as error:
+            # What was asked for wrongly fails again.
+            if len(cache) and not isinstance(error, OptionError | InputError):
                 print(  # noqa: T201
                     f"whence: {len(cache):,} answers are kept in {folder / ANSWERS}; run the same "
                     "command again to go on from there.",
