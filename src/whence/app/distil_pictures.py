@@ -36,7 +36,7 @@ class Sheet:
         return self.width - self.left - self.right, self.height - self.top - self.bottom
 
 
-WIDE = Sheet(name="wide", width=800.0, height=420.0, left=52.0, right=168.0, letter=13.0)
+WIDE = Sheet(name="wide", width=800.0, height=420.0, left=52.0, right=190.0, letter=13.0)
 NARROW = Sheet(name="narrow", width=350.0, height=330.0, left=38.0, right=116.0, letter=11.5)
 """The same picture for a narrow window: fewer units, so that letters stay legible."""
 
