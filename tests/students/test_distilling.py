@@ -184,3 +184,16 @@ def test_a_scorecard_of_three_labels_is_refused():
     table, features = worlds.table(30, 5)
     with pytest.raises(CapabilityError, match="two labels"):
         Scorecard().fit(table, np.full((30, 3), 1 / 3), features=features, labels=("a", "b", "c"))
+
+
+def test_slices_that_are_given_stand_beside_those_there_are():
+    texts = worlds.texts(800)
+    late = ["late" in text for text in texts]
+    made = distill(
+        of(by_rule), texts, students=STUDENTS, budget=PLAIN,
+        slices={"with a word of denial": late},
+    )  # fmt: skip
+    found = made.certificate.slices
+    rows = made.split.certify
+    assert found["with a word of denial (given)"].n == sum(late[row] for row in rows)
+    assert found["with a word of denial"] is None

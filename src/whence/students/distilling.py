@@ -223,7 +223,13 @@ def distill(
         gold=None if gold_of is None else gold_of[parts.certify],
         slices={
             **slices_of(certified, held.answers("certify"), reach.vocabulary),
-            **own_slices(slices or {}, rows[parts.certify].tolist(), len(texts)),
+            # Marked, so that none can take the place of one above.
+            **{
+                f"{name} (given)": marks
+                for name, marks in own_slices(
+                    slices or {}, rows[parts.certify].tolist(), len(texts)
+                ).items()
+            },
         },
         flips=(
             flips_of(best, teacher, own, held, learnt=frozenset(lesson.texts),

@@ -11,7 +11,6 @@ import numpy as np
 
 from whence.core.errors import OptionError
 from whence.students.words import tokens
-from whence.students.words import tokens as signs
 
 __all__ = ["EDITS", "Edit", "edited", "frequent_ngrams"]
 
@@ -67,7 +66,7 @@ def _edit(text: str, other: str, family: EditName, rng: np.random.Generator) -> 
     own, strange, gap = text.split(), other.split(), " "
     if len(own) < 2:
         # Scripts without spaces: one sign after the other.
-        own, strange, gap = ([t.text for t in signs(text)], [t.text for t in signs(other)], "")
+        own, strange, gap = ([t.text for t in tokens(text)], [t.text for t in tokens(other)], "")
     if len(own) < 2 or not strange:
         return text
     if family == "deny":
