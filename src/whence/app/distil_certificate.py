@@ -15,8 +15,9 @@ from whence.app.distil_wording import (
 )
 from whence.app.wording import visible
 from whence.students.attribution_agreement import AttributionAgreement
-from whence.students.certificate import LEAST, Certificate
+from whence.students.certificate import Certificate
 from whence.students.parting import Parting
+from whence.students.protocol import FEWEST
 from whence.students.refits import Refits
 from whence.students.shift import Elsewhere, Shift
 
@@ -60,7 +61,7 @@ def certificate_groups(found: Certificate) -> list[Group]:
             Group(
                 title="By answer and by kind of text.",
                 about=f"Bounds hold one-sided at {own:.2%} each, so that all of them hold at once "
-                f"at {level}. Below {LEAST} texts there is no number.",
+                f"at {level}. Below {FEWEST} texts there is no number.",
                 rows=tuple(shared(name, p, "certify") for name, p in joint.items()),
             )
         )

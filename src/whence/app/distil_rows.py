@@ -9,7 +9,7 @@ from whence.app.distil_wording import FAMILIES, bound, decimal, share
 from whence.app.wording import visible
 from whence.students.agreement import Flips
 from whence.students.bounds import Interval, Proportion
-from whence.students.certificate import LEAST
+from whence.students.protocol import FEWEST
 
 __all__ = ["FlipRow", "Group", "Row", "between", "flip_rows", "place_of", "shared"]
 
@@ -65,7 +65,7 @@ def shared(name: str, found: Proportion | None, part: str, note: str = "") -> Ro
     """A row of a share, or of why there is none."""
     if found is None or found.n == 0:
         why = "too few texts" if found is None else "not measured"
-        few = f"under {LEAST}" if found is None else "0"
+        few = f"under {FEWEST}" if found is None else "0"
         return Row(name=visible(name), value=why, bound="\u2013", n=few, part=part, note=note)
     return Row(
         name=visible(name),

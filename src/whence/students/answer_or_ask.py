@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from whence.core.errors import InputError, OptionError
-from whence.students.bounds import Proportion, least_certified, proportion
+from whence.core.errors import InputError
+from whence.students.bounds import Proportion, check_shares, least_certified, proportion
+from whence.students.plain import to_plain
 from whence.students.protocol import FEWEST
 
 __all__ = ["AnswerOrAsk", "Scored", "Step", "answer_or_ask", "certified_answering"]
@@ -146,9 +147,7 @@ class AnswerOrAsk:
 
     def to_json(self) -> dict[str, Any]:
         """All numbers, in plain types."""
-        own = asdict(self)
-        return {**own, "curve": [[r.threshold, _plain(r.coverage), _plain(r.agreement)]
-                                 for r in self.curve]}  # fmt: skip
+        return to_plain(self)
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> AnswerOrAsk:
@@ -220,8 +219,7 @@ def certified_answering(
         >>> round(found.threshold, 2), round(found.coverage.value, 2)
         (0.7, 0.59)
     """
-    if not 0 < target < 1 or not 0.5 < level < 1:
-        raise OptionError(f"target={target}, level={level}: shares below 1 are due")
+    check_shares(target, level)
     bare = not isinstance(select, Scored)
     seen, agreed = (select, None) if bare else select.kept()
     if (
@@ -273,10 +271,6 @@ def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Step, 
         coverage = proportion(n, len(report.certainty), level=level)
         steps.append(Step(threshold, coverage, agreement))
     return tuple(steps)
-
-
-def _plain(found: Proportion | None) -> dict[str, Any] | None:
-    return None if found is None else asdict(found)
 
 
 def _read(tree: Mapping[str, Any] | None) -> Proportion | None:

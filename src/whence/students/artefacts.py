@@ -60,8 +60,8 @@ def save_artefacts(
 
     ``model.json`` (with ``weights.safetensors`` where there is much), ``rules.md``, ``rules.sql``,
     ``tree.svg``, ``model.onnx``, ``certificate.json``, ``provenance.json`` and the card,
-    ``README.md``. Each is written whole or not at all. A file of these names that is left out is removed where it stood: it
-    would be another student's.
+    ``README.md``. Each is written whole or not at all. A file of these names that is left out is
+    removed where it stood: it would be another student's.
 
     Args:
         student: what is written.

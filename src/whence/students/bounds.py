@@ -18,6 +18,7 @@ __all__ = [
     "above",
     "below",
     "bootstrap",
+    "check_shares",
     "least_certified",
     "proportion",
 ]
@@ -73,6 +74,16 @@ def proportion(hits: int, n: int, *, level: float = 0.95) -> Proportion:
     lower = float(special.betaincinv(hits, n - hits + 1, 1 - level)) if hits else 0.0
     upper = float(special.betaincinv(hits + 1, n - hits, level)) if hits < n else 1.0
     return Proportion(hits, n, lower, upper, level)
+
+
+def check_shares(target: float, level: float) -> None:
+    """Refuse a target or a level that is no share.
+
+    Raises:
+        OptionError: a target outside 0 to 1, or a level that is not above .5 and below 1.
+    """
+    if not 0 < target < 1 or not 0.5 < level < 1:
+        raise OptionError(f"target={target}, level={level}: shares below 1 are due")
 
 
 def least_certified(target: float, *, level: float = 0.95) -> int:

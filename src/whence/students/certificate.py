@@ -21,9 +21,10 @@ from whence.students.agreement import (
     teacher_kl,
 )
 from whence.students.attribution_agreement import AttributionAgreement
-from whence.students.bounds import Interval, Proportion, bootstrap, proportion
+from whence.students.bounds import Interval, Proportion, bootstrap, check_shares, proportion
 from whence.students.parting import Parting
 from whence.students.plain import from_plain, to_plain
+from whence.students.protocol import FEWEST
 from whence.students.refits import Refits
 from whence.students.shift import Shift
 from whence.students.teacher import Answers
@@ -33,9 +34,6 @@ __all__ = ["VERDICTS", "Certificate", "Lift", "Verdict", "certify"]
 
 SCHEMA = 1
 """Version of the stored form."""
-
-LEAST = 30
-"""Texts below which a slice gets no number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,8 +203,7 @@ def certify(
             raise InputError(f"{name} is of {length} texts, and {n} were answered; one each is due")
     if "majority" not in controls:
         raise OptionError("agreement is nothing without its controls; give 'majority' at least")
-    if not 0 < target < 1 or not 0.5 < level < 1:
-        raise OptionError(f"target={target}, level={level}: shares below 1 are due")
+    check_shares(target, level)
     t, s = teacher.top, student.argmax(axis=1).astype(np.int64)
     same = t == s
     agreement = proportion(int(same.sum()), n, level=level)
@@ -238,10 +235,10 @@ def certify(
     wrong = None if gold is None else gold != t
     beyond = resampled(lambda rows: kappa(t[rows], s[rows]))
     given, because = verdict(agreement, beyond.value, lifts, flips or {}, target, level, coverage)
-    silent = [label for i, label in enumerate(teacher.labels) if int((t == i).sum()) < LEAST]
+    silent = [label for i, label in enumerate(teacher.labels) if int((t == i).sum()) < FEWEST]
     if silent and given in VERDICTS[:2]:
         because += (
-            f"; too few texts ({LEAST} are due) to say anything of where the teacher says "
+            f"; too few texts ({FEWEST} are due) to say anything of where the teacher says "
             f"{' or '.join(silent)}"
         )
     return Certificate(
@@ -274,4 +271,4 @@ def _within(
     same: Bool[np.ndarray, " texts"], inside: Bool[np.ndarray, " texts"], level: float
 ) -> Proportion | None:
     n = int(inside.sum())
-    return proportion(int(same[inside].sum()), n, level=level) if n >= LEAST else None
+    return proportion(int(same[inside].sum()), n, level=level) if n >= FEWEST else None

@@ -17,8 +17,8 @@ from whence.students.teacher import Answers
 
 __all__ = ["NGRAM_WEIGHTS", "Choice", "Taught", "choose_lesson", "choose_student", "taught_from"]
 
-NGRAM_WEIGHTS = (1.0, 0.3, 0.0)
-"""Weights of a bare n-gram beside a whole text, in texts."""
+NGRAM_WEIGHTS = (0.3, 0.0)
+"""Weights of a bare n-gram that are tried in place of 1, that of a whole text."""
 
 JUDGE = SparseLinear(features=None)
 """What features and weights are judged by: a sum over all of them, fitted in seconds."""
@@ -108,7 +108,7 @@ def choose_lesson(
         return taken
 
     if (lesson.kinds == 2).any():
-        for weight in NGRAM_WEIGHTS[1:]:
+        for weight in NGRAM_WEIGHTS:
             other = lesson.weighing("ngram", weight)
             kept = np.flatnonzero(lesson.kinds < 2) if weight == 0 else np.arange(len(lesson.texts))
             tried = Taught(lesson=other, known=taught.known, table=taught.table[kept])

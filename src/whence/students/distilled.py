@@ -57,7 +57,6 @@ class Distilled:
         split: which of the texts that were asked were in which part.
         rows: which of the caller's texts were asked; all where the budget allowed.
         digests: SHA-256 of the texts of each part.
-        ceiling: how often the teacher agrees with itself; ``None`` where it was not asked again.
         plan: what the teacher was to be asked.
         asked: texts the teacher was asked by this run, answers from the cache not counted.
         reach: how long and how strange a text the certificate covers.
@@ -81,7 +80,6 @@ class Distilled:
     split: Split
     rows: tuple[int, ...]
     digests: Mapping[Part, str]
-    ceiling: Proportion | None
     plan: Plan
     asked: int
     reach: Reach
@@ -94,6 +92,11 @@ class Distilled:
     def student(self) -> Fitted:
         """The chosen student."""
         return self.students[self.chosen]
+
+    @property
+    def ceiling(self) -> Proportion | None:
+        """How often the teacher agrees with itself; ``None`` where it was not asked again."""
+        return self.certificate.ceiling
 
     @property
     def labels(self) -> tuple[str, ...]:

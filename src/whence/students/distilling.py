@@ -306,7 +306,6 @@ def distill(
         split=parts,
         rows=tuple(taken),
         digests={part: parts.digest(own, part) for part in PARTS},
-        ceiling=certificate.ceiling,
         plan=planned,
         asked=teacher.asked - before[0],
         reach=reach,

@@ -14,7 +14,7 @@ from whence.students.protocol import Split
 from whence.students.queries import EDITS, Edit, edited, frequent_ngrams
 from whence.students.teacher import Answers, Teacher
 
-__all__ = ["Told", "asked_of", "lesson_of", "refuse_one_label"]
+__all__ = ["Told", "asked_of", "asked_where_read", "lesson_of", "refuse_one_label"]
 
 Told = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and of how much."""
@@ -83,7 +83,8 @@ def lesson_of(
 ) -> tuple[Lesson, Concepts | None]:
     """The texts of ``fit`` with edits of some, family after family, and their n-grams alone.
 
-    Edits that are longer than the teacher reads are left out, and so is what is held out. Beside it, the groups of words that the answers to the n-grams show.
+    Edits that are longer than the teacher reads are left out, and so is what is held out. Beside it
+    stand the groups of words that the answers to the n-grams show.
     """
     fit: list[int] = parts.fit.tolist()
     own = [texts[row] for row in fit]

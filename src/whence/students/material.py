@@ -64,13 +64,7 @@ class Lesson:
             ['paid late']
         """
         weights = np.where(self.kinds == KINDS.index(kind), weight, self.weights)
-        return self._of(np.flatnonzero(weights > 0), weights)
-
-    def part(self, rows: Int[np.ndarray, " rows"]) -> Lesson:
-        """Some of its rows."""
-        return self._of(rows, self.weights)
-
-    def _of(self, rows: Int[np.ndarray, " rows"], weights: Float[np.ndarray, " all"]) -> Lesson:
+        rows = np.flatnonzero(weights > 0)
         chosen: list[int] = rows.tolist()
         return Lesson(
             texts=[self.texts[row] for row in chosen], targets=self.targets[rows],
@@ -180,7 +174,3 @@ class Held:
             return student.predict_proba(self._texts[part])
         columns = student.features.columns_in(self.known)
         return student.probabilities(sparse.csr_array(self.tables[part][:, columns]))
-
-    def same(self, student: Fitted, part: Part) -> np.ndarray:
-        """Whether a student decides as the teacher on each text of a part."""
-        return self.of(student, part).argmax(axis=1) == self.answers(part).top

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-from whence.core.errors import NewerVersionError, OptionError, RecordError
+from whence.core.errors import NewerVersionError, RecordError
+from whence.students.bounds import check_shares
 
 __all__ = ["Monitor", "log_wealth"]
 
@@ -61,8 +62,7 @@ class Monitor:
     """
 
     def __init__(self, target: float, level: float = 0.95) -> None:
-        if not 0 < target < 1 or not 0.5 < level < 1:
-            raise OptionError(f"target={target}, level={level}: shares below 1 are due")
+        check_shares(target, level)
         self.target = target
         self.level = level
         self.n = 0

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from whence.core.errors import InputError
 from whence.students.reach import unmet_share
 from whence.students.teacher import Answers
-from whence.students.words import NEGATORS, words
+from whence.students.words import denies, words
 
 __all__ = ["CONTRASTS", "own_slices", "slices_of"]
 
@@ -52,7 +52,7 @@ def slices_of(
     found = {
         f"at most {middle:g} words and marks": length <= middle,
         f"more than {middle:g} words and marks": length > middle,
-        "with a word of denial": np.array([any(map(_denies, own)) for own in said], dtype=np.bool_),
+        "with a word of denial": np.array([any(map(denies, own)) for own in said], dtype=np.bool_),
         "with a word of contrast": np.array(
             [not CONTRASTS.isdisjoint(own) for own in said], dtype=np.bool_
         ),
@@ -81,7 +81,3 @@ def own_slices(
             )
         found[name] = np.array([bool(marks[row]) for row in rows], dtype=np.bool_)
     return found
-
-
-def _denies(word: str) -> bool:
-    return word in NEGATORS or word.endswith("n't")

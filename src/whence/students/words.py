@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import regex
 
-__all__ = ["NEGATORS", "VERSION", "Token", "negated", "tokens", "words"]
+__all__ = ["NEGATORS", "VERSION", "Token", "denies", "negated", "tokens", "words"]
 
 VERSION = 1
 """Raised whenever any text is split, or its negations found, otherwise than before."""
@@ -88,6 +88,16 @@ def _plain(word: str) -> str:
     return normalize("NFC", _UNSEEN.sub("", word).casefold()).replace("’", "'")
 
 
+def denies(word: str) -> bool:
+    """Whether a word, as tokens are written, denies what follows it.
+
+    Example:
+        >>> denies("never"), denies("isn't"), denies("late")
+        (True, True, False)
+    """
+    return word in NEGATORS or word.endswith("n't")
+
+
 def negated(found: list[Token]) -> list[bool]:
     """Whether each token is within reach of a negation before it.
 
@@ -104,6 +114,6 @@ def negated(found: list[Token]) -> list[bool]:
             left = 0
         marks.append(left > 0)
         left = max(left - 1, 0)
-        if token.text in NEGATORS or token.text.endswith("n't"):
+        if denies(token.text):
             left = REACH
     return marks

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whence.app.cli.decide import ROUTER
 from whence.app.cli.exits import failing_plainly
 from whence.app.cli.inputs import Format, teller
 from whence.app.cli.options import (
@@ -225,7 +226,7 @@ def _refuse_another(folder: Path, teacher: Teacher, replace: bool) -> None:
     Raises:
         OptionError: it does, and nobody said to replace it.
     """
-    path = folder / "router.json"
+    path = folder / ROUTER
     if replace or not path.exists():
         return
     try:
