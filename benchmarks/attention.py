@@ -134,7 +134,7 @@ def _pages(n: int, view: str, send: Any) -> None:
         started = time.perf_counter()
         page = found.to_html()
         seconds = time.perf_counter() - started
-        from whence.app.attention_payload import payload_of
+        from whence.app.attention.payload import payload_of
 
         lenses = [lens for layer in payload_of(found).tree["layers"] for lens in layer["lens"]]
         whole = sum("full" in lens for lens in lenses)

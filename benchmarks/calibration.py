@@ -27,16 +27,15 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
-from whence.attribution.choosing import METHODS, slug
-from whence.attribution.explaining import answer, plan_for
+from whence.attribution.registry import METHODS, slug
+from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
-from whence.evaluation.additive import additive_fit
-from whence.evaluation.calibration import RISK, family_of, may_be_a, risk_controlled
-from whence.evaluation.comprehensiveness import Comprehensiveness
+from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
-from whence.evaluation.pool import SIZES
-from whence.evaluation.pool_fidelity import fidelities, permutation_test
-from whence.evaluation.sufficiency import Sufficiency
+from whence.evaluation.mask_pool import SIZES
+from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.pool_fidelity import fidelities, permutation_test
+from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.evaluation.tasks import (
     TASKS,
     TaskItem,
@@ -44,6 +43,7 @@ from whence.evaluation.tasks import (
     precision_at_k,
     reciprocal_rank,
 )
+from whence.evaluation.trust.calibration import RISK, family_of, may_be_a, risk_controlled
 from whence.games.cache import MemoryCache
 from whence.games.question import ask
 

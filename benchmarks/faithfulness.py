@@ -20,14 +20,14 @@ import numpy as np
 import whence
 from benchmarks.common import SHARED, median, model_folder, store, table
 from whence.core import Span
-from whence.evaluation.aopc import NormalisedAopc
-from whence.evaluation.comprehensiveness import Comprehensiveness
-from whence.evaluation.deletion import Deletion
-from whence.evaluation.plausibility import average_precision, token_f1
-from whence.evaluation.pool_fidelity import PoolFidelity
-from whence.evaluation.sufficiency import Sufficiency
+from whence.evaluation.metrics.aopc import NormalisedAopc
+from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.deletion import Deletion
+from whence.evaluation.metrics.plausibility import average_precision, token_f1
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
+from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.question import ask
-from whence.records.selecting import CANDIDATES
+from whence.workflows.select import CANDIDATES
 
 SENTENCES = 30
 METRICS = (PoolFidelity(), Comprehensiveness(), Sufficiency(), NormalisedAopc(), Deletion())

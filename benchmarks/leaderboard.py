@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.calibration import COLUMNS, mean_interval
 from benchmarks.common import HERE, table
-from whence.evaluation.calibration import family_of
 from whence.evaluation.tasks import TASKS
+from whence.evaluation.trust.calibration import family_of
 
 PAGE = HERE.parent / "docs" / "explanation" / "leaderboard.md"
 RESULTS = HERE / "results" / "calibration.json"

@@ -11,8 +11,8 @@ import numpy as np
 
 import whence
 from benchmarks.common import median, model_folder, store, table, timed
-from whence.models import causal
-from whence.models.interface import Row
+from whence.models.adapters import causal
+from whence.models.protocols import Row
 
 SHARED, SUFFIX, ROWS = (8, 16, 32, 64, 128, 256), 16, 64
 

@@ -17,15 +17,15 @@ import numpy as np
 
 from benchmarks.common import store, table
 from benchmarks.students import drawn
-from whence.students.additive import Additive
-from whence.students.features import ReadableFeatures
-from whence.students.prototypes import Prototypes
-from whence.students.rules import RuleList
-from whence.students.saving import save_student
-from whence.students.scorecard import Scorecard
-from whence.students.sparse_linear import SparseLinear
-from whence.students.tree import SmallTree
-from whence.students.tree_sum import TreeSum
+from whence.students.export.store import save_student
+from whence.students.families.additive import Additive
+from whence.students.families.decision_tree import SmallTree
+from whence.students.families.prototypes import Prototypes
+from whence.students.families.rule_list import RuleList
+from whence.students.families.scorecard import Scorecard
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.families.tree_ensemble import TreeSum
+from whence.students.features.vectorizer import ReadableFeatures
 
 STUDENTS = {
     "linear": SparseLinear(features=300),
@@ -42,7 +42,7 @@ GOAL_MS = 1.0
 CHILD = """
 import json, pathlib, statistics, sys, time
 start = time.perf_counter()
-from whence.students.runtime import Runtime
+from whence.students.export.runtime import Runtime
 imported = time.perf_counter()
 runtime = Runtime.load(sys.argv[1])
 loaded = time.perf_counter()

@@ -42,8 +42,8 @@ QUERIES = {False: "the texts", True: "and edits, n-grams"}
 
 def ours():
     """Students of every family, by name."""
-    from whence.students.catalogue import student_by_name
-    from whence.students.sparse_linear import SparseLinear
+    from whence.students.families.registry import student_by_name
+    from whence.students.families.sparse_linear import SparseLinear
 
     found = [SparseLinear(features=None), *map(student_by_name, SIZES)]
     return {f"whence {student.name}": student for student in found}
@@ -66,10 +66,10 @@ def sentences(count):
 def prepare(folder, count):
     """Ask the teacher once, and store the tables that every student learns from."""
     import whence
-    from whence.students.features import ReadableFeatures
-    from whence.students.protocol import split
-    from whence.students.queries import EDITS, edited, frequent_ngrams
-    from whence.students.teacher import Teacher
+    from whence.students.data.augmentation import EDITS, edited, frequent_ngrams
+    from whence.students.data.split import split
+    from whence.students.features.vectorizer import ReadableFeatures
+    from whence.students.teacher.teacher import Teacher
 
     texts = sentences(count)
     parts = split(texts, seed=0)
@@ -112,7 +112,7 @@ def prepare(folder, count):
 
 def fit_ours(folder, name, queries):
     """What ``benchmarks.peers`` does for a peer."""
-    from whence.students.features import Features
+    from whence.students.features.vectorizer import Features
 
     parts = ["fit", "beside"] if queries else ["fit"]
     tables = [sparse.load_npz(folder / f"{part}.npz") for part in parts]
@@ -155,8 +155,8 @@ def alone(command):
 
 def measured(folder, facts):
     """Agreement and flips of the decisions that the last student stored."""
-    from whence.students.agreement import flips, kappa
-    from whence.students.bounds import proportion
+    from whence.core.statistics.proportions import proportion
+    from whence.students.certificate.fidelity import flips, kappa
 
     said = np.load(folder / "said.npy").astype(np.int64)
     told = np.load(folder / "asked.npy").argmax(axis=1).astype(np.int64)

@@ -18,10 +18,10 @@ import time
 import numpy as np
 
 from benchmarks.common import store, table
-from whence.students.catalogue import STUDENTS as FAMILIES
-from whence.students.catalogue import student_by_name
-from whence.students.features import ReadableFeatures
-from whence.students.logistic import softmax
+from whence.students.families.registry import STUDENTS as FAMILIES
+from whence.students.families.registry import student_by_name
+from whence.students.features.vectorizer import ReadableFeatures
+from whence.students.fitting.logistic import softmax
 
 SIZES = {"linear": (30, 300), "scorecard": (15,), "rules": (20,), "tree": (64,), "cases": (20,)}
 STUDENTS = [

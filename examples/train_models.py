@@ -4,7 +4,7 @@
     python examples/train_models.py --only credit   # one
     python examples/train_models.py --quick --out /tmp/try   # a smoke run of a minute
 
-Every text comes from the seeded generator in ``whence.core.cases``. Classifiers are small ModernBERTs
+Every text comes from the seeded generator in ``whence.cases``. Classifiers are small ModernBERTs
 with a WordPiece tokenizer, digits apart so that amounts can be read; the decider is a small Llama
 that reads a case and writes ``Decision: ... Because: ...``; the copier is in ``copier.py``. While training, the classifiers also
 learn to mark what each token contributes; that head is dropped, only the classifier is kept. A
@@ -43,7 +43,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from whence.core.cases import Case, contrast, generate, labels
+from whence.cases import Case, contrast, generate, labels
 
 import copier  # isort: skip - the file beside this one
 
@@ -311,7 +311,7 @@ def measure_classifier(name: str, folder: Path, n: int) -> dict[str, Any]:
         leaked = generate(domain, n, seed=HELD_OUT_SEED + 2, shortcut=True)
         hits = right(leaked)
         facts["accuracy_leaked"] = share(hits)
-        from whence.core.cases.words import AREAS_POSITIVE
+        from whence.cases.words import AREAS_POSITIVE
 
         against = [h for h, c in zip(hits, leaked, strict=True) if contradicts(c, AREAS_POSITIVE)]
         facts["accuracy_postcode_contradicts"] = share(against)
@@ -508,7 +508,7 @@ def write_card(name: str, folder: Path, facts: dict[str, Any]) -> None:
         + (
             "the texts are in `examples/copier.py`"
             if name == COPIER
-            else "the rule is in `whence.core.cases`"
+            else "the rule is in `whence.cases`"
         ),
         "",
         "Measured in float32 on held-out cases, after reading the stored weights back. In brackets "

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from whence.core import Decision, Document, Label, ModelIdentity, Output
-from whence.games.tokens import FeatureTokens
-from whence.models.interface import Encoding, Evaluated, Gradients, Vocabulary
+from whence.games.token_alignment import FeatureTokens
+from whence.models.protocols import Encoding, Evaluated, Gradients, Vocabulary
 
 
 class FakeModel:

@@ -12,15 +12,16 @@ Names are imported when they are first used, so ``import whence`` loads no heavy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from whence._composition import set_view_loader
 from whence._version import __version__
 
 if TYPE_CHECKING:
-    from whence.attention.attending import ablate, attend, attention_size
-    from whence.attention.comparing import compare_attention
-    from whence.attention.effects import HeadAblation
-    from whence.attention.kept import Attention
+    from whence.attention.attend import ablate, attend, attention_size
+    from whence.attention.compare import compare_attention
+    from whence.attention.head_ablation import HeadAblation
     from whence.attention.logit_lens import logit_lens
     from whence.attention.patching import patch
+    from whence.attention.store import Attention
     from whence.attribution import (
         Alti,
         AttentionFlow,
@@ -55,34 +56,34 @@ if TYPE_CHECKING:
     )
     from whence.games import DiskCache, MemoryCache
     from whence.models import load
-    from whence.records.explaining import explain
-    from whence.records.foreign import adopt
-    from whence.records.judging import judge
-    from whence.records.selecting import compare, select
-    from whence.records.verifying import verify
-    from whence.students.budget import Budget
-    from whence.students.distilling import distill
-    from whence.students.teacher import Teacher
+    from whence.students.data.query_budget import Budget
+    from whence.students.distill import distill
+    from whence.students.teacher.teacher import Teacher
+    from whence.workflows.adopt import adopt
+    from whence.workflows.explain import explain
+    from whence.workflows.judge import judge
+    from whence.workflows.select import compare, select
+    from whence.workflows.verify import verify
 
 _HOMES = {
-    "Attention": "whence.attention.kept",
-    "HeadAblation": "whence.attention.effects",
-    "ablate": "whence.attention.attending",
-    "attend": "whence.attention.attending",
+    "Attention": "whence.attention.store",
+    "HeadAblation": "whence.attention.head_ablation",
+    "ablate": "whence.attention.attend",
+    "attend": "whence.attention.attend",
     "logit_lens": "whence.attention.logit_lens",
     "patch": "whence.attention.patching",
-    "attention_size": "whence.attention.attending",
-    "compare_attention": "whence.attention.comparing",
+    "attention_size": "whence.attention.attend",
+    "compare_attention": "whence.attention.compare",
     "load": "whence.models",
-    "explain": "whence.records.explaining",
-    "judge": "whence.records.judging",
-    "adopt": "whence.records.foreign",
-    "verify": "whence.records.verifying",
-    "Budget": "whence.students.budget",
-    "distill": "whence.students.distilling",
-    "Teacher": "whence.students.teacher",
-    "compare": "whence.records.selecting",
-    "select": "whence.records.selecting",
+    "explain": "whence.workflows.explain",
+    "judge": "whence.workflows.judge",
+    "adopt": "whence.workflows.adopt",
+    "verify": "whence.workflows.verify",
+    "Budget": "whence.students.data.query_budget",
+    "distill": "whence.students.distill",
+    "Teacher": "whence.students.teacher.teacher",
+    "compare": "whence.workflows.select",
+    "select": "whence.workflows.select",
     "DiskCache": "whence.games",
     "MemoryCache": "whence.games",
     **dict.fromkeys(
@@ -176,6 +177,10 @@ __all__ = [
     "select",
     "verify",
 ]
+
+
+# The one place that reaches up to the views: when a value is first displayed.
+set_view_loader(lambda: import_module("whence.app.views"))
 
 
 def __getattr__(name: str) -> Any:

@@ -8,17 +8,17 @@ from functools import cache
 import numpy as np
 from tests.students.worlds import rule, texts
 
-from whence.students.answer_or_ask import AnswerOrAsk, Step
-from whence.students.bounds import Interval, proportion
-from whence.students.budget import Budget
-from whence.students.checks import Checks
-from whence.students.distilling import distill
-from whence.students.feature_words import Feature, Looking, WordFeatures
-from whence.students.learning_curve import LearningCurve, Point, PowerLaw
-from whence.students.region import Example, Has, Region, Words
-from whence.students.rules import RuleList
-from whence.students.sparse_linear import SparseLinear
-from whence.students.teacher import Teacher
+from whence.core.statistics.proportions import Interval, proportion
+from whence.students.certificate.check_options import Checks
+from whence.students.certificate.learning_curve import LearningCurve, Point, PowerLaw
+from whence.students.data.query_budget import Budget
+from whence.students.distill import distill
+from whence.students.families.rule_list import RuleList
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.features.word_features import Feature, Looking, WordFeatures
+from whence.students.regions.region import Example, Has, Region, Words
+from whence.students.routing.selective_prediction import AnswerOrAsk, Step
+from whence.students.teacher.teacher import Teacher
 
 NASTY = "<script>alert(1)</script> \"a\" & 'b' \x1b[2J\u202e rtl שלום 👍"
 SMALL = Budget(flips=40, again=20, attributions=0, parting=0)

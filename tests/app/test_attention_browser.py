@@ -10,8 +10,8 @@ from tests.app.attended import attended
 from tests.app.test_browser import opened
 from tests.samples import attribution
 
-from whence.app.attention_page import fragment, page
-from whence.app.page import page as explanation_page
+from whence.app.attention.html import fragment, page
+from whence.app.explanation.html import page as explanation_page
 
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"

@@ -16,11 +16,11 @@ from tests.samples import attribution
 from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
-from whence.app.attention_page import fragment, page
-from whence.app.attention_payload import Budget, payload_of
-from whence.app.attention_terminal import WARNING, plain_text
-from whence.app.page import page as explanation_page
-from whence.app.page import parse_records
+from whence.app.attention.html import fragment, page
+from whence.app.attention.payload import Budget, payload_of
+from whence.app.attention.terminal import WARNING, plain_text
+from whence.app.explanation.html import page as explanation_page
+from whence.app.explanation.html import parse_records
 from whence.attention.statistics import decode_weights
 from whence.core import read_record
 from whence.core.attention_record import AttentionRecord

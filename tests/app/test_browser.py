@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.samples import attribution
 
-from whence.app.page import Section, page, pages
+from whence.app.explanation.html import Section, page, pages
 
 pytestmark = pytest.mark.browser
 

@@ -13,11 +13,11 @@ import pytest
 from tests.zoo.families import FAMILIES, VARIANTS, save
 from typer.testing import CliRunner
 
-from whence.app.cli.exits import CODES, Exit, code_of
+from whence.app.cli.exit_codes import CODES, Exit, code_of
 from whence.app.cli.main import app
 from whence.attribution import METHODS
+from whence.cases import generate
 from whence.core import Attribution, WhenceError
-from whence.core.cases import generate
 from whence.models import embedded_names
 
 
@@ -360,7 +360,7 @@ def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
 
 
 def test_the_demo_leaves_one_page(tmp_path):
-    from whence.app.page import parse_records
+    from whence.app.explanation.html import parse_records
 
     out = tmp_path / "demo.html"
     assert run("demo", "--quiet", "--output", out).stdout == ""

@@ -9,10 +9,10 @@ from tests.app.distilled import NASTY, answering, curve, distilled, hostile, reg
 from tests.app.test_attention_browser import AXE
 from tests.app.test_browser import opened
 
-from whence.app.distil_page import fragment, page
-from whence.students.bounds import Interval, proportion
-from whence.students.catalogue import student_by_name
-from whence.students.frontier import Rung
+from whence.app.distill.html import fragment, page
+from whence.core.statistics.proportions import Interval, proportion
+from whence.students.certificate.frontier import Rung
+from whence.students.families.registry import student_by_name
 
 pytestmark = pytest.mark.browser
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from tests.app.distilled import NASTY, answering, curve, distilled, hostile, region
 from tests.app.test_views import Reader
 
-from whence.app.distil_certificate import certificate_groups
-from whence.app.distil_curves import CURVES, answering_picture, learning_picture
-from whence.app.distil_page import fragment, page
-from whence.app.distil_pictures import NARROW, WIDE, frontier_picture, spread
-from whence.app.distil_plot import frontier_plot, keys
-from whence.app.distil_rows import flip_rows
-from whence.app.distil_student import student_view
-from whence.app.distil_terminal import FIRST, plain_text
-from whence.app.distil_wording import (
+from whence.app.distill.certificate import certificate_groups
+from whence.app.distill.curve_charts import CURVES, answering_picture, learning_picture
+from whence.app.distill.frontier_chart import NARROW, WIDE, frontier_picture, spread
+from whence.app.distill.html import fragment, page
+from whence.app.distill.rows import flip_rows
+from whence.app.distill.student import student_view
+from whence.app.distill.terminal import FIRST
+from whence.app.distill.terminal_chart import frontier_plot, keys
+from whence.app.distill.wording import (
     MARKS,
     answering_sentence,
     bound,
@@ -31,12 +31,12 @@ from whence.app.distil_wording import (
     share,
     verdict_sentence,
 )
-from whence.core.display import distilled_fragment, distilled_page, distilled_text
-from whence.students.bounds import Interval, proportion
-from whence.students.catalogue import student_by_name
-from whence.students.certificate import VERDICTS
-from whence.students.frontier import Frontier, Rung
-from whence.students.rules import FittedRules
+from whence.core.display import fragment_of, page_of, text_of
+from whence.core.statistics.proportions import Interval, proportion
+from whence.students.certificate.certificate import VERDICTS
+from whence.students.certificate.frontier import Frontier, Rung
+from whence.students.families.registry import student_by_name
+from whence.students.families.rule_list import FittedRules
 
 KINDS = ("rules-4", "linear-40", "tree-6", "scorecard-5", "cases-4", "treesum-4", "additive-6")
 
@@ -262,7 +262,7 @@ class TestStudents:
 
 class TestTerminal:
     def test_the_verdict_comes_first_and_then_the_student(self):
-        lines = plain_text(full()).splitlines()
+        lines = text_of(full()).splitlines()
         assert lines[0] == "\u2713 Faithful enough to replace"
         assert "in the teacher's place" in lines[1]
         text = "\n".join(lines)
@@ -276,14 +276,14 @@ class TestTerminal:
 
     @pytest.mark.parametrize("width", [50, 80, 120])
     def test_no_line_is_wider_than_the_terminal_and_none_has_codes(self, width):
-        text = plain_text(full(), width=width)
+        text = text_of(full(), width=width)
         assert max(map(len, text.splitlines())) <= width
         assert "\x1b" not in text
 
     def test_a_long_student_is_cut_and_says_so(self):
         rules = distilled().student
         many = FittedRules(rules.labels, rules.features, rules.rules[:1] * 60 + rules.rules[-1:])
-        text = plain_text(replace(distilled(), students={"rules-4": many}))
+        text = text_of(replace(distilled(), students={"rules-4": many}))
         assert f"and {61 - FIRST} lines more, not shown here" in text
         assert text.count("if 'fraud'") == FIRST
 
@@ -301,7 +301,7 @@ class TestTerminal:
             assert name in drawn
 
     def test_hostile_texts_move_no_cursor(self):
-        text = plain_text(hostile())
+        text = text_of(hostile())
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "U+001B" in text
@@ -377,9 +377,9 @@ class TestPage:
 class TestDisplay:
     def test_what_a_notebook_shows(self, tmp_path):
         found = distilled()
-        assert distilled_text(found) == plain_text(found)
-        assert distilled_fragment(found) == fragment(found)
-        assert distilled_page(found, tmp_path / "p.html") == page(found)
+        assert text_of(found) == text_of(found)
+        assert fragment_of(found) == fragment(found)
+        assert page_of(found, tmp_path / "p.html") == page(found)
         assert (tmp_path / "p.html").read_text("utf-8") == page(found)
 
     def test_two_cells_share_no_id(self):

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from whence.app.cli.exits import Exit
+from whence.app.cli.exit_codes import Exit
 from whence.app.cli.main import app
 
 TEXT = "She missed 4 payments this year and has no savings at all."

@@ -11,7 +11,7 @@ from tests.app.test_attention_browser import AXE
 from tests.app.test_browser import opened
 from tests.samples import attribution, trust_label
 
-from whence.app.page import Section, fragment, page, pages
+from whence.app.explanation.html import Section, fragment, page, pages
 from whence.core import TrustLabel
 from whence.core.arrays import frozen_array
 

@@ -14,12 +14,12 @@ from rich.console import Console
 from tests.app.test_views import MASS, NASTY, SAMPLED, Reader
 from tests.samples import attribution, trust_label
 
-from whence.app.colour import VERDICTS, contrast
-from whence.app.page import fragment, page
-from whence.app.terminal import plain_text, render
-from whence.app.trust_page import label_view
-from whence.app.trust_terminal import render as render_label
-from whence.app.trust_wording import (
+from whence.app.explanation.html import fragment, page
+from whence.app.explanation.terminal import plain_text, render
+from whence.app.shared.colour import VERDICTS, contrast
+from whence.app.trust.html import label_view
+from whence.app.trust.terminal import render as render_label
+from whence.app.trust.wording import (
     FINDINGS,
     about,
     faint_because,

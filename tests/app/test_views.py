@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 from tests.samples import attribution
 
-from whence.app.colour import contrast, luminance, ramp, text_on
-from whence.app.page import Section, fragment, page, pages, parse_records
-from whence.app.terminal import plain_text, render
-from whence.app.wording import number, reliable, signed, visible
+from whence.app.explanation.html import Section, fragment, page, pages, parse_records
+from whence.app.explanation.terminal import plain_text, render
+from whence.app.shared.colour import contrast, luminance, ramp, text_on
+from whence.app.shared.formatting import number, reliable, signed, visible
 from whence.core import Attribution, Decision
 from whence.core.arrays import frozen_array
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import whence
-from whence.models.changing import EdgesCut
+from whence.models.internals.interventions import EdgesCut
 
 GIVEN, WRITES, SIZE = range(6), range(5, 11), 11
 LAYERS = [f"transformer.h.{layer}.attn" for layer in range(3)]

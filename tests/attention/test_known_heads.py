@@ -47,7 +47,7 @@ def test_a_knocked_out_edge_takes_the_copy_away(copier):
     """The last token reads what followed its earlier copy; without that edge it cannot go on."""
     import numpy as np
 
-    from whence.models.changing import EdgesCut
+    from whence.models.internals.interventions import EdgesCut
 
     encoding = copier.encode(TEXT)
     readout = copier.readout(encoding, [whence.NextToken(token="ni")])

@@ -26,7 +26,7 @@ def test_the_last_layer_put_back_is_the_model_itself_bit_for_bit(name):
     assert (lens.divergences[0] > 0).all()
     writes = target is not None
     readout = model.readout(encoding, [target] if writes else [], link="log_probability")
-    row = whence.models.interface.Row(ids=encoding.ids, token_types=encoding.token_types)
+    row = whence.models.protocols.Row(ids=encoding.ids, token_types=encoding.token_types)
     value = model.evaluate([row], readout).values[0, 0]
     assert lens.log_probabilities[-1].sum() == pytest.approx(value, abs=2e-5)
     for layer in range(2):

@@ -11,7 +11,7 @@ from tests.zoo.families import VARIANTS
 import whence
 from whence.attention.patching import patch
 from whence.core import CapabilityError, InputError, OptionError, read_record
-from whence.models.interface import Row
+from whence.models.protocols import Row
 
 FIRST = {"t5", "bart"}
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from whence.app.cli.main import app
 from whence.attribution import METHODS
 from whence.core.errors import __all__ as errors
-from whence.evaluation.catalogue import METRICS
-from whence.evaluation.plausibility import PLAUSIBILITY
+from whence.evaluation.metrics.registry import METRICS
+from whence.evaluation.metrics.plausibility import PLAUSIBILITY
 from whence.games import MASKERS, SEGMENTERS
-from whence.students.catalogue import STUDENTS
+from whence.students.families.registry import STUDENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -64,7 +64,7 @@ def test_everything_is_documented():
     absence = (ROOT / "docs/explanation/absence.md").read_text("utf-8")
     for name in MASKERS:
         assert f"`{name}`" in absence
-    explain_doc = (ROOT / "src/whence/records/explaining.py").read_text("utf-8")
+    explain_doc = (ROOT / "src/whence/workflows/explain.py").read_text("utf-8")
     for unit in SEGMENTERS:
         assert unit in explain_doc
     assert len(errors) > 10

@@ -12,7 +12,7 @@ from tests.zoo.families import FAMILIES
 import whence
 from whence.core import Label, Output
 from whence.evaluation.instance import Instance, instance_of
-from whence.evaluation.pool import pool_of
+from whence.evaluation.mask_pool import pool_of
 from whence.games import FunctionGame
 from whence.games.question import ask
 

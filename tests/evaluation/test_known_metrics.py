@@ -12,25 +12,28 @@ from scipy import stats
 from tests.evaluation.instances import game_instance, linear, model_instance
 
 from whence.core import OptionError, UndefinedError
-from whence.evaluation.among_random import percentile_among_random
-from whence.evaluation.aopc import Aopc, NormalisedAopc
-from whence.evaluation.class_contrast import class_contrast
-from whence.evaluation.completeness_gap import CompletenessGap
-from whence.evaluation.curves import area, chain_limits, random_along
-from whence.evaluation.decision_flip import DecisionFlip
-from whence.evaluation.deletion import Deletion
-from whence.evaluation.entropy import Entropy
-from whence.evaluation.gini import Gini
-from whence.evaluation.infidelity import Infidelity, infidelity
-from whence.evaluation.insertion import Insertion
 from whence.evaluation.instance import Instance
-from whence.evaluation.leave_one_out_correlation import LeaveOneOutCorrelation, one_at_a_time
-from whence.evaluation.pool import pool_of
-from whence.evaluation.pool_fidelity import PoolFidelity, permutation_test
-from whence.evaluation.sensitivity_n import SensitivityN, size_grid
-from whence.evaluation.soft import unit_scaled
-from whence.evaluation.soft_comprehensiveness import SoftComprehensiveness
-from whence.evaluation.soft_sufficiency import SoftSufficiency
+from whence.evaluation.mask_pool import pool_of
+from whence.evaluation.metrics.aopc import Aopc, NormalisedAopc
+from whence.evaluation.metrics.class_contrast import class_contrast
+from whence.evaluation.metrics.completeness_gap import CompletenessGap
+from whence.evaluation.metrics.curves import area, chain_limits, random_along
+from whence.evaluation.metrics.decision_flip import DecisionFlip
+from whence.evaluation.metrics.deletion import Deletion
+from whence.evaluation.metrics.entropy import Entropy
+from whence.evaluation.metrics.gini import Gini
+from whence.evaluation.metrics.infidelity import Infidelity, infidelity
+from whence.evaluation.metrics.insertion import Insertion
+from whence.evaluation.metrics.leave_one_out_correlation import (
+    LeaveOneOutCorrelation,
+    one_at_a_time,
+)
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.random_percentile import percentile_among_random
+from whence.evaluation.metrics.sensitivity_n import SensitivityN, size_grid
+from whence.evaluation.metrics.soft_comprehensiveness import SoftComprehensiveness
+from whence.evaluation.metrics.soft_removal import unit_scaled
+from whence.evaluation.metrics.soft_sufficiency import SoftSufficiency
 from whence.games import FunctionGame
 
 WEIGHTS = np.array([4.0, 3.0, 2.0, 1.0, 0.0, -1.0])

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.evaluation.instances import game_instance, linear, model_instance
 
 from whence.core import CapabilityError, Measurement, OptionError, UndefinedError
-from whence.evaluation.catalogue import METRICS, metric_by_name
-from whence.evaluation.curves import chain_limits
-from whence.evaluation.decision_flip import CENSORED, DecisionFlip
-from whence.evaluation.pool import Pool
-from whence.games.embedded import EmbeddedGame
+from whence.evaluation.mask_pool import Pool
+from whence.evaluation.metrics.curves import chain_limits
+from whence.evaluation.metrics.decision_flip import CENSORED, DecisionFlip
+from whence.evaluation.metrics.registry import METRICS, metric_by_name
+from whence.games.embedding_game import EmbeddedGame
 
 SOFT = ("soft-comprehensiveness", "soft-sufficiency")
 PLAIN = [name for name in METRICS if name not in SOFT]

@@ -11,18 +11,17 @@ import warnings
 import numpy as np
 import pytest
 from tests.evaluation.instances import game_instance, linear, model_instance
-from tests.evaluation.test_plausibility import spans, words
+from tests.evaluation.metrics.test_plausibility import spans, words
 from tests.zoo.families import FAMILIES
 
 from whence.core import OptionError, UndefinedError
-from whence.evaluation.aopc import Aopc
-from whence.evaluation.catalogue import METRICS
-from whence.evaluation.completeness_gap import CompletenessGap
-from whence.evaluation.decision_flip import DecisionFlip
-from whence.evaluation.deletion import Deletion
-from whence.evaluation.infidelity import Infidelity, infidelity
-from whence.evaluation.insertion import Insertion
-from whence.evaluation.plausibility import (
+from whence.evaluation.metrics.aopc import Aopc
+from whence.evaluation.metrics.completeness_gap import CompletenessGap
+from whence.evaluation.metrics.decision_flip import DecisionFlip
+from whence.evaluation.metrics.deletion import Deletion
+from whence.evaluation.metrics.infidelity import Infidelity, infidelity
+from whence.evaluation.metrics.insertion import Insertion
+from whence.evaluation.metrics.plausibility import (
     PLAUSIBILITY,
     average_precision,
     marked_by_people,
@@ -30,9 +29,10 @@ from whence.evaluation.plausibility import (
     span_f1,
     token_f1,
 )
-from whence.evaluation.pool_fidelity import PoolFidelity
-from whence.evaluation.sensitivity_n import SensitivityN
-from whence.evaluation.sufficiency import Sufficiency
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
+from whence.evaluation.metrics.registry import METRICS
+from whence.evaluation.metrics.sensitivity_n import SensitivityN
+from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.question import ask
 
 WEIGHTS = np.array([1.2, -0.5, 0.9, 0.3, 2.0, -1.4])

@@ -12,8 +12,8 @@ from tests.zoo.linear import linear_bag
 import whence
 from whence.attribution.gradient.input_x_gradient import InputXGradient
 from whence.core import CapabilityError, OptionError, UndefinedError
-from whence.evaluation.local_lipschitz import LocalLipschitz
-from whence.evaluation.max_sensitivity import MaxSensitivity, displacements, moved_game
+from whence.evaluation.metrics.local_lipschitz import LocalLipschitz
+from whence.evaluation.metrics.max_sensitivity import MaxSensitivity, displacements, moved_game
 
 TEXT = "not a good payment"
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention.asking import batched
+from whence.attention.common import batched
 from whence.core import OptionError
 from whence.games import Words, align
 from whence.games.batching import TokenBudget
-from whence.games.embedded import EmbeddedGame
+from whence.games.embedding_game import EmbeddedGame
 
 
 class Memory:

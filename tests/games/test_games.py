@@ -36,8 +36,8 @@ from whence.games import (
     default_masker,
     masker_by_name,
 )
-from whence.models.callables import CallableModel
-from whence.models.interface import Encoding
+from whence.models.adapters.callable import CallableModel
+from whence.models.protocols import Encoding
 
 TEXT = "one two three four five"
 

@@ -26,7 +26,7 @@ from whence.games import (
     Words,
     align,
 )
-from whence.games.tokens import FeatureTokens
+from whence.games.token_alignment import FeatureTokens
 from whence.models.encoding import Encoder
 
 TEXTS = st.one_of(

@@ -22,8 +22,8 @@ from whence.core import (
     Similarity,
     TextTooLongError,
 )
-from whence.models import causal
-from whence.models.interface import Row
+from whence.models.adapters import causal
+from whence.models.protocols import Row
 
 EVERY = {**FAMILIES, **VARIANTS}
 
@@ -465,7 +465,7 @@ class TestEmbedder:
 
 
 def test_out_of_memory_has_one_face():
-    from whence.models.torch_base import out_of_memory_as_memory_error
+    from whence.models.adapters.base import out_of_memory_as_memory_error
 
     for error in (torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory: 9 bytes")):
         with pytest.raises(MemoryError), out_of_memory_as_memory_error():

@@ -9,9 +9,9 @@ from tests.asking import explain
 
 import whence
 from whence.app.cli.demo import rank_of
-from whence.core.cases import generate
-from whence.core.cases.showcase import showcase
-from whence.models.loading import embedded_folder, embedded_names
+from whence.cases import generate
+from whence.cases.showcase import showcase
+from whence.models.load import embedded_folder, embedded_names
 
 NAMES = ("copier", "credit", "credit-shortcut", "decider", "health", "law")
 

@@ -10,11 +10,11 @@ from tests.zoo import families
 
 import whence
 from whence.core.errors import CapabilityError, OptionError
-from whence.models.interface import Row
-from whence.models.shrinking import probabilities, shrink
-from whence.models.small_bert import reduced, seeded
-from whence.models.small_training import Batch, Losses
-from whence.models.teacher_views import TeacherViews
+from whence.models.compact.architecture import reduced, seeded
+from whence.models.compact.fit import probabilities, shrink
+from whence.models.compact.teacher_states import TeacherViews
+from whence.models.compact.training import Batch, Losses
+from whence.models.protocols import Row
 
 
 @pytest.fixture

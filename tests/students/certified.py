@@ -3,10 +3,10 @@
 import numpy as np
 from tests.students import stored, worlds
 
-from whence.students.agreement import flips
-from whence.students.bounds import proportion
-from whence.students.certificate import certify
-from whence.students.teacher import Answers
+from whence.core.statistics.proportions import proportion
+from whence.students.certificate.certificate import certify
+from whence.students.certificate.fidelity import flips
+from whence.students.teacher.teacher import Answers
 
 
 def certificate(kind="rules", labels=2):

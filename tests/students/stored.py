@@ -5,14 +5,14 @@ import functools
 import numpy as np
 from tests.students import worlds
 
-from whence.students.additive import Additive
-from whence.students.features import ReadableFeatures
-from whence.students.prototypes import Prototypes
-from whence.students.rules import RuleList
-from whence.students.scorecard import Scorecard
-from whence.students.sparse_linear import SparseLinear
-from whence.students.tree import SmallTree
-from whence.students.tree_sum import TreeSum
+from whence.students.families.additive import Additive
+from whence.students.families.decision_tree import SmallTree
+from whence.students.families.prototypes import Prototypes
+from whence.students.families.rule_list import RuleList
+from whence.students.families.scorecard import Scorecard
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.families.tree_ensemble import TreeSum
+from whence.students.features.vectorizer import ReadableFeatures
 
 STUDENTS = {
     "linear": SparseLinear(features=20),

@@ -10,22 +10,22 @@ from tests.conftest import SHARED
 from tests.students import worlds
 
 import whence
-from whence.core.cases import generate
-from whence.students.agreement import kappa
-from whence.students.bounds import proportion
-from whence.students.budget import Budget
-from whence.students.certificate import certify
-from whence.students.controls import majority, permuted_teacher
-from whence.students.distilling import distill
-from whence.students.distrust import Judged, regions
-from whence.students.features import Feature, Features, ReadableFeatures
-from whence.students.protocol import split
-from whence.students.queries import EDITS, edited, frequent_ngrams
-from whence.students.rules import RuleList
-from whence.students.scorecard import Scorecard
-from whence.students.sparse_linear import SparseLinear
-from whence.students.teacher import Answers, Teacher
-from whence.students.tree import SmallTree
+from whence.cases import generate
+from whence.core.statistics.proportions import proportion
+from whence.students.certificate.certificate import certify
+from whence.students.certificate.fidelity import kappa
+from whence.students.data.augmentation import EDITS, edited, frequent_ngrams
+from whence.students.data.query_budget import Budget
+from whence.students.data.split import split
+from whence.students.distill import distill
+from whence.students.families.baselines import majority, permuted_teacher
+from whence.students.families.decision_tree import SmallTree
+from whence.students.families.rule_list import RuleList
+from whence.students.families.scorecard import Scorecard
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
+from whence.students.regions.search import Judged, regions
+from whence.students.teacher.teacher import Answers, Teacher
 
 LABELS = ("accept", "reject")
 QUIET = Budget(edits=0.0, ngrams=0.0, flips=0, again=0, attributions=0, parting=0)

@@ -11,10 +11,10 @@ from tests.students import worlds
 
 import whence
 from whence.core.errors import InputError, ModelOutputError, OptionError
-from whence.students.features import ReadableFeatures
-from whence.students.rules import RuleList
-from whence.students.sparse_linear import SparseLinear
-from whence.students.teacher import Teacher
+from whence.students.families.rule_list import RuleList
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.features.vectorizer import ReadableFeatures
+from whence.students.teacher.teacher import Teacher
 
 LABELS = ["accept", "reject"]
 TEXTS = worlds.texts(320)

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from whence.students.answering import Replies
-from whence.students.budget import Budget
-from whence.students.checks import Checks
-from whence.students.distilling import distill
-from whence.students.router import Router
-from whence.students.rules import RuleList
-from whence.students.saving import load_student
-from whence.students.teacher import Teacher
+from whence.students.certificate.check_options import Checks
+from whence.students.data.query_budget import Budget
+from whence.students.distill import distill
+from whence.students.export.store import load_student
+from whence.students.families.rule_list import RuleList
+from whence.students.routing.router import Router
+from whence.students.teacher.backends import Replies
+from whence.students.teacher.teacher import Teacher
 
 READS = 150
 

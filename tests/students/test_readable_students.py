@@ -7,14 +7,14 @@ from scipy import optimize
 from tests.students import worlds
 
 from whence.core.errors import CapabilityError, InputError, OptionError
-from whence.students.additive import Additive, FittedAdditive
-from whence.students.features import ReadableFeatures
-from whence.students.logistic import all_logits, lasso_path, softmax
-from whence.students.optimal_tree import OptimalTree
-from whence.students.rules import FittedRules, RuleList
-from whence.students.sparse_linear import FittedLinear, SparseLinear
-from whence.students.tree import FittedTree, SmallTree
-from whence.students.tree_sum import FittedTreeSum, TreeSum
+from whence.students.families.additive import Additive, FittedAdditive
+from whence.students.families.decision_tree import FittedTree, SmallTree
+from whence.students.families.optimal_tree import OptimalTree
+from whence.students.families.rule_list import FittedRules, RuleList
+from whence.students.families.sparse_linear import FittedLinear, SparseLinear
+from whence.students.families.tree_ensemble import FittedTreeSum, TreeSum
+from whence.students.features.vectorizer import ReadableFeatures
+from whence.students.fitting.logistic import all_logits, lasso_path, softmax
 
 LABELS = ("accept", "reject")
 STUDENTS = [

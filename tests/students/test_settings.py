@@ -6,11 +6,11 @@ from tests.students import worlds
 
 import whence
 from whence.core.errors import CapabilityError, OptionError
-from whence.students.additive import Additive
-from whence.students.optimal_tree import OptimalTree
-from whence.students.sparse_linear import SparseLinear
-from whence.students.teacher import Teacher
-from whence.students.tree_sum import TreeSum
+from whence.students.families.additive import Additive
+from whence.students.families.optimal_tree import OptimalTree
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.families.tree_ensemble import TreeSum
+from whence.students.teacher.teacher import Teacher
 
 OUT_OF_RANGE = [
     (Additive(pairs=0), "SparseLinear"),

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from whence.students.features import Feature, Features, ReadableFeatures
+from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 
 FILLER = [f"word{i}" for i in range(60)]
 SIGNALS = ["late", "waived", "fraud", "steady", "loan"]

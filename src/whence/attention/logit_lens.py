@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from whence.attention.asking import (
+from whence.attention.common import (
     batched,
     check_model,
     decided,
@@ -19,12 +19,12 @@ from whence.attention.asking import (
     provenance,
     read_tokens,
 )
-from whence.core.across_depth import LensPosition, LensToken, LogitLens
 from whence.core.arrays import frozen_array
+from whence.core.depth_records import LensPosition, LensToken, LogitLens
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.provenance import Cost
 from whence.core.targets import Target
-from whence.models.interface import Encoding, GivesStates, Input, Readout, TokenModel
+from whence.models.protocols import Encoding, GivesStates, Input, Readout, TokenModel
 
 __all__ = ["CAVEAT", "logit_lens"]
 

@@ -10,21 +10,21 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from jaxtyping import Float
 
-from whence.attention.asking import (
+from whence.attention.common import (
     check_model,
     decided,
     provenance,
 )
-from whence.attention.places import Place, Site, whole_feature
-from whence.attention.two_runs import Patched, TwoRuns
-from whence.core.across_depth import HeadEffect, HeadPatching
+from whence.attention.patch_runs import Patched, TwoRuns
+from whence.attention.patch_sites import Place, Site, whole_feature
 from whence.core.arrays import frozen_array
+from whence.core.depth_records import HeadEffect, HeadPatching
 from whence.core.errors import unknown
 from whence.core.explanations import Attribution, Decision
 from whence.core.features import Segmentation
 from whence.core.provenance import Provenance
 from whence.core.targets import Link, Target
-from whence.models.interface import GivesHeads, GivesStates, Input
+from whence.models.protocols import GivesHeads, GivesStates, Input
 
 __all__ = ["Direction", "Patched", "Positions", "patch"]
 
@@ -83,7 +83,7 @@ def patch(
 
     Returns:
         An attribution of features to layers (or heads), or for heads at all positions a
-        :class:`~whence.core.across_depth.HeadPatching`.
+        :class:`~whence.core.depth_records.HeadPatching`.
 
     Raises:
         InputError: the inputs differ in their number of tokens.

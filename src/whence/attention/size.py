@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 
 from whence.attention.statistics import STATISTICS, THUMBNAIL, TOP
 from whence.core.errors import OptionError, unknown
-from whence.models.interface import Encoding, GivesAttention
-from whence.models.watching import AttentionCall, LayerStates
+from whence.models.internals.attention_capture import AttentionCall, LayerStates
+from whence.models.protocols import Encoding, GivesAttention
 
 __all__ = ["AttentionSize", "Shapes"]
 

@@ -12,7 +12,6 @@ from whence.attribution.attention.norm_based import NormBased
 from whence.attribution.attention.rollout import Rollout
 from whence.attribution.attention.value_zeroing import ValueZeroing
 from whence.attribution.baseline.random import Random
-from whence.attribution.choosing import METHODS, method_by_name
 from whence.attribution.gradient.input_x_gradient import InputXGradient
 from whence.attribution.gradient.integrated_gradients import IntegratedGradients
 from whence.attribution.method import AttentionMethod, Estimate, GameMethod, GradientMethod, Method
@@ -20,6 +19,7 @@ from whence.attribution.perturbation.kernel_shap import KernelShap
 from whence.attribution.perturbation.leave_one_out import LeaveOneOut
 from whence.attribution.perturbation.lime import Lime
 from whence.attribution.perturbation.shapley_values import ShapleyValues
+from whence.attribution.registry import METHODS, method_by_name
 
 __all__ = [
     "METHODS",

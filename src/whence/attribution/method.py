@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.explanations import Outcome
-from whence.games.attended import AttendedGame
-from whence.games.embedded import EmbeddedGame
+from whence.games.attention_game import AttendedGame
+from whence.games.embedding_game import EmbeddedGame
 from whence.games.game import Game
 
 __all__ = ["AttentionMethod", "Estimate", "GameMethod", "GradientMethod", "Method", "Needs"]

@@ -3,7 +3,7 @@
 NumPy and pydantic only: no torch.
 """
 
-from whence.core.across_depth import HeadEffect, HeadPatching, LensPosition, LensToken, LogitLens
+from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, LensToken, LogitLens
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
@@ -22,9 +22,9 @@ from whence.core.errors import (
 )
 from whence.core.explanations import Attribution, Completeness, Decision, NamedScore
 from whence.core.features import Document, Feature, Part, Segmentation, Span
-from whence.core.findings import Counterfactual, Edit, Interactions, Rule
 from whence.core.label_diff import LabelDiff, compare_labels
 from whence.core.measurements import Interval, Measurement
+from whence.core.other_explanations import Counterfactual, Edit, Interactions, Rule
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
 from whence.core.selection import Candidate, Selection
 from whence.core.store import read_record

@@ -1,122 +1,76 @@
-"""The one place where a value reaches up to the views: when a person asks to see it.
+"""Values that can be displayed, and the table of views that display them.
 
-Values hold no view code. ``str(explanation)`` and a notebook's display are delegated here, and
-from here lazily to :mod:`whence.app`; the import contract names this module as its exception.
+Values hold no view code, and this room imports none. :mod:`whence.app.views` enters a view of each
+class in the three tables below; the package's root loads that module when a value is first
+displayed.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
 
+from whence._composition import load_views
+from whence.core.errors import CapabilityError
 from whence.core.files import write_atomic
 
-if TYPE_CHECKING:
-    from whence.core.explanations import Attribution
-    from whence.core.label_diff import LabelDiff
-    from whence.core.trust import TrustLabel
-
-__all__ = [
-    "attention_fragment",
-    "attention_page",
-    "attention_text",
-    "diff_text",
-    "distilled_fragment",
-    "distilled_page",
-    "distilled_text",
-    "html_fragment",
-    "html_page",
-    "label_fragment",
-    "label_text",
-    "plain_text",
-]
+__all__ = ["FRAGMENT", "PAGE", "TEXT", "fragment_of", "page_of", "text_of"]
 
 
-def plain_text(explanation: Attribution) -> str:
-    """The explanation as text without colour codes."""
-    from whence.app.terminal import plain_text as render
+def _table(form: str) -> Any:
+    """An empty table of views, which says what it lacks."""
 
-    return render(explanation)
+    @singledispatch
+    def view(value: object) -> str:
+        raise CapabilityError(f"a {type(value).__name__} has no view as {form}")
 
-
-def html_fragment(explanation: Attribution) -> str:
-    """The explanation as one HTML element with its own scoped style, for a notebook cell."""
-    from whence.app.page import fragment
-
-    return fragment(explanation)
+    return view
 
 
-def html_page(explanation: Attribution, path: str | os.PathLike[str] | None = None) -> str:
-    """The explanation as a self-contained page, written to ``path`` where given."""
-    from whence.app.page import page
+TEXT = _table("text")
+"""Class to the function that writes its values as text without colour codes."""
 
-    return _written(page(explanation), path)
+FRAGMENT = _table("an HTML element")
+"""Class to the function that writes its values as one HTML element for a notebook cell."""
 
-
-def attention_text(attention: Any) -> str:
-    """What was watched, as text without colour codes."""
-    from whence.app.attention_terminal import plain_text as render
-
-    return render(attention)
+PAGE = _table("a page")
+"""Class to the function that writes its values as a self-contained page."""
 
 
-def attention_fragment(attention: Any) -> str:
-    """What was watched, as one HTML element for a notebook cell."""
-    from whence.app.attention_page import fragment
+def text_of(value: object) -> str:
+    """The value as text without colour codes.
 
-    return fragment(attention)
-
-
-def attention_page(attention: Any, path: str | os.PathLike[str] | None = None) -> str:
-    """What was watched, as a self-contained page, written to ``path`` where given."""
-    from whence.app.attention_page import page
-
-    return _written(page(attention), path)
+    Raises:
+        CapabilityError: its class has no such view.
+    """
+    return _view(TEXT, value)(value)
 
 
-def label_text(label: TrustLabel) -> str:
-    """The trust label as text without colour codes."""
-    from whence.app.trust_terminal import plain_text as render
+def fragment_of(value: object) -> str:
+    """The value as one HTML element with its own scoped style, for a notebook cell.
 
-    return render(label)
-
-
-def label_fragment(label: TrustLabel) -> str:
-    """The trust label as one HTML element for a notebook cell."""
-    from whence.app.trust_page import fragment
-
-    return fragment(label)
+    Raises:
+        CapabilityError: its class has no such view.
+    """
+    return _view(FRAGMENT, value)(value)
 
 
-def diff_text(diff: LabelDiff) -> str:
-    """What changed between two trust labels, as text."""
-    from whence.app.trust_terminal import diff_text as render
+def page_of(value: object, path: str | os.PathLike[str] | None = None) -> str:
+    """The value as a self-contained page, written to ``path``, whole or not at all, where given.
 
-    return render(diff)
-
-
-def distilled_text(distilled: Any) -> str:
-    """A student with its certificate, as text without colour codes."""
-    from whence.app.distil_terminal import plain_text as render
-
-    return render(distilled)
-
-
-def distilled_fragment(distilled: Any) -> str:
-    """A student with its certificate, as one HTML element for a notebook cell."""
-    from whence.app.distil_page import fragment
-
-    return fragment(distilled)
-
-
-def distilled_page(distilled: Any, path: str | os.PathLike[str] | None = None) -> str:
-    """A student with its certificate, as a self-contained page, written to ``path`` where given."""
-    from whence.app.distil_page import page
-
-    return _written(page(distilled), path)
-
-
-def _written(text: str, path: str | os.PathLike[str] | None) -> str:
+    Raises:
+        CapabilityError: its class has no such view.
+        WriteError: the file could not be written.
+    """
+    page = _view(PAGE, value)(value)
     if path is not None:
-        write_atomic(path, text.encode("utf-8"))
-    return text
+        write_atomic(path, page.encode("utf-8"))
+    return page
+
+
+def _view(table: Any, value: object) -> Callable[[object], str]:
+    if table.dispatch(type(value)) is table.dispatch(object):
+        load_views()
+    return table.dispatch(type(value))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
+from whence.core.display import fragment_of, page_of, text_of
 from whence.core.errors import OptionError, TrustError
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
@@ -194,16 +195,10 @@ class Attribution(Record):
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """A self-contained page; also written to ``path``, whole or not at all, where given."""
-        from whence.core.display import html_page
-
-        return html_page(self, path)
+        return page_of(self, path)
 
     def __str__(self) -> str:
-        from whence.core.display import plain_text
-
-        return plain_text(self)
+        return text_of(self)
 
     def _repr_html_(self) -> str:
-        from whence.core.display import html_fragment
-
-        return html_fragment(self)
+        return fragment_of(self)

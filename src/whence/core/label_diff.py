@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from whence.core.display import text_of
 from whence.core.measurements import Measurement
 from whence.core.record import Value
 from whence.core.trust import GRADES, Finding, Grade, Level, Quantity, TrustLabel
@@ -76,9 +77,7 @@ class LabelDiff(Value):
         return GRADES.index(after) > GRADES.index(before)
 
     def __str__(self) -> str:
-        from whence.core.display import diff_text
-
-        return diff_text(self)
+        return text_of(self)
 
 
 def compare_labels(

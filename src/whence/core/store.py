@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from whence.core.across_depth import HeadPatching, LogitLens
 from whence.core.attention_record import AttentionRecord
+from whence.core.depth_records import HeadPatching, LogitLens
 from whence.core.errors import RecordError
 from whence.core.explanations import Attribution
-from whence.core.findings import Counterfactual, Interactions, Rule
 from whence.core.measurements import Measurement
+from whence.core.other_explanations import Counterfactual, Interactions, Rule
 from whence.core.record import Record
 from whence.core.selection import Selection
 from whence.core.trust import TrustLabel

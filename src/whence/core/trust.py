@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
+from whence.core.display import fragment_of, text_of
 from whence.core.errors import TrustError
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
@@ -144,11 +145,7 @@ class TrustLabel(Record):
             )
 
     def __str__(self) -> str:
-        from whence.core.display import label_text
-
-        return label_text(self)
+        return text_of(self)
 
     def _repr_html_(self) -> str:
-        from whence.core.display import label_fragment
-
-        return label_fragment(self)
+        return fragment_of(self)

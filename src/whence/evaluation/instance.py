@@ -10,9 +10,9 @@ from scipy.special import expit
 
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import Output
-from whence.evaluation.additive import AdditiveFit, additive_fit
-from whence.evaluation.pool import SIZES, Pool, pool_of, pool_seed
-from whence.evaluation.words import carries_no_content
+from whence.evaluation.additive_surrogate import AdditiveFit, additive_fit
+from whence.evaluation.mask_pool import SIZES, Pool, pool_of, pool_seed
+from whence.evaluation.stopwords import carries_no_content
 from whence.games.cache import Cache
 from whence.games.game import Game
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress

@@ -5,7 +5,7 @@ students all query a game, so they share its cache.
 """
 
 from whence.games.cache import Cache, DiskCache, MemoryCache
-from whence.games.embedded import EmbeddedGame
+from whence.games.embedding_game import EmbeddedGame
 from whence.games.game import FunctionGame, Game
 from whence.games.maskers import (
     MASKERS,
@@ -31,7 +31,7 @@ from whence.games.segmenters import (
     Words,
     segmenter_by_name,
 )
-from whence.games.tokens import FeatureTokens, align
+from whence.games.token_alignment import FeatureTokens, align
 
 __all__ = [
     "MASKERS",

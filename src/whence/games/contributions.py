@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.errors import CapabilityError, OptionError
-from whence.games.attended import row_blocks
-from whence.models.interface import Encoding, GivesHeads, Input, TokenModel
-from whence.models.joining import Addition
-from whence.models.tracing import Trace, TracedCall, trace
+from whence.games.attention_game import row_blocks
+from whence.models.internals.residual_addition import Addition
+from whence.models.internals.trace import Trace, TracedCall, trace
+from whence.models.protocols import Encoding, GivesHeads, Input, TokenModel
 
 __all__ = ["Proximity", "contributions", "proximities"]
 

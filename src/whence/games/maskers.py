@@ -16,8 +16,8 @@ from jaxtyping import Bool
 
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.features import Document, Segmentation
-from whence.games.tokens import FeatureTokens
-from whence.models.interface import Encoding, Model, Row, TextModel, TokenModel
+from whence.games.token_alignment import FeatureTokens
+from whence.models.protocols import Encoding, Model, Row, TextModel, TokenModel
 
 __all__ = [
     "MASKERS",

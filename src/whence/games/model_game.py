@@ -19,8 +19,8 @@ from whence.core.provenance import Cost
 from whence.games.cache import Cache, MemoryCache, cache_key
 from whence.games.game import Game
 from whence.games.maskers import Masker
-from whence.games.tokens import FeatureTokens
-from whence.models.interface import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
+from whence.games.token_alignment import FeatureTokens
+from whence.models.protocols import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
 
 __all__ = ["DEFAULT_TOKEN_BUDGET", "ModelGame", "Progress", "TextGame", "TokenGame"]
 

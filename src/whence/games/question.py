@@ -18,15 +18,15 @@ from whence.core.explanations import Attribution, Decision
 from whence.core.features import Document, Segmentation
 from whence.core.provenance import MethodSpec
 from whence.core.targets import LINKS, Continuation, Label, Target
-from whence.games.attended import AttendedGame
+from whence.games.attention_game import AttendedGame
 from whence.games.cache import Cache
-from whence.games.embedded import EmbeddedGame
+from whence.games.embedding_game import EmbeddedGame
 from whence.games.game import Game
 from whence.games.maskers import MASKERS, Deletion, Masker, default_masker, masker_by_name
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
 from whence.games.segmenters import SEGMENTERS, Segmenter, Spans, segmenter_by_name
-from whence.games.tokens import FeatureTokens, align
-from whence.models.interface import (
+from whence.games.token_alignment import FeatureTokens, align
+from whence.models.protocols import (
     Encoding,
     GivesGradients,
     GivesHeads,

@@ -18,7 +18,7 @@ import regex
 
 from whence.core.errors import InputError, OptionError, unknown
 from whence.core.features import Document, Feature, Part, Segmentation
-from whence.models.interface import Encoding
+from whence.models.protocols import Encoding
 
 __all__ = [
     "SEGMENTERS",

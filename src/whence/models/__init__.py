@@ -1,6 +1,7 @@
 """Models: the one room that knows transformers. ``load`` makes any model explainable."""
 
-from whence.models.interface import (
+from whence.models.load import embedded_names, load
+from whence.models.protocols import (
     Encoding,
     GivesGradients,
     Input,
@@ -10,7 +11,6 @@ from whence.models.interface import (
     TextModel,
     TokenModel,
 )
-from whence.models.loading import embedded_names, load
 
 __all__ = [
     "Encoding",

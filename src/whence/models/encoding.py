@@ -10,7 +10,7 @@ import numpy as np
 
 from whence.core.errors import InputError, TextTooLongError
 from whence.core.features import Document, Part
-from whence.models.interface import Encoding, Message
+from whence.models.protocols import Encoding, Message
 
 __all__ = ["Encoder", "is_messages", "too_long"]
 

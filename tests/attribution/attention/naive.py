@@ -14,7 +14,7 @@ from tests.zoo.tokenizers import bpe
 
 import whence
 from whence.games.segmenters import segmenter_by_name
-from whence.games.tokens import align
+from whence.games.token_alignment import align
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
 

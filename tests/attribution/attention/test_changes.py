@@ -15,7 +15,7 @@ from whence.core import BudgetError, OptionError
 
 def groups_of(seen, unit="word"):
     from whence.games.segmenters import segmenter_by_name
-    from whence.games.tokens import align
+    from whence.games.token_alignment import align
 
     segmentation = segmenter_by_name(unit).segment(seen.encoding.document, seen.encoding)
     return align(segmentation, seen.encoding)[1].groups

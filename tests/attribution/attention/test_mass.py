@@ -13,15 +13,15 @@ from tests.attribution.attention import naive
 from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
-from whence.attribution.attention.carrying import carry
 from whence.attribution.attention.norm_based import written_norms
+from whence.attribution.attention.relevance_propagation import carry
 from whence.attribution.attention.rollout import MeanAttention
 from whence.core import BudgetError, CapabilityError, OptionError
-from whence.games.attended import AttendedGame
+from whence.games.attention_game import AttendedGame
 from whence.games.contributions import contributions
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.segmenters import segmenter_by_name
-from whence.games.tokens import align
+from whence.games.token_alignment import align
 
 MASS = ["Rollout", "NormBased", "Alti", "ValueZeroing"]
 BY_HAND = {
@@ -297,7 +297,7 @@ def test_a_gated_output_and_parallel_blocks_are_refused(monkeypatch):
 
 
 def test_weights_that_are_not_the_kernels_are_told(monkeypatch):
-    from whence.models import tracing
+    from whence.models.internals import trace as tracing
 
     real = tracing.RowReader.read
 
@@ -368,7 +368,7 @@ def test_layers_that_share_their_weights_are_layers_all_the_same(method):
 
 
 def test_memory_that_is_full_halves_the_batch_of_zeroed_keys(monkeypatch):
-    from whence.models.tracing import Trace
+    from whence.models.internals.trace import Trace
 
     model = whence.load(FAMILIES["bert"]().pair)
     calm = explain(model, naive.TEXT, method="ValueZeroing")

@@ -9,7 +9,7 @@ import pytest
 
 import whence
 from whence.attribution import ShapleyValues
-from whence.core.cases import generate
+from whence.cases import generate
 from whence.core.errors import OptionError
 from whence.core.features import Span
 from whence.evaluation.tasks import TASKS, TaskItem

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from whence.app.cli.exits import failing_plainly
+from whence.app.cli.exit_codes import failing_plainly
 from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
 from whence.app.cli.options import (
     DeviceOption,
@@ -29,8 +29,8 @@ from whence.app.cli.options import (
 from whence.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from whence.attention.kept import Attention
     from whence.attention.size import AttentionSize
+    from whence.attention.store import Attention
 
 __all__ = ["attend", "write_attention"]
 
@@ -90,8 +90,8 @@ def attend(
     """Show where a model reads, head by head, beside what each head does to its decision."""
     with failing_plainly():
         tell = teller(quiet)
-        from whence.attention.attending import attend as run
-        from whence.attention.effects import HeadAblation
+        from whence.attention.attend import attend as run
+        from whence.attention.head_ablation import HeadAblation
         from whence.models import load
 
         check_sources(text, file, messages)
@@ -156,18 +156,18 @@ def write_attention(found: Attention, format_: Format, output: Path | None, top:
     if format_ is Format.text and output is None:
         from rich.console import Console
 
-        from whence.app.attention_terminal import render
+        from whence.app.attention.terminal import render
 
         render(found, Console(), top=top)
         return
     if format_ is Format.json:
         data = found.record.to_json() + b"\n"
     elif format_ is Format.html:
-        from whence.app.attention_page import page
+        from whence.app.attention.html import page
 
         data = page(found).encode("utf-8")
     else:
-        from whence.app.attention_terminal import plain_text
+        from whence.app.attention.terminal import plain_text
 
         data = (plain_text(found, top=top) + "\n").encode("utf-8")
     write_out(data, output)

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def method_rows() -> list[dict[str, Any]]:
     """Every method: name, what it estimates, what it needs, its options with defaults."""
     from whence.attribution import METHODS
-    from whence.attribution.choosing import slug
+    from whence.attribution.registry import slug
 
     return [
         {
@@ -51,7 +51,7 @@ def methods(json_: Json = False) -> None:
 
 def model_rows() -> list[dict[str, Any]]:
     """Every embedded model with the facts of its card."""
-    from whence.models.loading import embedded_folder, embedded_names
+    from whence.models.load import embedded_folder, embedded_names
 
     rows: list[dict[str, Any]] = []
     for name in embedded_names():

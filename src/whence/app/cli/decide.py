@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from whence.app.cli.exits import Exit, failing_plainly
+from whence.app.cli.exit_codes import Exit, failing_plainly
 from whence.app.cli.inputs import Format
 from whence.app.cli.options import DeviceOption, DtypeOption, FormatOption, RevisionOption
 from whence.app.cli.options import TaskOption as Task
-from whence.app.cli.teachers import (
+from whence.app.cli.table_files import read_table
+from whence.app.cli.teacher_options import (
     GivesOption,
     LabelOption,
     LongOption,
@@ -26,17 +27,15 @@ from whence.app.cli.teachers import (
     WordOption,
     teaching,
 )
-from whence.app.wording import visible
+from whence.app.shared.formatting import visible
 from whence.core.errors import OptionError, RecordError
+from whence.students.file_names import ROUTER
 
 if TYPE_CHECKING:
-    from whence.students.replies import Askable
-    from whence.students.routed import Routed
+    from whence.students.routing.decision import Routed
+    from whence.students.teacher.replies import Askable
 
-__all__ = ["ROUTER", "decide"]
-
-ROUTER = "router.json"
-"""Threshold, regions, reach and audits of a stored student."""
+__all__ = ["decide"]
 
 
 def decide(
@@ -86,8 +85,6 @@ def decide(
 
 
 def _texts(given: Sequence[str], rows: Path | None, column: str) -> list[str]:
-    from whence.app.cli.distil import read_table
-
     if rows is not None:
         if given:
             raise OptionError("give the texts once: as arguments, or with --input")
@@ -119,7 +116,7 @@ def _asked(
     options: TeacherOptions | None, folder: Path, tree: dict[str, Any]
 ) -> Generator[Askable]:
     if options is None:
-        from whence.students.absent import Absent
+        from whence.students.teacher.offline import Absent
 
         yield Absent("--model", tree.get("certified"), tuple(tree["labels"]))
         return
@@ -132,8 +129,8 @@ def _decided(
 ) -> list[Routed]:
     """Decisions; with a teacher, counts and audits are kept for the next time."""
     from whence.core.files import write_atomic
-    from whence.students.router import Router
-    from whence.students.saving import load_student
+    from whence.students.export.store import load_student
+    from whence.students.routing.router import Router
 
     # Nobody can be asked to audit, and an audit that cannot be made is none.
     state = {**tree, "audit_rate": 0.0} if alone else tree
@@ -166,7 +163,7 @@ def _show(
 
 
 def _evidence(routed: Routed) -> list[str]:
-    from whence.students.student import Reasons
+    from whence.students.families.base import Reasons
 
     if isinstance(routed.evidence, Reasons):
         top = int(np.argmax(routed.evidence.probabilities))

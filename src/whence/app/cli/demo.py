@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.rule import Rule
 
-from whence.app.cli.exits import failing_plainly
+from whence.app.cli.exit_codes import failing_plainly
 
 if TYPE_CHECKING:
-    from whence.app.page import Section
-    from whence.core.cases.case import Case
+    from whence.app.explanation.html import Section
+    from whence.cases.case import Case
     from whence.core.explanations import Attribution
 
 __all__ = ["demo", "demo_sections", "rank_of"]
@@ -33,8 +33,8 @@ def demo(
 ) -> None:
     """Explain example decisions in health, credit and law with the embedded models."""
     with failing_plainly():
-        from whence.app.page import pages
-        from whence.app.terminal import render
+        from whence.app.explanation.html import pages
+        from whence.app.explanation.terminal import render
         from whence.core.files import write_atomic
 
         console = Console(quiet=quiet)
@@ -50,11 +50,11 @@ def demo(
 
 def demo_sections() -> list[Section]:
     """The demo's explanations, computed now, and the words that lead to them."""
-    from whence.app.page import Section
-    from whence.core.cases.showcase import showcase
+    from whence.app.explanation.html import Section
+    from whence.cases.showcase import showcase
     from whence.core.targets import Continuation
     from whence.models import load
-    from whence.records.explaining import explain
+    from whence.workflows.explain import explain
 
     sections: list[Section] = []
     cases = showcase()
@@ -87,10 +87,10 @@ def demo_sections() -> list[Section]:
 
 
 def _copied() -> Section:
-    from whence.app.page import Section
+    from whence.app.explanation.html import Section
     from whence.core.targets import NextToken
     from whence.models import load
-    from whence.records.explaining import explain
+    from whence.workflows.explain import explain
 
     text = "ta mo ki be lo sa ni go da pi ta mo ki be lo sa"
     found = explain(load("embedded:copier"), text, target=NextToken(), method="leave-one-out")
@@ -103,9 +103,9 @@ def _copied() -> Section:
 
 
 def _shortcut(case: Case) -> Section:
-    from whence.app.page import Section
+    from whence.app.explanation.html import Section
     from whence.models import load
-    from whence.records.explaining import explain
+    from whence.workflows.explain import explain
 
     found: dict[str, Attribution] = {}
     for name in ("credit", "credit-shortcut"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
-from whence.app.cli.exits import Exit, failing_plainly
+from whence.app.cli.exit_codes import Exit, failing_plainly
 from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
 from whence.app.cli.options import (
     DeviceOption,
@@ -34,8 +34,8 @@ from whence.app.cli.options import (
 from whence.core.errors import OptionError, unknown
 
 if TYPE_CHECKING:
-    from whence.attention.kept import Attention
-    from whence.attribution.explaining import Forecast
+    from whence.attention.store import Attention
+    from whence.attribution.run import Forecast
     from whence.core.explanations import Attribution
 
 __all__ = ["explain", "method_options"]
@@ -103,7 +103,7 @@ def explain(
         tell = teller(quiet)
         from whence.games.cache import DiskCache
         from whence.models import load
-        from whence.records.explaining import explain as run
+        from whence.workflows.explain import explain as run
 
         check_sources(text, file, messages, rows)
         if attention and (rows is not None or format_ is Format.json):
@@ -159,7 +159,7 @@ def _rows(
     explain_one: Callable[[str], Attribution],
     tell: Callable[[str], None],
 ) -> None:
-    from whence.app.cli.rows import explain_rows, read_rows
+    from whence.app.cli.table_files import explain_rows, read_rows
 
     explained, failed, before = explain_rows(read_rows(rows, column), output, explain_one, tell)
     tell(f"{explained} explained, {failed} failed, {before} done before")
@@ -205,7 +205,7 @@ def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
 
 def _attended(loaded: Any, source: Any, found: Attribution, seed: int) -> Attention:
     """Attention of the same input, with effects on what was explained (its first output)."""
-    from whence.attention.attending import attend
+    from whence.attention.attend import attend
 
     first = found.outputs[0]
     return attend(loaded, source, target=first.target, link=first.link, seed=seed)
@@ -221,13 +221,13 @@ def _show(
     if format_ is Format.text and output is None:
         from rich.console import Console
 
-        from whence.app.terminal import render
+        from whence.app.explanation.terminal import render
 
         console = Console()
         for index in range(len(found.outputs)):
             render(found, console, top=top, output=index)
         if attention is not None:
-            from whence.app.attention_terminal import render as render_attention
+            from whence.app.attention.terminal import render as render_attention
 
             console.print()
             render_attention(attention, console, top=top)
@@ -235,15 +235,15 @@ def _show(
     if format_ is Format.json:
         data = found.to_json() + b"\n"
     elif format_ is Format.html:
-        from whence.app.page import page
+        from whence.app.explanation.html import page
 
         data = page(found, attention).encode("utf-8")
     else:
-        from whence.app.terminal import plain_text
+        from whence.app.explanation.terminal import plain_text
 
         text = plain_text(found, top=top) + "\n"
         if attention is not None:
-            from whence.app.attention_terminal import plain_text as attention_text
+            from whence.app.attention.terminal import plain_text as attention_text
 
             text += "\n" + attention_text(attention, top=top) + "\n"
         data = text.encode("utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from whence.app.cli.exits import Exit, failing_plainly
+from whence.app.cli.exit_codes import Exit, failing_plainly
 from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
 from whence.app.cli.options import (
     DeviceOption,
@@ -33,7 +33,7 @@ from whence.core.errors import OptionError
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
-    from whence.records.selecting import Comparison
+    from whence.workflows.select import Comparison
 
 __all__ = ["compare", "evaluate", "select", "verify"]
 
@@ -62,8 +62,8 @@ def evaluate(
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
         from whence.models import load
-        from whence.records.foreign import read_explanation
-        from whence.records.judging import judge, measure
+        from whence.workflows.adopt import read_explanation
+        from whence.workflows.judge import judge, measure
 
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
         kept = read_explanation(loaded, record)
@@ -75,7 +75,7 @@ def evaluate(
                 trees = [json.loads(measurement.to_json()) for measurement in found]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
-                from whence.app.measurement_terminal import measurements_text
+                from whence.app.trust.measurements_terminal import measurements_text
 
                 write_out(measurements_text(found), output)
             return
@@ -87,10 +87,10 @@ def _shown(judged: Attribution, format_: Format) -> str:
     if format_ is Format.json:
         return judged.to_json().decode("utf-8") + "\n"
     if format_ is Format.html:
-        from whence.app.page import page
+        from whence.app.explanation.html import page
 
         return page(judged)
-    from whence.app.terminal import plain_text
+    from whence.app.explanation.terminal import plain_text
 
     return plain_text(judged) + "\n"
 
@@ -122,9 +122,9 @@ def compare(
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
-        from whence.evaluation.catalogue import metric_by_name
+        from whence.evaluation.metrics.registry import metric_by_name
         from whence.models import load
-        from whence.records.selecting import compare as run
+        from whence.workflows.select import compare as run
 
         check_sources(text, file, messages)
         if format_ is Format.html:
@@ -146,7 +146,7 @@ def compare(
         if format_ is Format.json:
             write_out(json.dumps(_tree(found), indent=1) + "\n", output)
         else:
-            from whence.app.measurement_terminal import comparison_text
+            from whence.app.trust.measurements_terminal import comparison_text
 
             write_out(comparison_text(found), output)
 
@@ -189,9 +189,9 @@ def select(
     with failing_plainly():
         from itertools import islice
 
-        from whence.app.cli.rows import read_rows
+        from whence.app.cli.table_files import read_rows
         from whence.models import load
-        from whence.records.selecting import select as run
+        from whence.workflows.select import select as run
 
         if limit < 1:
             raise OptionError(f"--limit {limit} given; 1 or more is due")
@@ -214,7 +214,7 @@ def select(
         if format_ is Format.json:
             write_out(found.to_json() + b"\n", output)
         else:
-            from whence.app.measurement_terminal import selection_text
+            from whence.app.trust.measurements_terminal import selection_text
 
             write_out(selection_text(found), output)
 
@@ -235,8 +235,8 @@ def verify(
     """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
     with failing_plainly():
         from whence.models import load
-        from whence.records.foreign import read_explanation
-        from whence.records.verifying import verify as run
+        from whence.workflows.adopt import read_explanation
+        from whence.workflows.verify import verify as run
 
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
         kept = read_explanation(loaded, record)

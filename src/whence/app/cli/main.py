@@ -10,8 +10,8 @@ from whence.app.cli.attend import attend
 from whence.app.cli.catalogue import methods, models
 from whence.app.cli.decide import decide
 from whence.app.cli.demo import demo
-from whence.app.cli.distil import distill
-from whence.app.cli.exits import CODES
+from whence.app.cli.distill import distill
+from whence.app.cli.exit_codes import CODES
 from whence.app.cli.explain import explain
 from whence.app.cli.judge import compare, evaluate, select, verify
 

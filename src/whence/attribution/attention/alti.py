@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from whence.attribution.attention.carrying import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
-from whence.games.attended import AttendedGame
+from whence.games.attention_game import AttendedGame
 from whence.games.contributions import Proximity
 
 __all__ = ["Alti"]

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from whence.attribution.attention.rollout import MeanAttention
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError
-from whence.games.attended import AttendedGame, Passes, Run, row_blocks
-from whence.models.tracing import TracedCall
+from whence.games.attention_game import AttendedGame, Passes, Run, row_blocks
+from whence.models.internals.trace import TracedCall
 
 __all__ = ["AttentionFlow"]
 

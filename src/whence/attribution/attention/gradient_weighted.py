@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.carrying import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
-from whence.games.attended import AttendedGame, Passes, Run, row_blocks
-from whence.models.tracing import Trace, TracedCall
+from whence.games.attention_game import AttendedGame, Passes, Run, row_blocks
+from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["GradientWeightedAttention", "RaisingAttention"]
 

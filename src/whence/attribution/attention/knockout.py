@@ -10,8 +10,8 @@ from jaxtyping import Bool
 
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError, unknown
-from whence.games.attended import AttendedGame, Passes, Run
-from whence.models.changing import EdgesCut
+from whence.games.attention_game import AttendedGame, Passes, Run
+from whence.models.internals.interventions import EdgesCut
 
 __all__ = ["AttentionKnockout"]
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.carrying import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
-from whence.games.attended import AttendedGame
-from whence.models.tracing import Trace, TracedCall
+from whence.games.attention_game import AttendedGame
+from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["NormBased", "NormShares", "written_norms"]
 

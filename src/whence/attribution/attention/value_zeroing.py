@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.carrying import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError, unknown
-from whence.games.attended import AttendedGame, Passes
+from whence.games.attention_game import AttendedGame, Passes
 from whence.games.batching import TokenBudget
-from whence.models.changing import ValuesZeroed
-from whence.models.tracing import Trace, TracedCall
+from whence.models.internals.interventions import ValuesZeroed
+from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["StateDistances", "ValueZeroing", "cosine_distances"]
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from whence.attribution.method import Estimate, GradientMethod
-from whence.games.embedded import EmbeddedGame
+from whence.games.embedding_game import EmbeddedGame
 
 __all__ = ["InputXGradient"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from whence.attribution.method import Estimate, GradientMethod
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Outcome
-from whence.games.embedded import BASELINES, EmbeddedGame
+from whence.games.embedding_game import BASELINES, EmbeddedGame
 
 __all__ = ["IntegratedGradients"]
 

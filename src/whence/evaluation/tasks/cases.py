@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from whence.core.cases import Case, generate, labels
-from whence.core.cases.words import AREAS_POSITIVE
+from whence.cases import Case, generate, labels
+from whence.cases.words import AREAS_POSITIVE
 from whence.core.features import Span
 from whence.evaluation.tasks.item import Task, TaskItem
 

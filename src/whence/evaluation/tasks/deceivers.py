@@ -18,7 +18,7 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision
 from whence.core.provenance import ModelIdentity
 from whence.core.targets import Link, Target
-from whence.models.interface import (
+from whence.models.protocols import (
     Encoding,
     Evaluated,
     Input,
@@ -28,7 +28,7 @@ from whence.models.interface import (
     TokenModel,
     Vocabulary,
 )
-from whence.models.interface import Task as ModelTask
+from whence.models.protocols import Task as ModelTask
 
 __all__ = ["Backdoored", "Scaffolded", "ScaffoldedModel"]
 

@@ -1,0 +1,74 @@
+"""Attention as a self-contained page, as a part of one, and as a notebook's output.
+
+One file, no request to anywhere. The views are one ES module that ships in the package; the
+numbers lie beside it in script elements that no browser runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from functools import cache
+from importlib.resources import files
+
+from markupsafe import Markup
+
+from whence._version import __version__
+from whence.app.attention.payload import Budget, payload_of
+from whence.app.shared.formatting import answer
+from whence.app.shared.templates import environment
+from whence.attention.store import Attention
+
+__all__ = ["body", "fragment", "page"]
+
+NOTEBOOK = Budget(lenses=1_500_000, matrices=1_500_000)
+"""A notebook keeps its outputs in the file; its views hold less."""
+
+
+@cache
+def _module() -> str:
+    return files("whence.app").joinpath("static", "attention.js").read_text("utf-8")
+
+
+def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = False) -> Markup:
+    """The views' place in a page, their numbers, the record, and the module that draws them.
+
+    ``shadow`` keeps the styles of the views and those of a page around them apart.
+    """
+    place = "document.getElementById('whence-attention')"
+    if shadow:
+        place += ".attachShadow({mode: 'open'})"
+    payload = payload_of(attention, budget)
+    tree = json.dumps(payload.tree, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    arrays = "\n".join(
+        f'<script type="application/octet-stream" id="w-{ref}">'
+        f"{base64.b64encode(data).decode('ascii')}</script>"
+        for ref, data in payload.arrays.items()
+    )
+    record = attention.record.to_json().decode("ascii").replace("<", "\\u003c")
+    return Markup(
+        '<div id="whence-attention"></div>\n'
+        f'<script type="application/json" id="whence-attention-data">{tree}</script>\n'
+        f"{arrays}\n"
+        f'<script type="application/json" class="wh-record">{record}</script>\n'
+        f'<script type="module">{_module()}\n'
+        f"mount({place}, inline(document));</script>"
+    )
+
+
+def page(attention: Attention, budget: Budget | None = None) -> str:
+    """A self-contained page of one record."""
+    title = f"Where it reads: {answer(attention.record.decision)}"
+    template = environment().get_template("attention.html")
+    return template.render(title=title, body=body(attention, budget), version=__version__)
+
+
+def fragment(attention: Attention) -> str:
+    """The page in a frame of its own: neither its style nor its script can touch a notebook."""
+    text = html.escape(page(attention, NOTEBOOK), quote=True)
+    return (
+        f'<iframe title="Attention, head by head" srcdoc="{text}" '
+        'sandbox="allow-scripts allow-downloads" loading="lazy" '
+        'style="width:100%;height:860px;border:0"></iframe>'
+    )

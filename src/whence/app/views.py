@@ -1,0 +1,38 @@
+"""The views of every value that can be displayed: as text, as an HTML element, as a page.
+
+A value of another class is displayed by entering a function in one of the tables of
+:mod:`whence.core.display`, here or in a package of your own.
+"""
+
+from whence.app.attention import html as attention_html
+from whence.app.attention import terminal as attention_terminal
+from whence.app.distill import html as distill_html
+from whence.app.distill import terminal as distill_terminal
+from whence.app.explanation import html as explanation_html
+from whence.app.explanation import terminal as explanation_terminal
+from whence.app.trust import html as trust_html
+from whence.app.trust import terminal as trust_terminal
+from whence.attention.store import Attention
+from whence.core.display import FRAGMENT, PAGE, TEXT
+from whence.core.explanations import Attribution
+from whence.core.label_diff import LabelDiff
+from whence.core.trust import TrustLabel
+from whence.students.result import Distilled
+
+__all__: list[str] = []
+
+TEXT.register(Attribution, explanation_terminal.plain_text)
+FRAGMENT.register(Attribution, explanation_html.fragment)
+PAGE.register(Attribution, explanation_html.page)
+
+TEXT.register(Attention, attention_terminal.plain_text)
+FRAGMENT.register(Attention, attention_html.fragment)
+PAGE.register(Attention, attention_html.page)
+
+TEXT.register(TrustLabel, trust_terminal.plain_text)
+FRAGMENT.register(TrustLabel, trust_html.fragment)
+TEXT.register(LabelDiff, trust_terminal.diff_text)
+
+TEXT.register(Distilled, distill_terminal.plain_text)
+FRAGMENT.register(Distilled, distill_html.fragment)
+PAGE.register(Distilled, distill_html.page)

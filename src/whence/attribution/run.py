@@ -1,0 +1,278 @@
+"""From a question to an attribution: the method is chosen, run, and its answer put on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from whence._version import __version__
+from whence.attribution.method import (
+    AttentionMethod,
+    Estimate,
+    GameMethod,
+    GradientMethod,
+    Method,
+)
+from whence.attribution.registry import METHODS, choose, method_by_name
+from whence.core.arrays import frozen_array
+from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.explanations import Attribution, Completeness
+from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
+from whence.games.attention_game import AttendedGame
+from whence.games.cache import Cache, MemoryCache
+from whence.games.embedding_game import EmbeddedGame
+from whence.games.game import Game
+from whence.games.maskers import Masker
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.question import Question
+
+__all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
+
+_CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
+"""One cache in memory for each live model, so that explaining again goes on from before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """What a run is going to cost: evaluations at most, and seconds measured on one of them.
+
+    ``seconds`` is an upper estimate: evaluations in batches are seldom slower than one alone.
+    """
+
+    method: str
+    features: int
+    evaluations: int
+    seconds: float
+
+
+Announce = Callable[[Forecast], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A method for a question and what it takes: evaluations (or passes) at least, and usually.
+
+    ``choice`` says why ``method="auto"`` came to it; ``None`` where the caller chose.
+    """
+
+    method: Method
+    choice: str | None
+    least: int
+    usual: int
+
+
+def plan_for(
+    question: Question,
+    method: str | Method = "auto",
+    *,
+    options: dict[str, Any] | None = None,
+    budget: int | None = None,
+) -> Plan:
+    """The method that answers a question, by name, instance or ``"auto"``.
+
+    Args:
+        question: from :func:`whence.games.question.ask`.
+        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``.
+        options: the method's options, where it is given by name.
+        budget: most evaluations, which ``"auto"`` chooses by.
+
+    Raises:
+        OptionError: an unknown method or option.
+        BudgetError: no method works with so little.
+    """
+    if budget is not None and budget < 1:
+        raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
+    n = len(question.segmentation)
+    choice = None
+    if isinstance(method, str) and method.casefold() == "auto":
+        if options:
+            raise OptionError(
+                f"options {', '.join(options)} given with method='auto'; name the method they are of"
+            )
+        chosen, choice = choose(n, budget, gradients=question.differentiable)
+    else:
+        chosen = method_by_name(method, options)
+    if isinstance(chosen, AttentionMethod):
+        tokens = question.read()
+        least, usual = chosen.least(n, tokens), chosen.default_budget(n, tokens)
+    else:
+        sized = cast("GameMethod | GradientMethod", chosen)
+        least, usual = sized.least(n), sized.default_budget(n)
+    return Plan(chosen, choice, least, max(usual, least))
+
+
+def answer(
+    question: Question,
+    plan: Plan,
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> Attribution:
+    """Score every feature of a question by what it does to the model's decision.
+
+    Args:
+        question: from :func:`whence.games.question.ask`.
+        plan: from :func:`plan_for`.
+        budget: most evaluations (for gradient methods passes); none: what the method usually asks.
+        seed: of whatever is drawn.
+        token_budget: tokens in a batch to begin with.
+        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        progress: called after each batch with (answered, asked).
+        announce: called with a :class:`Forecast` before long work begins.
+
+    Raises:
+        CapabilityError: the model cannot give what the method needs.
+        BudgetError: the budget is too small; the message says what would do.
+        Interrupted: stopped by the user; finished evaluations stay in the cache.
+
+    Example:
+        >>> import whence
+        >>> from whence.games.question import ask
+        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
+        >>> question = ask(model, "late again")
+        >>> answer(question, plan_for(question, "leave-one-out")).scores[:, 0].tolist()
+        [1.0, 0.0]
+    """
+    if seed < 0:
+        raise OptionError(f"seed={seed} asked; it must be 0 or more")
+    started = time.perf_counter()
+    if cache is None:
+        cache = cache_of(question.model)
+    chosen = plan.method
+    granted = plan.usual if budget is None else budget
+    if granted < plan.least:
+        raise BudgetError(
+            f"budget={budget} asked; {type(chosen).__name__} needs at least {plan.least:,} for "
+            f"{len(question.segmentation)} features. Raise the budget, take a coarser unit, or "
+            "method='auto'.",
+            needed=plan.least,
+            budget=granted,
+        )
+    notes: list[str] = []
+    if isinstance(chosen, GradientMethod):
+        passes = _embedded(chosen, question, granted, token_budget)
+        estimate = chosen.estimate(passes, budget=granted, seed=seed)
+        cost, used = passes.cost, None
+    elif isinstance(chosen, AttentionMethod):
+        attended = _attended(chosen, question, granted, token_budget)
+        estimate = chosen.estimate(attended, budget=granted, seed=seed)
+        cost, used = attended.cost, None
+    else:
+        game = question.game(
+            budget=granted, cache=cache, token_budget=token_budget, progress=progress
+        )
+        if question.native is not question.readout:
+            notes.append(question.deviation(game, seed, token_budget))
+        if announce is not None:
+            announce(_forecast(chosen, game, granted))
+        estimate = cast("GameMethod", chosen).estimate(game, budget=granted, seed=seed)
+        cost, used = game.cost, question.masker
+        notes.append(f"absence: {question.masker.describes} ({question.why})")
+    notes += question.notes(absent=used is not None)
+    return _attribution(
+        question, plan, estimate, cost, used, (*notes, *estimate.notes), seed, started
+    )
+
+
+def cache_of(model: Any) -> MemoryCache:
+    """The cache in memory that all explanations of one live model share."""
+    return _CACHES.setdefault(model, MemoryCache())
+
+
+def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddedGame:
+    if not question.differentiable:
+        raise CapabilityError(
+            f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
+            f"scores. Methods that work here: {', '.join(_working(question))}"
+        )
+    return question.embedded(budget=budget, token_budget=token_budget)
+
+
+def _attended(method: Method, question: Question, budget: int, token_budget: int) -> AttendedGame:
+    working = _working(question)
+    if not question.attends:
+        raise CapabilityError(
+            f"{type(method).__name__} needs attention; {question.model.identity.ref} gives only "
+            f"scores. Methods that work here: {', '.join(working)}"
+        )
+    return question.attended(budget=budget, token_budget=token_budget, instead=working)
+
+
+def _working(question: Question) -> list[str]:
+    """Methods that ask the model for nothing it may not have."""
+    needs = {"scores", "gradients"} if question.differentiable else {"scores"}
+    return [name for name, kind in METHODS.items() if kind.needs in needs]
+
+
+def _forecast(method: Method, game: Game, granted: int) -> Forecast:
+    game.full()
+    before = game.seconds
+    game.empty()
+    most = granted if game.n >= 20 else min(granted, 1 << game.n)
+    seconds = (game.seconds - before) * max(0, most - 2)
+    return Forecast(
+        method=type(method).__name__, features=game.n, evaluations=most, seconds=seconds
+    )
+
+
+def _attribution(
+    question: Question,
+    plan: Plan,
+    estimate: Estimate,
+    cost: Cost,
+    masker: Masker | None,
+    notes: tuple[str, ...],
+    seed: int,
+    started: float,
+) -> Attribution:
+    outcome, advice = estimate.outcome, estimate.advice
+    rise = estimate.values - estimate.base_values
+    completeness = None
+    if estimate.additive:
+        residual = rise - estimate.scores.sum(axis=0)
+        relative = np.abs(residual) / np.where(rise == 0, np.nan, np.abs(rise))
+        completeness = Completeness(
+            residual=frozen_array(residual),
+            relative=frozen_array(relative),
+            by_construction=estimate.by_construction,
+        )
+    if not np.any(estimate.scores) and outcome == "converged":
+        outcome = "degenerate"
+        advice = (*advice, "every score is zero: no feature moves this target by itself")
+    errors = estimate.std_errors
+    return Attribution(
+        segmentation=question.segmentation,
+        outputs=question.readout.outputs,
+        scores=frozen_array(estimate.scores),
+        std_errors=None if errors is None else frozen_array(errors),
+        values=frozen_array(estimate.values),
+        base_values=frozen_array(estimate.base_values),
+        quantity=estimate.quantity or plan.method.quantity,
+        decision=question.decision,
+        completeness=completeness,
+        outcome=outcome,
+        advice=advice,
+        notes=notes,
+        unit=estimate.unit,
+        provenance=Provenance(
+            whence=__version__,
+            created=now(),
+            model=question.model.identity,
+            method=MethodSpec.of(plan.method),
+            masker=None if masker is None else MethodSpec.of(masker),
+            segmenter=MethodSpec.of(question.segmenter),
+            seed=seed,
+            cost=replace(cost, seconds=time.perf_counter() - started),
+            choice=plan.choice,
+            environment=environment(),
+        ),
+    )

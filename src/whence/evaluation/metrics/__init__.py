@@ -1,0 +1,1 @@
+"""Metrics of an explanation, one a file."""

@@ -1,0 +1,172 @@
+"""Max-sensitivity: how far an explanation moves when the input's embeddings move a little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, OptionError, UndefinedError
+from whence.core.measurements import Measurement
+from whence.evaluation.instance import Instance
+from whence.games.embedding_game import EmbeddedGame
+from whence.games.question import Question
+from whence.models.protocols import GivesGradients
+
+__all__ = ["ExplainAt", "MaxSensitivity", "MovedGame", "displacements", "moved_game"]
+
+ExplainAt = Callable[[Float[np.ndarray, "batch tokens width"]], Float[np.ndarray, "batch n"]]
+"""Scores of the features at some embedded inputs, each as if it alone were asked."""
+
+
+class MovedGame(EmbeddedGame):
+    """The embedded game of an input whose embeddings stand elsewhere; for :func:`moved_game`."""
+
+    at_point: Float[np.ndarray, "tokens width"] | None = None
+
+    def point(self) -> Float[np.ndarray, "tokens width"]:
+        """Where the embeddings stand now."""
+        return EmbeddedGame.point(self) if self.at_point is None else self.at_point
+
+
+def moved_game(
+    question: Question, point: Float[np.ndarray, "tokens width"], **options: Any
+) -> MovedGame:
+    """The question's embedded game at another point, for a gradient method to be run on.
+
+    Args:
+        question: about the text.
+        point: the embeddings in place of the input's own.
+        options: ``budget`` and ``token_budget`` of the game.
+
+    Raises:
+        CapabilityError: the model gives no gradients.
+    """
+    if not question.differentiable or question.encoding is None or question.tokens is None:
+        raise CapabilityError(f"{question.model.identity.ref} gives no gradients")
+    model: Any = question.model
+    game = MovedGame(model, question.encoding, question.readout, question.tokens, **options)
+    game.at_point = point
+    return game
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaxSensitivity:
+    """The largest relative change of the scores over small displacements of the embeddings.
+
+    Formula: max over d of |phi(x + d) - phi(x)| / |phi(x)|, Euclidean over the features; each
+    feature's token is displaced by a vector drawn uniformly from the ball of radius ``radius``
+    times the mean norm of the embeddings. Sign: lower is steadier; 0 means unmoved. No unit. Cost:
+    ``draws`` + 1 explanations. ``random``: the same for shuffled scores. The largest of few draws
+    is a lower bound of the true maximum, so there is no interval.
+
+    Each draw comes from the seed and its own number, and each change is divided by the norm of
+    the one explanation it belongs to: how draws are batched cannot matter.
+
+    When it misleads: scores that hardly depend on the input are steady, and false.
+
+    Args:
+        radius: share of the mean embedding norm.
+        draws: displacements.
+        batch: displacements explained in one call.
+
+    Source: Yeh et al. (2019), arXiv:1901.09392.
+    """
+
+    radius: float = 0.01
+    draws: int = 10
+    batch: int = 8
+
+    def measure(self, instance: Instance, explain_at: ExplainAt) -> Measurement:
+        """Move the embeddings, explain, and compare.
+
+        Raises:
+            CapabilityError: the model gives no embeddings.
+            UndefinedError: the scores are all zero here, and not beside here.
+            OptionError: a radius or a number of draws that is not above zero.
+        """
+        point = point_of(instance)
+        own = explain_at(point[None])[0]
+        norm = float(np.linalg.norm(own))
+        moves = displacements(instance, self.radius, self.draws)
+        most = 0.0
+        for points in batched(point, moves, self.batch):
+            # One by one: a sum over an axis rounds by how many rows it has.
+            change = max(np.linalg.norm(row - own) for row in explain_at(points))
+            most = max(most, _ratio(float(change), norm))
+        if not np.isfinite(most):
+            raise UndefinedError(
+                "max-sensitivity is a change relative to the scores, and the scores of the input as "
+                "it is are all zero while those beside it are not"
+            )
+        return Measurement(
+            name="max-sensitivity",
+            value=most,
+            unit="relative change",
+            n=self.draws,
+            direction="lower",
+            interval=None,
+            specification=instance.specification(
+                type(self).__name__, radius=self.radius, draws=self.draws, law="ball"
+            ),
+            random=self._random(instance, own, norm),
+            best=0.0,
+        )
+
+    def _random(self, instance: Instance, own: Float[np.ndarray, " n"], norm: float) -> float:
+        rng = np.random.default_rng([instance.seed, 32])
+        moved = [np.linalg.norm(rng.permutation(own) - own) for _ in range(self.draws)]
+        return _ratio(float(max(moved)), norm)
+
+
+def point_of(instance: Instance) -> Float[np.ndarray, "tokens width"]:
+    """The embeddings of the input."""
+    question = instance.question
+    if question is None or not question.differentiable or question.encoding is None:
+        raise CapabilityError("displaced embeddings asked; this model gives no embeddings")
+    model: Any = question.model
+    assert isinstance(model, GivesGradients)
+    return model.embed(question.encoding).astype(np.float64)
+
+
+def displacements(
+    instance: Instance, radius: float, draws: int
+) -> Float[np.ndarray, "draws tokens width"]:
+    """Displacements of the features' tokens; frozen tokens stay where they are."""
+    if not radius > 0 or draws < 1:
+        raise OptionError(f"radius={radius}, draws={draws} asked; both must be above 0")
+    point = point_of(instance)
+    question = instance.question
+    assert question is not None
+    assert question.tokens is not None
+    free = np.concatenate(question.tokens.groups)
+    reach = radius * float(np.linalg.norm(point[free], axis=1).mean())
+    moves = np.zeros((draws, *point.shape))
+    for number in range(draws):
+        rng = np.random.default_rng([instance.seed, 31, number])
+        ways = rng.standard_normal((len(free), point.shape[1]))
+        ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+        far = rng.random((len(free), 1)) ** (1 / point.shape[1])
+        moves[number, free] = reach * far * ways
+    return moves
+
+
+def batched(
+    point: Float[np.ndarray, "tokens width"],
+    moves: Float[np.ndarray, "draws tokens width"],
+    size: int,
+) -> Iterator[Float[np.ndarray, "batch tokens width"]]:
+    """The displaced points, so many at a time."""
+    if size < 1:
+        raise OptionError(f"batch={size} asked; it must be 1 or more")
+    for start in range(0, len(moves), size):
+        yield point[None] + moves[start : start + size]
+
+
+def _ratio(change: float, size: float) -> float:
+    if size == 0:
+        return 0.0 if change == 0 else float("inf")
+    return change / size

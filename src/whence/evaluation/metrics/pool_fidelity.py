@@ -1,0 +1,184 @@
+"""Pool fidelity: whether scores tell which masks raise the output, better than shuffled scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import factorial, prod
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from whence.core.measurements import Interval, Measurement
+from whence.evaluation.additive_surrogate import beyond_size
+from whence.evaluation.instance import Instance
+from whence.evaluation.metrics.base import Direction, Metric
+
+__all__ = ["PoolFidelity", "fidelities", "permutation_test"]
+
+EXACT_UP_TO = 5_040
+"""Arrangements that are tried one by one; beyond, some are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolFidelity(Metric):
+    """Partial correlation of summed scores and the model's answer over random masks.
+
+    Formula: corr(sum of phi_i over i in S, v(S)), after the size of S and its square are
+    regressed out of both: scores that are all alike would otherwise correlate with v(S) simply
+    because more words say more. Sign: +1 best, 0 as good as chance, -1 upside down. No unit.
+    Cost: none beyond the pool, which all explanations of an input share. The interval is a
+    bootstrap over pairs of masks; the value of a complete pool is exact and has none.
+    ``random`` is 0, the mean over shuffled scores; ``best`` what the best additive scores reach
+    on masks they were not fitted to.
+
+    When it misleads: where the answer depends on combinations of words no scores do well, and
+    this is a fault of their form; see :func:`~whence.evaluation.additive_surrogate.additive_fit`.
+
+    Args:
+        resamples: of the bootstrap.
+
+    Source: after faithfulness correlation, Bhatt et al. (2020), arXiv:2005.00631.
+
+    Example:
+        >>> from whence.evaluation.instance import Instance
+        >>> from whence.evaluation.mask_pool import pool_of
+        >>> from whence.games import FunctionGame
+        >>> weights = np.array([3.0, 0.0, -1.0, 0.5])
+        >>> game = FunctionGame(4, lambda S: S @ weights)
+        >>> instance = Instance(game, pool_of(game))
+        >>> round(PoolFidelity().measure(instance, weights).value, 6)
+        1.0
+    """
+
+    resamples: int = 500
+    name: ClassVar[str] = "pool-fidelity"
+    direction: ClassVar[Direction] = "higher"
+    question: ClassVar[str] = "Better than chance?"
+
+    def cost(self, n: int) -> int:
+        """None: see :meth:`Metric.cost`."""
+        return 0
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`."""
+        phi = self._checked(instance, scores)
+        pool = instance.pool
+        value = 0.0
+        interval = None
+        if len(pool):
+            value = float(fidelities(pool.masks, instance.responses, phi[None])[0])
+            if not pool.complete:
+                interval = self._interval(instance, phi)
+        best = instance.additive.reach if len(pool) else None
+        return self._measurement(
+            instance,
+            value,
+            unit="correlation",
+            n=len(pool),
+            interval=interval,
+            random=0.0,
+            best=best,
+        )
+
+    def _interval(self, instance: Instance, phi: Float[np.ndarray, " n"]) -> Interval:
+        rng = np.random.default_rng(instance.seed)
+        pairs = len(instance.pool) // 2
+        found = np.empty(self.resamples)
+        for index in range(self.resamples):
+            drawn = rng.integers(pairs, size=pairs)
+            rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
+            masks, values = instance.pool.masks[rows], instance.responses[rows]
+            found[index] = fidelities(masks, values, phi[None])[0]
+        low, high = np.quantile(found, [0.025, 0.975])
+        how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
+        return Interval(low=float(low), high=float(high), level=0.95, how=how)
+
+
+def fidelities(
+    masks: Bool[np.ndarray, "m n"],
+    values: Float[np.ndarray, " m"],
+    scores: Float[np.ndarray, "r n"],
+) -> Float[np.ndarray, " r"]:
+    """Partial correlations of several rankings at once; 0 where either side does not vary."""
+    design, response = beyond_size(masks, values)
+    sums = design @ scores.T
+    # What is left of equal scores is rounding, which must not be read as a correlation.
+    floor = 1e-10 * np.abs(masks.astype(np.float64) @ np.abs(scores.T)).max(axis=0, initial=0.0)
+    norms = np.linalg.norm(sums, axis=0)
+    varies = norms > floor * np.sqrt(len(masks))
+    norms = np.where(varies, norms, 1.0)
+    scale = np.linalg.norm(response)
+    if scale <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0))):
+        return np.zeros(len(scores))
+    return np.where(varies, (response @ sums) / (norms * scale), 0.0)
+
+
+def permutation_test(
+    instance: Instance,
+    scores: Float[np.ndarray, " n"],
+    *,
+    draws: int = 999,
+    within: Bool[np.ndarray, " n"] | None = None,
+) -> tuple[float, float]:
+    """The chance that shuffled scores do as well, and the least chance that could be found.
+
+    One-sided. All distinct arrangements of the scores are tried where there are few (equal scores
+    have fewer: one word alone marked of twelve has twelve); else p = (1 + as good) / (1 + draws),
+    which is valid at any number of draws.
+
+    Args:
+        instance: what the scores are judged on.
+        scores: of the features.
+        draws: shuffles, where not all are tried.
+        within: two kinds of features; scores are shuffled within each kind only, so that telling
+            content from stop words is not enough to pass.
+
+    Cost: no evaluation.
+    """
+    n = instance.n
+    if len(instance.pool) == 0:
+        return 1.0, 1.0
+    kinds = np.zeros(n, dtype=bool) if within is None else within
+    places = [group for group in (np.flatnonzero(~kinds), np.flatnonzero(kinds)) if len(group)]
+    count = prod(_count(scores[group]) for group in places)
+    exact = count <= EXACT_UP_TO
+    if exact:
+        tables = [_arrangements(scores[group]) for group in places]
+        rows = [np.concatenate(parts) for parts in product(*tables)]
+        shuffled = np.empty((count, n))
+        shuffled[:, np.concatenate(places)] = np.stack(rows)
+    else:
+        rng = np.random.default_rng([instance.seed, 1])
+        shuffled = np.empty((draws, n))
+        for row in shuffled:
+            for group in places:
+                row[group] = rng.permutation(scores[group])
+    found = fidelities(instance.pool.masks, instance.responses, shuffled)
+    mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
+    as_good = int(np.count_nonzero(found >= mine - 1e-9))
+    if exact:
+        return as_good / count, 1.0 / count
+    return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
+
+
+def _count(values: Float[np.ndarray, " n"]) -> int:
+    """Distinct arrangements: n! over the product of m! for each value that stands m times."""
+    repeats = np.unique(values, return_counts=True)[1]
+    return factorial(len(values)) // prod(factorial(int(m)) for m in repeats)
+
+
+def _arrangements(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
+    """Every distinct arrangement of some values, each once."""
+    kinds, repeats = np.unique(values, return_counts=True)
+    rows = [np.full(len(values), np.nan)]
+    for kind, times in zip(kinds, repeats, strict=True):
+        grown: list[np.ndarray] = []
+        for row in rows:
+            for chosen in combinations(np.flatnonzero(np.isnan(row)), int(times)):
+                filled = row.copy()
+                filled[list(chosen)] = kind
+                grown.append(filled)
+        rows = grown
+    return np.stack(rows)

@@ -1,0 +1,1 @@
+"""How an explanation changes when the text, the masker or the model does."""

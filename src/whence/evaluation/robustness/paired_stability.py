@@ -1,0 +1,170 @@
+"""Stability of a method that is dear to run again, told from the game that its scores rest on.
+
+Explaining a text of fifty words by sampling takes hundreds of evaluations; doing so again for
+every small edit would cost more than all the rest of a trust label. What an edit does to such
+scores it does through the model's answers to masks. So the pool's own masks are asked again after
+the edit, and the additive weights that explain the answers before and after are compared: chance
+enters both alike, and what differs is the edit's doing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from whence.core.explanations import Attribution
+from whence.core.measurements import Interval, Measurement
+from whence.core.provenance import Cost
+from whence.evaluation.additive_surrogate import additive_fit
+from whence.evaluation.instance import Instance
+from whence.evaluation.mask_pool import Pool
+from whence.evaluation.robustness.rank_agreement import (
+    Agreement,
+    agreement,
+    align_features,
+    least_overlap_chance,
+    overlap_chance,
+)
+from whence.evaluation.robustness.stability import Axis, Stability
+from whence.evaluation.robustness.text_perturbations import (
+    decides,
+    kept_edits,
+    neutral_edits,
+    typos,
+)
+from whence.games.cache import Cache
+from whence.games.question import ask_otherwise
+from whence.models.protocols import Input
+
+__all__ = ["paired_stability"]
+
+
+def paired_stability(
+    instance: Instance,
+    found: Attribution,
+    *,
+    repeats: int = 1,
+    draws: int = 200,
+    cache: Cache | None = None,
+) -> Stability:
+    """Compare what the pool's masks say before and after typos and neutral edits.
+
+    For another seed, two sets of scores are drawn from the standard errors, ``draws`` times, and
+    the mean overlap is given with its 95 % range; exact scores do not vary and overlap fully.
+
+    Cost: for each edit the pool's size + 1 evaluations and a pass, in place of an explanation.
+
+    Args:
+        instance: the input, of a model.
+        found: its explanation.
+        repeats: edits of each kind that leave the prediction as it was.
+        draws: pairs of scores drawn.
+        cache: where evaluations are kept.
+    """
+    question = instance.question
+    assert question is not None
+    scores = np.asarray(found.scores[:, instance.output], dtype=np.float64)
+    seeded = _another_seed(instance, found, scores, draws)
+    measurements = [] if seeded is None else [seeded]
+    before = decides(question, question.source)
+    fit = instance.additive
+    made: dict[Axis, tuple[tuple[str, Agreement], ...]] = {}
+    shares: dict[Axis, float] = {}
+    discarded: list[str] = []
+    open_ = ["seed: the scores' errors are not known"] if seeded is None else []
+    kinds: tuple[Axis, ...] = ("typo", "neutral")
+    for axis in kinds:
+        edits = (
+            typos(question, scores, seed=instance.seed)
+            if axis == "typo"
+            else neutral_edits(question)
+        )
+        kept = kept_edits(question, before, edits, repeats)
+        discarded += kept.discarded
+        shares[axis] = kept.share_discarded
+        rows: list[tuple[str, Agreement]] = []
+        for edit in kept.kept:
+            again = _same_masks(instance, edit.source, cache)
+            instance.spent.append(again.cost)
+            after = additive_fit(again.pool, instance.output)
+            first = (fit.weights + fit.slope)[again.partners]
+            rows.append((edit.says, agreement(first, after.weights + after.slope)))
+        made[axis] = tuple(rows)
+        if rows:
+            chance = least_overlap_chance(scores, len(rows), seed=instance.seed).value
+            least = min(agreed.overlap for _, agreed in rows)
+            measurements.append(_measured(instance, axis, least, len(rows), chance, None))
+        else:
+            open_.append(f"{axis}: no change left the prediction as it was")
+    return Stability(
+        measurements=tuple(measurements),
+        repeats=made,
+        discarded=tuple(discarded),
+        open=tuple(open_),
+        explanations=0,
+        share_discarded=shares,
+    )
+
+
+def _another_seed(
+    instance: Instance, found: Attribution, scores: Float[np.ndarray, " n"], draws: int
+) -> Measurement | None:
+    chance = overlap_chance(scores, scores).value
+    if found.std_errors is None:
+        return _measured(instance, "seed", 1.0, 1, chance, None)
+    errors = np.asarray(found.std_errors[:, instance.output], dtype=np.float64)
+    if not np.all(np.isfinite(errors)):
+        return None
+    rng = np.random.default_rng([instance.seed, 4])
+    noise = errors * rng.normal(size=(draws, 2, len(scores)))
+    overlaps = [agreement(scores + one, scores + two).overlap for one, two in noise]
+    low, high = np.quantile(overlaps, [0.025, 0.975])
+    interval = Interval(
+        low=float(low), high=float(high), level=0.95, how=f"{draws} draws from the standard errors"
+    )
+    return _measured(instance, "seed", float(np.mean(overlaps)), draws, chance, interval)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """The pool's masks on an edited text, by the features of the first that have a partner."""
+
+    pool: Pool
+    partners: Int[np.ndarray, " m"]
+    cost: Cost
+
+
+def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Asked:
+    question = instance.question
+    assert question is not None
+    edited = ask_otherwise(question, source)
+    left, right = align_features(
+        [feature.text for feature in question.segmentation.features],
+        [feature.text for feature in edited.segmentation.features],
+    ).T
+    # Inserted features are always there: the two games differ by the edit alone.
+    masks = np.ones((len(instance.pool) + 1, len(edited.segmentation)), dtype=bool)
+    masks[:-1, right] = instance.pool.masks[:, left]
+    game = edited.game(cache=cache)
+    values = game(masks)
+    whole = instance.pool.complete and len(left) == instance.n
+    pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], whole, instance.pool.seed)
+    return _Asked(pool, left, game.cost)
+
+
+def _measured(
+    instance: Instance, axis: Axis, value: float, n: int, chance: float, interval: Interval | None
+) -> Measurement:
+    return Measurement(
+        name=f"overlap-{axis}",
+        value=value,
+        unit="rank-biased overlap",
+        n=n,
+        direction="higher",
+        interval=interval,
+        specification=instance.specification("paired_stability", axis=axis),
+        random=chance,
+        best=1.0,
+    )

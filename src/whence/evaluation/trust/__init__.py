@@ -1,0 +1,1 @@
+"""The trust label: its checks, its grades, its summary."""

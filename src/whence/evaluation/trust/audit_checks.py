@@ -1,0 +1,81 @@
+"""The questions that only an audit asks: of the model behind an explanation, and of its words."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, ModelOutputError
+from whence.core.explanations import Attribution
+from whence.core.trust import Quantity
+from whence.evaluation.instance import Instance
+from whence.evaluation.robustness.model_randomization import randomisation
+from whence.evaluation.robustness.soft_stability import SoftStability, decide_by_labels
+from whence.evaluation.robustness.stability import Explain
+from whence.evaluation.trust.checks import graded
+
+__all__ = ["DEPENDS", "depends_on_the_model", "stays_when_more_is_shown"]
+
+DEPENDS = "Does it depend on the model?"
+MORE = "Does the answer stay when more is shown?"
+
+
+def depends_on_the_model(instance: Instance, found: Attribution, again: Explain) -> Quantity:
+    """Whether the explanation changes when every parameter of the model is drawn anew.
+
+    Pass: the scores of the random model are as unlike as shuffled ones are, in 95 of 100 cases;
+    fail: they are more alike. Asked in an audit, since the model is another one for the length of
+    one explanation: no other thread may use it meanwhile. It is put back bit for bit.
+
+    Cost: one explanation.
+    """
+    try:
+        result = randomisation(instance, found, again, cascade=False)
+    except (CapabilityError, ModelOutputError) as error:
+        # A model of random parameters may well answer with what is no number.
+        return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")
+    value = result.full.value
+    if result.band >= 1:
+        return Quantity(
+            question=DEPENDS,
+            finding="not_measured",
+            says=f"Shuffled scores of {instance.n} features correlate fully often enough by chance.",
+        )
+    return Quantity(
+        question=DEPENDS,
+        finding="pass" if result.depends_on_the_model else "fail",
+        says=(
+            f"With all {result.share:.0%} of the parameters drawn anew the scores keep a rank "
+            f"correlation of {value:.2f} with these (shuffled scores stay below {result.band:.2f} "
+            "in 95 of 100 cases)."
+        ),
+        measurements=(result.full,),
+    )
+
+
+def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
+    """Whether the marked features alone give an answer that holds as further ones are shown.
+
+    Pass: at least 0.9 of the ways to show up to three more keep it, with 95 % confidence; caution:
+    at least 0.7. Cost: at most 151 evaluations, of the label rather than the score.
+    """
+    question = instance.question
+    if question is None or len(question.model.labels) < 2:
+        return Quantity(
+            question=MORE,
+            finding="not_measured",
+            says="The model has no two labels, of which one could stay the same.",
+        )
+    measured = SoftStability().measure(
+        instance, None, decide_by_labels(question, instance.spent), scores=scores
+    )
+    sure = measured.value if measured.interval is None else measured.interval.low
+    return Quantity(
+        question=MORE,
+        finding=graded(sure, 0.9, 0.7),
+        says=(
+            f"Showing up to three more features beside the marked ones keeps their answer in "
+            f"{measured.value:.0%} of {measured.n} ways (surely in {sure:.0%})."
+        ),
+        measurements=(measured,),
+    )

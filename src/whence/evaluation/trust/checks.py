@@ -1,0 +1,359 @@
+"""The questions of the trust label: each measured, and answered with a finding and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from math import factorial, prod
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, InputError, ModelOutputError
+from whence.core.explanations import Attribution
+from whence.core.measurements import Measurement
+from whence.core.statistics.clopper_pearson import share_interval
+from whence.core.trust import Finding, Quantity
+from whence.evaluation.instance import Instance
+from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.removal import BINS, NEAREST, Removal
+from whence.evaluation.metrics.sufficiency import Sufficiency
+from whence.evaluation.robustness.masker_agreement import operator_agreement
+from whence.evaluation.robustness.rank_agreement import overlap_chance, rank_biased_overlap
+from whence.evaluation.robustness.stability import Explain, Stability
+from whence.games.cache import Cache
+
+__all__ = [
+    "AGAIN",
+    "CHANCE",
+    "FAIR",
+    "Means",
+    "adds_up",
+    "agrees_with_others",
+    "better_than_chance",
+    "carried_by_the_marked",
+    "fair_test",
+    "graded",
+    "same_answer_again",
+    "same_top",
+    "unasked",
+    "unsteady",
+]
+
+DRAWS = 999
+"""Shuffles, where not all arrangements are tried."""
+
+CHANCE = "Better than chance?"
+CARRIED = "Do the marked words carry it?"
+FAIR = "Is the test itself fair?"
+AGAIN = "Same answer if asked again?"
+ADDS_UP = "Does it add up?"
+OTHERS = "Do others agree?"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """What a judge may use beside the model's answers.
+
+    Attributes:
+        again: the same method on another input; ``None`` for scores from elsewhere.
+        dear: the method asks so much that what it rests on is asked again in its place.
+        others: explanations of the same question by methods of other families.
+    """
+
+    again: Explain | None = None
+    dear: bool = False
+    others: tuple[Callable[[], Attribution], ...] = ()
+
+
+def graded(value: float, passes: float, fails: float) -> Finding:
+    """Pass at or beyond ``passes``, fail beyond ``fails``; the order of the two says which way.
+
+    Example:
+        >>> graded(0.9, 0.8, 0.5), graded(0.6, 0.8, 0.5), graded(0.03, 0.01, 0.05)
+        ('pass', 'caution', 'caution')
+    """
+    if passes >= fails:
+        return "pass" if value >= passes else "caution" if value >= fails else "fail"
+    return "pass" if value <= passes else "caution" if value <= fails else "fail"
+
+
+def unasked(
+    question: str, why: str = "The method that made these scores cannot be run again here."
+) -> Quantity:
+    """A question that could not be put, and why."""
+    return Quantity(question=question, finding="not_measured", says=why)
+
+
+def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
+    """Whether the scores tell which masks raise the output, better than the same scores shuffled.
+
+    Pass: p <= 0.01, and p <= 0.05 where scores are shuffled among content words and among stop
+    words apart. Caution: p <= 0.05. Cost: none beyond the pool.
+    """
+    fidelity = PoolFidelity().measure(instance, scores)
+    p, least = permutation_test(instance, scores, draws=DRAWS)
+    common = instance.common
+    kinds = min(int(common.sum()), int((~common).sum()))
+    apart = permutation_test(instance, scores, draws=DRAWS, within=common) if kinds >= 1 else None
+    measurements = [fidelity, _p_value(instance, "p-value", p, least, fidelity.n)]
+    if apart is not None:
+        measurements.append(_p_value(instance, "p-value-within-kinds", *apart, fidelity.n))
+    said = f"Summed over random sets of words the scores follow the model's answer with a correlation of {fidelity.value:.2f}"
+    if least > 0.05:
+        # So few features, or so many equal scores, that no arrangement can stand out.
+        finding: Finding = "caution" if p <= least + 1e-12 and fidelity.value > 0 else "fail"
+        said += (
+            f"; these scores of {instance.n} features can be arranged in {round(1 / least)} ways only, "
+            "too few to tell any from chance"
+        )
+        return Quantity(
+            question=CHANCE, finding=finding, says=said + ".", measurements=tuple(measurements)
+        )
+    finding = graded(p, 0.01, 0.05)
+    if finding == "pass" and apart is not None and apart[1] <= 0.05 and apart[0] > 0.05:
+        finding = "caution"
+        said += (
+            "; they tell content words from stop words, and among content words do no better than "
+            f"chance (p = {apart[0]:.2g})"
+        )
+    return Quantity(
+        question=CHANCE,
+        finding=finding,
+        says=f"{said}; the chance that shuffled scores do as well is {p:.2g}.",
+        measurements=tuple(measurements),
+    )
+
+
+def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> Measurement:
+    interval = None
+    if least == 1 / (1 + DRAWS):
+        interval = share_interval(round(p * (1 + DRAWS)) - 1, DRAWS, f"of {DRAWS} shuffles")
+    return Measurement(
+        name=name,
+        value=p,
+        unit="probability",
+        n=n,
+        direction="lower",
+        interval=interval,
+        specification=instance.specification("permutation_test", draws=DRAWS, sided="one"),
+        random=0.5,
+    )
+
+
+def adds_up(instance: Instance, found: Attribution) -> Quantity:
+    """Whether additive scores sum to the difference that they are meant to explain.
+
+    Pass: the gap is below 5 % of the difference; caution: below 20 %. Cost: none. Methods whose
+    scores add up by construction are not asked: their sum says nothing of their accuracy.
+    """
+    completeness = found.completeness
+    output = instance.output
+    if completeness is None:
+        why = "This method's scores are not meant to add up."
+    elif completeness.by_construction:
+        why = "The scores of this method always add up, right or wrong."
+    elif not np.isfinite(completeness.relative[output]):
+        why = "There is no difference between the whole text and the baseline to add up to."
+    else:
+        gap = float(completeness.relative[output])
+        measured = Measurement(
+            name="completeness-gap",
+            value=gap,
+            unit="share of the difference",
+            n=1,
+            direction="lower",
+            interval=None,
+            specification=instance.specification("completeness_gap"),
+        )
+        return Quantity(
+            question=ADDS_UP,
+            finding=graded(gap, 0.05, 0.2),
+            says=f"The scores miss the difference they explain by {gap:.1%} of it.",
+            measurements=(measured,),
+        )
+    return Quantity(question=ADDS_UP, finding="not_measured", says=why)
+
+
+def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
+    """Whether the answer needs the highest-scored features, and whether they are enough.
+
+    Both are set against random sets of the same size. Pass: both beyond the 95th percentile;
+    caution: one of them; fail: neither. Cost: at most eight evaluations.
+    """
+    comprehensiveness, sufficiency = Comprehensiveness(), Sufficiency()
+    gone = comprehensiveness.removed(instance, scores)
+    alone = sufficiency.kept(instance, scores)
+    if not gone.sizes:
+        return Quantity(
+            question=CARRIED,
+            finding="not_measured",
+            says="One feature has no other to be compared with.",
+        )
+    beyond = sum(found.percentile >= 0.95 for found in (gone, alone))
+    finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
+    if finding == "pass" and _rankings(instance.n, gone.sizes) < 20:
+        # So few ways to be marked that chance comes first more often than once in twenty.
+        finding = "caution"
+    measurements = (
+        comprehensiveness.measured(instance, gone),
+        sufficiency.measured(instance, alone),
+        _percentile(instance, "comprehensiveness-percentile", gone),
+        _percentile(instance, "sufficiency-percentile", alone),
+    )
+    return Quantity(
+        question=CARRIED,
+        finding=finding,
+        says=(
+            f"Removing the highest-scored features lowers the answer more than {gone.percentile:.0%} "
+            f"of random sets of the same size do; keeping only them holds it better than "
+            f"{alone.percentile:.0%} of such sets."
+        ),
+        measurements=measurements,
+    )
+
+
+def _rankings(n: int, sizes: tuple[int, ...]) -> int:
+    """In how many ways the nested tops of a ranking can fall."""
+    edges = (0, *sizes, n)
+    return factorial(n) // prod(factorial(b - a) for a, b in pairwise(edges))
+
+
+def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
+    # The sizes' sets are combined, so that no more is known than the fewest of them tell.
+    sets = min(len(null) for null in found.null_answers)
+    how = f"as of the {sets} sets of the size that has fewest"
+    return Measurement(
+        name=name,
+        value=found.percentile,
+        unit="share of random sets",
+        n=sum(len(null) for null in found.null_answers),
+        direction="higher",
+        interval=None
+        if instance.pool.complete
+        else share_interval(round(found.percentile * sets), sets, how),
+        specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
+        random=0.5,
+        best=1.0,
+    )
+
+
+def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
+    """Whether the pool's answers hang on how absence is made.
+
+    Pass: the answers to masks made otherwise rank them alike (correlation 0.7 or more); caution:
+    from 0.4; fail below: then no score by masking is evidence. Cost: twelve evaluations.
+    """
+    if instance.question is None or len(instance.pool) < 4:
+        return Quantity(
+            question=FAIR, finding="not_measured", says="There are too few masks to compare."
+        )
+    try:
+        found = operator_agreement(instance, cache=cache)
+    except (CapabilityError, InputError, ModelOutputError) as error:
+        return Quantity(question=FAIR, finding="not_measured", says=f"{error}.")
+    finding = graded(found.value, 0.7, 0.4)
+    if finding == "fail" and found.interval is not None and found.interval.high >= 0.7:
+        # A dozen masks leave room for chance: what may still pass is not failed.
+        finding = "caution"
+    return Quantity(
+        question=FAIR,
+        finding=finding,
+        says=(
+            f"Masked in another way, {found.n} of the random sets rank with a correlation of "
+            f"{found.value:.2f} to the first way."
+        ),
+        measurements=(found,),
+    )
+
+
+def same_answer_again(found: Stability) -> Quantity:
+    """Whether other seeds, slips of the fingers and edits that say nothing leave the ranking.
+
+    The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
+    """
+    least = found.least
+    if least is None:
+        return Quantity(
+            question=AGAIN,
+            finding="not_measured",
+            says="No edit left the model's answer where it was, so there was nothing to compare.",
+        )
+    overlaps = [m for m in found.measurements if m.name.startswith("overlap-")]
+    parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
+    again, tried = same_top(found)
+    said = f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same"
+    said += "" if least.random is None else f"; {least.random:.2f}: chance"
+    said += ")."
+    if tried:
+        said += f" After small edits the marked words came up {again} of {tried} times."
+    return Quantity(
+        question=AGAIN,
+        finding=graded(least.value, 0.8, 0.5),
+        says=said,
+        measurements=found.measurements,
+    )
+
+
+def same_top(found: Stability) -> tuple[int, int]:
+    """How often the marked words came up again after small edits, of how many times."""
+    agreed = [a for axis in ("typo", "neutral") for _, a in found.repeats.get(axis, ())]
+    return sum(a.jaccard >= 0.5 for a in agreed), len(agreed)
+
+
+def unsteady(found: Stability) -> str | None:
+    """Why the prediction itself does not hold still, if most edits that say nothing move it."""
+    share = found.share_discarded.get("neutral", 0.0)
+    if share <= 0.5:
+        return None
+    return (
+        f"the prediction itself does not hold still: {share:.0%} of the edits that say nothing "
+        "change it, or move its probability by 0.1 or more"
+    )
+
+
+def agrees_with_others(
+    instance: Instance, found: Attribution, others: tuple[Attribution, ...]
+) -> Quantity:
+    """Whether methods of other families rank the features alike.
+
+    The median of the rank-biased overlaps counts. Pass: 0.6; caution: 0.4.
+    """
+    if not others:
+        return Quantity(
+            question=OTHERS,
+            finding="not_measured",
+            says="No other method was tried.",
+        )
+    output = instance.output
+    mine = np.asarray(found.scores[:, output], dtype=np.float64)
+    overlaps = {
+        other.provenance.method.name: rank_biased_overlap(
+            mine, np.asarray(other.scores[:, output], dtype=np.float64)
+        )
+        for other in others
+    }
+    chance = overlap_chance(mine, mine).value
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in overlaps.items())
+    value = float(np.median(list(overlaps.values())))
+    measurement = Measurement(
+        name="agreement-with-others",
+        value=value,
+        unit="rank-biased overlap",
+        n=len(overlaps),
+        direction="higher",
+        interval=None,
+        specification=instance.specification(
+            "agreement", persistence=0.8, others=", ".join(overlaps)
+        ),
+        random=chance,
+        best=1.0,
+    )
+    return Quantity(
+        question=OTHERS,
+        finding=graded(value, 0.6, 0.4),
+        says=f"Other methods' rankings overlap with this one: {parts} (1: the same; {chance:.2f}: chance).",
+        measurements=(measurement,),
+    )

@@ -1,0 +1,170 @@
+"""Features in token ids: which tokens make up each feature, and widening where they must share.
+
+A feature is a span of characters; a model reads tokens. A token that stands for characters of
+two features cannot be removed with one and kept with the other, so such features are made one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from whence.core.errors import InputError
+from whence.core.features import Feature, Segmentation, Span
+from whence.models.protocols import Encoding
+
+__all__ = ["FeatureTokens", "align"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureTokens:
+    """The tokens of each feature.
+
+    Attributes:
+        groups: for each feature the indices of its tokens, ascending, none empty, none shared.
+        owner: for each token the index of its feature, -1 for tokens of none (frozen ones, and
+            those that stand for characters outside every feature).
+    """
+
+    groups: tuple[Int[np.ndarray, " _"], ...]
+    owner: Int[np.ndarray, " all_tokens"]
+
+    def present(self, coalition: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " all_tokens"]:
+        """Which tokens are present when these features are; tokens of no feature always are."""
+        return np.append(coalition, True)[self.owner]
+
+
+def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation, FeatureTokens]:
+    """Tie a segmentation to tokens: merge features that share one, set aside what has none.
+
+    - A token belongs to the feature it shares a character with, white space not counting where
+      the token has any other character.
+    - A token that shares characters with several features makes them one, with whatever lies
+      between; so do frozen tokens make nothing: characters read only through them are unread.
+    - A token of white space, or of no character at all (a word-start mark, a piece of a
+      multi-byte character), goes with the feature that begins next in its part, else with the
+      one before, so that a removed word takes its space along.
+    - A feature that no token is left for moves to ``unread``: the model never sees it.
+
+    Raises:
+        InputError: no feature is left that the model reads.
+    """
+    document = segmentation.document
+    size = len(document.text)
+    feature_of = np.full(size + 1, -1, dtype=np.int64)
+    for index, feature in enumerate(segmentation.features):
+        feature_of[feature.start : feature.end] = index
+    blank = np.fromiter((c.isspace() for c in document.text), dtype=bool, count=size)
+
+    merged = _Union(len(segmentation.features))
+    touched: list[int] = [-1] * len(encoding.ids)
+    loose: list[int] = []
+    for token, (start, end) in enumerate(encoding.offsets.tolist()):
+        if encoding.frozen[token]:
+            continue
+        inked = np.flatnonzero(~blank[start:end]) + start
+        if inked.size == 0:
+            loose.append(token)
+            continue
+        owners = np.unique(feature_of[inked])
+        owners = owners[owners >= 0]
+        if owners.size == 0:
+            continue
+        for other in range(int(owners[0]), int(owners[-1])):
+            merged.join(other, other + 1)
+        touched[token] = int(owners[0])
+    for token in loose:
+        touched[token] = _neighbour(token, segmentation, encoding, touched)
+
+    members: dict[int, list[int]] = {}
+    for token, feature in enumerate(touched):
+        if feature >= 0:
+            members.setdefault(merged.root(feature), []).append(token)
+    return _settled(segmentation, encoding, merged, members)
+
+
+def _neighbour(
+    token: int, segmentation: Segmentation, encoding: Encoding, touched: list[int]
+) -> int:
+    """The feature a token without ink goes with: of the next token that has one, or the last.
+
+    Never across a frozen token, a token that is in no feature, or the end of a part.
+    """
+    parts = segmentation.document.parts
+    here = _part(parts, int(encoding.offsets[token, 0]))
+    for step in (1, -1):
+        at = token + step
+        while 0 <= at < len(touched) and not encoding.frozen[at]:
+            start, end = encoding.offsets[at].tolist()
+            if _part(parts, int(start)) != here:
+                break
+            if touched[at] >= 0:
+                return touched[at]
+            if segmentation.document.text[start:end].strip():
+                break
+            at += step
+    return -1
+
+
+def _part(parts: tuple[object, ...], position: int) -> int:
+    for index, part in enumerate(parts):
+        if getattr(part, "start", 0) <= position < getattr(part, "end", 0):
+            return index
+    return -1
+
+
+def _settled(
+    segmentation: Segmentation,
+    encoding: Encoding,
+    merged: _Union,
+    members: dict[int, list[int]],
+) -> tuple[Segmentation, FeatureTokens]:
+    document = segmentation.document
+    spans: dict[int, list[Feature]] = {}
+    for index, feature in enumerate(segmentation.features):
+        spans.setdefault(merged.root(index), []).append(feature)
+    features: list[Feature] = []
+    groups: list[np.ndarray] = []
+    unread = list(segmentation.unread)
+    owner = np.full(len(encoding.ids), -1, dtype=np.int64)
+    for root, pieces in sorted(spans.items()):
+        start, end = pieces[0].start, pieces[-1].end
+        if root not in members:
+            unread.append(Span(start=start, end=end))
+            continue
+        tokens = np.array(members[root], dtype=np.int64)
+        owner[tokens] = len(features)
+        groups.append(tokens)
+        text = document.text[start:end]
+        features.append(Feature(start=start, end=end, text=text, part=pieces[0].part))
+    if not features:
+        raise InputError(
+            "the model reads none of the text's features: it holds only special tokens, or "
+            f"characters its tokenizer drops ({document.text[:40]!r}). There is nothing to explain."
+        )
+    settled = Segmentation(
+        unit=segmentation.unit,
+        document=document,
+        features=tuple(features),
+        unread=tuple(sorted(unread, key=lambda span: span.start)),
+    )
+    return settled, FeatureTokens(groups=tuple(groups), owner=owner)
+
+
+class _Union:
+    """Which features were made one (disjoint sets; the root is the first of a set)."""
+
+    def __init__(self, size: int) -> None:
+        self._up = list(range(size))
+
+    def root(self, item: int) -> int:
+        while self._up[item] != item:
+            self._up[item] = self._up[self._up[item]]
+            item = self._up[item]
+        return item
+
+    def join(self, a: int, b: int) -> None:
+        first, second = sorted((self.root(a), self.root(b)))
+        self._up[second] = first

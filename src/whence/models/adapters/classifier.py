@@ -1,0 +1,277 @@
+"""Sequence classifiers: single label, multi-label, pairs, and one-output reward models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, OptionError, unknown
+from whence.core.explanations import Decision, NamedScore
+from whence.core.targets import Contrast, Label, Link, Output, Target
+from whence.models.adapters.base import TorchModel, slopes
+from whence.models.links import UNITS, check_link, label_scores
+from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+
+__all__ = ["LabelReadout", "SequenceClassifier", "label_decision", "resolve_labels"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelReadout:
+    """Which labels are read, on which scale; ``pairs[o]`` is (label, label subtracted or None)."""
+
+    outputs: tuple[Output, ...]
+    pairs: tuple[tuple[int, int | None], ...]
+    link: Link
+    independent: bool
+    precision: Precision = "native"
+    extra_tokens: int = 0
+
+    @property
+    def key(self) -> str:
+        """What is read, as text."""
+        return json.dumps(["label", self.pairs, self.link, self.independent, self.precision])
+
+    def read(self, logits: Float[np.ndarray, "rows labels"]) -> Float[np.ndarray, "rows outputs"]:
+        """The outputs of some logits."""
+        scores = label_scores(logits, self.link, independent=self.independent)
+        columns = [
+            scores[:, a] if b is None else scores[:, a] - scores[:, b] for a, b in self.pairs
+        ]
+        return np.stack(columns, axis=1)
+
+
+def resolve_labels(
+    targets: Sequence[Target],
+    labels: Sequence[str],
+    logits: Callable[[], Float[np.ndarray, " labels"]],
+    *,
+    link: Link,
+    ref: str,
+) -> tuple[tuple[Output, ...], tuple[tuple[int, int | None], ...]]:
+    """Targets as indices of labels, the missing ones filled from the model's own ranking.
+
+    Raises:
+        OptionError: unknown label, or a contrast of a label with itself.
+        CapabilityError: a target of another task.
+    """
+    outputs: list[Output] = []
+    pairs: list[tuple[int, int | None]] = []
+    unit = UNITS[link]
+    ranking: list[int] = []
+
+    def ranked(place: int) -> int:
+        if not ranking:
+            ranking.extend(np.argsort(-logits(), kind="stable").tolist())
+        return ranking[place]
+
+    for target in targets or (Label(),):
+        if isinstance(target, Label):
+            a = ranked(0) if target.label is None else _index(target.label, labels)
+            outputs.append(
+                Output(name=labels[a], link=link, unit=unit, target=Label(label=labels[a]))
+            )
+            pairs.append((a, None))
+        elif isinstance(target, Contrast):
+            if len(labels) < 2:
+                raise OptionError(f"a contrast needs two labels; {ref} has one: {labels[0]}")
+            a = ranked(0) if target.label is None else _index(target.label, labels)
+            if target.against is None:
+                b = next(index for index in map(ranked, range(len(labels))) if index != a)
+            else:
+                b = _index(target.against, labels)
+            if a == b:
+                raise OptionError(f"a contrast of {labels[a]!r} with itself is always zero")
+            outputs.append(
+                Output(
+                    name=f"{labels[a]} rather than {labels[b]}",
+                    link=link,
+                    unit=unit,
+                    target=Contrast(label=labels[a], against=labels[b]),
+                )
+            )
+            pairs.append((a, b))
+        else:
+            raise CapabilityError(
+                f"target {type(target).__name__} asked; {ref} classifies. "
+                "Targets that work here: Label, Contrast"
+            )
+    return tuple(outputs), tuple(pairs)
+
+
+def _index(asked: str | int, labels: Sequence[str]) -> int:
+    if isinstance(asked, str):
+        if asked in labels:
+            return labels.index(asked)
+        folded = [label.casefold() for label in labels]
+        if folded.count(asked.casefold()) == 1:
+            return folded.index(asked.casefold())
+        raise unknown("label", asked, labels)
+    if not 0 <= asked < len(labels):
+        raise OptionError(f"label {asked} asked; there are {len(labels)}: {', '.join(labels)}")
+    return asked
+
+
+def label_decision(
+    logits: Float[np.ndarray, " labels"], labels: Sequence[str], *, independent: bool
+) -> Decision:
+    """The decision from one input's logits: probabilities, highest first."""
+    if len(labels) == 1 and not independent:
+        value = float(logits[0])
+        return Decision(
+            text=f"{value:.4g}", scores=(NamedScore(name=labels[0], value=value),), unit="logit"
+        )
+    chances = label_scores(logits[None], "probability", independent=independent)[0]
+    order: list[int] = np.argsort(-chances, kind="stable").tolist()
+    scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
+    text = labels[order[0]]
+    if independent:
+        text = ", ".join(s.name for s in scores if s.value >= 0.5) or "none of the labels"
+    return Decision(text=text, scores=scores)
+
+
+class SequenceClassifier(TorchModel):
+    """A transformers sequence classifier, read at its logits."""
+
+    task = "classification"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names from the configuration, in the order of the outputs."""
+        names = self.config.id2label
+        count = int(self.config.num_labels)
+        return tuple(str(names.get(index, f"LABEL_{index}")) for index in range(count))
+
+    @property
+    def independent(self) -> bool:
+        """Whether each label has a probability of its own (multi-label)."""
+        return self.config.problem_type == "multi_label_classification"
+
+    def _links(self) -> tuple[Link, ...]:
+        if len(self.labels) == 1 and not self.independent:
+            return ("logit",)
+        return ("log_odds", "logit", "log_probability", "probability")
+
+    def decide(self, encoding: Encoding) -> Decision:
+        """The predicted label and the probabilities of all."""
+        return label_decision(self._own(encoding), self.labels, independent=self.independent)
+
+    def _own(self, encoding: Encoding) -> Float[np.ndarray, " labels"]:
+        row = Row(ids=encoding.ids, token_types=encoding.token_types)
+        with torch.inference_mode(), self.running():
+            return _array(self._logits([row]))[0]
+
+    def readout(
+        self,
+        encoding: Encoding,
+        targets: Sequence[Target],
+        *,
+        link: Link | None = None,
+        precision: Precision = "native",
+    ) -> LabelReadout:
+        """Targets resolved; the default link is log-odds, or the logit of a single output."""
+        allowed = self._links()
+        chosen = allowed[0] if link is None else check_link(link, allowed, self.ref)
+        outputs, pairs = resolve_labels(
+            targets, self.labels, lambda: self._own(encoding), link=chosen, ref=self.ref
+        )
+        return LabelReadout(outputs, pairs, chosen, self.independent, precision)
+
+    def evaluate(self, rows: Sequence[Row], readout: LabelReadout) -> Evaluated:
+        """The readout of a batch in one pass (one for each length where padding would tell)."""
+        with torch.inference_mode(), self.running(readout.precision):
+            if self._reads_last_token():
+                logits = self._by_length(rows)
+            else:
+                logits = _array(self._logits(rows))
+        return Evaluated(readout.read(logits), sum(len(row) for row in rows))
+
+    def _reads_last_token(self) -> bool:
+        """Decoders classify at the last token that is not padding, found by its id.
+
+        Their pooling would take a pad token that a masker put there on purpose for padding,
+        and refuses batches where no pad id is set; rows of one length need no padding.
+        """
+        return hasattr(self.module, "score") and not self.config.is_encoder_decoder
+
+    def _by_length(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows labels"]:
+        found = np.empty((len(rows), len(self.labels)))
+        lengths = np.array([len(row) for row in rows])
+        for length in np.unique(lengths):
+            chosen: list[int] = np.flatnonzero(lengths == length).tolist()
+            found[chosen] = _array(self._logits([rows[i] for i in chosen]))
+        return found
+
+    def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
+        inputs = self.batch(rows)
+        if self._reads_last_token():
+            seen = inputs["attention_mask"]
+            return self._score_last(seen, **inputs)
+        return self.module(**inputs).logits
+
+    def _answers(
+        self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
+    ) -> torch.Tensor:
+        """Logits of all labels, through the model's own pooling and head."""
+        row = Row(ids=encoding.ids, token_types=encoding.token_types)
+        return self._logits([row] * count)[:, None]
+
+    def _score_last(self, seen: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.module.base_model(**inputs).last_hidden_state
+        places = torch.arange(seen.shape[1], device=seen.device)
+        last = (seen * places).argmax(dim=1)
+        rows = torch.arange(len(seen), device=seen.device)
+        return self.module.score(hidden[rows, last.to(hidden.device)])
+
+    def gradients(
+        self,
+        encoding: Encoding,
+        embeddings: Float[np.ndarray, "batch tokens width"],
+        readout: LabelReadout,
+    ) -> Gradients:
+        """Values and gradients of the readout at embedded inputs."""
+        with torch.enable_grad(), self.running(readout.precision):
+            leaf = self.leaf(embeddings)
+            inputs: dict[str, Any] = {
+                "inputs_embeds": leaf,
+                "attention_mask": torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device),
+            }
+            if encoding.token_types is not None and self.accepts("token_type_ids"):
+                types = self.tensor(encoding.token_types)
+                inputs["token_type_ids"] = types.expand(leaf.shape[0], -1)
+            if self._reads_last_token():
+                logits = self._score_last(inputs["attention_mask"], **inputs)
+            else:
+                logits = self.module(**inputs).logits
+            values = _read_tensor(logits.double(), readout)
+            found = slopes(values, leaf)
+        return Gradients(values.detach().cpu().numpy(), found)
+
+
+def _array(logits: torch.Tensor) -> np.ndarray:
+    return logits.double().cpu().numpy()
+
+
+def _read_tensor(logits: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
+    """:meth:`LabelReadout.read` in torch, to differentiate through."""
+    link = readout.link
+    if link in ("logit", "score") or (readout.independent and link == "log_odds"):
+        scores = logits
+    elif readout.independent:
+        scores = torch.nn.functional.logsigmoid(logits)
+    elif link == "log_odds":
+        count = logits.shape[1]
+        diagonal = torch.eye(count, dtype=torch.bool, device=logits.device)
+        others = logits[:, None, :].masked_fill(diagonal, -torch.inf)
+        scores = logits - torch.logsumexp(others, dim=2)
+    else:
+        scores = torch.log_softmax(logits, dim=1)
+    if link == "probability":
+        scores = scores.exp()
+    columns = [scores[:, a] if b is None else scores[:, a] - scores[:, b] for a, b in readout.pairs]
+    return torch.stack(columns, dim=1)

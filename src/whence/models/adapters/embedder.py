@@ -1,0 +1,143 @@
+"""Embedding models: the similarity of two texts, as a function of the words of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, OptionError
+from whence.core.explanations import Decision, NamedScore
+from whence.core.targets import Link, Output, Similarity, Target
+from whence.models.adapters.base import TorchModel, slopes
+from whence.models.links import UNITS, check_link
+from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+
+__all__ = ["Embedder", "Pooling", "SimilarityReadout"]
+
+Pooling = Literal["mean", "cls", "last"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SimilarityReadout:
+    """The unit vectors ``[outputs, width]`` that the text's own is compared with."""
+
+    outputs: tuple[Output, ...]
+    others: torch.Tensor
+    pooling: Pooling
+    precision: Precision = "native"
+    extra_tokens: int = 0
+
+    @property
+    def key(self) -> str:
+        """What is read, as text."""
+        others = [output.name for output in self.outputs] + [
+            hashlib.sha256(self.others.cpu().numpy().tobytes()).hexdigest()
+        ]
+        return json.dumps(["similarity", others, self.pooling, self.precision])
+
+
+class Embedder(TorchModel):
+    """A transformers encoder whose pooled, normalised output is the text's embedding."""
+
+    task = "embedding"
+
+    def __init__(
+        self,
+        module: Any,
+        tokenizer: Any,
+        *,
+        ref: str,
+        revision: str | None = None,
+        pooling: Pooling = "mean",
+    ) -> None:
+        super().__init__(module, tokenizer, ref=ref, revision=revision)
+        self.pooling: Pooling = pooling
+
+    @property
+    def architecture(self) -> str:
+        """The module's class and how its tokens become one vector."""
+        return f"{type(self.module).__name__} ({self.pooling} pooling)"
+
+    def decide(self, encoding: Encoding) -> Decision:
+        """The embedding's width: an embedding by itself decides nothing."""
+        width = int(self.module.get_input_embeddings().weight.shape[1])
+        score = NamedScore(name="width", value=float(width))
+        return Decision(text=f"an embedding of {width} numbers", scores=(score,), unit="count")
+
+    def readout(
+        self,
+        encoding: Encoding,
+        targets: Sequence[Target],
+        *,
+        link: Link | None = None,
+        precision: Precision = "native",
+    ) -> SimilarityReadout:
+        """Similarities with other texts; there is no default, the other text must be named."""
+        chosen = "cosine" if link is None else check_link(link, ("cosine",), self.ref)
+        if not targets:
+            raise OptionError(
+                f"{self.ref} embeds texts; say with which text to compare: "
+                "target=Similarity(other='...')"
+            )
+        outputs: list[Output] = []
+        vectors: list[torch.Tensor] = []
+        for target in targets:
+            if not isinstance(target, Similarity):
+                raise CapabilityError(
+                    f"target {type(target).__name__} asked; {self.ref} embeds texts. "
+                    "Targets that work here: Similarity"
+                )
+            other = self.encode(target.other)
+            row = Row(ids=other.ids, token_types=other.token_types)
+            with torch.inference_mode(), self.running():
+                vectors.append(self._vectors([row])[0].clone())
+            name = f"similarity to {target.other[:60]!r}"
+            outputs.append(Output(name=name, link=chosen, unit=UNITS[chosen], target=target))
+        return SimilarityReadout(tuple(outputs), torch.stack(vectors), self.pooling, precision)
+
+    def evaluate(self, rows: Sequence[Row], readout: SimilarityReadout) -> Evaluated:
+        """Cosines of a batch with each other text, in one pass."""
+        with torch.inference_mode(), self.running(readout.precision):
+            values = self._vectors(rows) @ readout.others.T
+        return Evaluated(values.cpu().numpy(), sum(len(row) for row in rows))
+
+    def _vectors(self, rows: Sequence[Row]) -> torch.Tensor:
+        inputs = self.batch(rows)
+        return self._pool(self.module(**inputs).last_hidden_state, inputs["attention_mask"])
+
+    def _pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "cls":
+            pooled = hidden[:, 0].double()
+        elif self.pooling == "last":
+            places = torch.arange(mask.shape[1], device=mask.device)
+            last = (mask * places).argmax(dim=1)
+            pooled = hidden[torch.arange(len(mask), device=mask.device), last].double()
+        else:
+            weight = mask[:, :, None].double()
+            pooled = (hidden.double() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        return torch.nn.functional.normalize(pooled, dim=1)
+
+    def gradients(
+        self,
+        encoding: Encoding,
+        embeddings: Float[np.ndarray, "batch tokens width"],
+        readout: SimilarityReadout,
+    ) -> Gradients:
+        """Values and gradients of the similarities at embedded inputs."""
+        with torch.enable_grad(), self.running(readout.precision):
+            leaf = self.leaf(embeddings)
+            mask = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
+            types: dict[str, Any] = {}
+            if encoding.token_types is not None and self.accepts("token_type_ids"):
+                types["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
+            hidden = self.module(inputs_embeds=leaf, attention_mask=mask, **types)
+            values = self._pool(hidden.last_hidden_state, mask) @ readout.others.clone().T
+            found = slopes(values, leaf)
+        return Gradients(values.detach().cpu().numpy(), found)

@@ -1,0 +1,1 @@
+"""A small transformer trained on a teacher's answers."""

@@ -1,0 +1,283 @@
+"""Attention weights while the model runs its own kernel.
+
+Weights are not asked of the model, for that would switch it to another kernel. The model's own
+function computes the output (see :mod:`whence.models.internals.kernel_hooks`), then the weights are computed
+again in blocks of rows by the ``eager_attention_forward`` of the model's own file. No ``n x n``
+tensor is made. A certificate for each call compares ``weights @ values`` with the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from whence.models.internals.kernel_hooks import KernelCall, States, hooked
+from whence.models.internals.token_positions import Kind, Places, kind_of
+
+__all__ = [
+    "AttentionCall",
+    "AttentionSink",
+    "Kind",
+    "LayerStates",
+    "RowReader",
+    "StatesSink",
+    "kind_of",
+    "watching",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """One call of one attention layer.
+
+    Attributes:
+        name: the module's path in the model.
+        kind: ``bidirectional``, ``causal``, or ``cross``.
+        heads, queries, keys: sizes; grouped key heads are repeated to the query heads.
+        query_start, key_start: the position of the first query and of the first key: with a
+            cache, and with a sliding window that dropped keys, neither need be 0; see
+            :class:`~whence.models.internals.token_positions.Places`.
+    """
+
+    name: str
+    kind: Kind
+    heads: int
+    queries: int
+    keys: int
+    query_start: int
+    key_start: int
+
+
+@runtime_checkable
+class AttentionSink(Protocol):
+    """What takes the weights as they come."""
+
+    def rows(
+        self,
+        call: AttentionCall,
+        start: int,
+        weights: Float[np.ndarray, "batch heads rows keys"],
+        seen: Bool[np.ndarray, "batch rows"],
+    ) -> None:
+        """Weights of the queries from ``start`` on, counted within the call.
+
+        ``seen`` is false for a row that may attend to nothing (padding on the left); its weights
+        are zero and mean nothing.
+        """
+        ...
+
+    def close(self, call: AttentionCall, error: float, rounding: float) -> None:
+        """The call is over: ``max |weights @ values - output| / max |output|`` over its rows.
+
+        ``rounding`` is the relative step between numbers of the output's own dtype: a kernel in
+        half precision cannot be met more closely than that.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerStates:
+    """What a call's scores are made of: ``score = cap(scaling q . k) + bias``.
+
+    Attributes:
+        query: ``[heads, queries, width]``.
+        key, value: ``[groups, keys, width]``; head ``h`` reads group ``h // (heads / groups)``.
+        scaling: a factor of every product.
+        softcap: ``c`` of ``c tanh(score / c)``, or ``None``.
+        bias: ``[heads, queries + keys - 1]`` by distance: entry ``j - i + queries - 1`` is added
+            to the score of query ``i`` and key ``j``; ``None`` where the layer has none.
+        dtype: of the model's own states, of which these are exact copies in float32.
+    """
+
+    query: Float[np.ndarray, "heads queries width"]
+    key: Float[np.ndarray, "groups keys width"]
+    value: Float[np.ndarray, "groups keys value_width"]
+    scaling: float
+    softcap: float | None
+    bias: Float[np.ndarray, "heads distances"] | None
+    dtype: str
+
+
+@runtime_checkable
+class StatesSink(AttentionSink, Protocol):
+    """A sink that also takes the states of a call of one input, before its rows."""
+
+    def states(self, call: AttentionCall, states: LayerStates) -> None:
+        """The states of the rows that follow."""
+        ...
+
+
+@contextmanager
+def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[dict[str, int]]:
+    """Give ``sink`` every attention weight that ``module`` computes in this context.
+
+    Yields the queries read so far by each layer that could be watched.
+
+    The module's outputs stay bit for bit what they are; see :func:`~whence.models.internals.kernel_hooks.hooked`.
+
+    Layers that keep their softmax to themselves (DeBERTa, GPT-J, Bloom) call no shared function,
+    and give nothing: compare what came with what was expected.
+
+    Cost: the weights of each layer once more, ``row_block`` rows of them in memory at a time.
+
+    Raises:
+        CapabilityError: in the forward pass, where the kernel's mask cannot be read by rows.
+    """
+    watch = _Watch(sink=sink, row_block=row_block)
+    with hooked(module, watch):
+        yield watch.read
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    sink: AttentionSink
+    row_block: int
+    read: dict[str, int] = field(default_factory=dict[str, int])
+    places: Places = field(default_factory=Places)
+
+    def before(self, name: str, states: States) -> States:
+        return states
+
+    def after(self, call: KernelCall) -> torch.Tensor:
+        _again(self, call)
+        return call.output
+
+
+def _again(watch: _Watch, kernel: KernelCall) -> None:
+    call = _describe(watch, kernel)
+    reader = RowReader(kernel)
+    output = kernel.output
+    if isinstance(watch.sink, StatesSink) and len(output) == 1:
+        watch.sink.states(call, _states(kernel))
+    worst = torch.zeros((), dtype=torch.float32, device=output.device)
+    with torch.no_grad():
+        for start in range(0, call.queries, watch.row_block):
+            lines = torch.arange(start, min(start + watch.row_block, call.queries))
+            lines = lines.to(output.device)
+            result, weights, seen = reader.read(lines)
+            gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
+            worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
+            # Not times zero: softmax may give NaN over a row that sees nothing.
+            weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
+            watch.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
+        size = float(output.float().abs().max())
+    error = float(worst) / size if size else float(worst)
+    watch.sink.close(call, error, torch.finfo(output.dtype).eps)
+
+
+def _states(kernel: KernelCall) -> LayerStates:
+    query, key, value = (state[0].float().cpu().numpy() for state in kernel.states)
+    scaling = kernel.options.get("scaling")
+    if scaling is None:
+        scaling = getattr(kernel.module, "scaling", query.shape[-1] ** -0.5)
+    cap = kernel.options.get("softcap")
+    bias = kernel.options.get("position_bias")
+    if bias is not None:
+        # Along the last row backwards to the first key, then up the last column.
+        table = bias[0].float().cpu().numpy()
+        bias = np.concatenate([table[:, -1], table[:, -2::-1, -1]], axis=1)
+    return LayerStates(
+        query=query,
+        key=key,
+        value=value,
+        scaling=float(scaling),
+        softcap=None if cap is None else float(cap),
+        bias=bias,
+        dtype=str(kernel.states[0].dtype).removeprefix("torch."),
+    )
+
+
+def _describe(watch: _Watch, kernel: KernelCall) -> AttentionCall:
+    query, key, _ = kernel.states
+    queries, keys = int(query.shape[2]), int(key.shape[2])
+    place = watch.places.place(kernel)
+    watch.read[kernel.name] = watch.read.get(kernel.name, 0) + queries
+    return AttentionCall(
+        name=kernel.name,
+        kind=kind_of(kernel),
+        heads=int(query.shape[1]),
+        queries=queries,
+        keys=keys,
+        query_start=place.query,
+        key_start=place.key,
+    )
+
+
+class RowReader:
+    """Computes chosen rows of one call again, with the eager function of the model's own file."""
+
+    def __init__(self, kernel: KernelCall) -> None:
+        self.kernel = kernel
+        # In float32 at least: of a half-precision kernel only its own rounding is left to differ.
+        query, key, value = (_at_least_float32(state) for state in kernel.states)
+        self.states = (query, key, value)
+        alone = {"dropout", "position_bias"}
+        self.options = {k: v for k, v in kernel.options.items() if k not in alone}
+        self.bias = kernel.options.get("position_bias")
+        causal = kind_of(kernel) == "causal" and kernel.mask is None
+        self.causal = causal and query.shape[2] > 1
+
+    def read(
+        self, lines: torch.Tensor, *, barred: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Output, weights and which rows see any key, for the queries of these indices.
+
+        ``barred[batch, heads, rows, keys]`` are cells that may not be read beside the masked ones.
+        """
+        query, key, value = self.states
+        rows, seen = _row_mask(self.kernel.mask, lines, query, key, causal=self.causal)
+        if barred is not None:
+            cut = torch.zeros(barred.shape, dtype=query.dtype, device=query.device)
+            cut = cut.masked_fill(barred, torch.finfo(query.dtype).min)
+            least = torch.finfo(query.dtype).min
+            rows = cut if rows is None else (rows.to(query.dtype) + cut).clamp_min(least)
+        extra = dict(self.options)
+        if self.bias is not None:
+            one = self.bias.shape[2] == 1
+            extra["position_bias"] = self.bias if one else self.bias[:, :, lines]
+        result, weights = self.kernel.eager(
+            self.kernel.module, query[:, :, lines], key, value, rows, dropout=0.0, **extra
+        )
+        return result, weights, seen
+
+
+def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _row_mask(
+    mask: torch.Tensor | None,
+    lines: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    *,
+    causal: bool,
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Rows of the mask as what is added to the scores, and which rows see any key."""
+    batch = query.shape[0]
+    least = torch.finfo(query.dtype).min
+    barred = least if mask is None or mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+    everything = torch.ones(batch, len(lines), dtype=torch.bool, device=query.device)
+    if mask is None:
+        if not causal:
+            return None, everything
+        columns = torch.arange(key.shape[2], device=query.device)
+        allowed = (columns[None] <= lines[:, None])[None, None]
+        added = torch.zeros(allowed.shape, dtype=query.dtype, device=query.device)
+        return added.masked_fill(~allowed, least), everything
+    rows = mask[:, :, lines] if mask.shape[2] > 1 else mask
+    rows = rows[..., : key.shape[2]]
+    if rows.dtype == torch.bool:
+        added = torch.zeros(rows.shape, dtype=query.dtype, device=query.device)
+        added = added.masked_fill(~rows, least)
+    else:
+        added = rows
+    # A float mask may carry a bias; only what nears the least number is a mask.
+    open_rows = (added > barred / 2).any(-1).any(1)
+    return added, open_rows.expand(batch, len(lines))

@@ -1,0 +1,96 @@
+"""A block of a model run again by itself, at the input it had, with values of some keys zeroed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError
+from whence.models.internals.interventions import ValuesZeroed, changing
+
+__all__ = ["BlockCall", "block_name", "rerun"]
+
+
+def block_name(name: str) -> str:
+    """The outermost block that a layer belongs to: its path up to the first number.
+
+    Example:
+        >>> block_name("encoder.block.1.layer.0.SelfAttention")
+        'encoder.block.1'
+    """
+    parts = name.split(".")
+    first = next((i for i, part in enumerate(parts) if part.isdigit()), -1)
+    return ".".join(parts[: first + 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockCall:
+    """One call of a block: what it was given."""
+
+    module: Any
+    given: tuple[Any, ...]
+    named: dict[str, Any]
+
+    @classmethod
+    def of(cls, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> BlockCall:
+        """The call, detached, and without a cache: it would be added to by every new run."""
+        return cls(
+            module,
+            tuple(_mapped(item, _detached) for item in given),
+            {name: _mapped(item, _detached) for name, item in named.items()},
+        )
+
+
+def _detached(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach()
+
+
+def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if torch.is_tensor(item):
+        return change(item)
+    if isinstance(item, tuple | list):
+        items = cast("tuple[Any, ...]", item)
+        parts = [_mapped(part, change) for part in items]
+        # A named tuple takes its fields one by one.
+        build = getattr(type(items), "_make", type(items))
+        return build(parts)
+    if isinstance(item, dict):
+        return {key: _mapped(part, change) for key, part in cast("dict[str, Any]", item).items()}
+    return None if hasattr(item, "get_seq_length") else item
+
+
+def rerun(
+    module: Any, block: BlockCall, layer: str, keys: Sequence[int]
+) -> tuple[Float[np.ndarray, "queries model"], Float[np.ndarray, "keys queries model"]]:
+    """States after the block as they are, and with the values of each of ``keys`` zeroed.
+
+    Raises:
+        CapabilityError: the block gives no state, or reads something that cannot be repeated.
+    """
+    count = len(keys) + 1
+
+    def wide(tensor: torch.Tensor) -> torch.Tensor:
+        alone = tensor.dim() > 1 and tensor.shape[0] == 1
+        return tensor.expand(count, *tensor.shape[1:]) if alone else tensor
+
+    given = tuple(_mapped(item, wide) for item in block.given)
+    named = {name: _mapped(item, wide) for name, item in block.named.items()}
+    if "use_cache" in inspect.signature(block.module.forward).parameters:
+        named["use_cache"] = False
+    changes = [
+        (),
+        *((ValuesZeroed(layer=layer, keys=np.array([key], dtype=np.int64)),) for key in keys),
+    ]
+    with changing(module, changes):
+        output = block.module(*given, **named)
+    state = output[0] if isinstance(output, tuple | list) else output
+    if not torch.is_tensor(state) or state.dim() != 3 or len(state) != count:
+        raise CapabilityError(f"the block of {layer} gives no state of each token")
+    states = state.float().cpu().numpy()
+    return states[0], states[1:]

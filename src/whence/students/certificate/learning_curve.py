@@ -1,0 +1,247 @@
+"""How agreement grows with the number of questions, and how many more would help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from whence.core.errors import InputError, OptionError, UndefinedError
+from whence.core.statistics.proportions import Interval
+from whence.students.certificate.fidelity import kappa
+from whence.students.certificate.power_law import PowerLaw, power_law
+
+__all__ = ["LearningCurve", "Point", "learning_curve", "schedule"]
+
+FEWEST_SIZES = 4
+"""Sizes that a law of three numbers takes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """Kappa on ``select`` of students of ``texts`` texts: the mean of some draws."""
+
+    texts: int
+    draws: int
+    kappa: Interval
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningCurve:
+    """Kappa at each size, and the law through it.
+
+    Attributes:
+        points: from the smallest size up.
+        law: fitted to them; ``None`` of fewer than four sizes.
+        resampled: laws fitted to resampled texts and draws.
+        level: of the intervals.
+    """
+
+    points: tuple[Point, ...]
+    law: PowerLaw | None
+    resampled: tuple[PowerLaw, ...]
+    level: float
+
+    @property
+    def texts(self) -> int:
+        """The largest size."""
+        return self.points[-1].texts
+
+    def more_for(self, gain: float = 0.02) -> int | None:
+        """About how many more texts raise kappa by ``gain``; ``None``: no number would.
+
+        The gain counts from the law's own value at the largest size. More than a million times
+        a million texts count as none.
+
+        Raises:
+            UndefinedError: too few sizes for a law.
+            OptionError: a gain that is none.
+        """
+        return _whole(self._more(self._needed(), gain))
+
+    def more_range(self, gain: float = 0.02) -> tuple[int, int | None] | None:
+        """The interval of :meth:`more_for` over resampled laws, its end ``None`` where open.
+
+        ``None`` where even its lower end is that no number of texts would do.
+        """
+        self._needed()
+        more = np.array([self._more(law, gain) for law in self.resampled])
+        shares = [(1 - self.level) / 2, (1 + self.level) / 2]
+        # Quantiles that are members: between a number and infinity there is nothing to average.
+        low, high = np.quantile(more, shares, method="inverted_cdf").tolist()
+        least = _whole(low)
+        return None if least is None else (least, _whole(high))
+
+    def gain_of_doubling(self) -> Interval:
+        """What the law expects of twice as many texts, with its interval."""
+        law = self._needed()
+        gains = np.array([own(2 * self.texts) - own(self.texts) for own in self.resampled])
+        low, high = np.quantile(gains, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
+        return Interval(law(2 * self.texts) - law(self.texts), low, high, self.texts)
+
+    @property
+    def flat(self) -> bool:
+        """Whether twice as many texts would bring less than .02, at the level of the intervals.
+
+        False where there are too few sizes to say.
+        """
+        return self.law is not None and self.gain_of_doubling().upper < 0.02
+
+    def _needed(self) -> PowerLaw:
+        if self.law is None:
+            raise UndefinedError(
+                f"a law takes {FEWEST_SIZES} sizes and the curve has {len(self.points)}; give more "
+                "texts or a smaller start"
+            )
+        return self.law
+
+    def _more(self, law: PowerLaw, gain: float) -> float:
+        if not gain > 0:
+            raise OptionError(f"gain={gain} asked; a number above 0 is due")
+        return law.texts_for(law(self.texts) + gain) - self.texts
+
+    def __str__(self) -> str:
+        lines = ["texts  draws  kappa on select"]
+        lines += [f"{p.texts:5d}  {p.draws:5d}  {p.kappa}" for p in self.points]
+        return "\n".join([*lines, self.sentence()])
+
+    def sentence(self, gain: float = 0.02) -> str:
+        """What more texts would bring, in words."""
+        if self.law is None:
+            return f"{len(self.points)} sizes are too few to say what more texts would bring"
+        more, span = self.more_for(gain), self.more_range(gain)
+        if more is None:
+            says = f"no number of questions would bring +{gain:g}"
+            says += f" (the curve nears {self.law.a:.2f})"
+            return says if span is None else f"{says}; it may be {_open(span)} more"
+        says = f"about {_round(more):,} more questions for +{gain:g}"
+        beyond = (more + self.texts) / self.texts
+        far = f"; {beyond:.0f} times the texts there are, so a guess" if beyond > 4 else ""
+        return f"{says} ({'no end' if span is None else _open(span)}{far})"
+
+
+def schedule(n: int, start: int = 100) -> list[int]:
+    """Sizes that double up to all texts; the last doubling is left out where it is near to all.
+
+    Example:
+        >>> schedule(1579), schedule(850)
+        ([100, 200, 400, 800, 1579], [100, 200, 400, 850])
+    """
+    if start < 1 or n < start:
+        raise OptionError(f"start={start} of {n} texts: at least 1 and not more than there are")
+    sizes = [start]
+    while sizes[-1] * 2 <= n / 1.25:
+        sizes.append(sizes[-1] * 2)
+    return [*sizes, n] if sizes[-1] < n else sizes
+
+
+def learning_curve(
+    fit: Callable[[Int[np.ndarray, " rows"]], Float[np.ndarray, "texts labels"]],
+    n: int,
+    teacher: Int[np.ndarray, " texts"],
+    *,
+    start: int = 100,
+    draws: int = 5,
+    replicates: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> LearningCurve:
+    """Kappa on texts held out of students fitted on ever more texts, and a power law through it.
+
+    Sizes double from ``start`` to ``n``; small ones are drawn several times, at random and apart
+    from each other, as often as they fit into the texts (at most ``draws``); the mean of their
+    kappas is the point. ``kappa(n) = a - b n^-c`` is fitted by least squares with ``a`` of at most
+    1, ``b`` of at least 0 and ``c`` between .05 and 2. Intervals and the uncertainty of the law
+    come from resampling the held-out texts and, at each size, the draws. All of the texts can be
+    drawn once only, so what another sample of that size would give is not in its interval.
+
+    A law is an extrapolation: beyond four times the texts there are it is a guess. It tells of
+    more texts like these, and nothing of better questions.
+
+    Cost: no pass of the teacher that has answered all ``n``; one fit a draw.
+    Cortes et al. (1993), Learning Curves: Asymptotic Values and Rate of Convergence;
+    Viering and Loog (2022), arXiv:2103.10948.
+
+    Args:
+        fit: from rows of the ``fit`` texts to the probabilities of the held-out texts, by a
+            student fitted on these rows alone.
+        n: how many ``fit`` texts there are.
+        teacher: its decisions on the held-out texts.
+        start: the smallest size.
+        draws: of the small sizes at most.
+        replicates: resamples.
+        level: of the intervals.
+        seed: of what is drawn.
+        progress: told how many fits are done, of how many.
+
+    Raises:
+        InputError: no held-out text, or a fit that answers another number of texts.
+        OptionError: more to start with than there is, or numbers below 1.
+    """
+    if min(draws, replicates) < 1:
+        raise OptionError(f"draws={draws}, replicates={replicates}: at least 1 each")
+    if len(teacher) == 0:
+        raise InputError("no held-out text to judge the students on")
+    rng = np.random.default_rng(seed)
+    sizes = schedule(n, start)
+    counts = [1 if size == n else max(1, min(draws, math.ceil(n / size))) for size in sizes]
+    said: list[Int[np.ndarray, "draws texts"]] = []
+    done = 0
+    for size, count in zip(sizes, counts, strict=True):
+        own: list[np.ndarray] = []
+        for _ in range(count):
+            chances = fit(np.sort(rng.permutation(n)[:size]))
+            if len(chances) != len(teacher):
+                raise InputError(f"fit answered {len(chances)} texts of {len(teacher)} held out")
+            own.append(chances.argmax(axis=1))
+            done += 1
+            if progress is not None:
+                progress(done, sum(counts))
+        said.append(np.stack(own).astype(np.int64))
+    values = [float(np.mean([kappa(teacher, one) for one in own])) for own in said]
+    again = np.array([_replicate(teacher, said, rng) for _ in range(replicates)])
+    shares = [(1 - level) / 2, (1 + level) / 2]
+    points: list[Point] = []
+    for place, size in enumerate(sizes):
+        finite = again[np.isfinite(again[:, place]), place]
+        low, high = np.quantile(finite, shares).tolist() if len(finite) else (math.nan, math.nan)
+        interval = Interval(values[place], low, high, len(teacher))
+        points.append(Point(texts=size, draws=counts[place], kappa=interval))
+    law: PowerLaw | None = None
+    laws: tuple[PowerLaw, ...] = ()
+    whole = again[np.isfinite(again).all(axis=1)]
+    if len(sizes) >= FEWEST_SIZES and np.isfinite(values).all() and len(whole):
+        at = np.array(sizes, dtype=np.float64)
+        law = power_law(at, np.array(values))
+        laws = tuple(power_law(at, row) for row in whole)
+    return LearningCurve(points=tuple(points), law=law, resampled=laws, level=level)
+
+
+def _replicate(
+    teacher: np.ndarray, said: list[np.ndarray], rng: np.random.Generator
+) -> list[float]:
+    """The mean kappa at each size on resampled texts, of resampled draws."""
+    rows = rng.integers(len(teacher), size=len(teacher))
+    found: list[float] = []
+    for own in said:
+        drawn: list[int] = rng.integers(len(own), size=len(own)).tolist()
+        found.append(float(np.mean([kappa(teacher[rows], own[draw][rows]) for draw in drawn])))
+    return found
+
+
+def _whole(more: float) -> int | None:
+    return math.ceil(more) if math.isfinite(more) else None
+
+
+def _round(number: int) -> int:
+    """Two digits that count."""
+    return int(float(f"{number:.1e}"))
+
+
+def _open(span: tuple[int, int | None]) -> str:
+    low, high = span
+    return f"{_round(low):,} to {'no end' if high is None else f'{_round(high):,}'}"

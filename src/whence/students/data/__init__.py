@@ -1,0 +1,1 @@
+"""Texts, splits and the teacher's answers that students learn from."""

@@ -1,0 +1,117 @@
+"""Questions beside the pool: edited texts and bare n-grams, for the fit part only."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from whence.core.errors import OptionError
+from whence.students.features.tokenizer import tokens
+
+__all__ = ["EDITS", "Edit", "edited", "frequent_ngrams"]
+
+EditName = Literal["drop", "first half", "second half", "substitute", "deny"]
+EDITS: Final[tuple[EditName, ...]] = ("drop", "first half", "second half", "substitute", "deny")
+"""``drop``: each word with probability .2. ``substitute``: one word by one of another text.
+``deny``: "it is not true that" before the text."""
+
+DENIAL = "it is not true that "
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A changed text and the row of its parent, whose part of the split it shares."""
+
+    family: EditName
+    parent: int
+    text: str
+
+
+def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int = 0) -> list[Edit]:
+    """One edit of a family for each parent; parents of fewer than two words have none.
+
+    Edits that leave the text as it was are left out, too.
+
+    Args:
+        texts: all texts.
+        rows: the parents, and where substitutes come from.
+        family: one of :data:`EDITS`.
+        seed: what is drawn.
+
+    Example:
+        >>> edited(["He paid late"], [0], family="deny")[0].text
+        'it is not true that He paid late'
+        >>> edited(["He paid late"], [0], family="first half")[0].text
+        'He'
+    """
+    if family not in EDITS:
+        raise OptionError(f"unknown edit family {family!r}; choose from: {', '.join(EDITS)}")
+    name: EditName = next(own for own in EDITS if own == family)
+    rng = np.random.default_rng([seed, EDITS.index(name)])
+    found: list[Edit] = []
+    for row in rows:
+        text = texts[row]
+        other = texts[rows[int(rng.integers(len(rows)))]]
+        new = _edit(text, other, name, rng)
+        if new.strip() and new.split() != text.split():
+            found.append(Edit(name, row, new))
+    return found
+
+
+def _edit(text: str, other: str, family: EditName, rng: np.random.Generator) -> str:
+    own, strange, gap = text.split(), other.split(), " "
+    if len(own) < 2:
+        # Scripts without spaces: one sign after the other.
+        own, strange, gap = ([t.text for t in tokens(text)], [t.text for t in tokens(other)], "")
+    if len(own) < 2 or not strange:
+        return text
+    if family == "deny":
+        return DENIAL + text
+    half = len(own) // 2
+    if family == "first half":
+        return gap.join(own[:half])
+    if family == "second half":
+        return gap.join(own[half:])
+    if family == "drop":
+        return gap.join(np.array(own, dtype=object)[rng.random(len(own)) >= 0.2].tolist())
+    own[int(rng.integers(len(own)))] = strange[int(rng.integers(len(strange)))]
+    return gap.join(own)
+
+
+def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> list[str]:
+    """The n-grams that are in most texts, to be asked alone, as most texts write them.
+
+    What a teacher says of one or two words is the cheapest way to learn weights; a model that was
+    trained on whole texts may say something odd, so their weight is to be chosen on ``select``.
+    Singh et al. (2023), arXiv:2209.11799.
+
+    Example:
+        >>> frequent_ngrams(["paid late", "late, so late"], 1)
+        ['late']
+    """
+    if count < 0:
+        raise OptionError(f"{count} n-grams asked; 0 or more is due")
+    counts: Counter[str] = Counter()
+    written: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        found = tokens(text)
+        own: dict[str, str] = {}
+        for size in range(1, longest + 1):
+            for at in range(len(found) - size + 1):
+                part = found[at : at + size]
+                if all(token.text[0].isalnum() for token in part):
+                    folded = " ".join(token.text for token in part)
+                    own.setdefault(folded, text[part[0].start : part[-1].end])
+        counts.update(own.keys())
+        for folded, surface in own.items():
+            written[folded][surface] += 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    # The form most texts have, so that the teacher is asked what it would read.
+    return [
+        min(written[ngram].items(), key=lambda item: (-item[1], item[0]))[0]
+        for ngram, _ in ranked[:count]
+    ]

@@ -1,0 +1,119 @@
+"""The protocol: texts split before any question, and how far the teacher agrees with itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from whence.core.errors import InputError, OptionError
+from whence.core.statistics.proportions import Proportion, proportion
+from whence.students.data.near_duplicates import near_duplicates
+from whence.students.teacher.teacher import Teacher
+
+__all__ = ["FEWEST", "LEAST_TEXTS", "PARTS", "SHARES", "Part", "Split", "noise_ceiling", "split"]
+
+Part = Literal["fit", "select", "certify", "report"]
+PARTS: tuple[Part, ...] = ("fit", "select", "certify", "report")
+"""``fit`` trains, ``select`` chooses among students, ``certify`` is opened once for the verdict,
+``report`` is for everything shown beside it."""
+
+SHARES = (0.6, 0.1, 0.2, 0.1)
+"""Shares of the parts."""
+
+FEWEST = 30
+"""Groups a part must have: below, a bound says nothing worth printing."""
+
+LEAST_TEXTS = 300
+"""Distinct texts that these shares take to give each part that many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Which rows of the texts are in which part, and their groups of near-duplicates."""
+
+    fit: Int[np.ndarray, " fit"]
+    select: Int[np.ndarray, " select"]
+    certify: Int[np.ndarray, " certify"]
+    report: Int[np.ndarray, " report"]
+    groups: Int[np.ndarray, " texts"]
+
+    def rows(self, part: Part) -> Int[np.ndarray, " rows"]:
+        """The rows of a part, ascending."""
+        return {"fit": self.fit, "select": self.select, "certify": self.certify}.get(
+            part, self.report
+        )
+
+    def digest(self, texts: Sequence[str], part: Part) -> str:
+        """SHA-256 over the texts of a part, so that a certificate names what it rests on."""
+        digest = hashlib.sha256()
+        rows: list[int] = self.rows(part).tolist()
+        for row in rows:
+            digest.update(hashlib.sha256(texts[row].encode()).digest())
+        return digest.hexdigest()
+
+
+def split(
+    texts: Sequence[str],
+    *,
+    shares: tuple[float, float, float, float] = SHARES,
+    threshold: float = 0.8,
+    seed: int = 0,
+) -> Split:
+    """Texts split at random into fit, select, certify and report, near-duplicates together.
+
+    Groups are shuffled and dealt out by the shares, whatever their size. Of texts that are exactly
+    alike or nearly so, all parts but ``fit`` keep the first of each group: repeats would make the
+    bounds look narrower than they are. ``fit`` keeps them all.
+
+    Raises:
+        OptionError: shares that are no shares.
+        InputError: too few distinct texts for the parts.
+
+    Example:
+        >>> texts = [f"letter {i} of {i * i} words came {i + 1000} days ago" for i in range(400)]
+        >>> parts = split(texts)
+        >>> len(parts.fit), len(parts.certify)
+        (240, 80)
+    """
+    if min(shares) <= 0 or abs(sum(shares) - 1.0) > 1e-9:
+        raise OptionError(f"shares {shares} given; four positive numbers that add up to 1 are due")
+    groups = near_duplicates(texts, threshold=threshold, seed=seed)
+    count = int(groups.max()) + 1 if len(groups) else 0
+    needed = int(np.ceil(FEWEST / min(shares)))
+    if count < needed:
+        raise InputError(
+            f"{len(texts)} texts in {count} groups of near-duplicates were given; the smallest "
+            f"part needs {FEWEST} groups, so {needed} are due. Give more texts that differ."
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    part_of = np.empty(count, dtype=np.int64)
+    ends = np.rint(np.cumsum((0.0, *shares)) * count).astype(np.int64)
+    for part in range(4):
+        part_of[order[ends[part] : ends[part + 1]]] = part
+    first = np.zeros(len(texts), dtype=np.bool_)
+    first[np.unique(groups, return_index=True)[1]] = True
+    own = part_of[groups]
+    chosen = [np.flatnonzero((own == p) & (first | (p == 0))) for p in range(4)]
+    return Split(chosen[0], chosen[1], chosen[2], chosen[3], groups)
+
+
+def noise_ceiling(
+    teacher: Teacher, texts: Sequence[str], *, most: int = 100, seed: int = 0, level: float = 0.95
+) -> Proportion:
+    """How often the teacher, asked the same again, decides the same.
+
+    No student can be asked to agree with a teacher more than the teacher does with itself.
+    Cost: ``most`` passes of the teacher, and those that its cache lacks.
+    """
+    if not texts:
+        raise InputError("no texts given to ask again")
+    rng = np.random.default_rng(seed)
+    rows: list[int] = rng.permutation(len(texts))[:most].tolist()
+    chosen = list(dict.fromkeys(texts[row] for row in rows))
+    same = teacher.ask(chosen).top == teacher.ask_again(chosen).top
+    return proportion(int(same.sum()), len(chosen), level=level)

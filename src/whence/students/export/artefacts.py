@@ -1,0 +1,143 @@
+"""All files of a student in one folder: what a reader, a database or another runtime needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from whence.core.errors import CapabilityError, InputError
+from whence.core.files import write_atomic
+from whence.students.certificate.certificate import Certificate
+from whence.students.data.applicability_domain import Reach
+from whence.students.export.model_card import model_card
+from whence.students.export.model_file import pretty
+from whence.students.export.onnx import export_onnx
+from whence.students.export.sql import as_sql
+from whence.students.export.store import save_student
+from whence.students.export.svg import as_svg
+from whence.students.export.text import as_markdown
+from whence.students.families.base import Fitted
+from whence.students.families.decision_tree import FittedTree
+from whence.students.file_names import WEIGHTS
+
+__all__ = ["Artefacts", "save_artefacts"]
+
+PROVENANCE_VERSION = 1
+"""Of the stored form of the provenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    """What was written, and what was left out and why.
+
+    Attributes:
+        written: names of the files, in the order in which they were written.
+        left_out: names of files that this student cannot have, with the reason.
+    """
+
+    written: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def save_artefacts(
+    student: Fitted,
+    folder: str | Path,
+    *,
+    certificate: Certificate,
+    texts: Sequence[str],
+    name: str,
+    date: str,
+    teacher: str,
+    fingerprint: str | None = None,
+    parts: Mapping[str, tuple[int, str]] | None = None,
+    regions: Sequence[str] = (),
+    reach: Reach | None = None,
+    also: Sequence[str] = (),
+) -> Artefacts:
+    """Write every file that a student can have, and say which it cannot.
+
+    ``model.json`` (with ``weights.safetensors`` where there is much), ``rules.md``, ``rules.sql``,
+    ``tree.svg``, ``model.onnx``, ``certificate.json``, ``provenance.json`` and the card,
+    ``README.md``. Each is written whole or not at all. A file of these names that is left out is
+    removed where it stood: it would be another student's.
+
+    Args:
+        student: what is written.
+        folder: made where it is missing.
+        certificate: what was measured of it.
+        texts: on which the ONNX model must answer alike; those of the report part.
+        name: of the student, such as ``"rules-10"``.
+        date: of the distillation, as ``"2026-01-31"``.
+        teacher: a name of the teacher.
+        fingerprint: of the teacher.
+        parts: texts and SHA-256 of each part of the split.
+        regions: where the student must not be trusted, in words.
+        reach: how long and how strange a text was certified.
+        also: names of files that the caller writes into the folder afterwards; the card lists them.
+
+    Raises:
+        CapabilityError: a student that is not stored.
+        OptionError: a date that is none.
+        WriteError: a file could not be written; those before it stand.
+    """
+    place = Path(folder)
+    card = partial(
+        model_card, student, certificate, name=name, date=date, teacher=teacher,
+        fingerprint=fingerprint, parts=parts, regions=regions, reach=reach,
+    )  # fmt: skip
+    # A card that cannot be written is found out before anything is.
+    card()
+    save_student(student, place)
+    written = ["model.json", *([WEIGHTS] if (place / WEIGHTS).exists() else [])]
+    left_out: dict[str, str] = {}
+
+    def attempt(file: str, write: Callable[[Path], object]) -> None:
+        try:
+            write(place / file)
+            written.append(file)
+        except (CapabilityError, InputError) as error:
+            (place / file).unlink(missing_ok=True)
+            left_out[file] = str(error)
+
+    def drawn(path: Path) -> None:
+        if not isinstance(student, FittedTree):
+            raise CapabilityError(f"{type(student).__name__} is no tree, and is not drawn")
+        write_atomic(path, _utf8(as_svg(student, title=name)))
+
+    said = f"{certificate.verdict}: {certificate.because}"
+    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {said}.\n"
+    attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
+    lead = f"-- {name}. Verdict: {' '.join(said.split())}.\n"
+    attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
+    attempt("tree.svg", drawn)
+    attempt("model.onnx", lambda path: export_onnx(student, path, texts))
+    write_atomic(place / "certificate.json", (pretty(certificate.to_json()) + "\n").encode())
+    origin = {
+        "schema_version": PROVENANCE_VERSION,
+        "name": name,
+        "date": date,
+        "teacher": teacher,
+        "fingerprint": fingerprint,
+        "parts": _parts(parts),
+        "regions": list(regions),
+        "reach": None if reach is None else reach.limits,
+    }
+    write_atomic(place / "provenance.json", (pretty(origin) + "\n").encode())
+    written += ["certificate.json", "provenance.json", "README.md"]
+    listed = [*written, *also]
+    write_atomic(place / "README.md", _utf8(card(written=listed, left_out=left_out)))
+    return Artefacts(tuple(written), left_out)
+
+
+def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, dict[str, Any]] | None:
+    if parts is None:
+        return None
+    return {part: {"texts": count, "sha256": digest} for part, (count, digest) in parts.items()}
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes of a text; half a surrogate pair, which UTF-8 lacks, is written as its number."""
+    return text.encode("utf-8", "backslashreplace")

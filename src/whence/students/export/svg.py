@@ -1,0 +1,206 @@
+"""A tree as a picture that stands by itself: one SVG file, for light and dark pages."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from html import escape
+
+from whence.students.families.decision_tree import FittedTree
+
+__all__ = ["as_svg"]
+
+# Leaves take a row each. A question stands in the row of its "yes", which lies to the right; its
+# "no" stands straight below, after all rows of the "yes". So no two boxes share a row and a
+# column, and the long chains of "no" that words make run down the page instead of across it.
+
+FONT, SMALL = 15, 13
+BOX, ROW = 36, 62
+GAP, EDGE, PAD = 58.0, 20.0, 12.0
+BAR = 4
+
+_LIGHT = ("#0072b2", "#c44e00", "#007a59", "#a8467f", "#7a5c00", "#3f51a3")
+_DARK = ("#56b4e9", "#ff9a57", "#2fc79b", "#e79bc6", "#f0d060", "#a9b4f5")
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A node in its place; ``down`` is the row of its "no", ``None`` at a leaf."""
+
+    says: str
+    beside: str
+    row: int
+    column: int
+    down: int | None
+    top: int = 0
+    chance: float = 0.0
+
+    @property
+    def width(self) -> float:
+        return 2 * PAD + _width(self.says, FONT) + _width(self.beside, SMALL)
+
+
+def as_svg(student: FittedTree, *, title: str | None = None) -> str:
+    r"""The tree drawn: "yes" to the right, "no" downwards, each leaf with its label and probability.
+
+    The bar below a leaf is as long as its most probable label is probable. The file needs nothing
+    beside it; its colours follow ``prefers-color-scheme``, and ``<desc>`` holds the whole tree in
+    words for those who do not see it. Characters that XML forbids are shown as ``\u0000``.
+
+    Args:
+        student: the tree.
+        title: its name; "Decision tree of N leaves" where not given.
+
+    Example:
+        >>> from whence.students.features.vectorizer import Features
+        >>> from whence.students.families.decision_tree import Node
+        >>> import numpy as np
+        >>> features = Features.from_json({"longest": 1, "negation": False, "position": False,
+        ...                                "lexicons": {}, "features": [["ngram", "late", 1]]})
+        >>> nodes = [Node(np.array([0.5, 0.5]), 9.0, 0, 2, 1), Node(np.array([0.1, 0.9]), 4.0),
+        ...          Node(np.array([0.8, 0.2]), 5.0)]
+        >>> as_svg(FittedTree(("accept", "reject"), features, nodes)).count("<text")
+        5
+    """
+    boxes = _placed(student)
+    columns = max(box.column for box in boxes) + 1
+    widths = [max(box.width for box in boxes if box.column == c) for c in range(columns)]
+    starts = [EDGE + sum(widths[:c], 0.0) + GAP * c for c in range(columns)]
+    leaves = sum(box.down is None for box in boxes)
+    width, height = starts[-1] + widths[-1] + EDGE, 2 * EDGE + ROW * (leaves - 1) + BOX
+    asking = [box for box in boxes if box.down is not None]
+    drawn = [_lines(box, starts[box.column], starts[box.column + 1]) for box in asking]
+    drawn += [_drawn(box, starts[box.column]) for box in boxes]
+    named = title or f"Decision tree of {leaves} leaves"
+    told = student.to_text()
+    # Several pictures may stand in one page, where names and styles must not meet.
+    own = "tree-" + hashlib.sha256((named + told).encode("utf-8", "replace")).hexdigest()[:8]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{own}" role="img" '
+        f'aria-labelledby="{own}-title {own}-desc" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}">\n'
+        f'<title id="{own}-title">{_safe(named)}</title>\n'
+        f'<desc id="{own}-desc">{_safe(told)}</desc>\n'
+        f"<style>{_style(own)}</style>\n"
+        '<rect class="page" width="100%" height="100%"/>\n' + "\n".join(drawn) + "\n</svg>\n"
+    )
+
+
+def _placed(student: FittedTree) -> list[_Box]:
+    """Every node in its row and column."""
+    boxes: list[_Box] = []
+
+    def place(index: int, row: int, column: int) -> int:
+        """The first row after the node and all that follows from it."""
+        node = student.nodes[index]
+        if node.column is None:
+            top = int(node.chances.argmax())
+            chance = float(node.chances[top])
+            beside = f"  {chance:.2f}, {node.texts:,.0f} texts"
+            boxes.append(_Box(student.labels[top], beside, row, column, None, top, chance))
+            return row + 1
+        below = place(node.there, row, column + 1)
+        asked = student.features.describe(node.column) + "?"
+        boxes.append(_Box(asked, "", row, column, below))
+        return place(node.absent, below, column)
+
+    place(0, 0, 0)
+    return boxes
+
+
+def _lines(box: _Box, start: float, following: float) -> str:
+    top = EDGE + ROW * box.row
+    middle, stem = top + BOX / 2, start + 2 * PAD
+    below = EDGE + ROW * (box.down or 0)
+    return (
+        f'<path class="line" d="M{start + box.width:.1f} {middle:.1f}H{following:.1f}'
+        f'M{stem:.1f} {top + BOX:.1f}V{below:.1f}"/>'
+        f'<text class="small" x="{following - GAP / 2:.1f}" y="{middle - 6:.1f}" '
+        'text-anchor="middle">yes</text>'
+        f'<text class="small" x="{stem + 7:.1f}" y="{top + BOX + 17:.1f}">no</text>'
+    )
+
+
+def _drawn(box: _Box, start: float) -> str:
+    top = EDGE + ROW * box.row
+    kind = "ask" if box.down is not None else "leaf"
+    shape = (
+        f'<rect class="{kind}" x="{start:.1f}" y="{top:.1f}" width="{box.width:.1f}" '
+        f'height="{BOX}" rx="6"/>'
+    )
+    base = top + BOX / 2 + (5 if kind == "ask" else 3)
+    said = f'<tspan class="said">{_safe(box.says)}</tspan>'
+    if kind == "leaf":
+        said += f'<tspan class="small" xml:space="preserve">{_safe(box.beside)}</tspan>'
+        full = box.width - 2 * PAD
+        y = top + BOX - BAR - 4
+        shape += (
+            f'<rect class="track" x="{start + PAD:.1f}" y="{y:.1f}" width="{full:.1f}" '
+            f'height="{BAR}"/><rect class="c{box.top % len(_LIGHT)}" x="{start + PAD:.1f}" '
+            f'y="{y:.1f}" width="{full * box.chance:.1f}" height="{BAR}"/>'
+        )
+    return f'{shape}<text x="{start + PAD:.1f}" y="{base:.1f}">{said}</text>'
+
+
+def _style(own: str) -> str:
+    def colours(page: str, ink: str, line: str, box: str, track: str, bars: tuple[str, ...]) -> str:
+        rules = [
+            f"#{own} .page{{fill:{page}}}",
+            f"#{own} text{{fill:{ink}}}",
+            f"#{own} .line{{stroke:{line}}}",
+            f"#{own} .ask{{fill:{box};stroke:{line}}}",
+            f"#{own} .leaf{{fill:{page};stroke:{line}}}",
+            f"#{own} .track{{fill:{track}}}",
+            *(f"#{own} .c{place}{{fill:{bar}}}" for place, bar in enumerate(bars)),
+        ]
+        return "".join(rules)
+
+    light = colours("#ffffff", "#1b1b1f", "#767680", "#eef1f6", "#dcdce2", _LIGHT)
+    dark = colours("#16171b", "#ececf1", "#8b8d98", "#262931", "#3b3e48", _DARK)
+    return (
+        f"#{own} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',"
+        f"'DejaVu Sans',sans-serif;font-size:{FONT}px}}"
+        f"#{own} .said{{unicode-bidi:isolate}}"
+        f"#{own} .small{{font-size:{SMALL}px}}"
+        f"#{own} .line{{fill:none;stroke-width:1.5}}"
+        f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
+    )
+
+
+def _safe(text: str) -> str:
+    """Text that XML takes."""
+    shown = "".join(c if _allowed(ord(c)) else f"\\u{ord(c):04x}" for c in text)
+    return escape(shown, quote=True)
+
+
+def _allowed(code: int) -> bool:
+    if code < 0x20:
+        return code in (0x9, 0xA, 0xD)
+    return not (0xD800 <= code <= 0xDFFF or code in (0xFFFE, 0xFFFF))
+
+
+def _width(text: str, size: int) -> float:
+    """At least the width of a text: fonts differ, and a box may be too wide but never too small."""
+    return size * sum(map(_em, text), 0.0)
+
+
+def _em(character: str) -> float:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0.0
+    if unicodedata.east_asian_width(character) in ("W", "F"):
+        return 1.1
+    if not _allowed(ord(character)):
+        return 3.6
+    if character in "ijl.,:;'!|’ ":
+        return 0.36
+    if character in "mwMW@%—":
+        return 1.0
+    if not character.isascii():
+        # Whole phrases that are one character, and scripts of signs.
+        if 0xFDF0 <= ord(character) <= 0xFDFF:
+            return 12.0 if character == "\ufdfd" else 4.0
+        if ord(character) > 0xFFFF:
+            return 2.0
+        return 1.2 if character.isupper() else 0.9
+    return 0.74 if character.isupper() else 0.63

@@ -1,0 +1,224 @@
+"""A small tree of questions whose leaves answer with probabilities."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from whence.core.errors import OptionError
+from whence.students.families.base import (
+    Evidence,
+    Fitted,
+    ReadingCost,
+    Reasons,
+    Student,
+    checked,
+    used,
+)
+from whence.students.features.vectorizer import Features
+from whence.students.fitting.sparse import dense, size
+from whence.students.fitting.splits import Sums, floor_of, gains, sums_of
+
+__all__ = ["FittedTree", "Node", "SmallTree"]
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A question, or a leaf where ``column`` is ``None``.
+
+    Attributes:
+        chances: mean of the teacher's probabilities here.
+        texts: weight of the texts it was learnt from.
+        column: the feature asked for.
+        absent: node where the text lacks it.
+        there: node where it has it.
+    """
+
+    chances: Float[np.ndarray, " labels"]
+    texts: float
+    column: int | None = None
+    absent: int = -1
+    there: int = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmallTree(Student):
+    """Questions "does the text have ...?", the most telling first, up to some leaves.
+
+    The leaf whose split takes most off the squared error to the teacher's probabilities is split
+    next. On sparse words most branches are long chains of "no"; a rule list says the same with
+    less. Greedy: two features that only tell together (an exclusive or) are missed.
+
+    Args:
+        leaves: at most.
+        least_texts: texts a leaf must hold.
+        least_gain: share of the whole squared error that a split must take off.
+    """
+
+    leaves: int = 16
+    least_texts: int = 10
+    least_gain: float = 1e-4
+
+    @property
+    def name(self) -> str:
+        """``tree-16``."""
+        return f"tree-{self.leaves}"
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if self.leaves < 1 or self.least_texts < 1 or self.least_gain < 0:
+            raise OptionError(
+                f"leaves={self.leaves}, least_texts={self.least_texts}, "
+                f"least_gain={self.least_gain}: out of range"
+            )
+
+    def fit(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+    ) -> FittedTree:
+        """Learn, best split first; sums are taken over the smaller child alone."""
+        self.check(labels)
+        share = checked(table, targets, features, labels, weights)
+        rows = np.arange(size(table)[0])
+        columns = sparse.csc_array(table)
+        sums = sums_of(table, targets, share, rows)
+        floor = floor_of(sums, targets, share, self.least_gain)
+        nodes = [Node(sums.total / sums.weight, sums.weight)]
+        queue: list[tuple[float, int, int, np.ndarray, Sums]] = []
+
+        def offer(node: int, rows: np.ndarray, sums: Sums) -> None:
+            found = gains(sums, float(self.least_texts))
+            best = int(found.argmax()) if len(found) else -1
+            if best >= 0 and found[best] > floor:
+                heapq.heappush(queue, (-float(found[best]), node, best, rows, sums))
+
+        offer(0, rows, sums)
+        leaves = 1
+        while queue and leaves < self.leaves:
+            _, node, column, rows, sums = heapq.heappop(queue)
+            has = columns.indices[columns.indptr[column] : columns.indptr[column + 1]]
+            inside = np.isin(rows, has, assume_unique=True)
+            there, absent = rows[inside], rows[~inside]
+            small = sums_of(table, targets, share, min(there, absent, key=len))
+            large = sums.less(small)
+            pair = (small, large) if len(there) <= len(absent) else (large, small)
+            nodes[node].column = column
+            nodes[node].there, nodes[node].absent = len(nodes), len(nodes) + 1
+            for own, child in zip((there, absent), pair, strict=True):
+                nodes.append(Node(child.total / child.weight, child.weight))
+                offer(len(nodes) - 1, own, child)
+            leaves += 1
+        asked = np.unique([node.column for node in nodes if node.column is not None])
+        asked = asked.astype(np.int64)
+        place = {column: new for new, column in enumerate(asked.tolist())}
+        for node in nodes:
+            if node.column is not None:
+                node.column = place[node.column]
+        return FittedTree(labels, used(features, asked), nodes)
+
+
+class FittedTree(Fitted):
+    """Nodes, the first of which is the root."""
+
+    kind = "tree"
+
+    def __init__(self, labels: Sequence[str], features: Features, nodes: Sequence[Node]) -> None:
+        super().__init__(labels, features)
+        self.nodes = tuple(nodes)
+
+    def reached(self, table: sparse.csr_array) -> list[Int[np.ndarray, " _"]]:
+        """The texts that come to each node."""
+        answers = dense(table) > 0
+        found: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
+        waiting = [(0, found[0])]
+        while waiting:
+            index, rows = waiting.pop()
+            node, found[index] = self.nodes[index], rows
+            if node.column is not None:
+                has = answers[rows, node.column]
+                waiting += [(node.there, rows[has]), (node.absent, rows[~has])]
+        return found
+
+    def counted(self, table: sparse.csr_array) -> FittedTree:
+        """The same tree, with the number of texts that come to each node."""
+        nodes = [
+            replace(node, texts=float(len(rows)))
+            for node, rows in zip(self.nodes, self.reached(table), strict=True)
+        ]
+        return FittedTree(self.labels, self.features, nodes)
+
+    def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
+        """The leaf of each text."""
+        found = np.empty((size(table)[0], len(self.labels)))
+        for node, rows in zip(self.nodes, self.reached(table), strict=True):
+            if node.column is None:
+                found[rows] = node.chances
+        return found
+
+    @property
+    def reading_cost(self) -> ReadingCost:
+        """The questions, and the probabilities of the leaves (all labels but one)."""
+        asked = [node.column for node in self.nodes if node.column is not None]
+        leaves = len(self.nodes) - len(asked)
+        words = sum(self.features.cost([column]) for column in asked)
+        return ReadingCost(words, leaves * (len(self.labels) - 1))
+
+    def explain(self, text: str) -> Reasons:
+        """The questions on the way to the leaf, each with what its answer changed."""
+        spans = self.features.spans(text)
+        node = self.nodes[0]
+        evidence: list[Evidence] = []
+        while node.column is not None:
+            column, before = node.column, node.chances
+            places = tuple(spans.get(column, ()))
+            node = self.nodes[node.there if places else node.absent]
+            says = ("" if places else "no ") + self.features.describe(column)
+            evidence.append(Evidence(says, places, node.chances - before))
+        return self._reasons(text, self.nodes[0].chances, evidence, "probability")
+
+    def to_text(self) -> str:
+        """Indented questions and answers."""
+        lines: list[str] = []
+
+        def write(index: int, depth: int, lead: str) -> None:
+            node = self.nodes[index]
+            pad = "  " * depth
+            if node.column is None:
+                top = int(node.chances.argmax())
+                chance = f"{self.labels[top]} ({node.chances[top]:.2f}, {node.texts:.0f} texts)"
+                lines.append(f"{pad}{lead}{chance}")
+                return
+            lines.append(f"{pad}{lead}{self.features.describe(node.column)}?")
+            write(node.there, depth + 1, "yes: ")
+            write(node.absent, depth + 1, "no: ")
+
+        write(0, 0, "")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Features and nodes."""
+        return {
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "features": self.features.to_json(),
+            "nodes": [
+                [n.chances.tolist(), n.texts, n.column, n.absent, n.there] for n in self.nodes
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedTree:
+        """What :meth:`to_json` wrote."""
+        nodes = [Node(np.array(entry[0]), *entry[1:]) for entry in tree["nodes"]]
+        return cls(tree["labels"], Features.from_json(tree["features"]), nodes)

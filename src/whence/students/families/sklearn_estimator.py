@@ -1,0 +1,208 @@
+"""A student as scikit-learn knows classifiers, for its pipelines, searches and cross-validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import InputError, OptionError, UndefinedError
+from whence.students.families.base import Fitted, Student
+from whence.students.families.sparse_linear import SparseLinear
+from whence.students.features.vectorizer import ReadableFeatures
+
+__all__ = ["StudentClassifier"]
+
+
+class StudentClassifier:
+    """A classifier of texts that can be read: a student and the features it may use.
+
+    Follows the conventions of scikit-learn without importing it. ``X`` are the texts themselves,
+    so a pipeline needs no vectoriser before it. ``y`` are the names a teacher gave, or its
+    probabilities, one column for each of ``labels``: the student then learns how sure it was.
+    Nothing is certified here: :func:`whence.distill` splits, chooses and certifies.
+
+    Settings of the student and the features are reached as ``student__features`` or
+    ``features__longest``, in ``set_params`` and so in searches.
+
+    Args:
+        student: which student; :class:`SparseLinear` where not given.
+        features: which features; :class:`ReadableFeatures` as it is where not given.
+        labels: what the columns of a ``y`` of probabilities are.
+
+    Attributes:
+        classes_: the labels, in the order of the columns of ``predict_proba``; names in ``y`` are
+            sorted.
+        student_: what was learnt: it explains itself, and can be written as text and JSON.
+
+    Example:
+        >>> texts = ["paid late", "paid", "late again", "paid well"] * 10
+        >>> model = StudentClassifier(student=SparseLinear(features=2))
+        >>> model = model.fit(texts, ["refuse", "pay", "refuse", "pay"] * 10)
+        >>> model.predict(["very late"]).tolist(), model.score(texts, ["pay"] * 40)
+        (['refuse'], 0.5)
+        >>> model.set_params(student__features=1).get_params()["student__features"]
+        1
+        >>> model.student_.explain("too late").evidence[0].says
+        "'late'"
+    """
+
+    _estimator_type: ClassVar[str] = "classifier"
+
+    classes_: np.ndarray
+    student_: Fitted
+
+    def __init__(
+        self,
+        student: Student | None = None,
+        features: ReadableFeatures | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        # Kept as given: scikit-learn clones by giving a copy of each to a new object.
+        self.student = student
+        self.features = features
+        self.labels = labels
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings; with ``deep`` those of the student and the features too."""
+        found: dict[str, Any] = {
+            "student": self.student, "features": self.features, "labels": self.labels,
+        }  # fmt: skip
+        if deep:
+            for part, own in self._parts().items():
+                for field in dataclasses.fields(own):
+                    found[f"{part}__{field.name}"] = getattr(own, field.name)
+        return found
+
+    def set_params(self, **params: Any) -> StudentClassifier:
+        """Change settings; those given whole come before those inside them.
+
+        Raises:
+            OptionError: no such setting.
+        """
+        known = self.get_params(deep=False)
+        for name in [name for name in params if "__" not in name]:
+            if name not in known:
+                raise OptionError(f"no setting {name!r}; there are: {', '.join(known)}")
+            setattr(self, name, params[name])
+        for name, value in params.items():
+            part, inside, setting = name.partition("__")
+            if not inside:
+                continue
+            parts = self._parts()
+            fields = [f.name for f in dataclasses.fields(parts[part])] if part in parts else []
+            if setting not in fields:
+                raise OptionError(
+                    f"no setting {name!r}; there are: {', '.join(self.get_params(deep=True))}"
+                )
+            changes: dict[str, Any] = {setting: value}
+            setattr(self, part, dataclasses.replace(parts[part], **changes))
+        return self
+
+    def _parts(self) -> dict[str, Student | ReadableFeatures]:
+        """The student and the features that are used, the defaults where none were given."""
+        return {
+            "student": SparseLinear() if self.student is None else self.student,
+            "features": ReadableFeatures() if self.features is None else self.features,
+        }
+
+    def fit(self, X: Iterable[str], y: Any, sample_weight: Any = None) -> StudentClassifier:
+        """Learn.
+
+        Args:
+            X: texts.
+            y: a label for each, or its probabilities of ``labels``.
+            sample_weight: of each text; equal where not given.
+
+        Raises:
+            InputError: no texts, entries that are none, or a ``y`` that does not fit them.
+            OptionError: probabilities without ``labels``.
+        """
+        texts = _texts(X)
+        classes, targets = self._targets(y, len(texts))
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        student = SparseLinear() if self.student is None else self.student
+        spec = ReadableFeatures() if self.features is None else self.features
+        known = spec.learn(texts)
+        names = [str(label) for label in classes.tolist()]
+        self.student_ = student.learn(
+            known.table(texts), targets, features=known, labels=names, weights=weights, texts=texts
+        )
+        self.classes_ = classes
+        return self
+
+    def _targets(self, y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The labels and a probability for each text and label."""
+        given = np.asarray(y)
+        if given.ndim not in (1, 2) or len(given) != count:
+            raise InputError(
+                f"y of shape {given.shape} came with {count} texts; one label a text, or one row "
+                "of probabilities, is due"
+            )
+        if given.ndim == 1:
+            classes, index = np.unique(given, return_inverse=True)
+            if len(classes) < 2:
+                raise InputError(
+                    f"y names {len(classes)} label; a student is fitted to two or more"
+                )
+            return classes, np.eye(len(classes))[index]
+        if self.labels is None:
+            raise OptionError(
+                f"y holds probabilities of {given.shape[1]} labels without their names; give "
+                "StudentClassifier(labels=[...]), in the order of the columns"
+            )
+        return np.array(list(self.labels)), given.astype(np.float64)
+
+    def predict_proba(self, X: Iterable[str]) -> Float[np.ndarray, "texts labels"]:
+        """Probabilities of ``classes_``."""
+        return self._learnt().predict_proba(_texts(X))
+
+    def predict(self, X: Iterable[str]) -> np.ndarray:
+        """The most probable label of each text; the first of equals."""
+        found = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[found]
+
+    def score(self, X: Iterable[str], y: Any, sample_weight: Any = None) -> float:
+        """Share of the texts for which the label, or the most probable one of ``y``, is found."""
+        found = self.predict(X)
+        given = np.asarray(y)
+        if given.ndim == 2:
+            given = self.classes_[given.argmax(axis=1)]
+        if len(given) != len(found):
+            raise InputError(f"{len(given)} labels came with {len(found)} texts")
+        return float(np.average(found == given, weights=sample_weight))
+
+    def _learnt(self) -> Fitted:
+        if not hasattr(self, "student_"):
+            raise UndefinedError("this StudentClassifier has not been fitted; call fit first")
+        return self.student_
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator since 1.6; only it calls this."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, string=True),
+        )
+
+    def __repr__(self) -> str:
+        given = {k: v for k, v in self.get_params(deep=False).items() if v is not None}
+        return f"StudentClassifier({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+
+def _texts(given: Iterable[str]) -> list[str]:
+    if isinstance(given, str):
+        raise InputError("one text was given where a list of texts is due")
+    texts = list(given)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"entry {row} of X is {type(text).__name__}; texts are due")
+    if not texts:
+        raise InputError("no texts were given")
+    return texts

@@ -1,0 +1,194 @@
+"""A sum of a few small trees: what one tree would have to repeat in every branch is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+
+from whence.core.errors import OptionError
+from whence.students.families.base import Student, checked, used
+from whence.students.families.fitted_tree_ensemble import Branch, FittedTreeSum, onto_simplex
+from whence.students.features.vectorizer import Features
+from whence.students.fitting.sparse import dense, size
+from whence.students.fitting.splits import Sums, floor_of, gains, sums_of
+
+__all__ = ["Branch", "FittedTreeSum", "TreeSum", "onto_simplex"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeSum(Student):
+    """Trees whose leaves add up to the probabilities, with so many questions in all.
+
+    Each step splits the leaf of any tree, or begins a new tree, whichever takes most off the
+    squared error to the teacher's probabilities. Then the values of all leaves are fitted again
+    together, by least squares, so what is left has mean 0 in every leaf and the gain of a split
+    has the closed form of :func:`whence.students.fitting.splits.gains`: one sparse product gives those
+    of all columns at a leaf, and nothing is fitted for a candidate. Cost of a step: one product
+    with the whole table, and one with the rows of every leaf but the largest of its tree.
+
+    The sum is of probabilities, which adds up to 1 over labels but can leave 0 to 1; it is then
+    brought to the nearest probabilities (:func:`~whence.students.families.fitted_tree_ensemble.onto_simplex`), which changes no decision.
+    Greedy like a tree: two features that only tell together (an exclusive or) are missed. Where
+    every tree has one question the student is a linear model of probabilities.
+    Tan et al. (2022), Fast Interpretable Greedy-Tree Sums, arXiv:2201.11931; there each leaf is
+    fitted with the other trees held fast.
+
+    Args:
+        splits: questions of all trees together, at most.
+        least_texts: texts a leaf must hold.
+        least_gain: share of the whole squared error that a split must take off.
+
+    Example:
+        >>> from whence.students.features.vectorizer import ReadableFeatures
+        >>> texts = ["late", "owed", "late owed", "paid"] * 5
+        >>> features = ReadableFeatures(longest=1).learn(texts)
+        >>> chance = [0.5 + 0.3 * ("late" in t) - 0.2 * ("owed" in t) for t in texts]
+        >>> targets = np.array([[1 - p, p] for p in chance])
+        >>> student = TreeSum(splits=2).fit(
+        ...     features.table(texts), targets, features=features, labels=("pay", "refuse"))
+        >>> print(student.to_text())
+        always: refuse 0.55
+        'late'?
+          yes: refuse +0.15 (10 texts)
+          no: refuse -0.15 (10 texts)
+        'owed'?
+          yes: refuse -0.10 (10 texts)
+          no: refuse +0.10 (10 texts)
+    """
+
+    splits: int = 12
+    least_texts: int = 10
+    least_gain: float = 1e-4
+
+    @property
+    def name(self) -> str:
+        """``treesum-12``."""
+        return f"treesum-{self.splits}"
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
+        if self.splits < 1 or self.least_texts < 1 or self.least_gain < 0:
+            raise OptionError(
+                f"splits={self.splits}, least_texts={self.least_texts}, "
+                f"least_gain={self.least_gain}: splits and least_texts must be 1 or more, "
+                "least_gain 0 or more"
+            )
+
+    def fit(
+        self,
+        table: sparse.csr_array,
+        targets: Float[np.ndarray, "texts labels"],
+        *,
+        features: Features,
+        labels: Sequence[str],
+        weights: Float[np.ndarray, " texts"] | None = None,
+    ) -> FittedTreeSum:
+        """Learn, the most telling question first."""
+        self.check(labels)
+        share = checked(table, targets, features, labels, weights)
+        return _Growing(table, targets, share).grown(self, features, labels)
+
+
+class _Growing:
+    """Trees as they grow; ``own[t]`` says at which branch of tree ``t`` each text is."""
+
+    def __init__(self, table: sparse.csr_array, targets: np.ndarray, share: np.ndarray) -> None:
+        self.table, self.targets, self.share = table, targets, share
+        self.columns = sparse.csc_array(table)
+        self.base = (share[:, None] * targets).sum(axis=0) / share.sum()
+        self.trees: list[list[Branch]] = []
+        self.own: list[np.ndarray] = []
+        self.left = targets - self.base
+
+    def grown(self, wanted: TreeSum, features: Features, labels: Sequence[str]) -> FittedTreeSum:
+        everyone = np.arange(size(self.table)[0])
+        whole = sums_of(self.table, self.targets, self.share, everyone)
+        floor = floor_of(whole, self.targets, self.share, wanted.least_gain)
+        for _ in range(wanted.splits):
+            best, tree, branch, column = floor, -1, 0, -1
+            for own, place, sums in self._leaves(everyone):
+                found = gains(sums, float(wanted.least_texts))
+                top = int(found.argmax()) if len(found) else -1
+                if top >= 0 and found[top] > best:
+                    best, tree, branch, column = float(found[top]), own, place, top
+            if column < 0:
+                break
+            self._split(tree, branch, column)
+            self._fit_again()
+        return self._compact(features, labels)
+
+    def _leaves(self, everyone: np.ndarray) -> list[tuple[int, int, Sums]]:
+        """Sums of what is left at the root of a new tree and at every leaf of the others."""
+        whole = sums_of(self.table, self.left, self.share, everyone)
+        found = [(len(self.trees), 0, whole)]
+        for tree, (branches, own) in enumerate(zip(self.trees, self.own, strict=True)):
+            counts = np.bincount(own, minlength=len(branches))
+            largest, rest = int(counts.argmax()), whole
+            for place, branch in enumerate(branches):
+                if branch.column is None and place != largest:
+                    rows = np.flatnonzero(own == place)
+                    sums = sums_of(self.table, self.left, self.share, rows)
+                    found.append((tree, place, sums))
+                    rest = rest.less(sums)
+            found.append((tree, largest, rest))
+        return found
+
+    def _split(self, tree: int, place: int, column: int) -> None:
+        nothing = np.zeros_like(self.base)
+        if tree == len(self.trees):
+            self.trees.append([Branch(nothing, float(self.share.sum()))])
+            self.own.append(np.zeros(len(self.share), dtype=np.int64))
+        branches, own = self.trees[tree], self.own[tree]
+        has = self.columns.indices[self.columns.indptr[column] : self.columns.indptr[column + 1]]
+        here = own == place
+        there = np.zeros(len(own), dtype=np.bool_)
+        there[has] = True
+        branch = branches[place]
+        branch.column, branch.there, branch.absent = column, len(branches), len(branches) + 1
+        for rows in (here & there, here & ~there):
+            own[rows] = len(branches)
+            branches.append(Branch(nothing, float(self.share[rows].sum())))
+
+    def _fit_again(self) -> None:
+        """Least squares over the leaves of all trees; each tree's mean goes to the base."""
+        starts = np.cumsum([0, *(len(branches) for branches in self.trees)])
+        at = np.stack([own + start for own, start in zip(self.own, starts, strict=False)], axis=1)
+        rows, trees = at.shape
+        shape = (rows, int(starts[-1]))
+        indptr = np.arange(0, rows * trees + 1, trees)
+        inside = sparse.csr_array((np.ones(at.size), at.ravel(), indptr), shape=shape)
+        across = sparse.csr_array(inside.T)
+        gram = dense(sparse.csr_array(across @ sparse.csr_array(inside * self.share[:, None])))
+        base = (self.share[:, None] * self.targets).sum(axis=0) / self.share.sum()
+        due = np.asarray(across @ (self.share[:, None] * (self.targets - base)))
+        # The indicators of each tree add up to 1, so only the shortest solution is unique.
+        values = np.linalg.lstsq(gram, due, rcond=1e-10)[0]
+        self.base = base
+        for start, branches in zip(starts, self.trees, strict=False):
+            for place in range(len(branches) - 1, -1, -1):
+                branch = branches[place]
+                branch.adds = values[start + place]
+                if branch.column is not None:
+                    pair = branches[branch.there], branches[branch.absent]
+                    whole = pair[0].texts * pair[0].adds + pair[1].texts * pair[1].adds
+                    branch.adds = whole / branch.texts
+            mean = branches[0].adds
+            self.base = self.base + mean
+            for branch in branches:
+                branch.adds = branch.adds - mean
+        self.left = self.targets - self.base
+        for branches, own in zip(self.trees, self.own, strict=True):
+            self.left = self.left - np.stack([branch.adds for branch in branches])[own]
+
+    def _compact(self, features: Features, labels: Sequence[str]) -> FittedTreeSum:
+        branches = [branch for tree in self.trees for branch in tree]
+        asked = np.unique([b.column for b in branches if b.column is not None]).astype(np.int64)
+        place = {column: new for new, column in enumerate(asked.tolist())}
+        for branch in branches:
+            if branch.column is not None:
+                branch.column = place[branch.column]
+        return FittedTreeSum(labels, used(features, asked), self.base, self.trees)

@@ -1,0 +1,1 @@
+"""Features of a text that a person can read."""

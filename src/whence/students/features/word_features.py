@@ -1,0 +1,232 @@
+"""Which features a text has, from its words alone: what a student needs to decide again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from whence.students.features.tokenizer import Token, negated, tokens, words
+
+__all__ = ["EDGE", "Feature", "Kind", "Looking", "WordFeatures", "beside", "phrases"]
+
+Kind = Literal["ngram", "denied", "lexicon", "first", "last"]
+"""``ngram``: words in a row. ``denied``: a word within reach of a negation. ``lexicon``: any word
+of a list, so many times. ``first``, ``last``: a word among the first or last ten of the text."""
+
+EDGE = 10
+"""Words that count as the beginning or the end of a text."""
+
+_FORMS = {
+    "ngram": "'{}'",
+    "denied": "'{}' denied",
+    "first": "'{}' at the beginning",
+    "last": "'{}' at the end",
+}
+
+
+class Feature(NamedTuple):
+    """What is looked for: words, or a list's name with how many of its words are needed.
+
+    Example:
+        >>> Feature("denied", "late").describe(), Feature("lexicon", "debt", 2).describe()
+        ("'late' denied", '2 or more words of debt')
+    """
+
+    kind: Kind
+    words: str
+    least: int = 1
+
+    def describe(self) -> str:
+        """The feature as a reader sees it."""
+        if self.kind != "lexicon":
+            return _FORMS[self.kind].format(self.words)
+        many = "a word" if self.least == 1 else f"{self.least} or more words"
+        return f"{many} of {self.words}"
+
+    @property
+    def cost(self) -> int:
+        """Words to be read, the list of a lexicon not counted."""
+        return len(self.describe().split())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looking:
+    """How features are looked for in a text.
+
+    Args:
+        longest: words in a row at most.
+        negation: words that are denied, as features of their own.
+        position: words at the beginning and the end of the text, likewise.
+        lexicons: names to words or phrases; a text has the list once, twice, three times or more.
+            They are kept as texts are read: case folded, marks set apart by spaces.
+
+    Raises:
+        OptionError: a list without a word.
+
+    Example:
+        >>> Looking(lexicons={"debt": ("Loan", "past due", "write-off")}).lexicons
+        {'debt': ('loan', 'past due', 'write - off')}
+    """
+
+    longest: int = 2
+    negation: bool = False
+    position: bool = False
+    lexicons: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    entries: Mapping[str, tuple[frozenset[str], int]] = field(init=False, repr=False, compare=False)
+    """Of each lexicon its entries, and the words of the longest."""
+
+    def __post_init__(self) -> None:
+        kept = {
+            name: tuple(dict.fromkeys(filter(None, (" ".join(words(entry)) for entry in listed))))
+            for name, listed in self.lexicons.items()
+        }
+        empty = [name for name, listed in kept.items() if not listed]
+        if empty:
+            # Imported to be raised: it lives beside pydantic, which a stored student runs without.
+            from whence.core.errors import OptionError
+
+            raise OptionError(f"lexicon {empty[0]!r} holds no word")
+        object.__setattr__(self, "lexicons", kept)
+        found = {
+            name: (frozenset(listed), max(entry.count(" ") + 1 for entry in listed))
+            for name, listed in kept.items()
+        }
+        object.__setattr__(self, "entries", found)
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are n-grams and nothing beside them."""
+        return not (self.negation or self.position or self.lexicons)
+
+
+class WordFeatures:
+    """Features with their columns, found in one text at a time.
+
+    Args:
+        spec: how they are looked for.
+        kept: the feature of each column.
+
+    Example:
+        >>> features = WordFeatures(Looking(longest=1), [Feature("ngram", "late")])
+        >>> features.of("paid late"), features.of("paid")
+        ([0], [])
+    """
+
+    def __init__(self, spec: Looking, kept: Sequence[Feature]) -> None:
+        self.spec = spec
+        self.kept = tuple(kept)
+        self._column = {feature: column for column, feature in enumerate(self.kept)}
+        self._phrase = {f.words: j for f, j in self._column.items() if f.kind == "ngram"}
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def describe(self, column: int) -> str:
+        """The feature of a column, for a reader."""
+        return self.kept[column].describe()
+
+    def cost(self, columns: Iterable[int]) -> int:
+        """Words to be read for some features; each lexicon among them is read once, whole."""
+        chosen = [self.kept[column] for column in columns]
+        lists = {feature.words for feature in chosen if feature.kind == "lexicon"}
+        return sum(f.cost for f in chosen) + sum(len(self.spec.lexicons[name]) for name in lists)
+
+    def of(self, text: str) -> list[int]:
+        """Columns of the features a text has, ascending."""
+        phrase = self._phrase
+        found = {phrase[p] for p in phrases(words(text), self.spec.longest) if p in phrase}
+        if not self.spec.plain:
+            column = self._column
+            near = beside(self.spec, tokens(text))
+            found |= {column[feature] for feature, _, _ in near if feature in column}
+        return sorted(found)
+
+    def spans(self, text: str) -> dict[int, list[tuple[int, int]]]:
+        """Where each feature of a text stands: characters ``start`` to ``end``.
+
+        Example:
+            >>> features = WordFeatures(Looking(longest=1), [Feature("ngram", "late")])
+            >>> features.spans("late, too late")
+            {0: [(0, 4), (10, 14)]}
+        """
+        places: dict[int, list[tuple[int, int]]] = {}
+        for feature, start, end in _placed(self.spec, tokens(text)):
+            column = self._column.get(feature)
+            if column is not None:
+                places.setdefault(column, []).append((start, end))
+        return {column: sorted(places[column]) for column in sorted(places)}
+
+    def to_json(self, columns: Sequence[int] | None = None) -> dict[str, Any]:
+        """What is needed to look for some of the features again."""
+        chosen = range(len(self)) if columns is None else columns
+        spec = self.spec
+        return {
+            "longest": spec.longest,
+            "negation": spec.negation,
+            "position": spec.position,
+            "lexicons": {name: list(words) for name, words in spec.lexicons.items()},
+            "features": [[f.kind, f.words, f.least] for f in (self.kept[j] for j in chosen)],
+        }
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> WordFeatures:
+        """The features that :meth:`to_json` wrote."""
+        spec = Looking(
+            longest=tree["longest"],
+            negation=tree["negation"],
+            position=tree["position"],
+            lexicons={name: tuple(words) for name, words in tree["lexicons"].items()},
+        )
+        return WordFeatures(spec, [Feature(*entry) for entry in tree["features"]])
+
+
+def phrases(found: list[str], longest: int) -> set[str]:
+    """All n-grams of up to ``longest`` words, joined by one space.
+
+    Example:
+        >>> sorted(phrases(["paid", "too", "late"], 2))
+        ['late', 'paid', 'paid too', 'too', 'too late']
+    """
+    gathered = set(found)
+    for size in range(2, longest + 1):
+        gathered.update(map(" ".join, zip(*(found[at:] for at in range(size)), strict=False)))
+    return gathered
+
+
+def _placed(spec: Looking, found: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+    said = [token.text for token in found]
+    for size in range(1, spec.longest + 1):
+        for at in range(len(found) - size + 1):
+            phrase = " ".join(said[at : at + size])
+            yield Feature("ngram", phrase), found[at].start, found[at + size - 1].end
+    yield from beside(spec, found)
+
+
+def beside(spec: Looking, found: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+    """What is looked for beside n-grams, each with its characters.
+
+    Example:
+        >>> [f.describe() for f, _, _ in beside(Looking(negation=True), tokens("not late"))]
+        ["'late' denied"]
+    """
+    if spec.negation:
+        for token, denied in zip(found, negated(found), strict=True):
+            if denied:
+                yield Feature("denied", token.text), token.start, token.end
+    if spec.position:
+        for token in found[:EDGE]:
+            yield Feature("first", token.text), token.start, token.end
+        for token in found[-EDGE:]:
+            yield Feature("last", token.text), token.start, token.end
+    said = [token.text for token in found]
+    for name, (listed, longest) in spec.entries.items():
+        hits = [
+            (found[at].start, found[at + size - 1].end)
+            for size in range(1, longest + 1)
+            for at in range(len(found) - size + 1)
+            if " ".join(said[at : at + size]) in listed
+        ]
+        for least in range(1, min(len(hits), 3) + 1):
+            for start, end in hits:
+                yield Feature("lexicon", name, least), start, end

@@ -1,0 +1,26 @@
+"""Names of the files in a stored student's folder."""
+
+from typing import Final
+
+__all__ = ["CARD", "CERTIFICATE", "MODEL", "ORIGIN", "REPORT", "ROUTER", "WEIGHTS"]
+
+MODEL: Final = "model.json"
+"""The student: the source of truth, readable by a person."""
+
+WEIGHTS: Final = "weights.safetensors"
+"""Arrays that are too long for the model file."""
+
+CERTIFICATE: Final = "certificate.json"
+"""The measurements of the student on held-out texts."""
+
+ORIGIN: Final = "provenance.json"
+"""Teacher, date and parts of the texts."""
+
+ROUTER: Final = "router.json"
+"""Threshold, regions, applicability domain and audits."""
+
+REPORT: Final = "report.html"
+"""The page a person reads."""
+
+CARD: Final = "README.md"
+"""The model card."""

@@ -1,0 +1,1 @@
+"""Regions of texts where a student is not to be trusted."""

@@ -1,0 +1,230 @@
+"""What a distillation gives: students by name, the chosen one, and all that was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whence.core.display import fragment_of, page_of, text_of
+from whence.core.errors import OptionError, unknown
+from whence.core.files import write_atomic
+from whence.core.provenance import now
+from whence.core.statistics.proportions import Proportion
+from whence.students.certificate.certificate import VERDICTS, Certificate
+from whence.students.certificate.frontier import Frontier
+from whence.students.certificate.learning_curve import LearningCurve
+from whence.students.data.applicability_domain import Reach
+from whence.students.data.model_selection import Choice
+from whence.students.data.query_budget import Plan
+from whence.students.data.split import PARTS, Part, Split
+from whence.students.export.artefacts import Artefacts, save_artefacts
+from whence.students.families.base import Fitted
+from whence.students.families.transformer import CompactStudent
+from whence.students.features.word_groups import Concepts
+from whence.students.file_names import MODEL, REPORT, ROUTER
+from whence.students.regions.region import Region
+from whence.students.routing.decision import Unreachable
+from whence.students.routing.monitor import Monitor
+from whence.students.routing.router import Router
+from whence.students.routing.selective_prediction import AnswerOrAsk
+from whence.students.teacher.offline import Absent
+from whence.students.teacher.replies import Askable
+
+__all__ = ["Distilled"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Distilled:
+    """Students by name, the best of them, and what was measured.
+
+    Attributes:
+        students: all that were fitted, by name.
+        chosen: name of the one that is certified: the least to read among those whose
+            cross-entropy on ``select`` is within one standard error of the best.
+        certificate: of the chosen one, on ``certify``, opened once.
+        frontier: of all, on ``report``.
+        regions: where it must not be trusted, in words; empty where none was found.
+        searched: whether regions were looked for.
+        answering: from which certainty on the chosen one may answer alone, outside of these
+            regions and within its reach.
+        curve: what more questions would bring; ``None`` where it was not looked into.
+        compact: the small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
+        choices: what else was decided on ``select``.
+        groups: groups of words that the teacher's answers to n-grams show; ``None`` where none
+            were asked.
+        split: which of the texts that were asked were in which part.
+        rows: which of the caller's texts were asked; all where the budget allowed.
+        digests: SHA-256 of the texts of each part.
+        plan: what the teacher was to be asked.
+        asked: texts the teacher was asked by this run, answers from the cache not counted.
+        reach: how long and how strange a text the certificate covers.
+        teacher: a name of the teacher.
+        fingerprint: of the teacher; ``None`` for a callable without a version.
+        seed: of everything drawn.
+        reported: the texts of ``report``, as the teacher read them.
+    """
+
+    students: dict[str, Fitted]
+    chosen: str
+    certificate: Certificate
+    frontier: Frontier
+    regions: tuple[Region, ...]
+    searched: bool
+    answering: AnswerOrAsk
+    curve: LearningCurve | None
+    compact: CompactStudent | None
+    choices: tuple[Choice, ...]
+    groups: Concepts | None
+    split: Split
+    rows: tuple[int, ...]
+    digests: Mapping[Part, str]
+    plan: Plan
+    asked: int
+    reach: Reach
+    teacher: str
+    fingerprint: str | None
+    seed: int
+    reported: tuple[str, ...]
+
+    @property
+    def student(self) -> Fitted:
+        """The chosen student."""
+        return self.students[self.chosen]
+
+    @property
+    def ceiling(self) -> Proportion | None:
+        """How often the teacher agrees with itself; ``None`` where it was not asked again."""
+        return self.certificate.ceiling
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The teacher's labels."""
+        return self.student.labels
+
+    def __getitem__(self, name: str) -> Fitted:
+        if name not in self.students:
+            raise unknown("student", name, self.students)
+        return self.students[name]
+
+    def best(self, *, reading: int) -> Fitted:
+        """The student that agrees most on ``report`` among those with so much to read at most.
+
+        It was not chosen on ``select``, and the certificate is not its.
+
+        Args:
+            reading: words and numbers.
+
+        Raises:
+            OptionError: none is so short.
+        """
+        short = [r for r in self.frontier.rungs if not r.control and r.reading <= reading]
+        if not short:
+            least = min(r.reading for r in self.frontier.rungs if not r.control)
+            raise OptionError(
+                f"reading={reading} allowed; the shortest student takes {least} words and numbers"
+            )
+        return self.students[max(short, key=lambda rung: rung.agreement.hits).name]
+
+    def router(
+        self,
+        teacher: Askable,
+        *,
+        audit_rate: float = 0.02,
+        unreachable: Unreachable = "abstain",
+        seed: int = 0,
+    ) -> Router:
+        """The chosen student where it is certified, and the teacher elsewhere.
+
+        A student that is refused, or describes tendencies only, answers nothing: it has no
+        threshold, and the teacher is always asked.
+
+        Args:
+            teacher: the one that was distilled.
+            audit_rate: share of the student's answers that are put to the teacher as well.
+            unreachable: what a failing teacher means; see :class:`whence.students.routing.router.Router`.
+            seed: of the audits.
+
+        Raises:
+            OptionError: another teacher than the one that was distilled.
+        """
+        usable = self.certificate.verdict in VERDICTS[:2]
+        return Router(
+            self.student,
+            teacher,
+            certified=self.fingerprint,
+            threshold=self.answering.threshold if usable else None,
+            vetoes=[region for region in self.regions if region.veto],
+            reach=self.reach,
+            audit_rate=audit_rate,
+            monitor=Monitor(self.answering.target, self.answering.level),
+            unreachable=unreachable,
+            seed=seed,
+        )
+
+    def save(self, folder: str | Path, *, date: str | None = None) -> Artefacts:
+        """Write the chosen student, its certificate, its router and a report into a folder.
+
+        The audits of a router that stands there are kept where student and settings are the same.
+        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`: ``router.json``, which
+        :meth:`whence.students.routing.router.Router.from_json` reads, and ``report.html``.
+
+        Args:
+            folder: made where it is missing.
+            date: of the distillation, as ``"2026-01-31"``; today where not given.
+
+        Raises:
+            WriteError: a file could not be written.
+        """
+        place = Path(folder)
+        before = _bytes(place / MODEL)
+        rows = {part: self.split.rows(part) for part in PARTS}
+        beside = (ROUTER, REPORT)
+        found = save_artefacts(
+            self.student,
+            folder,
+            certificate=self.certificate,
+            texts=self.reported,
+            name=self.chosen,
+            date=now()[:10] if date is None else date,
+            teacher=self.teacher,
+            fingerprint=self.fingerprint,
+            parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
+            regions=[region.says for region in self.regions],
+            reach=self.reach,
+            also=beside,
+        )
+        router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
+        made = router.to_json()
+        same = before is not None and before == _bytes(place / MODEL)
+        kept = _bytes(place / ROUTER) if same else None
+        if kept is None or not _same_settings(kept, made):
+            write_atomic(place / ROUTER, json.dumps(made, indent=1).encode())
+        page_of(self, place / REPORT)
+        return Artefacts((*found.written, *beside), found.left_out)
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return fragment_of(self)
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _same_settings(kept: bytes, made: Mapping[str, Any]) -> bool:
+    """Whether a router that was kept differs from a new one in nothing but what it has seen."""
+    try:
+        tree = json.loads(kept)
+    except ValueError:
+        return False
+    seen = ("counts", "monitor", "drawing")
+    return isinstance(tree, dict) and all(
+        tree.get(name) == value
+        for name, value in json.loads(json.dumps(made)).items()
+        if name not in seen
+    )

@@ -1,0 +1,1 @@
+"""When a student answers and when the teacher is asked."""

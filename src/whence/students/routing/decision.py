@@ -1,0 +1,141 @@
+"""What a router gives back, and what it takes for a student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.students.families.base import Fitted, Reasons
+from whence.students.teacher.offline import Absent
+from whence.students.teacher.replies import Answer, Askable, Reply
+
+__all__ = [
+    "By",
+    "Counts",
+    "Decided",
+    "Decides",
+    "Routed",
+    "Unreachable",
+    "by_teacher",
+    "evidence_of",
+    "probabilities_of",
+]
+
+By = Literal["student", "teacher", "abstain"]
+
+Unreachable = Literal["abstain", "raise"]
+"""What a teacher that fails means."""
+
+
+@runtime_checkable
+class Decided(Protocol):
+    """What a student that decides one text at a time says of it."""
+
+    @property
+    def probabilities(self) -> Float[np.ndarray, " labels"]:
+        """Of all labels."""
+        ...
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The student's features that the text has."""
+        ...
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """A student that decides one text at a time; :class:`whence.students.export.runtime.Runtime` is one."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its labels."""
+        ...
+
+    def decide(self, text: str) -> Decided:
+        """Its probabilities of a text."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Routed:
+    """A decision, and whose it is.
+
+    Attributes:
+        label: what was decided; ``None`` where the router abstained.
+        probabilities: of all labels, by whoever decided; ``None`` likewise.
+        by: who decided.
+        reason: why they did, or why nobody could.
+        evidence: where the student decided, what it went by: its reasons, or for a stored
+            student the features it found. The student's reasons are none of the teacher's.
+        audited: whether the teacher was asked beside the student, to watch over it.
+        audit_agreed: whether it said the same; ``None`` where it was not asked, or failed.
+    """
+
+    label: str | None
+    probabilities: Float[np.ndarray, " labels"] | None
+    by: By
+    reason: str
+    evidence: Reasons | tuple[str, ...] | None = None
+    audited: bool = False
+    audit_agreed: bool | None = None
+
+
+class Counts(NamedTuple):
+    """How many texts were decided by whom, and how the audits went."""
+
+    student: int = 0
+    teacher: int = 0
+    abstain: int = 0
+    audits: int = 0
+    audits_agreed: int = 0
+    audits_failed: int = 0
+
+    @classmethod
+    def of(cls, made: Sequence[Routed]) -> Counts:
+        """Of some decisions."""
+        by = [routed.by for routed in made]
+        agreed = [routed.audit_agreed for routed in made if routed.audited]
+        return cls(
+            by.count("student"), by.count("teacher"), by.count("abstain"),
+            len(agreed), agreed.count(True), agreed.count(None),
+        )  # fmt: skip
+
+    def plus(self, more: Counts) -> Counts:
+        """Both together."""
+        return Counts(*map(sum, zip(self, more, strict=True)))
+
+
+def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:
+    """What the teacher decided, or that nobody could, since it failed.
+
+    Args:
+        teacher: who was asked.
+        reply: its answer, or its error.
+        why: it was asked.
+    """
+    if isinstance(reply, Answer):
+        label = teacher.labels[reply.top]
+        return Routed(label=label, probabilities=reply.probabilities, by="teacher", reason=why)
+    absent = isinstance(teacher, Absent)
+    failed = f"{why}; {reply}" if absent else f"{why}; {teacher.ref} failed: {reply}"
+    return Routed(label=None, probabilities=None, by="abstain", reason=failed)
+
+
+def probabilities_of(
+    student: Fitted | Decides, texts: Sequence[str]
+) -> list[Float[np.ndarray, " labels"]]:
+    """A student's probabilities of each text."""
+    if isinstance(student, Fitted):
+        return list(student.predict_proba(texts)) if texts else []
+    return [student.decide(text).probabilities for text in texts]
+
+
+def evidence_of(student: Fitted | Decides, text: str) -> Reasons | tuple[str, ...] | None:
+    """What a student went by; ``None`` of one that cannot be read."""
+    if isinstance(student, Fitted):
+        return student.explain(text) if student.readable else None
+    return student.decide(text).found

@@ -1,0 +1,94 @@
+"""What a student is certified for: one teacher, its labels, and the texts it may answer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import OptionError
+from whence.students.data.applicability_domain import Reach
+from whence.students.regions.region import Region, first_held
+from whence.students.teacher.replies import Askable
+
+__all__ = ["check_teacher", "check_threshold", "why_ask"]
+
+
+def check_teacher(labels: Sequence[str], teacher: Askable, certified: str | None) -> None:
+    """Refuses a teacher for which the certificate does not hold.
+
+    Args:
+        labels: the student's.
+        teacher: who is to be asked.
+        certified: fingerprint of the teacher that the student was certified against.
+
+    Raises:
+        OptionError: another fingerprint, or other labels.
+    """
+    if teacher.fingerprint != certified:
+        raise OptionError(
+            f"the student was certified against {_named(certified)}; {teacher.ref} is "
+            f"{_named(teacher.fingerprint)}. The certificate does not hold for it: give the "
+            "teacher that was certified, or distill this one."
+        )
+    if tuple(labels) != tuple(teacher.labels):
+        raise OptionError(
+            f"the student decides among {', '.join(labels)}; {teacher.ref} among "
+            f"{', '.join(teacher.labels)}. The same labels in the same order are due."
+        )
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Refuses what is no certainty; ``None`` is fine: nothing is certified.
+
+    Raises:
+        OptionError: a number that is not from 0 to 1, or NaN.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise OptionError(
+            f"threshold={threshold}: a certainty from 0 to 1 is due, or None where nothing is "
+            "certified"
+        )
+
+
+def why_ask(
+    text: str,
+    chances: Float[np.ndarray, " labels"],
+    *,
+    threshold: float | None,
+    vetoes: Sequence[Region] = (),
+    reach: Reach | None = None,
+) -> str | None:
+    """Why the teacher is asked of a text; ``None`` where the student may answer alone.
+
+    The first of: nothing is certified, a region of distrust, beyond the reach, too little
+    certainty.
+
+    Args:
+        text: what is decided.
+        chances: the student's probabilities of it.
+        threshold: least certainty certified.
+        vetoes: regions in which the teacher is asked.
+        reach: what was certified.
+
+    Example:
+        >>> why_ask("paid", np.array([0.4, 0.6]), threshold=0.8)
+        'certainty 0.600 is below the 0.800 that is certified'
+    """
+    if threshold is None:
+        return "nothing is certified"
+    region = first_held(vetoes, text)
+    if region is not None:
+        return f"in a region of distrust: {region.where}"
+    beyond = None if reach is None else reach.beyond(text)
+    if beyond is not None:
+        return beyond
+    certainty = float(chances.max())
+    if certainty < threshold:
+        return f"certainty {certainty:.3f} is below the {threshold:.3f} that is certified"
+    return None
+
+
+def _named(fingerprint: str | None) -> str:
+    return "one without a fingerprint" if fingerprint is None else f"{fingerprint[:40]!r}"

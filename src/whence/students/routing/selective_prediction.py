@@ -1,0 +1,277 @@
+"""Answer or ask: from which certainty on a student may answer alone, and how often it then does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from whence.core.errors import InputError
+from whence.core.plain import to_plain
+from whence.core.statistics.proportions import Proportion, check_shares, least_certified, proportion
+from whence.students.data.split import FEWEST
+
+__all__ = ["AnswerOrAsk", "Scored", "Step", "answer_or_ask", "certified_answering"]
+
+COVERAGES = tuple(round(1 - 0.05 * step, 2) for step in range(20))
+"""Shares of ``select`` that each threshold of the ladder lets a student answer."""
+
+BELOW = 1e-9
+"""How far a threshold is below the certainty it was drawn from: a student that was stored and read
+back may differ in the last digits, and must not ask what it answered before."""
+
+
+def answer_or_ask(
+    certainty: Float[np.ndarray, " texts"],
+    same: Bool[np.ndarray, " _"],
+    *,
+    thresholds: Float[np.ndarray, " steps"],
+    target: float = 0.95,
+    level: float = 0.95,
+) -> float | None:
+    """The lowest certainty from which a student may answer alone, else the teacher is asked.
+
+    A fixed sequence of tests: thresholds, set beforehand on other texts, are tried from the
+    highest down, and the first that fails ends the search, so no correction is due. A threshold
+    whose texts are too few to pass whatever they say is left out, which depends on the certainty
+    alone. ``P(certified and true agreement above the threshold < target) <= 1 - level`` at any n.
+    ``None``: nothing can be certified; always ask. Angelopoulos et al. (2021), arXiv:2110.01052.
+
+    Args:
+        certainty: the student's highest probability, on texts held out.
+        same: whether it agrees with the teacher there.
+        thresholds: in any order.
+        target: agreement above the threshold.
+        level: of the guarantee.
+
+    Example:
+        >>> certainty = np.linspace(0.5, 1.0, 500)
+        >>> answer_or_ask(certainty, certainty > 0.6, thresholds=np.array([0.5, 0.7, 0.9]))
+        0.7
+    """
+    if len(certainty) != len(same):
+        raise InputError(f"{len(certainty)} certainties came with {len(same)} agreements")
+    needed = least_certified(target, level=level)
+    passed: float | None = None
+    for threshold in sorted(thresholds.tolist(), reverse=True):
+        inside = certainty >= threshold
+        n = int(inside.sum())
+        if n < needed:
+            continue
+        if proportion(int(same[inside].sum()), n, level=level).lower < target:
+            break
+        passed = threshold
+    return passed
+
+
+class Scored(NamedTuple):
+    """A student's certainty on held-out texts, where it agrees, and where it is asked anyway.
+
+    ``asked`` marks texts that go to the teacher whatever the certainty: those in a region of
+    distrust, or beyond what was certified.
+    """
+
+    certainty: Float[np.ndarray, " texts"]
+    same: Bool[np.ndarray, " texts"]
+    asked: Bool[np.ndarray, " texts"]
+
+    @classmethod
+    def of(
+        cls,
+        teacher: Float[np.ndarray, "texts labels"],
+        student: Float[np.ndarray, "_ _"],
+        asked: Bool[np.ndarray, " _"] | None = None,
+    ) -> Scored:
+        """From the numbers of both; no text is asked anyway where no mask is given."""
+        if teacher.shape != student.shape:
+            raise InputError(
+                f"numbers of shape {teacher.shape} and {student.shape}; the same texts and labels "
+                "are due"
+            )
+        same = teacher.argmax(axis=1) == student.argmax(axis=1)
+        none = np.zeros(len(student), dtype=np.bool_)
+        return cls(student.max(axis=1), same, none if asked is None else asked)
+
+    def kept(self) -> tuple[np.ndarray, np.ndarray]:
+        """Certainty and agreement of the texts that are not asked anyway."""
+        if not len(self.certainty) == len(self.same) == len(self.asked):
+            raise InputError(
+                f"{len(self.certainty)} certainties, {len(self.same)} agreements and "
+                f"{len(self.asked)} marks; one each a text is due"
+            )
+        return self.certainty[~self.asked], self.same[~self.asked]
+
+
+class Step(NamedTuple):
+    """What answering from one threshold on would have meant on ``report``.
+
+    Attributes:
+        threshold: least certainty.
+        coverage: texts answered, of all.
+        agreement: with the teacher on them; ``None`` where they are fewer than 30.
+    """
+
+    threshold: float
+    coverage: Proportion
+    agreement: Proportion | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerOrAsk:
+    """From which certainty on a student may answer alone.
+
+    Attributes:
+        threshold: the certified one; ``None``: nothing is certified, always ask.
+        target: agreement above it that was tested.
+        level: of the guarantee.
+        coverage: texts of ``certify`` answered; of none where nothing is certified.
+        agreement: on them. The guarantee is ``target``: the bound here follows the choice of the
+            threshold. ``None`` where nothing is certified.
+        curve: on ``report``, from answering least to answering all. Each bound holds by itself.
+    """
+
+    threshold: float | None
+    target: float
+    level: float
+    coverage: Proportion
+    agreement: Proportion | None
+    curve: tuple[Step, ...]
+
+    @property
+    def n(self) -> int:
+        """Texts it was certified on."""
+        return self.coverage.n
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers, in plain types."""
+        return to_plain(self)
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> AnswerOrAsk:
+        """What :meth:`to_json` wrote."""
+        return cls(
+            threshold=tree["threshold"],
+            target=tree["target"],
+            level=tree["level"],
+            coverage=Proportion(**tree["coverage"]),
+            agreement=_read(tree["agreement"]),
+            curve=tuple(Step(t, Proportion(**c), _read(a)) for t, c, a in tree["curve"]),
+        )
+
+    def __str__(self) -> str:
+        due = f"{self.target} (level {self.level}, n={self.n})"
+        if self.threshold is None:
+            lines = [f"always ask: no threshold is certified to agree {due}"]
+        else:
+            lines = [
+                f"answers from certainty {self.threshold:.3f} on, certified to agree {due}; that "
+                f"is {self.coverage.value:.2f} of texts"
+            ]
+        lines.append(f"{'certainty':>9} {'answers':>8}  agreement with the teacher")
+        for step in self.curve:
+            said = "too few texts" if step.agreement is None else str(step.agreement)
+            lines.append(f"{step.threshold:>9.3f} {step.coverage.value:>8.2f}  {said}")
+        return "\n".join(lines)
+
+
+def certified_answering(
+    select: Scored | Float[np.ndarray, " select"],
+    certify: Scored,
+    report: Scored,
+    *,
+    target: float = 0.95,
+    level: float = 0.95,
+) -> AnswerOrAsk:
+    """The certified threshold, and the curve of answering against agreeing.
+
+    The thresholds are quantiles of the student's certainty on ``select``, at which it would
+    answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`answer_or_ask`)
+    begins at the one that ``select`` says is likeliest to pass, and goes down from there: to
+    begin at the highest would be to fail on the first of the few texts above it. ``report`` shows
+    them all. What decides that a text is asked anyway must
+    not have seen ``certify``. Then, of texts like these, a threshold whose answers agree in less
+    than ``target`` is certified with a probability of at most ``1 - level``. Where regions of
+    distrust were kept or dropped by what ``report`` says, its curve is a little too good; the
+    certified threshold is not touched by that.
+
+    Args:
+        select: on ``select``, where the thresholds and their order come from; of bare certainties
+            (without texts asked anyway) the sequence begins at the highest.
+        certify: on ``certify``, where they are tested.
+        report: on ``report``, for the curve.
+        target: agreement of the answers.
+        level: of the guarantee, and of each bound of the curve.
+
+    Raises:
+        InputError: no text in some part, or arrays of other lengths.
+        OptionError: a target or level that is no share.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> def part(n):
+        ...     certainty = rng.uniform(0.5, 1.0, n)
+        ...     agrees = rng.random(n) < np.minimum(certainty + 0.2, 1.0)
+        ...     return Scored(certainty, agrees, np.zeros(n, dtype=bool))
+        >>> found = certified_answering(part(300), part(600), part(300))
+        >>> round(found.threshold, 2), round(found.coverage.value, 2)
+        (0.7, 0.59)
+    """
+    check_shares(target, level)
+    bare = not isinstance(select, Scored)
+    seen, agreed = (select, None) if bare else select.kept()
+    if (
+        min(
+            len(select if bare else select.certainty), len(certify.certainty), len(report.certainty)
+        )
+        == 0
+    ):
+        raise InputError("select, certify and report must each hold one text at least")
+    thresholds = np.zeros(0)
+    if len(seen):
+        steps = np.quantile(seen, [1 - share for share in COVERAGES], method="lower")
+        thresholds = np.unique(steps) - BELOW
+    certainty, same = certify.kept()
+    tested = thresholds
+    if agreed is not None:
+        tested = thresholds[: _likeliest(thresholds, seen, agreed, target) + 1]
+    passed = answer_or_ask(certainty, same, thresholds=tested, target=target, level=level)
+    inside = certainty >= (np.inf if passed is None else passed)
+    n = int(inside.sum())
+    return AnswerOrAsk(
+        threshold=passed,
+        target=target,
+        level=level,
+        coverage=proportion(n, len(certify.certainty), level=level),
+        agreement=None if passed is None else proportion(int(same[inside].sum()), n, level=level),
+        curve=_curve(thresholds, report, level),
+    )
+
+
+def _likeliest(
+    thresholds: np.ndarray, certainty: np.ndarray, same: np.ndarray, target: float
+) -> int:
+    """Place of the threshold whose agreement is most standard errors above the target."""
+    scores: list[float] = []
+    for threshold in thresholds.tolist():
+        inside = certainty >= threshold
+        scores.append(float(same[inside].mean() - target) * float(np.sqrt(inside.sum())))
+    return int(np.argmax(scores)) if scores else -1
+
+
+def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Step, ...]:
+    certainty, same = report.kept()
+    steps: list[Step] = []
+    for threshold in sorted(thresholds.tolist(), reverse=True):
+        inside = certainty >= threshold
+        n = int(inside.sum())
+        agreement = proportion(int(same[inside].sum()), n, level=level) if n >= FEWEST else None
+        coverage = proportion(n, len(report.certainty), level=level)
+        steps.append(Step(threshold, coverage, agreement))
+    return tuple(steps)
+
+
+def _read(tree: Mapping[str, Any] | None) -> Proportion | None:
+    return None if tree is None else Proportion(**tree)

@@ -1,0 +1,1 @@
+"""The model that is distilled, and how it is asked."""

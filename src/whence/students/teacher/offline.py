@@ -1,0 +1,38 @@
+"""A teacher that is known by name and cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whence.core.errors import ModelOutputError
+from whence.students.teacher.teacher import Answers
+
+__all__ = ["Absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Stands for the teacher of a stored student: the same name and labels, never an answer.
+
+    A router with it abstains where its student may not answer. It audits nothing: build it with
+    ``audit_rate=0.0``.
+
+    Example:
+        >>> Absent("bert", "sha256:1", ("no", "yes")).ask(["late"])
+        Traceback (most recent call last):
+        ...
+        whence.core.errors.ModelOutputError: no teacher was given; bert is the one to ask
+    """
+
+    ref: str
+    fingerprint: str | None
+    labels: tuple[str, ...]
+
+    def ask(self, texts: Sequence[str]) -> Answers:
+        """Refused.
+
+        Raises:
+            ModelOutputError: always.
+        """
+        raise ModelOutputError(f"no teacher was given; {self.ref} is the one to ask")

@@ -1,0 +1,142 @@
+"""A prompted causal model as a classifier: the log-probability of each label as a continuation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.core.errors import CapabilityError, InputError, OptionError, TextTooLongError
+from whence.core.targets import Continuation
+from whence.models.protocols import Encoding, Readout, Row, TokenModel
+from whence.students.teacher.backends import Gives, Long, Replies
+
+__all__ = ["CONTENT_FREE", "PromptAnswerer"]
+
+CONTENT_FREE = ("N/A", "[MASK]", "nothing")
+"""Texts that say nothing, as in Zhao et al. (2021)."""
+
+
+class PromptAnswerer:
+    """Labels scored by the log-probability of the whole words that stand for them.
+
+    The logit of label ``l`` is the mean over orders of the options of
+    ``log p(words_l | prompt) - log mean_c p(words_l | prompt of content-free text c)``; the second
+    term, contextual calibration, takes away what the prompt alone makes the model prefer.
+
+    Cost: one pass of the model for each text, order and label; three more texts, once, to
+    calibrate. Long label words have low probability whatever the text says; calibration cancels
+    that only where the text does not change it, so words of like length are safest.
+    Zhao et al. (2021), arXiv:2102.09690; Holtzman et al. (2021), arXiv:2104.08315.
+
+    Args:
+        model: a causal model.
+        prompt: text with ``{text}`` and, where the options are listed, ``{options}``.
+        labels: label names.
+        words: what the model would write for each label, first space included; the names with a
+            space before them where not given.
+        calibrate: take away the content-free answer.
+        orders: how many rotations of the options are averaged; needs ``{options}``.
+        long: what is done with texts longer than the model reads.
+    """
+
+    gives: Gives = "logit"
+
+    def __init__(
+        self,
+        model: TokenModel,
+        *,
+        prompt: str,
+        labels: Sequence[str],
+        words: Sequence[str] | None = None,
+        calibrate: bool = True,
+        orders: int = 1,
+        long: Long = "refuse",
+    ) -> None:
+        self.ref = model.identity.ref
+        if model.task != "causal":
+            raise CapabilityError(f"{self.ref} is a {model.task} model; prompts need a causal one")
+        if len(set(labels)) < 2 or len(set(labels)) != len(labels):
+            raise OptionError(f"labels {list(labels)} given; two or more, all different, are due")
+        if prompt.count("{text}") != 1:
+            raise OptionError("the prompt must hold {text} once, where the text goes")
+        if not 1 <= orders <= len(labels) or (orders > 1 and "{options}" not in prompt):
+            raise OptionError(
+                f"orders={orders} asked; rotations are 1 to {len(labels)}, and more than one needs "
+                "{options} in the prompt"
+            )
+        chosen = [f" {label}" for label in labels] if words is None else list(words)
+        if len(chosen) != len(labels) or len(set(chosen)) != len(chosen) or not all(chosen):
+            raise OptionError(f"words {chosen} given for labels {list(labels)}; one each is due")
+        self._model = model
+        self._before, self._after = prompt.split("{text}")
+        self._words = chosen
+        self._calibrate = calibrate
+        self._orders = orders
+        self._long: Long = long
+        self._prior: Float[np.ndarray, "orders labels"] | None = None
+        self._prior_of: str | None = None
+        self.labels = tuple(labels)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The model's, and a hash of the prompt and everything that shapes the answer."""
+        own = self._model.identity.fingerprint
+        if own is None:
+            return None
+        parts = [self._before, self._after, self.labels, self._words]
+        asked = json.dumps([*parts, self._calibrate, self._orders, self._long])
+        return f"{own}|{hashlib.sha256(asked.encode()).hexdigest()}"
+
+    def answer(self, texts: Sequence[str]) -> Replies:
+        """Calibrated log-probabilities of all labels."""
+        own = self._model.identity.fingerprint
+        if self._calibrate and (self._prior is None or own != self._prior_of):
+            empty = np.stack([self._ask(text)[0] for text in CONTENT_FREE])
+            self._prior = np.logaddexp.reduce(empty, axis=0) - np.log(len(CONTENT_FREE))
+            self._prior_of = own
+        found = [self._ask(text) for text in texts]
+        prior = 0.0 if self._prior is None else self._prior
+        values = np.stack([(scores - prior).mean(axis=0) for scores, _ in found])
+        return Replies(values, np.array([end for _, end in found], dtype=np.int64))
+
+    def _ask(self, text: str) -> tuple[Float[np.ndarray, "orders labels"], int]:
+        rows: list[np.ndarray] = []
+        read_to = len(text)
+        for shift in range(self._orders):
+            options = ", ".join((*self.labels[shift:], *self.labels[:shift]))
+            before = self._before.replace("{options}", options)
+            after = self._after.replace("{options}", options)
+            encoding, readout, read_to = self._fitting(before, text[:read_to], after)
+            rows.append(self._model.evaluate([Row(ids=encoding.ids)], readout).values[0])
+        return np.stack(rows), read_to
+
+    def _fitting(self, before: str, text: str, after: str) -> tuple[Encoding, Readout, int]:
+        """The prompt as it is read; a cut falls in the text, never in what is asked of it."""
+        try:
+            return (*self._encoded(before + text + after), len(text))
+        except TextTooLongError:
+            if self._long == "refuse":
+                raise
+        low, high, best = 1, len(text) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            try:
+                best = (*self._encoded(before + text[:middle] + after), middle)
+                low = middle + 1
+            except TextTooLongError:
+                high = middle - 1
+        if best is None:
+            raise InputError(
+                f"{self.ref} has no room for any of the text after the prompt itself; "
+                "shorten the prompt"
+            )
+        return best
+
+    def _encoded(self, prompt: str) -> tuple[Encoding, Readout]:
+        encoding = self._model.encode(prompt)
+        targets = [Continuation(text=words) for words in self._words]
+        return encoding, self._model.readout(encoding, targets, link="log_probability")

@@ -1,0 +1,176 @@
+"""``whence.explain``: a decision explained, and the explanation judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from whence.attribution.method import Method
+from whence.attribution.run import Announce, Plan, answer, cache_of, plan_for
+from whence.core.errors import BudgetError, CapabilityError, ModelOutputError, unknown
+from whence.core.explanations import Attribution
+from whence.core.targets import Target
+from whence.core.trust import LEVELS, Level
+from whence.evaluation.trust.trust_label import evaluations_of
+from whence.games.cache import Cache
+from whence.games.maskers import Masker
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.question import Question, ask
+from whence.games.segmenters import Segmenter
+from whence.workflows.judge import judge_question
+from whence.workflows.select import remembered
+
+__all__ = ["explain"]
+
+
+def explain(
+    model: Any,
+    source: Any,
+    *,
+    method: str | Method = "auto",
+    target: Target | str | int | Sequence[Target] | None = None,
+    link: str | None = None,
+    unit: str | Segmenter = "word",
+    masker: str | Masker = "auto",
+    trust: str | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    precision: str = "native",
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+    options: dict[str, Any] | None = None,
+) -> Attribution:
+    """Score every feature of an input by what it does to a model's decision, and judge the scores.
+
+    Args:
+        model: from :func:`whence.load`.
+        source: a text, a pair of texts (a tuple), or messages ``[{"role", "content"}, ...]``.
+        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``, which
+            takes what :func:`whence.select` chose for this model, else chooses by the budget, and
+            records what it chose and why.
+        target: what is explained: a target, several, or a label's name; none: the predicted
+            label, or the continuation the model writes itself.
+        link: the scale; none: log-odds for labels, log-probability for text.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter (your own ``Spans``: unit span).
+        masker: how absence is made, or ``"auto"``: the mask token where the model has one.
+        trust: how thoroughly the scores (of the first output) are judged: ``"off"``, ``"quick"``
+            (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
+            quick, save where a budget leaves no room for it, which is noted.
+        budget: most model evaluations (coalitions; for gradient methods passes), those of the
+            label's masks included; explanations made again for a default label or an audit come on
+            top, each within the budget, and stand in the label's cost.
+        seed: of whatever is drawn; the same seed gives the same scores, bit for bit.
+        precision: ``"bfloat16"`` runs under autocast; its measured deviation is noted.
+        token_budget: tokens in a batch to begin with.
+        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        progress: called after each batch with (answered, asked).
+        announce: called with a :class:`~whence.attribution.run.Forecast` before long work.
+        options: the method's options, where it is given by name.
+
+    Returns:
+        The scores with their errors, values at both ends, cost and provenance; their trust label
+        in ``.trust``, with a cost of its own.
+
+    Raises:
+        InputError: nothing to explain, or a text that cannot be encoded.
+        TextTooLongError: more tokens than the model reads.
+        OptionError: an unknown or contradictory option, label, method or unit.
+        CapabilityError: the model cannot give what is asked.
+        BudgetError: the budget is too small; the message says what would do.
+        Interrupted: stopped by the user; finished evaluations stay in the cache.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
+        >>> e = whence.explain(model, "late and late again, all of them")
+        >>> e.scores[:, 0].round(6).tolist()
+        [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        >>> e.trust.grade, e.trust.quantities[0].finding
+        ('uncalibrated', 'caution')
+    """
+    level = _level(trust)
+    question = ask(
+        model, source, target=target, link=link, unit=unit, masker=masker, precision=precision
+    )
+    if cache is None:
+        cache = cache_of(question.model)
+    chosen_by_task = remembered(question.model) if method == "auto" and budget is None else None
+    if chosen_by_task is not None and not options:
+        plan = plan_for(question, chosen_by_task.method)
+        plan = replace(plan, choice=chosen_by_task.why)
+    else:
+        plan = plan_for(question, method, options=options, budget=budget)
+    note: tuple[str, ...] = ()
+    if budget is not None and level is not None:
+        price = evaluations_of(level)
+        room = budget - price
+        if method == "auto" and room >= 1:
+            plan = _within(question, room, options) or plan
+        if room >= plan.least and (trust is not None or room >= price):
+            budget = room
+        elif trust is not None:
+            raise BudgetError(
+                f"budget={budget} asked with trust={trust!r}, which takes {price} evaluations "
+                f"beside the {plan.least:,} that {type(plan.method).__name__} needs at least. "
+                "Raise the budget, or take trust='quick' or 'off'.",
+                needed=plan.least + price,
+                budget=budget,
+            )
+        else:
+            level = None
+            note = (
+                f"not judged: a trust label takes {price} evaluations, and the budget was kept for "
+                "the scores",
+            )
+    found = answer(
+        question,
+        plan,
+        budget=budget,
+        seed=seed,
+        token_budget=token_budget,
+        cache=cache,
+        progress=progress,
+        announce=announce,
+    )
+    if note:
+        found = replace(found, notes=(*found.notes, *note))
+    if level is None:
+        return found
+    try:
+        label = judge_question(
+            question,
+            found,
+            plan,
+            level=level,
+            budget=budget,
+            cache=cache,
+            token_budget=token_budget,
+            progress=progress,
+        )
+    except (CapabilityError, ModelOutputError) as error:
+        if trust is not None:
+            raise
+        # The scores were asked for, the label was not; what forbids it is no reason to lose them.
+        return replace(found, notes=(*found.notes, f"not judged: {error}"))
+    return replace(found, trust=label)
+
+
+def _within(question: Question, budget: int, options: dict[str, Any] | None) -> Plan | None:
+    """What ``"auto"`` chooses by a budget; ``None`` where nothing works with so little."""
+    try:
+        return plan_for(question, options=options, budget=budget)
+    except BudgetError:
+        return None
+
+
+def _level(trust: str | None) -> Level | None:
+    if trust is None:
+        return "quick"
+    if trust == "off":
+        return None
+    if trust not in LEVELS:
+        raise unknown("trust", trust, ("off", *LEVELS))
+    return trust

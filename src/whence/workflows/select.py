@@ -1,0 +1,408 @@
+"""``whence.select`` and ``whence.compare``: methods side by side, on one input or on a task's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from whence._version import __version__
+from whence.attribution.baseline.random import Random
+from whence.attribution.method import Method
+from whence.attribution.registry import METHODS, method_by_name, slug
+from whence.attribution.run import answer, cache_of, plan_for
+from whence.core.arrays import frozen_array
+from whence.core.errors import CapabilityError, OptionError
+from whence.core.explanations import Attribution
+from whence.core.measurements import Measurement
+from whence.core.provenance import Cost, MethodSpec, now
+from whence.core.selection import Candidate, Selection
+from whence.core.targets import Target
+from whence.evaluation.comparison.ensemble import cross_fitted, ensemble
+from whence.evaluation.comparison.method_selection import Trial, choose, departs
+from whence.evaluation.instance import Instance, instance_of
+from whence.evaluation.mask_pool import SIZES
+from whence.evaluation.metrics.base import Metric
+from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.sufficiency import Sufficiency
+from whence.games.cache import Cache
+from whence.games.maskers import Masker
+from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.games.question import Question, ask
+from whence.games.segmenters import Segmenter
+from whence.models.protocols import Input
+
+__all__ = ["CANDIDATES", "Comparison", "Remembered", "compare", "remembered", "select"]
+
+CANDIDATES = (
+    "kernel-shap",
+    "leave-one-out",
+    "lime",
+    "integrated-gradients",
+    "input-x-gradient",
+    "value-zeroing",
+    "gradient-weighted-attention",
+    "random",
+)
+"""Methods that are compared unless others are named; random scores show what chance would do."""
+
+ENSEMBLE = "ensemble"
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembered:
+    """A method that was chosen for a model, and why."""
+
+    method: Method
+    why: str
+
+
+_CHOSEN: WeakKeyDictionary[Any, tuple[str, Remembered]] = WeakKeyDictionary()
+"""For each live model what was selected, with the fingerprint that it was selected for."""
+
+
+def remembered(model: Any) -> Remembered | None:
+    """What :func:`select` last chose for a model; nothing once its weights have changed."""
+    kept = _CHOSEN.get(model)
+    if kept is None or kept[0] != (model.identity.fingerprint or ""):
+        return None
+    return kept[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Methods side by side on one input, judged on one pool.
+
+    Attributes:
+        instance: the input with its pool.
+        explanations: by name; the ensemble among them where there are two members or more.
+        measurements: for each name its measurements, the same metrics for all.
+        p_values: for each name the chance that shuffled scores do as well.
+        failed: methods that could not be tried, and why.
+        judging: evaluations that judging cost, the explanations' own not counted.
+    """
+
+    instance: Instance
+    explanations: dict[str, Attribution]
+    measurements: dict[str, tuple[Measurement, ...]]
+    p_values: dict[str, float]
+    failed: dict[str, str]
+    judging: int
+
+    def departs(self, winner: str) -> tuple[str, str]:
+        """Whether this input calls for another method than its task's; see :func:`departs`."""
+        # The ensemble was weighed by the masks that would propose it.
+        scores = {
+            name: e.scores[:, self.instance.output]
+            for name, e in self.explanations.items()
+            if name != ENSEMBLE
+        }
+        return departs(self.instance, winner, scores)
+
+
+def compare(
+    model: Any,
+    source: Input,
+    *,
+    methods: Sequence[str | Method] | None = None,
+    target: Target | str | int | None = None,
+    link: str | None = None,
+    unit: str | Segmenter = "word",
+    masker: str | Masker = "auto",
+    metrics: Sequence[Metric] | None = None,
+    size: int = SIZES["default"],
+    seed: int = 0,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    cache: Cache | None = None,
+) -> Comparison:
+    """Explain one input by several methods, and judge them all on one mask pool.
+
+    Args:
+        model: from :func:`whence.load`.
+        source: a text, a pair of texts, or messages.
+        methods: names or instances; none: :data:`CANDIDATES`.
+        target: what is explained; none: what the model says.
+        link: the scale; none: log-odds for labels, log-probability for text.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: how absence is made, or ``"auto"``.
+        metrics: of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
+        size: masks in the pool.
+        seed: of the methods and of the masks.
+        token_budget: tokens in a batch to begin with.
+        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+
+    Cost: the methods' own evaluations, the pool, and the metrics' for each method.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
+        >>> found = compare(model, "late and late again, they said", methods=["lime", "random"])
+        >>> found.measurements["lime"][0].value > found.measurements["random"][0].value
+        True
+    """
+    question = ask(model, source, target=target, link=link, unit=unit, masker=masker)
+    cache = cache_of(question.model) if cache is None else cache
+    chosen = _methods(methods)
+    instance = instance_of(question, size=size, seed=seed, cache=cache, token_budget=token_budget)
+    explanations: dict[str, Attribution] = {}
+    failed: dict[str, str] = {}
+    for name, method in chosen.items():
+        try:
+            explanations[name] = answer(
+                question,
+                plan_for(question, method),
+                seed=seed,
+                token_budget=token_budget,
+                cache=cache,
+            )
+        except CapabilityError as error:
+            failed[name] = str(error)
+    joined = _ensemble(explanations, instance)
+    if joined is not None:
+        explanations[ENSEMBLE] = joined
+    asked = (
+        (PoolFidelity(), Comprehensiveness(), Sufficiency()) if metrics is None else tuple(metrics)
+    )
+    measurements: dict[str, tuple[Measurement, ...]] = {}
+    p_values: dict[str, float] = {}
+    for name, found in explanations.items():
+        scores = found.scores[:, instance.output]
+        measurements[name] = tuple(metric.measure(instance, scores) for metric in asked)
+        p_values[name] = (
+            permutation_test(instance, scores)[0]
+            if name != ENSEMBLE
+            else _unseen_p(explanations, instance)
+        )
+    return Comparison(
+        instance, explanations, measurements, p_values, failed, instance.game.evaluations
+    )
+
+
+def select(
+    model: Any,
+    texts: Sequence[Input],
+    *,
+    methods: Sequence[str | Method] | None = None,
+    target: Target | str | int | None = None,
+    link: str | None = None,
+    unit: str | Segmenter = "word",
+    masker: str | Masker = "auto",
+    size: int = SIZES["default"],
+    seed: int = 0,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    cache: Cache | None = None,
+    progress: Tell | None = None,
+) -> Selection:
+    """Choose the method for a model and its task, on texts like those to be explained.
+
+    The winner by mean pool fidelity, or the cheapest within one standard error of it; the ensemble
+    of all is one more candidate, judged on masks that did not weigh it. The choice is remembered
+    for as long as the model lives and its weights stay; ``method="auto"`` takes it from then on
+    (where the ensemble won, the best single method: an ensemble costs all its members).
+
+    Args:
+        model: from :func:`whence.load`.
+        texts: 50 to 100 inputs of the task; those that are judged later should be others.
+        methods: candidates; none: :data:`CANDIDATES`.
+        target: what is explained; none: what the model says of each text.
+        link: the scale; none: log-odds for labels, log-probability for text.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: how absence is made, or ``"auto"``.
+        size: masks in each text's pool.
+        seed: of the methods, the masks and the bootstrap.
+        token_budget: tokens in a batch to begin with.
+        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        progress: called after each text with (done, all).
+
+    Raises:
+        OptionError: no text, or no candidate that works with this model.
+
+    Cost: for each text the methods' own evaluations, ``size`` + 1, and eight for each candidate.
+    """
+    if not texts:
+        raise OptionError("no text to choose on; give some 50 of the task")
+    rows: list[Comparison] = []
+    for done, text in enumerate(texts):
+        rows.append(
+            compare(
+                model,
+                text,
+                methods=methods,
+                target=target,
+                link=link,
+                unit=unit,
+                masker=masker,
+                size=size,
+                seed=seed,
+                token_budget=token_budget,
+                cache=cache,
+            )
+        )
+        if progress is not None:
+            progress(done + 1, len(texts))
+    return _selected(model, rows, _methods(methods), seed)
+
+
+def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> float:
+    """The ensemble's p-value on masks that did not weigh its members: half weighs, half judges."""
+    members = {n: e.scores[:, instance.output] for n, e in explanations.items() if n != ENSEMBLE}
+    if len(instance.pool) < 8:
+        return 1.0
+    weigh, test = instance.pool.halves()
+    scores, _ = ensemble(members, weigh, output=instance.output)
+    return permutation_test(replace(instance, pool=test), scores)[0]
+
+
+def _selected(
+    model: Any, rows: Sequence[Comparison], methods: Mapping[str, Method], seed: int
+) -> Selection:
+    worked = [name for name in (*methods, ENSEMBLE) if all(name in r.explanations for r in rows)]
+    if not worked:
+        reasons = {why for row in rows for why in row.failed.values()}
+        raise OptionError(f"no candidate works with this model: {'; '.join(sorted(reasons))}")
+    fidelity = {
+        name: np.array([_judged(row, name) for row in rows], dtype=np.float64) for name in worked
+    }
+    costs = {
+        name: float(np.mean([_cost(row.explanations[name]) for row in rows])) for name in worked
+    }
+    trials = [Trial(name, fidelity[name], costs[name]) for name in worked]
+    # Random scores are there to show what chance does.
+    chance = tuple(name for name, method in methods.items() if isinstance(method, Random))
+    choice = choose(trials, barred=chance if set(worked) - set(chance) else (), seed=seed)
+    order = sorted(worked, key=lambda name: -float(fidelity[name].mean()))
+    candidates = tuple(
+        Candidate(
+            name=name,
+            method=MethodSpec(name=ENSEMBLE) if name == ENSEMBLE else MethodSpec.of(methods[name]),
+            fidelity=float(fidelity[name].mean()),
+            interval=choice.means[name],
+            behind=choice.behind[name],
+            significant=float(np.mean([row.p_values[name] <= 0.05 for row in rows])),
+            comprehensiveness=float(np.mean([row.measurements[name][1].value for row in rows])),
+            sufficiency=float(np.mean([row.measurements[name][2].value for row in rows])),
+            unit=rows[0].measurements[name][1].unit,
+            evaluations=costs[name],
+        )
+        for name in order
+    )
+    single_ones = [c for c in candidates if c.name != ENSEMBLE] or candidates
+    best = max(single_ones, key=lambda candidate: candidate.significant)
+    explainable = best.significant > 0.5
+    why = choice.why
+    if not explainable:
+        why += (
+            f"; but no candidate beats chance on more than {best.significant:.0%} of the texts: no "
+            "list of words explains this task"
+        )
+    question = rows[0].instance.question
+    assert question is not None
+    selection = Selection(
+        model=question.model.identity,
+        texts=len(rows),
+        documents=tuple(_document(row.instance.question) for row in rows),
+        candidates=candidates,
+        scores=frozen_array(np.stack([fidelity[name] for name in order])),
+        chosen=choice.chosen,
+        why=why,
+        explainable=explainable,
+        failed={name: why for row in rows for name, why in row.failed.items()},
+        pool=max(len(row.instance.pool) for row in rows),
+        judging=float(np.mean([row.judging for row in rows])),
+        seed=seed,
+        masker=MethodSpec.of(question.masker),
+        segmenter=MethodSpec.of(question.segmenter),
+        cost=_total(rows),
+        whence=__version__,
+        created=now(),
+    )
+    single = (
+        choose(trials, barred=(*chance, ENSEMBLE), seed=seed)
+        if set(worked) - {*chance, ENSEMBLE}
+        else choice
+    )
+    if single.chosen in methods:
+        chosen = Remembered(methods[single.chosen], f"chosen on {len(rows)} texts: {single.why}")
+        _CHOSEN[model] = (question.model.identity.fingerprint or "", chosen)
+    return selection
+
+
+def _judged(row: Comparison, name: str) -> float:
+    """Pool fidelity; of the ensemble, on masks that did not weigh its members."""
+    if name != ENSEMBLE:
+        return row.measurements[name][0].value
+    members = {
+        n: e.scores[:, row.instance.output] for n, e in row.explanations.items() if n != name
+    }
+    return cross_fitted(members, row.instance.pool, output=row.instance.output)
+
+
+def _cost(found: Attribution) -> float:
+    cost = found.provenance.cost
+    return float(cost.evaluations + cost.gradient_evaluations)
+
+
+def _total(rows: Sequence[Comparison]) -> Cost:
+    costs = [
+        e.provenance.cost
+        for row in rows
+        for name, e in row.explanations.items()
+        if name != ENSEMBLE
+    ]
+    costs += [row.instance.game.cost for row in rows]
+    return Cost.total(costs)
+
+
+def _document(question: Question | None) -> str:
+    assert question is not None
+    text = question.segmentation.document.text
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _methods(asked: Sequence[str | Method] | None) -> dict[str, Method]:
+    chosen = [method_by_name(method) for method in (CANDIDATES if asked is None else asked)]
+    named: dict[str, Method] = {}
+    for method in chosen:
+        plain = slug(type(method).__name__)
+        alike = sum(1 for name in named if name.split(" ")[0] == plain)
+        named[f"{plain} {alike + 1}" if alike else plain] = method
+    if not named:
+        raise OptionError(f"no method to compare; choose from {', '.join(map(slug, METHODS))}")
+    return named
+
+
+def _ensemble(explanations: Mapping[str, Attribution], instance: Instance) -> Attribution | None:
+    """The members' scores on one scale, averaged; ``None`` for fewer than two members."""
+    if len(explanations) < 2:
+        return None
+    members = {name: e.scores[:, instance.output] for name, e in explanations.items()}
+    scores, weights = ensemble(members, instance.pool, output=instance.output)
+    first = next(iter(explanations.values()))
+    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+    cost = Cost.total(found.provenance.cost for found in explanations.values())
+    columns = np.zeros((len(scores), len(first.outputs)))
+    columns[:, instance.output] = scores
+    return replace(
+        first,
+        scores=frozen_array(columns),
+        std_errors=None,
+        quantity="weighted mean of standardised scores",
+        unit="standard deviation",
+        completeness=None,
+        outcome="converged" if np.any(scores) else "degenerate",
+        advice=(),
+        notes=(f"weights: {shown}",),
+        provenance=replace(
+            first.provenance,
+            method=MethodSpec(name=ENSEMBLE, options={k: float(v) for k, v in weights.items()}),
+            cost=cost,
+            choice=None,
+        ),
+    )

@@ -1,0 +1,130 @@
+"""``whence.verify``: whether a model still answers what a record says it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from whence.core.errors import OptionError
+from whence.core.explanations import Attribution
+from whence.games.question import Question, ask_again, recorded_masker
+from whence.models.protocols import Input
+
+__all__ = ["Verification", "verify"]
+
+TOLERANCE = 1e-4
+"""Relative: float32 on another machine, or in batches of another size, differs by less."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification:
+    """What replaying a record against a model showed.
+
+    Attributes:
+        holds: whether every answer is within the tolerance, and the model is the recorded one.
+        asked: inputs that were replayed: the whole input, and masks of the record's pool.
+        worst: the largest deviation, in the unit of the outputs.
+        tolerance: what was allowed for that answer.
+        same_model: whether the fingerprint is the recorded one; ``None`` where one has none.
+        says: the verdict in a sentence.
+    """
+
+    holds: bool
+    asked: int
+    worst: float
+    unit: str
+    tolerance: float
+    same_model: bool | None
+    says: str
+
+
+def verify(
+    model: Any,
+    kept: Attribution,
+    *,
+    masks: int = 4,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    source: Input | None = None,
+) -> Verification:
+    """Replay the whole input and some random masks of a record, and compare the answers.
+
+    Cost: ``masks`` + 1 evaluations, none of them from a cache.
+
+    Args:
+        model: from :func:`whence.load`.
+        kept: the record; without a trust label only the whole input can be replayed.
+        masks: how many of the pool's masks are replayed, drawn from ``seed``.
+        seed: draws the masks; another seed, other masks.
+        tolerance: allowed deviation, as a share of the answer's size or of 1, whichever is more.
+        source: the input, where the record does not hold it as it was given.
+
+    Raises:
+        InputError: the question cannot be put again to this model.
+        OptionError: ``masks`` is negative, or ``tolerance`` is not above 0.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
+        >>> e = whence.explain(model, "late again and late")
+        >>> whence.verify(model, e).holds
+        True
+        >>> other = whence.load(lambda texts: [2.0 * t.count("late") for t in texts])
+        >>> whence.verify(other, e).holds
+        False
+    """
+    if masks < 0:
+        raise OptionError(f"masks={masks} asked; it must be 0 or more")
+    if not tolerance > 0:
+        raise OptionError(f"tolerance={tolerance} asked; it must be above 0")
+    if seed < 0:
+        raise OptionError(f"seed={seed} asked; it must be 0 or more")
+    question = ask_again(model, kept, source=source)
+    n = len(question.segmentation)
+    answered = [question.game().full()[None]]
+    recorded = [kept.values[None]]
+    if kept.trust is not None and masks:
+        pool = kept.trust.pool
+        drawn = np.random.default_rng(seed).permutation(len(pool.masks))[:masks]
+        game = question.game(masker=recorded_masker(pool.masker))
+        answered.append(game(pool.coalitions()[drawn].reshape(len(drawn), n)))
+        recorded.append(pool.values[drawn])
+    answers = np.concatenate(answered)
+    expected = np.concatenate(recorded)
+    gaps = np.abs(answers - expected)
+    allowed = tolerance * np.maximum(1.0, np.abs(expected))
+    row, column = np.unravel_index(int(np.argmax(gaps / allowed)), gaps.shape)
+    worst, limit = float(gaps[row, column]), float(allowed[row, column])
+    agrees = bool(np.all(gaps <= allowed))
+    same = _same_model(question, kept)
+    unit = kept.outputs[int(column)].unit
+    count = len(expected)
+    if agrees and same is not False:
+        says = f"{count} of {count} answers are those of the record, the largest deviation {worst:.2g} {unit}"
+    elif agrees:
+        says = (
+            f"the {count} answers replayed are those of the record, but the model's fingerprint is "
+            "not: other weights, configuration or tokenizer"
+        )
+    else:
+        wrong = int(np.any(gaps > allowed, axis=1).sum())
+        says = (
+            f"{wrong} of {count} answers are not those of the record; the worst deviates by "
+            f"{worst:.3g} {unit}, where {limit:.1g} is allowed"
+        )
+    return Verification(
+        holds=agrees and same is not False,
+        asked=count,
+        worst=worst,
+        unit=unit,
+        tolerance=limit,
+        same_model=same,
+        says=says,
+    )
+
+
+def _same_model(question: Question, kept: Attribution) -> bool | None:
+    now, then = question.model.identity.fingerprint, kept.provenance.model.fingerprint
+    return None if now is None or then is None else now == then

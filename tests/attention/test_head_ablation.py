@@ -1,0 +1,201 @@
+"""Effects of heads against ablations done by hand; estimates; counts of passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.zoo.families import FAMILIES, VARIANTS
+
+import whence
+from whence.attention.head_ablation import HeadAblation
+from whence.core import OptionError
+from whence.models.internals.interventions import HeadReplaced
+from whence.models.protocols import Row
+
+TEXT = "He denies chest pain but reports a mild cough since Monday."
+SMALL = HeadAblation(draws=2)
+
+
+def asked(name):
+    model = whence.load({**FAMILIES, **VARIANTS}[name]().pair)
+    encoding = model.encode(TEXT)
+    target = whence.NextToken() if model.task in ("causal", "seq2seq") else None
+    return model, encoding, model.readout(encoding, [target] if target else [])
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "gemma3", "t5", "llama-classifier"])
+def test_a_zeroed_head_is_its_columns_of_the_projection_set_to_zero(name):
+    model, encoding, readout = asked(name)
+    found = HeadAblation(ablation="zero").run(model, encoding, readout)
+    before = model.evaluate([Row(ids=encoding.ids)], readout).values[0, 0]
+    assert found.how.value == pytest.approx(before, abs=1e-5)
+    for entry in found.heads[::3]:
+        layer = model.module.get_submodule(entry.layer)
+        projection = (
+            next(
+                m
+                for n, m in layer.named_modules()
+                if n in ("c_proj", "o_proj", "o") or n.endswith("out_proj")
+            )
+            if name != "bert"
+            else model.module.get_submodule(entry.layer.removesuffix("self") + "output.dense")
+        )
+        heads = next(e for e in found.heads[::-1] if e.layer == entry.layer).head + 1
+        weight = projection.weight if name != "gpt2" else projection.weight.T
+        width = weight.shape[1] // heads
+        kept = weight.detach().clone()
+        with torch.no_grad():
+            weight[:, entry.head * width : (entry.head + 1) * width] = 0
+        after = model.evaluate([Row(ids=encoding.ids)], readout).values[0, 0]
+        with torch.no_grad():
+            weight.copy_(kept)
+        assert entry.effect == pytest.approx(before - after, abs=2e-5)
+        assert entry.low is None
+
+
+def test_resampling_is_the_mean_over_donors_with_students_interval():
+    from scipy import stats
+
+    model, encoding, readout = asked("bert")
+    spec = HeadAblation(draws=6, measure=3, control=2)
+    found = spec.run(model, encoding, readout, seed=3)
+    again = spec.run(model, encoding, readout, seed=3, token_budget=1)
+    assert [e.chosen for e in found.heads].count("ranked") == 3
+    assert [e.chosen for e in found.heads].count("random") == 2
+    measured = [e for e in found.heads if e.effect is not None]
+    for one, two in zip(found.heads, again.heads, strict=True):
+        assert one.chosen == two.chosen
+        assert one.effect == pytest.approx(two.effect, abs=1e-5) if one.effect else not two.effect
+    gradients = sorted((abs(e.gradient) for e in found.heads), reverse=True)
+    assert (
+        sorted((abs(e.gradient) for e in measured if e.chosen == "ranked"), reverse=True)
+        == (gradients[:3])
+    )
+    # The donors again, from the same seed.
+    from whence.attention.head_ablation import _Work
+
+    donors = _Work(spec, model, encoding, readout, 3, 4096)._donors()
+    assert len({donor.ids.tobytes() for donor in donors}) == 6
+    free = ~encoding.frozen
+    for donor in donors:
+        assert np.array_equal(donor.ids[~free], encoding.ids[~free])
+    for one, two in zip(donors[::2], donors[1::2], strict=True):
+        assert ((one.ids != encoding.ids) ^ (two.ids != encoding.ids))[free].all()
+    entry = measured[0]
+    falls = []
+    for donor in donors:
+        outputs = model.head_outputs([donor], readout)[entry.layer]
+        change = HeadReplaced(
+            layer=entry.layer,
+            head=entry.head,
+            outputs=tuple(call[0, :, entry.head] for call in outputs),
+        )
+        values = model.evaluate_changed(encoding, readout, [(), (change,)]).values[:, 0]
+        falls.append(values[0] - values[1])
+    assert entry.effect == pytest.approx(np.mean(falls), abs=1e-5)
+    low, high = stats.t.interval(0.95, 5, loc=np.mean(falls), scale=stats.sem(falls))
+    assert (entry.low, entry.high) == pytest.approx((low, high), abs=1e-5)
+
+
+def test_a_small_head_has_the_effect_its_gradient_says():
+    tiny = FAMILIES["llama"]()
+    model = whence.load(tiny.pair)
+    encoding = model.encode(TEXT)
+    readout = model.readout(encoding, [whence.NextToken()], link="logit")
+    layer = tiny.module.model.layers[-1].self_attn
+    kept = layer.o_proj.weight.detach().clone()
+    with torch.no_grad():
+        layer.o_proj.weight.mul_(1e-3)
+    try:
+        found = HeadAblation(ablation="zero").run(model, encoding, readout)
+    finally:
+        with torch.no_grad():
+            layer.o_proj.weight.copy_(kept)
+    last = [e for e in found.heads if e.layer.endswith("1.self_attn")]
+    for entry in last:
+        assert entry.effect == pytest.approx(entry.gradient, rel=0.02, abs=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "gradients"),
+    [
+        (HeadAblation(draws=4, measure=3, control=1), 2),
+        (HeadAblation(ablation="mean", draws=4, measure=8, control=8), 2),
+        (HeadAblation(ablation="zero", measure=2, control=0), 2),
+        (HeadAblation(measure=0, control=0, draws=2), 2),
+    ],
+)
+def test_passes_are_those_that_were_told(spec, gradients):
+    model, encoding, readout = asked("distilbert")
+    rows = []
+    handle = model.module.register_forward_hook(
+        lambda m, given, named, out: rows.append(
+            len(named.get("input_ids", named.get("inputs_embeds")))
+        ),
+        with_kwargs=True,
+    )
+    try:
+        found = spec.run(model, encoding, readout)
+    finally:
+        handle.remove()
+    assert sum(rows) == found.how.cost.evaluations + gradients
+    assert found.how.cost.evaluations == spec.evaluations(8) + 1
+    assert found.how.cost.gradient_evaluations == gradients
+    measured = sum(e.effect is not None for e in found.heads)
+    assert measured == min(8, spec.measure + spec.control)
+    assert np.isnan(found.how.agreement) == (measured < 3)
+
+
+def test_heads_that_cannot_be_replaced_are_told():
+    found = whence.attend(whence.load(FAMILIES["deberta-v2"]().pair), TEXT)
+    assert found.record.effects is None
+    assert "keep their softmax" in found.record.notes[-1]
+    assert all(entry.effect is None for entry in found.record.heads)
+
+
+def test_an_embedding_needs_a_text_to_compare_with():
+    model = whence.load(VARIANTS["embedder"]().pair, task="embedding")
+    found = whence.attend(model, TEXT)
+    assert found.record.effects is None
+    assert "Similarity" in found.record.notes[-1]
+    target = whence.Similarity(other="She has a cough.")
+    found = whence.attend(model, TEXT, target=target, effects=SMALL)
+    assert found.record.effects.output.unit == "cosine"
+    assert len(found.ranked()) == 8
+
+
+def test_what_cannot_be_asked():
+    for options, words in (
+        ({"ablation": "nought"}, "ablation"),
+        ({"draws": 1}, "draws"),
+        ({"measure": -1}, "measure"),
+        ({"confidence": 1.0}, "confidence"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            HeadAblation(**options)
+    model, encoding, _ = asked("gpt2")
+    two = model.readout(encoding, [whence.NextToken(token=3), whence.NextToken(token=4)])
+    with pytest.raises(OptionError, match="one output at a time"):
+        SMALL.run(model, encoding, two)
+
+
+def test_every_head_of_a_record_has_an_entry_and_nothing_is_left_on_the_model():
+    model = whence.load(FAMILIES["gemma3"]().pair)
+    found = whence.attend(model, TEXT, effects=SMALL, generate=True, max_new_tokens=4)
+    record = found.record
+    assert len(record.heads) == sum(layer.heads for layer in record.layers)
+    written = model.greedy(model.encode(TEXT), 4)
+    assert record.effects.output.target.token_ids == tuple(written)
+    assert record.decision.text == model.decode(written)
+    assert found.ranked()[0].effect == max((e.effect for e in record.heads), key=abs)
+    hooks = [h for m in model.module.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)]
+    assert hooks == []
+
+
+def test_a_target_read_beyond_the_record_has_no_flow():
+    model = whence.load(FAMILIES["llama"]().pair)
+    target = whence.Continuation(text=" a b c")
+    found = whence.attend(model, TEXT, target=target, effects=SMALL)
+    assert found.record.flow is None
+    assert "not in the record" in found.record.notes[-1]

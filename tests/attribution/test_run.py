@@ -1,0 +1,186 @@
+"""``whence.explain`` from end to end."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tests.asking import explain
+from tests.zoo.families import FAMILIES
+
+import whence
+from whence.attribution import KernelShap, Lime
+from whence.core import BudgetError, CapabilityError, Interrupted, OptionError
+from whence.games import DiskCache, Spans
+
+TEXT = "He denies chest pain but reports a mild cough since Monday ."
+
+
+@pytest.fixture
+def model():
+    return whence.load(FAMILIES["bert"]().pair)
+
+
+def test_auto_says_what_it_chose_and_why(model):
+    found = explain(model, TEXT)
+    assert found.provenance.method.name == "KernelShap"
+    assert found.provenance.choice.startswith("KernelShap")
+    assert explain(model, "He denies pain").provenance.method.name == "ShapleyValues"
+    assert explain(model, TEXT, method="lime").provenance.choice is None
+
+
+def test_provenance_is_whole(model):
+    origin = explain(model, TEXT, method="lime", seed=3).provenance
+    assert origin.method.options == {"kernel_width": 0.25, "ridge": 0.01}
+    assert origin.masker.name == "MaskToken"
+    assert origin.segmenter.name == "Words"
+    assert origin.seed == 3
+    assert len(origin.model.fingerprint) == 64
+    assert {"torch", "transformers", "numpy", "tokenizers"} <= set(origin.environment)
+    assert origin.created.endswith("+00:00")
+
+
+def test_methods_may_be_instances(model):
+    found = explain(model, TEXT, method=Lime(ridge=0.5))
+    assert found.provenance.method.options["ridge"] == 0.5
+
+
+def test_own_spans_and_custom_maskers(model):
+    found = explain(model, TEXT, unit=Spans(spans=((10, 20),)), masker="deletion")
+    assert [f.text for f in found.segmentation.features] == ["chest pain"]
+    assert any("deleted" in note for note in found.notes)
+
+
+def test_explaining_again_goes_on_from_the_cache(model, tmp_path):
+    first = explain(model, TEXT, method=KernelShap(), budget=60)
+    assert first.provenance.cost.distinct_evaluations == 60
+    again = explain(model, TEXT, method=KernelShap(), budget=60)
+    assert again.provenance.cost.distinct_evaluations == 0
+    assert again.scores.tobytes() == first.scores.tobytes()
+    with DiskCache(tmp_path / "c.sqlite") as cache:
+        explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
+        other = whence.load(FAMILIES["bert"]().pair)
+        found = explain(other, TEXT, method=KernelShap(), budget=60, cache=cache)
+    assert found.provenance.cost.distinct_evaluations == 0
+
+
+def test_the_cache_lives_no_longer_than_the_model():
+    from whence.attribution import run as explaining
+
+    model = whence.load(lambda texts: [1.0] * len(texts))
+    explain(model, "a b")
+    held = len(explaining._CACHES)
+    del model
+    gc.collect()
+    assert len(explaining._CACHES) < held
+
+
+def test_stopping_and_going_on(model):
+    calls = []
+
+    def stop(done, asked):
+        calls.append((done, asked))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="kept"):
+        explain(
+            model,
+            TEXT,
+            method=KernelShap(),
+            budget=60,
+            token_budget=100,
+            progress=stop,
+        )
+    found = explain(model, TEXT, method=KernelShap(), budget=60)
+    assert found.provenance.cost.distinct_evaluations < 60
+
+
+def test_forecasts_come_before_the_work(model):
+    seen = []
+    explain(model, TEXT, budget=100, announce=seen.append)
+    assert seen[0].evaluations == 100
+    assert seen[0].features == 12
+    assert seen[0].seconds > 0
+    assert seen[0].method == "KernelShap"
+
+
+def test_bf16_is_opted_into_and_measured(model):
+    plain = explain(model, TEXT, budget=100)
+    rough = explain(model, TEXT, budget=100, precision="bfloat16")
+    note = next(note for note in rough.notes if "bf16" in note)
+    assert "largest deviation" in note
+    assert rough.provenance.cost.distinct_evaluations == 100
+    assert not np.array_equal(plain.scores, rough.scores)
+    assert np.abs(plain.values - rough.values).max() < 0.2
+
+
+def test_unread_characters_are_said(model):
+    found = explain(model, "chest \x07 pain")
+    assert any("never reads" in note for note in found.notes)
+
+
+def test_a_start_token_alone_is_said():
+    found = explain(whence.load(FAMILIES["gpt2"]().pair), "not a good", budget=20)
+    assert any("start token alone" in note for note in found.notes)
+
+
+def test_constant_targets_are_degenerate():
+    model = whence.load(lambda texts: [2.0] * len(texts))
+    found = explain(model, "a b c")
+    assert found.outcome == "degenerate"
+    assert "every score is zero" in found.advice[0]
+    assert np.isnan(found.completeness.relative[0])
+
+
+def test_continuations_are_what_the_model_says():
+    model = whence.load(FAMILIES["llama"]().pair)
+    found = explain(model, "not a good", budget=20)
+    assert found.decision.text == found.outputs[0].name
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"method": "kernel-shp"}, OptionError, "did you mean 'KernelShap'"),
+        ({"unit": "wrod"}, OptionError, "did you mean 'word'"),
+        ({"masker": "delete"}, OptionError, "did you mean 'deletion'"),
+        ({"seed": -1}, OptionError, "seed"),
+        ({"budget": 0}, OptionError, "budget"),
+        ({"budget": 1}, BudgetError, "Raise the budget"),
+        ({"method": "kernel-shap", "budget": 5}, BudgetError, "at least 14"),
+        ({"method": "shapley-values", "budget": 5}, BudgetError, "at least 4,096"),
+        ({"precision": "fp8"}, OptionError, "precision"),
+        ({"target": True}, OptionError, "target=True"),
+        ({"options": {"ridge": 1}}, OptionError, "name the method"),
+        ({"method": "lime", "options": {"rigde": 1.0}}, OptionError, "did you mean 'ridge'"),
+        (
+            {"masker": "pad", "method": "integrated-gradients", "budget": 3},
+            BudgetError,
+            "at least 7",
+        ),
+    ],
+)
+def test_bad_options(model, settings, error, says):
+    with pytest.raises(error, match=says):
+        explain(model, TEXT, **settings)
+
+
+def test_models_without_gradients_name_what_works():
+    model = whence.load(lambda texts: [float(len(t)) for t in texts])
+    with pytest.raises(CapabilityError, match=r"needs gradients.*KernelShap, Lime, LeaveOneOut"):
+        explain(model, "a b c", method="integrated-gradients")
+    with pytest.raises(CapabilityError, match="has its own"):
+        explain(model, "a b c", precision="bfloat16")
+    with pytest.raises(OptionError, match="load it first"):
+        explain("embedded:credit", "a b c")
+
+
+def test_models_that_read_neither_tokens_nor_text():
+    odd = SimpleNamespace(
+        identity=SimpleNamespace(ref="odd", fingerprint=None), task="callable", labels=()
+    )
+    with pytest.raises(CapabilityError, match="neither tokens nor text"):
+        explain(odd, "a b")

@@ -1,0 +1,100 @@
+import numpy as np
+from tests.students import worlds
+
+from whence.students.data.model_selection import choose_lesson, losses
+from whence.students.data.training_set import Asked, joined
+from whence.students.features.vectorizer import ReadableFeatures
+from whence.students.teacher.teacher import Answers
+
+LABELS = ("accept", "reject")
+
+
+def answered(texts, rule):
+    values = np.array([[0.05, 0.95] if rule(text) else [0.95, 0.05] for text in texts])
+    ends = np.array([len(text) for text in texts])
+    return Answers(labels=LABELS, gives="probability", values=values, read_to=ends)
+
+
+def asked(kind, texts, rule):
+    return Asked(kind, texts, answered(texts, rule), range(len(texts)))
+
+
+def chosen(rule, texts, ngrams=(), ngram_rule=None, **options):
+    pairs = [asked("text", texts[:400], rule)]
+    if ngrams:
+        pairs.append(asked("ngram", list(ngrams), ngram_rule or rule))
+    select = texts[400:]
+    return choose_lesson(joined(*pairs), (select, answered(select, rule)), **options)
+
+
+def late(text):
+    return "late" in text.split()
+
+
+def denied(text):
+    """'late' says nothing where something up to three words before denies it."""
+    words = text.split()
+    return any(
+        word == "late" and "never" not in words[max(0, at - 4) : at]
+        for at, word in enumerate(words)
+    )
+
+
+def spread(count, seed=0):
+    """Texts in which 'never' stands at some distance before 'late', or after it."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = list(rng.choice(worlds.FILLER[:20], size=8))
+        words.insert(5, "late")
+        words.insert(int(rng.integers(2, 8)), "never")
+        found.append(" ".join(words))
+    return found
+
+
+def test_denial_is_taken_where_it_tells_something():
+    taught, choices = chosen(denied, spread(700))
+    assert [c.taken for c in choices if "negation" in c.what] == [True]
+    assert taught.known.spec.negation
+    taught, choices = chosen(late, worlds.texts(700))
+    assert [c.taken for c in choices if "negation" in c.what] == [False]
+    assert not taught.known.spec.negation
+
+
+def test_features_that_are_given_are_taken_as_they_are():
+    spec = ReadableFeatures(longest=1)
+    taught, choices = chosen(denied, spread(700), features=spec)
+    assert taught.known.spec == spec
+    assert choices == []
+
+
+def test_ngrams_of_which_the_teacher_says_strange_things_weigh_nothing():
+    words = [*worlds.FILLER, *worlds.SIGNALS]
+    texts = worlds.texts(700)
+    taught, choices = chosen(late, texts, ngrams=words, ngram_rule=lambda text: len(text) % 2 == 0)
+    assert [c.taken for c in choices[:2]] == [True, True]
+    assert set(taught.lesson.kinds.tolist()) == {0}
+    assert taught.table.shape[0] == len(taught.lesson.texts) == 400
+    taught, choices = chosen(late, texts, ngrams=words)
+    assert not choices[1].taken
+    assert set(taught.lesson.kinds.tolist()) == {0, 2}
+
+
+def test_groups_of_words_are_taken_where_a_short_student_gains():
+    groups = {"fifth": [f"word{i}" for i in range(0, 60, 5)]}
+
+    def by_group(text):
+        return sum(word in groups["fifth"] for word in text.split()) >= 3
+
+    taught, choices = chosen(by_group, worlds.texts(900), concepts=groups)
+    assert choices[-1].what == "groups of words"
+    assert choices[-1].taken
+    assert "taken" in str(choices[-1])
+    assert taught.known.spec.lexicons == {name: tuple(own) for name, own in groups.items()}
+
+
+def test_losses_are_the_cross_entropy():
+    answers = answered(["late"], late)
+    said = np.array([[0.2, 0.8]])
+    assert losses(answers, said)[0] == -(0.05 * np.log(0.2) + 0.95 * np.log(0.8))
+    assert np.isfinite(losses(answers, np.array([[1.0, 0.0]]))).all()

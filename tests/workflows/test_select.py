@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.zoo.families import FAMILIES
+
+import whence
+from whence.core import OptionError
+from whence.workflows.select import CANDIDATES, remembered
+
+TEXTS = [
+    "the payment was late again and nobody called",
+    "a late answer is better than none at all they say",
+    "they wait and wait for what is late by now",
+    "nothing in here has any weight with it at all",
+    "late or not it will wait for the bank to open",
+]
+
+
+def _late(texts):
+    return [3.0 * t.count("late") - 1.0 * t.count("wait") + 0.1 * len(t) / 10 for t in texts]
+
+
+def test_methods_side_by_side_on_one_pool():
+    model = whence.load(_late)
+    found = whence.compare(model, TEXTS[0])
+    assert set(found.failed) == {
+        "integrated-gradients",
+        "input-x-gradient",
+        "value-zeroing",
+        "gradient-weighted-attention",
+    }
+    by_name = {name: m[0].value for name, m in found.measurements.items()}
+    assert by_name["kernel-shap"] > 0.9
+    assert abs(by_name["random"]) < 0.9
+    assert found.p_values["kernel-shap"] <= 0.05
+    assert "ensemble" in found.explanations
+    specifications = {str(m[0].specification) for m in found.measurements.values()}
+    assert len(specifications) == 1
+    assert found.departs("kernel-shap")[0] == "kernel-shap"
+
+
+def test_eight_methods_are_compared_with_at_most_170_evaluations():
+    model = whence.load(FAMILIES["bert"]().pair)
+    found = whence.compare(model, TEXTS[1], methods=list(CANDIDATES))
+    assert len(found.explanations) == 9
+    assert found.judging <= 170
+
+
+def test_choosing_on_texts_and_taking_the_choice():
+    model = whence.load(_late)
+    seen = []
+    selection = whence.select(
+        model,
+        TEXTS,
+        methods=["random", "leave-one-out", "lime"],
+        progress=lambda done, of: seen.append((done, of)),
+    )
+    assert seen == [(i + 1, 5) for i in range(5)]
+    # The game is additive: leave-one-out is right, and cheapest.
+    assert selection.chosen == "leave-one-out"
+    assert selection.explainable
+    assert selection.scores.shape == (4, 5)
+    assert {c.name for c in selection.candidates} == {"random", "leave-one-out", "lime", "ensemble"}
+    assert len(set(selection.documents)) == 5
+    assert whence.core.Selection.from_json(selection.to_json()) == selection
+    found = whence.explain(model, TEXTS[3])
+    assert found.provenance.method.name == "LeaveOneOut"
+    assert "chosen on 5 texts" in found.provenance.choice
+    assert whence.explain(model, TEXTS[3], method="lime").provenance.method.name == "Lime"
+
+
+def test_the_choice_does_not_outlive_the_weights():
+    import torch
+
+    tiny = FAMILIES["bert"]()
+    model = whence.load(tiny.pair)
+    whence.select(model, TEXTS[:2], methods=["leave-one-out", "input-x-gradient"])
+    assert remembered(model) is not None
+    with torch.no_grad():
+        next(tiny.module.parameters()).add_(1e-3)
+    assert remembered(model) is None
+
+
+def test_a_task_that_words_do_not_explain_is_said_to_be_one():
+    def parity(texts):
+        return [float(len(t.split()) % 2) for t in texts]
+
+    selection = whence.select(whence.load(parity), TEXTS, methods=["leave-one-out", "random"])
+    assert not selection.explainable
+    assert "no list of words" in selection.why
+
+
+def test_what_cannot_be_chosen_from_is_refused():
+    model = whence.load(_late)
+    with pytest.raises(OptionError, match="no text"):
+        whence.select(model, [])
+    with pytest.raises(OptionError, match="no candidate works"):
+        whence.select(model, TEXTS[:1], methods=["input-x-gradient"])
+    with pytest.raises(OptionError, match="no method to compare"):
+        whence.compare(model, TEXTS[0], methods=[])
+
+
+def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks():
+    passed = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        answers = {}
+
+        def noise(texts, answers=answers, rng=rng):
+            return [answers.setdefault(t, float(rng.normal())) for t in texts]
+
+        found = whence.compare(
+            whence.load(noise),
+            TEXTS[0] + " " + TEXTS[1],
+            methods=[whence.Random()] * 6,
+            size=64,
+            seed=seed,
+        )
+        passed.append(found.p_values["ensemble"] <= 0.05)
+    assert sum(passed) <= 4
