@@ -6,8 +6,8 @@
 ``write`` distils a rule over generated texts for each seed, with every check, and stores the
 student's folder; explains and attends one sentence for each seed. ``compare`` computes all of it
 again and compares to the last bit. A stored file whose form has a newer version is read through
-its migration first, so that numbers are compared and not field names. Seconds, dates and the
-version of the package are left out.
+its migration first, so that numbers are compared and not field names. Seconds, dates, the
+version of the package and comments in SQL are left out.
 
 It uses the public names of the package alone, which stay when modules move.
 """
@@ -111,6 +111,8 @@ def stripped(tree: Any) -> Any:
 
 def content(path: Path) -> Any:
     """What a file holds, older forms read through their migrations."""
+    if path.suffix == ".sql":
+        return [line for line in path.read_text().splitlines() if not line.startswith("--")]
     if path.suffix != ".json":
         return path.read_bytes()
     tree = json.loads(path.read_bytes())

@@ -19,6 +19,7 @@ from whence.app.distill.html import fragment, page
 from whence.app.distill.rows import flip_rows
 from whence.app.distill.student import student_view
 from whence.app.distill.terminal import FIRST
+from whence.app.distill.terminal import plain_text
 from whence.app.distill.terminal_chart import frontier_plot, keys
 from whence.app.distill.wording import (
     MARKS,
@@ -276,7 +277,7 @@ class TestTerminal:
 
     @pytest.mark.parametrize("width", [50, 80, 120])
     def test_no_line_is_wider_than_the_terminal_and_none_has_codes(self, width):
-        text = text_of(full(), width=width)
+        text = plain_text(full(), width=width)
         assert max(map(len, text.splitlines())) <= width
         assert "\x1b" not in text
 
