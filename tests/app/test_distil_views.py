@@ -18,8 +18,7 @@ from whence.app.distill.frontier_chart import NARROW, WIDE, frontier_picture, sp
 from whence.app.distill.html import fragment, page
 from whence.app.distill.rows import flip_rows
 from whence.app.distill.student import student_view
-from whence.app.distill.terminal import FIRST
-from whence.app.distill.terminal import plain_text
+from whence.app.distill.terminal import FIRST, plain_text
 from whence.app.distill.terminal_chart import frontier_plot, keys
 from whence.app.distill.wording import (
     MARKS,
