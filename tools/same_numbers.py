@@ -7,7 +7,7 @@
 student's folder; explains and attends one sentence for each seed. ``compare`` computes all of it
 again and compares to the last bit. A stored file whose form has a newer version is read through
 its migration first, so that numbers are compared and not field names. Seconds, dates, the
-version of the package and comments in SQL are left out.
+version of the package and sentences (comments in SQL, advice, notes) are left out.
 
 It uses the public names of the package alone, which stay when modules move.
 """
@@ -32,6 +32,8 @@ SIGNALS = ["late", "waived", "fraud", "steady", "loan"]
 SENTENCE = "She has missed 4 payments in the last year. No guarantor has signed the loan."
 METHODS = ("kernel-shap", "lime", "leave-one-out", "integrated-gradients", "rollout", "alti")
 CHANGING = {"seconds", "created", "whence", "environment", "teacher_microseconds", "microseconds"}
+PROSE = {"because", "says", "reasons", "advice", "notes", "choice", "quantity"}
+"""Fields that hold sentences; a sentence may be written anew, and holds no number of its own."""
 
 
 def texts(seed: int, count: int = 420) -> list[str]:
@@ -105,14 +107,15 @@ def write(folder: Path) -> None:
 def stripped(tree: Any) -> Any:
     """A JSON tree without what differs between two runs of the same code."""
     if isinstance(tree, dict):
-        return {k: stripped(v) for k, v in tree.items() if k not in CHANGING}
+        return {k: stripped(v) for k, v in tree.items() if k not in CHANGING | PROSE}
     return [stripped(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def content(path: Path) -> Any:
     """What a file holds, older forms read through their migrations."""
-    if path.suffix == ".sql":
-        return [line for line in path.read_text().splitlines() if not line.startswith("--")]
+    if path.suffix in (".sql", ".md"):
+        lines = path.read_text().splitlines()
+        return [line for line in lines if not line.startswith(("--", "Verdict:"))]
     if path.suffix != ".json":
         return path.read_bytes()
     tree = json.loads(path.read_bytes())
