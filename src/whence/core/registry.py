@@ -1,0 +1,136 @@
+"""Classes found in the files of a package: a new method, metric, student or masker is one file."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Generic, TypeVar, cast
+
+from whence.core.errors import OptionError, unknown
+
+__all__ = ["Registry", "slug"]
+
+T = TypeVar("T")
+
+
+def slug(name: str) -> str:
+    """A class name as the command line spells it.
+
+    Example:
+        >>> slug("InputXGradient")
+        'input-x-gradient'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name).casefold()
+
+
+class Registry(Mapping[str, type[T]], Generic[T]):
+    """Every final class of one kind, by name, as the files of some packages define them.
+
+    A file is imported when the registry is first read. A class belongs to it when it extends the
+    base, is no abstract class, is defined in that file and stands in the file's ``__all__``. The
+    order is that of the class attribute ``rank`` (0 where a class has none), then of the names.
+
+    Args:
+        kind: noun for messages, such as ``"method"``.
+        base: class that the members extend.
+        packages: dotted names of the packages whose files are read.
+        key: function from a class to its name; the class name where not given.
+        also: further names that messages offer, such as ``"auto"``.
+
+    Example:
+        >>> from whence.core.record import Record
+        >>> records = Registry("record", Record, ["whence.core"])
+        >>> records["Attribution"].__name__
+        'Attribution'
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        packages: Sequence[str],
+        *,
+        key: Callable[[type[T]], str] | None = None,
+        also: Sequence[str] = (),
+    ) -> None:
+        self.kind = kind
+        self.base = base
+        self.packages = tuple(packages)
+        self._key = key or (lambda cls: cls.__name__)
+        self._also = tuple(also)
+
+    @cached_property
+    def _members(self) -> dict[str, type[T]]:
+        classes = [cls for package in self.packages for cls in self._classes(package)]
+        classes.sort(key=lambda cls: (getattr(cls, "rank", 0), self._key(cls)))
+        return {self._key(cls): cls for cls in classes}
+
+    def _classes(self, package: str) -> Iterator[type[T]]:
+        for module in pkgutil.iter_modules(import_module(package).__path__):
+            if module.ispkg:
+                continue
+            content = import_module(f"{package}.{module.name}")
+            for name in getattr(content, "__all__", ()):
+                value = getattr(content, name)
+                if (
+                    inspect.isclass(value)
+                    and issubclass(value, self.base)
+                    and value.__module__ == content.__name__
+                    and not inspect.isabstract(value)
+                ):
+                    yield value
+
+    def reload(self) -> None:
+        """Read the files again; for a class that was added while the program runs."""
+        self.__dict__.pop("_members", None)
+
+    def __getitem__(self, name: str) -> type[T]:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def find(self, name: str) -> type[T]:
+        """The class of a name, however its words are joined: ``KernelShap``, ``kernel-shap``.
+
+        Raises:
+            OptionError: no such class; the message names the nearest.
+        """
+        names = {_bare(key): cls for key, cls in self._members.items()}
+        names |= {_bare(cls.__name__): cls for cls in self._members.values()}
+        if _bare(name) not in names:
+            raise unknown(self.kind, name, [*self._members, *self._also])
+        return names[_bare(name)]
+
+    def make(self, name: str | T, options: Mapping[str, Any] | None = None) -> T:
+        """An instance by name with its options; an instance is returned as it is.
+
+        Raises:
+            OptionError: no such class or option; the message names the nearest.
+        """
+        if isinstance(name, self.base):
+            if options:
+                raise OptionError(
+                    f"options go with the name of a {self.kind}; this {self.kind} is already made"
+                )
+            return name
+        cls = self.find(cast("str", name))
+        known = [field.name for field in fields(cast("Any", cls)) if field.init]
+        for option in options or {}:
+            if option not in known:
+                if not known:
+                    raise OptionError(f"{cls.__name__} has no options; {option!r} given")
+                raise unknown(f"option of {cls.__name__}", option, known)
+        return cls(**(options or {}))
