@@ -229,7 +229,7 @@ WRONG = {
     "a number among the texts": (["teacher", "[*TEXTS[:5], 3]"], "text 5 is a int"),
     "nothing among the texts": (["teacher", "[*TEXTS[:5], None]"], "text 5 is a NoneType"),
     "bytes among the texts": (["teacher", "[*TEXTS[:5], b'late']"], "text 5 is a bytes"),
-    "gold of two kinds": (["teacher", "TEXTS", "gold=['maybe', 1] * 160"], "none of the teacher's"),
+    "gold of two kinds": (["teacher", "TEXTS", "gold=['maybe', 1] * 160"], "among the teacher's"),
     "a name of no student": (["teacher", "TEXTS", "students=['rulez-10']"], "rules"),
     "a seed below 0": (["teacher", "TEXTS", "seed=-1"], "seed"),
 }
