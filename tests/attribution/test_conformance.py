@@ -21,7 +21,7 @@ from whence.core import Attribution, CapabilityError, Similarity
 TEXT = "She did not miss a payment, ever 👍."
 EVERY = {**FAMILIES, **VARIANTS}
 # Who gives no attention to methods over it, and which method says what of which task.
-REFUSED = {("deberta-v2", name): "keep their softmax" for name in METHODS} | {
+REFUSED = {("deberta-v2", name): "compute their softmax" for name in METHODS} | {
     (family, "ValueZeroing"): "not defined" for family in ("t5", "bart")
 }
 # Six words for exact values, more for what samples.
