@@ -257,7 +257,7 @@ class TestMaskers:
         row = Replacement(text="x y").bind(FakeModel(), encoding, tokens)(coalitions("10011"))[0]
         assert row.ids.tolist() == [2, 10, 7, 7, 7, 7, 13, 14, 3]
         assert len(row.token_types) == 9
-        with pytest.raises(OptionError, match="no tokens"):
+        with pytest.raises(OptionError, match="text with a token"):
             Replacement(text=" ").bind(FakeModel(), encoding, tokens)
 
     def test_row_keys_tell_apart_what_reads_apart(self):

@@ -114,6 +114,7 @@ class ValueZeroing(AttentionMethod):
     effect: str = "states"
 
     quantity: ClassVar[str] = "value-zeroing distance, rolled out"
+    rank: ClassVar[int] = 90
 
     def __post_init__(self) -> None:
         if self.effect not in _EFFECTS:

@@ -77,6 +77,7 @@ class GradientWeightedAttention(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "gradient-weighted attention"
+    rank: ClassVar[int] = 80
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""

@@ -57,6 +57,7 @@ class AttentionKnockout(AttentionMethod):
     readers: str = "explained"
 
     quantity: ClassVar[str] = "effect of attention knock-out"
+    rank: ClassVar[int] = 70
 
     def __post_init__(self) -> None:
         if self.readers not in _READERS:
