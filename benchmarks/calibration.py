@@ -27,9 +27,10 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
-from whence.attribution.registry import METHODS, slug
+from whence.attribution.registry import METHODS
 from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.registry import slug
 from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tools.docs_hooks import fill_lists
 from typer.testing import CliRunner
 
 from whence.app.cli.main import app
@@ -49,7 +50,7 @@ def test_readme_begins_with_the_two_commands():
 
 
 def test_everything_is_documented():
-    methods = (ROOT / "docs/reference/methods.md").read_text("utf-8")
+    methods = fill_lists((ROOT / "docs/reference/methods.md").read_text("utf-8"))
     for name in METHODS:
         assert f".{name}\n" in methods
     metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
@@ -61,12 +62,15 @@ def test_everything_is_documented():
     commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
     for command in app.registered_commands:
         assert f"`whence {command.callback.__name__}`" in commands
-    absence = (ROOT / "docs/explanation/absence.md").read_text("utf-8")
-    for name in MASKERS:
-        assert f"`{name}`" in absence
-    explain_doc = (ROOT / "src/whence/workflows/explain.py").read_text("utf-8")
-    for unit in SEGMENTERS:
-        assert unit in explain_doc
+    absence = fill_lists((ROOT / "docs/explanation/absence.md").read_text("utf-8"))
+    games = fill_lists((ROOT / "docs/reference/games.md").read_text("utf-8"))
+    for name, masker in MASKERS.items():
+        assert f"| `{name}` |" in absence
+        assert f".{masker.__name__}\n" in games
+    units = (ROOT / "docs/how-to/choose-a-unit.md").read_text("utf-8")
+    for unit, segmenter in SEGMENTERS.items():
+        assert f".{segmenter.__name__}\n" in games
+        assert f"| `{unit}` |" in units
     assert len(errors) > 10
 
 

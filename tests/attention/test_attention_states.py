@@ -12,7 +12,7 @@ from tests.zoo.families import FAMILIES
 
 import whence
 from whence.attention import attend as attending
-from whence.attention.kept_states import StatesKeeper
+from whence.attention.attention_states import StatesRecorder
 from whence.attention.store import Attention
 from whence.core import OptionError
 from whence.models.internals.attention_capture import LayerStates
@@ -205,6 +205,6 @@ def test_weights_that_are_no_softmax_of_these_scores_are_told():
         dtype="float32",
     )
     weights = np.full((2, 6, 6), 1 / 6, dtype=np.float32)
-    keeper = StatesKeeper(states)
+    keeper = StatesRecorder(states)
     keeper.add(0, weights)
     assert keeper.error > attending.EXACT

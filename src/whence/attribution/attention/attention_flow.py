@@ -60,6 +60,7 @@ class AttentionFlow(AttentionMethod):
     limit: int = 1024
 
     quantity: ClassVar[str] = "attention flow"
+    rank: ClassVar[int] = 120
 
     def __post_init__(self) -> None:
         for name in ("exact", "keep", "limit"):

@@ -41,7 +41,7 @@ class RaisingAttention:
         weights = self.trace.weights(call, start, stop)
         found = np.empty((self.k, stop - start, call.keys))
         for output in range(self.k):
-            slope = self.trace.slopes(call, output)[start:stop].transpose(1, 0, 2)
+            slope = self.trace.gradients(call, output)[start:stop].transpose(1, 0, 2)
             product = weights * (slope @ values.transpose(0, 2, 1))
             found[output] = np.maximum(product, 0.0).astype(np.float64).mean(axis=0)
         return found, np.ones(stop - start)
@@ -77,6 +77,7 @@ class GradientWeightedAttention(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "gradient-weighted attention"
+    rank: ClassVar[int] = 80
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""

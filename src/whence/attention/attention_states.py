@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 
 from whence.models.internals.attention_capture import LayerStates
 
-__all__ = ["EXACT", "KeptStates", "StatesKeeper"]
+__all__ = ["EXACT", "AttentionStates", "StatesRecorder"]
 
 EXACT = 1e-4
 """The largest difference, to the weights that were watched, with which states are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptStates:
+class AttentionStates:
     """One layer's states, from which any part of its weights comes back.
 
     Attributes:
@@ -91,7 +91,7 @@ def scores(
     return found if bias is None else found + bias
 
 
-class StatesKeeper:
+class StatesRecorder:
     """Takes a layer's states and then its rows, and finds whether the one gives the other.
 
     Layers that are no softmax of these scores (a mask with holes, a bias that is not of distance)
@@ -138,10 +138,10 @@ class StatesKeeper:
         query = states.query[:, rows].reshape(self.groups, shared * len(rows), width)
         return scores(query, states.key, scaling=states.scaling, softcap=states.softcap, bias=bias)
 
-    def kept(self) -> KeptStates:
+    def kept(self) -> AttentionStates:
         """What is kept."""
         states = self.states
-        return KeptStates(
+        return AttentionStates(
             query=states.query,
             key=states.key,
             value_norm=np.linalg.norm(states.value, axis=2).astype(np.float32),

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError, unknown
 from whence.games.attention_game import AttendedGame, Passes, Run
-from whence.models.internals.interventions import EdgesCut
+from whence.models.internals.interventions import EdgeKnockout
 
 __all__ = ["AttentionKnockout"]
 
@@ -57,6 +57,7 @@ class AttentionKnockout(AttentionMethod):
     readers: str = "explained"
 
     quantity: ClassVar[str] = "effect of attention knock-out"
+    rank: ClassVar[int] = 70
 
     def __post_init__(self) -> None:
         if self.readers not in _READERS:
@@ -72,13 +73,13 @@ class AttentionKnockout(AttentionMethod):
         layers = self._layers(passes)
         own = [_explained(run) for run in passes.runs]
 
-        def change(row: int) -> tuple[EdgesCut, ...]:
+        def change(row: int) -> tuple[EdgeKnockout, ...]:
             if row == 0:
                 return ()
             tokens = game.groups[row - 1]
             cuts = {kind: self._cuts(passes, own, tokens, kind) for kind in {*layers.values()}}
             return tuple(
-                EdgesCut(layer=name, head=None, cut=cuts[kind]) for name, kind in layers.items()
+                EdgeKnockout(layer=name, head=None, cut=cuts[kind]) for name, kind in layers.items()
             )
 
         values = game.changed(game.n + 1, change)
