@@ -2,9 +2,9 @@
 # transformers 5.23.0, tokenizers 0.23.3. A BERT folder that holds no tokenizer gives one all the same.
 #
 # A folder with config.json and weights only, as `model.save_pretrained` writes it, has no file that says
-# how text becomes ids. AutoTokenizer does not raise and, at the usual log level, says nothing: it returns a BertTokenizer of the five
-# special tokens, which reads every word as unknown. The model then answers all texts of one length alike.
-# A Llama folder in the same state raises ValueError.
+# how text becomes ids. AutoTokenizer does not raise and, at the usual log level, says nothing: it returns
+# a BertTokenizer of the five special tokens, which reads every word as unknown. The model then answers
+# all texts of one length alike. A Llama folder in the same state raises ValueError.
 #
 # Output seen:
 #   BertTokenizer of 5 tokens for a model of 50
