@@ -227,6 +227,13 @@ class TestMaskers:
         encoding = Encoding(encoding.document, encoding.ids, encoding.offsets, encoding.frozen)
         return encoding, tokens_of(encoding), model
 
+    def test_each_absent_token_gets_a_mask_of_its_own(self):
+        encoding = encoding_of(TEXT)
+        model = FakeModel()
+        row = MaskToken().bind(model, encoding, tokens_of(encoding))(coalitions("10011"))[0]
+        mask = model.vocabulary.mask_id
+        assert row.ids.tolist() == [2, 10, mask, mask, 13, 14, 3]
+
     def test_deletion_of_everything_leaves_the_start_token(self):
         encoding, tokens, model = self._unframed(FakeModel())
         rows = Deletion().bind(model, encoding, tokens)(coalitions("00000", "00001"))
