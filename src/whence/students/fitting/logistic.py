@@ -66,7 +66,15 @@ def ridge(
     strength: float,
     rounds: int = 500,
 ) -> Linear:
-    """Minimum of the loss plus ``strength / (2 n) * sum of squared weights``, by L-BFGS."""
+    """Minimum of the loss plus ``strength / (2 n) * sum of squared weights``, by L-BFGS.
+
+    Args:
+        table: one row a text, one column a feature.
+        targets: probabilities of the teacher.
+        weights: weight of each text.
+        strength: strength of the penalty, in texts.
+        rounds: iterations at most.
+    """
     n, d = size(table)
     aims = targets[:, 1:] if targets.shape[1] == 2 else targets
     k = aims.shape[1]
@@ -75,9 +83,7 @@ def ridge(
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W, b = flat[: d * k].reshape(d, k), flat[d * k :]
         outputs = table @ W + b
-        logits = all_logits(outputs)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        logs = np.asarray(special.log_softmax(all_logits(outputs), axis=1))
         loss = -float((weights[:, None] * targets * logs).sum()) / n
         chances = np.exp(logs)
         error = (weights / n)[:, None] * ((chances[:, 1:] if k == 1 else chances) - aims)
@@ -86,11 +92,11 @@ def ridge(
         return loss + penalty, np.concatenate([slope.ravel(), error.sum(axis=0)])
 
     start = np.zeros(d * k + k)
-    found = optimize.minimize(
+    result = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B",
         options={"maxiter": rounds, "maxfun": 2 * rounds, "gtol": 1e-8, "ftol": 1e-12},
     )  # fmt: skip
-    return Linear(np.arange(d), found.x[: d * k].reshape(d, k), found.x[d * k :])
+    return Linear(np.arange(d), result.x[: d * k].reshape(d, k), result.x[d * k :])
 
 
 def lasso_path(
@@ -112,6 +118,15 @@ def lasso_path(
     The last solution may use more columns than asked for. The path ends early where the loss no
     longer falls (see ``EXPLAINED``); it is empty for a teacher that always answers the same.
     Friedman, Hastie, Tibshirani (2010), doi:10.18637/jss.v033.i01.
+
+    Args:
+        table: one row a text, one column a feature.
+        targets: probabilities of the teacher.
+        weights: weight of each text.
+        most: columns at which the path ends.
+        mixing: share of the lasso in the penalty, above 0; 1 is the lasso alone.
+        ratio: factor of the penalty from one solution to the next.
+        shortest: penalty at which the path ends, as a share of the first.
     """
     solver = _Solver(table, targets, weights, mixing)
     path: list[tuple[float, Linear]] = []
