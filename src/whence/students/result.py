@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, unknown
-from whence.core.files import write_atomic
+from whence.core.errors import OptionError, RecordError, unknown
 from whence.core.provenance import now
 from whence.core.statistics.proportions import Proportion
 from whence.students.certificate.certificate import VERDICTS, Certificate
@@ -29,7 +26,8 @@ from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
-from whence.students.routing.selective_prediction import AnswerOrAsk
+from whence.students.routing.selective_prediction import SelectivePrediction
+from whence.students.routing.state import RouterState
 from whence.students.teacher.offline import Absent
 from whence.students.teacher.replies import Askable
 
@@ -73,7 +71,7 @@ class Distilled:
     frontier: Frontier
     regions: tuple[Region, ...]
     searched: bool
-    answering: AnswerOrAsk
+    answering: SelectivePrediction
     curve: LearningCurve | None
     compact: CompactStudent | None
     choices: tuple[Choice, ...]
@@ -197,11 +195,9 @@ class Distilled:
             also=beside,
         )
         router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
-        made = router.to_json()
         same = before is not None and before == _bytes(place / MODEL)
-        kept = _bytes(place / ROUTER) if same else None
-        if kept is None or not _same_settings(kept, made):
-            write_atomic(place / ROUTER, json.dumps(made, indent=1).encode())
+        if not (same and _same_settings(place / ROUTER, router.state)):
+            router.state.save(place / ROUTER)
         page_of(self, place / REPORT)
         return Artefacts((*found.written, *beside), found.left_out)
 
@@ -216,15 +212,11 @@ def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _same_settings(kept: bytes, made: Mapping[str, Any]) -> bool:
-    """Whether a router that was kept differs from a new one in nothing but what it has seen."""
+def _same_settings(path: Path, state: RouterState) -> bool:
+    """Whether a stored router differs from a new one in nothing but what it has seen."""
     try:
-        tree = json.loads(kept)
-    except ValueError:
+        stored = RouterState.load(path)
+    except RecordError:
         return False
-    seen = ("counts", "monitor", "drawing")
-    return isinstance(tree, dict) and all(
-        tree.get(name) == value
-        for name, value in json.loads(json.dumps(made)).items()
-        if name not in seen
-    )
+    seen = {"counts": state.counts, "monitor": state.monitor, "drawing": state.drawing}
+    return replace(stored, **seen) == state

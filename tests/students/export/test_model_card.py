@@ -177,7 +177,8 @@ class TestArtefacts:
         made = self.write("rules", tmp_path, reach=reach)
         assert "provenance.json" in made.written
         assert json.loads((tmp_path / "provenance.json").read_text()) == {
-            "schema_version": 1,
+            "kind": "student-card",
+            "schema_version": 2,
             "name": "rules-8",
             "date": "2026-01-31",
             "teacher": "bank/risk|v2",

@@ -1,6 +1,5 @@
 import functools
 import hashlib
-import json
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from whence.core.errors import InputError, OptionError, RecordError
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.features.word_features import Feature, Looking, WordFeatures
-from whence.students.regions.region import Has, Region, Words, first_held, held
+from whence.students.regions.region import Has, Region, RegionFeatures, Words, first_held, held
 from whence.students.regions.search import Judged, regions
 from whence.students.regions.subgroup_scan import Scan, log_ratio
 from whence.students.teacher.teacher import Answers
@@ -125,8 +124,8 @@ class TestTheMissingInteraction:
 
     def test_written_and_read_back(self, found):
         for region in found:
-            again = Region.from_json(json.loads(json.dumps(region.to_json())))
-            assert again.to_json() == region.to_json()
+            again = Region.from_json(region.to_json())
+            assert again == region
             assert again.says == region.says
             for text in worlds.texts(100, seed=5):
                 assert again.holds(text) == region.holds(text)
@@ -139,7 +138,7 @@ class TestTheMissingInteraction:
 
     def test_same_seed_same_regions(self, found):
         again = found_in(interacting, 2400, 800)
-        assert [r.to_json() for r in again] == [r.to_json() for r in found]
+        assert again == found
 
 
 class TestNothingToFind:
@@ -327,10 +326,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "change",
         [
-            {"conditions": [["has", 5, True]]},
-            {"conditions": [["has", 0, 1]]},
-            {"conditions": [["words", -1, True]]},
-            {"conditions": [["sounds", 0, True]]},
+            {"conditions": [{"column": 5, "there": True}]},
+            {"conditions": [{"column": 0, "there": 1}]},
+            {"conditions": [{"limit": -1, "over": True}]},
+            {"conditions": [{"sounds": 0, "there": True}]},
             {"conditions": "has"},
             {"agreement": {"hits": 3}},
             {"features": {}},
@@ -342,10 +341,10 @@ class TestRefusals:
         select, report, known = world(interacting, 2400, 800)
         whole = regions(select, report, features=known, permutations=1, worth=1.0, most=1)[0]
         region = Region(
-            conditions=(Has(0, True), Words(9, True)), features=features,
+            conditions=(Has(0, True), Words(9, True)), features=RegionFeatures.of(features),
             agreement=whole.agreement, elsewhere=whole.elsewhere, on_select=whole.on_select,
             chance=0.1, searched=0.1, confirmed=False, veto=False, worst=(),
         )  # fmt: skip
         assert Region.from_json(region.to_json()).where == "contains 'late', over 9 words"
-        with pytest.raises(RecordError, match="no valid region"):
-            Region.from_json({**region.to_json(), **change})
+        with pytest.raises(RecordError, match="not a valid 'Region'"):
+            Region.from_json({**region.to_tree(), **change})

@@ -79,7 +79,7 @@ def fragment(found: Distilled) -> str:
 def _tree(found: Distilled) -> str:
     tree = {
         "chosen": found.chosen,
-        "certificate": found.certificate.to_json(),
+        "certificate": found.certificate.to_tree(),
         "student": found.student.to_json(),
     }
     return json.dumps(tree, sort_keys=True)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.families.base import Fitted
 from whence.students.teacher.teacher import FLOOR, Answers, Teacher
@@ -17,8 +18,8 @@ from whence.students.teacher.teacher import FLOOR, Answers, Teacher
 __all__ = ["AttributionAgreement", "attribution_agreement", "without"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttributionAgreement:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AttributionAgreement(Value):
     """Agreement of a student's contributions with its teacher's leave-one-out effects.
 
     Attributes:
@@ -37,9 +38,9 @@ class AttributionAgreement:
 
     correlation: Interval
     overlap: Interval
-    overlap_at_random: float
-    chance: float
-    chance_of_overlap: float
+    overlap_at_random: Number
+    chance: Number
+    chance_of_overlap: Number
     top: int
     unit: str
     pieces: int

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from whence.core.errors import InputError, NewerVersionError, OptionError, RecordError
-from whence.core.plain import from_plain, to_plain
+from whence.core.errors import InputError, OptionError
+from whence.core.record import Migration, Number, Record, Tree
 from whence.core.statistics.proportions import (
     Interval,
     Proportion,
@@ -38,12 +38,35 @@ from whence.students.teacher.teacher import Answers
 
 __all__ = ["VERDICTS", "Certificate", "Lift", "Verdict", "certify"]
 
-SCHEMA = 1
-"""Version of the stored form."""
+UNDEFINED = (
+    "calibration_to_teacher", "chance", "chance_of_overlap", "deleted", "features", "groups",
+    "kappa", "length", "lower", "majority", "overlap_at_random", "upper", "value",
+)  # fmt: skip
+"""Fields of version 1 in which null stood for NaN; in every other field it stands for nothing."""
+
+NAMED = ("classes", "slices")
+"""Fields of version 1 whose entries are null where too few texts were in them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Certificate:
+def _nan_for_null(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_nan_for_null(item) for item in cast("list[Any]", tree)]
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        name: "NaN" if value is None and name in UNDEFINED else _nan_for_null(value)
+        for name, value in cast("Tree", tree).items()
+    }
+
+
+def _undefined_in_words(tree: Tree) -> Tree:
+    """Version 1 wrote NaN as null."""
+    kept = {name: tree[name] for name in NAMED if name in tree}
+    return {**_nan_for_null(tree), **kept, "schema_version": 2}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Certificate(Record):
     """What was measured on texts that no fitting and no choosing has seen.
 
     Attributes:
@@ -81,7 +104,7 @@ class Certificate:
     kappa: Interval
     macro_f1: Interval
     kl: Interval | None
-    calibration_to_teacher: float
+    calibration_to_teacher: Number
     lifts: dict[str, Lift]
     on_mistakes: Proportion | None
     on_hits: Proportion | None
@@ -95,29 +118,10 @@ class Certificate:
     attributions: AttributionAgreement | None = None
     shift: Shift | None = None
     parting: Parting | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """All numbers, in plain types; what has no value is ``None``."""
-        return {"schema_version": SCHEMA, **to_plain(self)}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Certificate:
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            NewerVersionError: written by a newer whence.
-            RecordError: no certificate, or a damaged one.
-        """
-        version = tree.get("schema_version")
-        if type(version) is not int or version < 1:
-            raise RecordError(f"schema_version {version!r} found; a certificate has one from 1 up")
-        if version > SCHEMA:
-            raise NewerVersionError(
-                f"the certificate is of version {version}, and this whence reads up to {SCHEMA}; "
-                "install a newer one"
-            )
-        fields = {name: value for name, value in tree.items() if name != "schema_version"}
-        return from_plain(cls, fields)
+    kind: Literal["certificate"] = "certificate"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _undefined_in_words}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind",)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.because}", f"agreement {self.agreement}"]

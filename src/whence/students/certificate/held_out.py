@@ -17,7 +17,11 @@ from whence.students.features.vectorizer import Features
 from whence.students.regions.region import Region
 from whence.students.regions.region import held as in_any
 from whence.students.regions.search import Judged, regions
-from whence.students.routing.selective_prediction import AnswerOrAsk, Scored, certified_answering
+from whence.students.routing.selective_prediction import (
+    Scored,
+    SelectivePrediction,
+    certified_answering,
+)
 from whence.students.teacher.teacher import Teacher
 
 __all__ = ["answering_of", "pace_of", "regions_of", "shift_of", "shown_of"]
@@ -45,7 +49,7 @@ def answering_of(
     reach: Reach,
     target: float,
     level: float,
-) -> AnswerOrAsk:
+) -> SelectivePrediction:
     """Certified on the texts that the router would let the student answer."""
     vetoes = [region for region in found if region.veto]
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Proportion, proportion
 from whence.students.families.base import Fitted
 from whence.students.teacher.teacher import Teacher
@@ -22,8 +23,8 @@ AT_ONCE = 8
 """Texts asked at a time: most of those behind the one that parts are questions for nothing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parted:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Parted(Value):
     """A text on which both agree, and what is left of it where they do not.
 
     Attributes:
@@ -49,8 +50,8 @@ class Parted:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parting:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Parting(Value):
     """How far an adversary must go to part student and teacher.
 
     Attributes:
@@ -66,8 +67,8 @@ class Parting:
     """
 
     found: Proportion
-    deleted: float
-    length: float
+    deleted: Number
+    length: Number
     teacher_left: int
     student_left: int
     examples: tuple[Parted, ...]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from whence.core.errors import InputError, OptionError, RecordError
+from whence.core.errors import InputError, OptionError
+from whence.core.record import Value
 from whence.students.features.tokenizer import words
 
 __all__ = ["Reach", "unmet_share"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reach(Value):
     """The texts that a certificate speaks of, as far as length and words tell.
 
     A text beyond it may be fine; nothing was measured there. Words in a new order, or old words in
@@ -106,31 +106,6 @@ class Reach:
     def outside(self, texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
         """Which texts, each as a whole, are beyond what was certified."""
         return np.array([self.beyond(text) is not None for text in texts], dtype=np.bool_)
-
-    @property
-    def limits(self) -> dict[str, int | float | None]:
-        """The numbers of it, by name."""
-        return {"longest": self.longest, "rarest": self.rarest, "cut_from": self.cut_from}
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, in plain types."""
-        return {**self.limits, "vocabulary": sorted(self.vocabulary)}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Reach:
-        """What :meth:`to_json` wrote; without ``cut_from`` the teacher read all of each text."""
-        try:
-            cut = tree.get("cut_from")
-            return cls(
-                vocabulary=frozenset(map(str, tree["vocabulary"])),
-                longest=int(tree["longest"]),
-                rarest=float(tree["rarest"]),
-                cut_from=None if cut is None else int(cut),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(
-                f"no valid reach: {type(error).__name__} {error}; give what to_json wrote"
-            ) from error
 
 
 def unmet_share(text: str, known: AbstractSet[str]) -> float:

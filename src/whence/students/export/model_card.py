@@ -110,7 +110,7 @@ def _measured(certificate: Certificate) -> str:
     rows = [
         row
         for field in fields(certificate)
-        if field.name not in ("verdict", "because")
+        if field.name not in ("verdict", "because", "kind", "schema_version")
         for row in _rows(getattr(certificate, field.name), (field.name,), certificate.level)
     ]
     lead = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from whence.students.routing.decision import (
 )
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.scope import check_teacher, check_threshold, why_ask
-from whence.students.routing.state import RouterState
+from whence.students.routing.state import GeneratorState, RouterState
 from whence.students.teacher.replies import Answer, Askable, Reply, first_error, replies_of
 
 __all__ = ["Router"]
@@ -169,7 +170,7 @@ class Router:
         counts = Counts.of(made)
         failed = first_error(replies[row] for row in late)
         if failed is not None and self.unreachable == "raise":
-            self._count(counts._replace(student=0, teacher=0, abstain=0))
+            self._count(replace(counts, student=0, teacher=0, abstain=0))
             raise failed
         self._count(counts)
         return made
@@ -241,7 +242,8 @@ class Router:
         with self._lock:
             self._counts = self._counts.plus(new)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def state(self) -> RouterState:
         """Settings and state, so that a service can be stopped and resumed; not the student."""
         with self._lock:
             return RouterState(
@@ -252,39 +254,50 @@ class Router:
                 reach=self.reach,
                 audit_rate=self.audit_rate,
                 unreachable=self.unreachable,
-                monitor=self.monitor,
+                monitor=None if self.monitor is None else self.monitor.state,
                 counts=self._counts,
-                drawing=self._rng.bit_generator.state,
-            ).to_json()
+                drawing=GeneratorState.of(self._rng),
+            )
+
+    @classmethod
+    def of(cls, state: RouterState, *, student: Fitted | Decides, teacher: Askable) -> Router:
+        """A router that goes on from a stored state, with the same student and teacher.
+
+        Raises:
+            RecordError: the state is of a student with other labels.
+            OptionError: another teacher than the one certified, or a number out of its range.
+        """
+        if state.labels != tuple(student.labels):
+            raise RecordError(
+                f"the router decides among {', '.join(state.labels)}; the student among "
+                f"{', '.join(student.labels)}. Give the student it was written with."
+            )
+        router = cls(
+            student, teacher, certified=state.certified, threshold=state.threshold,
+            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
+            monitor=None if state.monitor is None else Monitor.of(state.monitor),
+            unreachable=state.unreachable,
+        )  # fmt: skip
+        router._counts = state.counts
+        router._rng = state.drawing.generator()
+        return router
+
+    def to_json(self) -> bytes:
+        """The JSON of :attr:`state`."""
+        return self.state.to_json()
 
     @classmethod
     def from_json(
-        cls, tree: Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
+        cls, data: bytes | str | Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
     ) -> Router:
-        """What :meth:`to_json` wrote, with the same student and teacher.
+        """A router from what :meth:`to_json` wrote, in this version or an older one; see :meth:`of`.
 
         Raises:
             RecordError: no valid state, or that of a student with other labels.
             NewerVersionError: written by a newer whence.
             OptionError: another teacher than the one certified, or a number out of its range.
         """
-        state = RouterState.from_json(tree)
-        if state.labels != tuple(student.labels):
-            raise RecordError(
-                f"the router decides among {', '.join(state.labels)}; the student among "
-                f"{', '.join(student.labels)}. Give the student it was written with."
-            )
-        found = cls(
-            student, teacher, certified=state.certified, threshold=state.threshold,
-            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
-            monitor=state.monitor, unreachable=state.unreachable,
-        )  # fmt: skip
-        found._counts = state.counts
-        try:
-            found._rng.bit_generator.state = state.drawing
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"no valid state of the audits' generator: {error}") from error
-        return found
+        return cls.of(RouterState.from_json(data), student=student, teacher=teacher)
 
     def __str__(self) -> str:
         c = self.counts
