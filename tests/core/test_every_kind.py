@@ -54,6 +54,13 @@ def test_every_kind_has_a_sample_here():
     assert set(SAMPLES) == set(RECORDS)
 
 
+def test_every_kind_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "records.md").read_text("utf-8")
+    for kind in RECORDS:
+        assert f"| {kind} | " in page
+        assert f"(schema/{kind}.json)" in page
+
+
 @KINDS
 def test_reads_back_bit_for_bit(kind, tmp_path):
     record = SAMPLES[kind]
