@@ -35,7 +35,7 @@ kind is read, so that this room needs none of them."""
 _UNMARKED = {
     "certificate": {"schema_version", "verdict", "agreement", "lifts"},
     "monitor": {"schema_version", "target", "alarmed_at", "starts"},
-    "router": {"schema_version", "certified", "vetoes", "drawing"},
+    "router": {"schema_version", "certified", "vetoes", "labels"},
     "selective-prediction": {"threshold", "coverage", "curve"},
     "student-card": {"schema_version", "name", "teacher", "parts"},
 }

@@ -13,7 +13,7 @@ from whence.core.statistics.proportions import Proportion
 from whence.students.certificate.certificate import VERDICTS, Certificate
 from whence.students.certificate.frontier import Frontier
 from whence.students.certificate.learning_curve import LearningCurve
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.data.model_selection import Choice
 from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
@@ -47,7 +47,7 @@ class Distilled:
         regions: where it must not be trusted, in words; empty where none was found.
         searched: whether regions were looked for.
         answering: from which certainty on the chosen one may answer alone, outside of these
-            regions and within its reach.
+            regions and within its domain.
         curve: what more questions would bring; ``None`` where it was not looked into.
         compact: the small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
         choices: what else was decided on ``select``.
@@ -58,7 +58,7 @@ class Distilled:
         digests: SHA-256 of the texts of each part.
         plan: what the teacher was to be asked.
         asked: texts the teacher was asked by this run, answers from the cache not counted.
-        reach: how long and how strange a text the certificate covers.
+        applicability_domain: how long and how strange a text the certificate covers.
         teacher: a name of the teacher.
         fingerprint: of the teacher; ``None`` for a callable without a version.
         seed: of everything drawn.
@@ -81,7 +81,7 @@ class Distilled:
     digests: Mapping[Part, str]
     plan: QueryPlan
     asked: int
-    reach: Reach
+    applicability_domain: ApplicabilityDomain
     teacher: str
     fingerprint: str | None
     seed: int
@@ -155,7 +155,7 @@ class Distilled:
             certified=self.fingerprint,
             threshold=self.answering.threshold if usable else None,
             vetoes=[region for region in self.regions if region.veto],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             audit_rate=audit_rate,
             monitor=Monitor(self.answering.target, self.answering.level),
             unreachable=unreachable,
@@ -191,7 +191,7 @@ class Distilled:
             fingerprint=self.fingerprint,
             parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
             regions=[region.says for region in self.regions],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             also=beside,
         )
         router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
@@ -218,5 +218,5 @@ def _same_settings(path: Path, state: RouterState) -> bool:
         stored = RouterState.load(path)
     except RecordError:
         return False
-    seen = {"counts": state.counts, "monitor": state.monitor, "drawing": state.drawing}
+    seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
     return replace(stored, **seen) == state

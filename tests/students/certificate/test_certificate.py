@@ -197,7 +197,12 @@ def measured():
         found=proportion(12, 30), deleted=2.0, length=14.5, teacher_left=9, student_left=3,
         examples=(disagreement,), budget=40, disagreed=4, asked=900,
     )  # fmt: skip
-    return {"refits": refits, "attributions": attributions, "shift": shift, "parting": parting}
+    return {
+        "refits": refits,
+        "attributions": attributions,
+        "shift": shift,
+        "disagreements": parting,
+    }
 
 
 class TestCalibrationAndDistance:
@@ -244,7 +249,15 @@ class TestStored:
         assert again == found
         assert again.to_json() == found.to_json()
         assert str(again) == str(found)
-        for name in ("refits", "attributions", "parting", "flips", "lifts", "slices", "classes"):
+        for name in (
+            "refits",
+            "attributions",
+            "disagreements",
+            "flips",
+            "lifts",
+            "slices",
+            "classes",
+        ):
             assert getattr(again, name) == getattr(found, name), name
         assert again.shift.topics["a/b/c"] == found.shift.topics["a/b/c"]
         assert np.isnan(again.shift.topics["d/e/f"].kappa)
@@ -274,7 +287,7 @@ class TestStored:
             ({"agreement": 0.9}, RecordError, "at agreement"),
             ({"kappa": {"value": 1.0}}, RecordError, "kappa.lower: Field required"),
             ({"level": "0.95"}, RecordError, "at level"),
-            ({"parting": {"found": None}}, RecordError, "parting.found"),
+            ({"disagreements": {"found": None}}, RecordError, "disagreements.found"),
         ],
     )
     def test_what_is_none_is_refused(self, change, error, match):

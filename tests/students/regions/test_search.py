@@ -9,7 +9,14 @@ from whence.core.errors import InputError, OptionError, RecordError
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.features.word_features import Feature, Looking, WordFeatures
-from whence.students.regions.region import Has, Region, RegionFeatures, Words, first_held, held
+from whence.students.regions.region import (
+    Has,
+    Region,
+    RegionFeatures,
+    Words,
+    first_region,
+    in_regions,
+)
 from whence.students.regions.search import Judged, regions
 from whence.students.regions.subgroup_scan import Scan, log_ratio
 from whence.students.teacher.teacher import Answers
@@ -95,7 +102,7 @@ class TestTheMissingInteraction:
         assert (agreement.n, agreement.hits) == (inside.sum(), report.same[inside].sum())
         assert agreement.value < 0.1
         assert agreement.level == pytest.approx(1 - 0.05 / len(found))
-        outside = ~held(found, report.texts)
+        outside = ~in_regions(found, report.texts)
         elsewhere = found[0].elsewhere
         assert (elsewhere.n, elsewhere.hits) == (outside.sum(), report.same[outside].sum())
         assert found[0].says == (
@@ -133,7 +140,7 @@ class TestTheMissingInteraction:
     def test_asking_there_leaves_what_agrees(self, found):
         _, report, _ = world(interacting, 2400, 800)
         vetoes = [region for region in found if region.veto]
-        asked = held(vetoes, report.texts)
+        asked = in_regions(vetoes, report.texts)
         assert report.same[~asked].mean() > report.same.mean() + 0.05
 
     def test_same_seed_same_regions(self, found):
@@ -263,9 +270,9 @@ class TestKindsOfRegion:
         both = [np.array([r.holds(t) for t in select.texts]) for r in found]
         assert not (both[0] & both[1]).any()
         assert {r.agreement.level for r in found} == {0.975}
-        first = first_held(found, found[1].worst[0].text)
+        first = first_region(found, found[1].worst[0].text)
         assert first is found[1]
-        assert first_held(found, "steady") is None
+        assert first_region(found, "steady") is None
 
 
 class TestScan:

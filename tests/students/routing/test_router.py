@@ -16,7 +16,7 @@ from whence.core.errors import (
     TextTooLongError,
 )
 from whence.core.statistics.proportions import proportion
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.runtime import Runtime
 from whence.students.families.rule_list import RuleList
 from whence.students.features.vectorizer import ReadableFeatures
@@ -111,8 +111,10 @@ class TestWhoDecides:
         assert second.reason == "in a region of distrust: has no 'fraud'"
 
     def test_beyond_what_was_certified_asks(self, student):
-        reach = Reach(vocabulary=frozenset(["fraud", "word1"]), longest=4, rarest=0.5)
-        router = routed(student, of(by_rule), reach=reach, audit_rate=0.0)
+        domain = ApplicabilityDomain(
+            vocabulary=frozenset(["fraud", "word1"]), longest=4, rarest=0.5
+        )
+        router = routed(student, of(by_rule), applicability_domain=domain, audit_rate=0.0)
         texts = ["fraud word1", "fraud new", "fraud new newer", "fraud fraud fraud fraud fraud"]
         found = router.decide_many(texts)
         assert [r.by for r in found] == ["student", "student", "teacher", "teacher"]
@@ -123,8 +125,8 @@ class TestWhoDecides:
 
     def test_a_text_that_the_teacher_may_cut_asks(self, student):
         known = frozenset(["fraud", "word1"])
-        reach = Reach(vocabulary=known, longest=40, rarest=0.5, cut_from=12)
-        router = routed(student, of(by_rule), reach=reach, audit_rate=0.0)
+        domain = ApplicabilityDomain(vocabulary=known, longest=40, rarest=0.5, cut_from=12)
+        router = routed(student, of(by_rule), applicability_domain=domain, audit_rate=0.0)
         shorter, longer = router.decide_many(["fraud word1", "word1  fraud"])
         assert (shorter.by, longer.by) == ("student", "teacher")
         assert longer.reason == "the teacher may read a part only (texts from 12 characters on)"
@@ -379,7 +381,7 @@ class TestState:
         return routed(
             student, of(by_rule), audit_rate=0.3, seed=9, monitor=Monitor(target=0.7),
             vetoes=[region(Has(0, True), Words(40, True))],
-            reach=Reach(vocabulary=frozenset(worlds.FILLER + worlds.SIGNALS), longest=30,
+            applicability_domain=ApplicabilityDomain(vocabulary=frozenset(worlds.FILLER + worlds.SIGNALS), longest=30,
                         rarest=0.1), **options,
         )  # fmt: skip
 
@@ -415,10 +417,10 @@ class TestState:
             {"certified": 3},
             {"audit_rate": None},
             {"vetoes": [{}]},
-            {"reach": {"longest": 3}},
+            {"applicability_domain": {"longest": 3}},
             {"monitor": {"schema_version": 1}},
-            {"drawing": {"bit_generator": "MT19937"}},
-            {"drawing": 3},
+            {"random_state": {"bit_generator": "MT19937"}},
+            {"random_state": 3},
         ],
         ids=str,
     )

@@ -123,7 +123,7 @@ def _view(found: Distilled, mark: str) -> dict[str, Any]:
         ],
         "flips": flip_rows(own.flips),
         "weights": _weights(own.refits),
-        "parted": _parted(own.parting),
+        "parted": _parted(own.disagreements),
         "level": f"{100 * own.level:g}%",
         "regions": [_region(region) for region in found.regions],
         "searched": found.searched,

@@ -59,10 +59,13 @@ def _nan_for_null(tree: Any) -> Any:
     }
 
 
-def _undefined_in_words(tree: Tree) -> Tree:
-    """Version 1 wrote NaN as null."""
-    kept = {name: tree[name] for name in NAMED if name in tree}
-    return {**_nan_for_null(tree), **kept, "schema_version": 2}
+def _version_2(tree: Tree) -> Tree:
+    """Version 1 wrote NaN as null, and called the search for disagreements ``parting``."""
+    counted = {name: tree[name] for name in NAMED if name in tree}
+    names = {"parting": "disagreements"}
+    values: Tree = _nan_for_null(tree)
+    renamed = {names.get(name, name): value for name, value in values.items()}
+    return {**renamed, **counted, "schema_version": 2}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -93,7 +96,7 @@ class Certificate(Record):
         refits: stability over other samples.
         attributions: agreement with the teacher's leave-one-out effects.
         shift: agreement on other topics and corpora.
-        parting: the smallest edits where student and teacher part.
+        disagreements: the smallest edits that make student and teacher disagree.
     """
 
     verdict: Verdict
@@ -117,10 +120,10 @@ class Certificate(Record):
     refits: Refits | None = None
     attributions: AttributionAgreement | None = None
     shift: Shift | None = None
-    parting: DisagreementSearch | None = None
+    disagreements: DisagreementSearch | None = None
     kind: Literal["certificate"] = "certificate"
     schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _undefined_in_words}
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _version_2}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)
 
     def __str__(self) -> str:
@@ -138,7 +141,7 @@ class Certificate(Record):
             lines.append(f"{family}: flip-recall {found.recall}, precision {found.precision}")
         for name, found in {**self.classes, **self.slices}.items():
             lines.append(f"{name}: {'n too small' if found is None else found}")
-        more = (self.refits, self.attributions, self.shift, self.parting)
+        more = (self.refits, self.attributions, self.shift, self.disagreements)
         return "\n".join([*lines, *(str(found) for found in more if found is not None)])
 
 
@@ -154,7 +157,7 @@ def certify(
     refits: Refits | None = None,
     attributions: AttributionAgreement | None = None,
     shift: Shift | None = None,
-    parting: DisagreementSearch | None = None,
+    disagreements: DisagreementSearch | None = None,
     coverage: float | None = None,
     target: float = 0.95,
     level: float = 0.95,
@@ -187,7 +190,7 @@ def certify(
         refits: see :func:`whence.students.certificate.refit_stability.refits`.
         attributions: see :func:`whence.students.certificate.attribution_agreement.attribution_agreement`.
         shift: see :mod:`whence.students.certificate.distribution_shift`.
-        parting: see :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
+        disagreements: see :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
         coverage: share of texts that the student is certified to answer alone, see
             :mod:`whence.students.routing.selective_prediction`; without any it is of no use with a fallback.
         target: agreement that replacing takes.
@@ -273,7 +276,7 @@ def certify(
         refits=refits,
         attributions=attributions,
         shift=shift,
-        parting=parting,
+        disagreements=disagreements,
     )
 
 

@@ -13,11 +13,11 @@ from whence.core.errors import InputError, OptionError
 from whence.core.record import Value
 from whence.students.features.tokenizer import words
 
-__all__ = ["Reach", "unmet_share"]
+__all__ = ["ApplicabilityDomain", "unknown_token_rate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Reach(Value):
+class ApplicabilityDomain(Value):
     """The texts that a certificate speaks of, as far as length and words tell.
 
     A text beyond it may be fine; nothing was measured there. Words in a new order, or old words in
@@ -34,8 +34,8 @@ class Reach(Value):
             where it read all of each.
 
     Example:
-        >>> reach = Reach.learn(["paid late", "paid"], ["late fee", "paid late"], covers=1.0)
-        >>> reach.beyond("late fee"), reach.beyond("a fee")
+        >>> domain = ApplicabilityDomain.learn(["paid late", "paid"], ["late fee", "paid late"], covers=1.0)
+        >>> domain.beyond("late fee"), domain.beyond("a fee")
         (None, '1.000 of its words and marks were never met; up to 0.500 are certified')
     """
 
@@ -64,7 +64,7 @@ class Reach(Value):
         *,
         covers: float = 0.99,
         cut_from: int | None = None,
-    ) -> Reach:
+    ) -> ApplicabilityDomain:
         """The vocabulary of ``fit``, and limits that this share of ``select`` keeps to.
 
         Drawn on ``select``, so that texts of ``certify`` beyond it can be counted as asked.
@@ -82,7 +82,7 @@ class Reach(Value):
             raise OptionError(f"covers={covers}: a share above 0 is due")
         known = frozenset(word for text in fit for word in words(text))
         lengths = [len(text.split()) for text in select]
-        rare = [unmet_share(text, known) for text in select]
+        rare = [unknown_token_rate(text, known) for text in select]
         longest, rarest = (np.quantile(found, covers, method="higher") for found in (lengths, rare))
         return cls(
             vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest), cut_from=cut_from
@@ -95,7 +95,7 @@ class Reach(Value):
         count = len(text.split())
         if count > self.longest:
             return f"{count} words; up to {self.longest} are certified"
-        share = unmet_share(text, self.vocabulary)
+        share = unknown_token_rate(text, self.vocabulary)
         if share > self.rarest:
             return (
                 f"{share:.3f} of its words and marks were never met; up to {self.rarest:.3f} are "
@@ -108,7 +108,7 @@ class Reach(Value):
         return np.array([self.beyond(text) is not None for text in texts], dtype=np.bool_)
 
 
-def unmet_share(text: str, known: AbstractSet[str]) -> float:
+def unknown_token_rate(text: str, known: AbstractSet[str]) -> float:
     """Share of a text's words and marks that are not among those known; 0 of a text without any.
 
     Args:
@@ -116,7 +116,7 @@ def unmet_share(text: str, known: AbstractSet[str]) -> float:
         known: words and marks, in lower case.
 
     Example:
-        >>> unmet_share("Paid very late.", {"paid", "late", "."})
+        >>> unknown_token_rate("Paid very late.", {"paid", "late", "."})
         0.25
     """
     found = words(text)

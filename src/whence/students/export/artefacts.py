@@ -10,12 +10,12 @@ from pathlib import Path
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.model_card import model_card
 from whence.students.export.onnx import export_onnx
 from whence.students.export.sql import as_sql
 from whence.students.export.store import save_student
-from whence.students.export.student_card import ReachLimits, SplitPart, StudentCard
+from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
@@ -50,7 +50,7 @@ def save_artefacts(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
     also: Sequence[str] = (),
 ) -> Artefacts:
     """Write every file that a student can have, and say which it cannot.
@@ -71,7 +71,7 @@ def save_artefacts(
         fingerprint: of the teacher.
         parts: texts and SHA-256 of each part of the split.
         regions: where the student must not be trusted, in words.
-        reach: how long and how strange a text was certified.
+        applicability_domain: how long and how strange a text was certified.
         also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
@@ -82,7 +82,7 @@ def save_artefacts(
     place = Path(folder)
     card = partial(
         model_card, student, certificate, name=name, date=date, teacher=teacher,
-        fingerprint=fingerprint, parts=parts, regions=regions, reach=reach,
+        fingerprint=fingerprint, parts=parts, regions=regions, applicability_domain=applicability_domain,
     )  # fmt: skip
     # A card that cannot be written is found out before anything is.
     card()
@@ -113,7 +113,9 @@ def save_artefacts(
     certificate.save(place / "certificate.json")
     origin = StudentCard(
         name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
-        regions=tuple(regions), reach=None if reach is None else ReachLimits.of(reach),
+        regions=tuple(regions), applicability_domain=None
+        if applicability_domain is None
+        else DomainLimits.of(applicability_domain),
     )  # fmt: skip
     origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]

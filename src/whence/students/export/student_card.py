@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from whence.core.record import Migration, Record, Value
-from whence.students.data.applicability_domain import Reach
+from whence.core.record import Migration, Record, Tree, Value
+from whence.students.data.applicability_domain import ApplicabilityDomain
 
-__all__ = ["ReachLimits", "SplitPart", "StudentCard"]
+__all__ = ["DomainLimits", "SplitPart", "StudentCard"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,17 +26,23 @@ class SplitPart(Value):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ReachLimits(Value):
-    """The limits of a :class:`Reach`, without its vocabulary."""
+class DomainLimits(Value):
+    """The limits of a :class:`ApplicabilityDomain`, without its vocabulary."""
 
     longest: int
     rarest: float
     cut_from: int | None
 
     @classmethod
-    def of(cls, reach: Reach) -> ReachLimits:
+    def of(cls, domain: ApplicabilityDomain) -> DomainLimits:
         """The limits of one."""
-        return cls(longest=reach.longest, rarest=reach.rarest, cut_from=reach.cut_from)
+        return cls(longest=domain.longest, rarest=domain.rarest, cut_from=domain.cut_from)
+
+
+def _named_domain(tree: Tree) -> Tree:
+    """Version 1 called the applicability domain ``reach``."""
+    names = {"reach": "applicability_domain"}
+    return {**{names.get(name, name): value for name, value in tree.items()}, "schema_version": 2}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,7 +56,7 @@ class StudentCard(Record):
         fingerprint: fingerprint of the teacher; ``None`` where it has none.
         parts: each part of the split; ``None`` where nothing was told of the texts.
         regions: places where the student must not be trusted, in words.
-        reach: limits of the texts that the certificate speaks of.
+        applicability_domain: limits of the texts that the certificate speaks of.
     """
 
     name: str
@@ -59,8 +65,8 @@ class StudentCard(Record):
     fingerprint: str | None
     parts: dict[str, SplitPart] | None
     regions: tuple[str, ...]
-    reach: ReachLimits | None
+    applicability_domain: DomainLimits | None
     kind: Literal["student-card"] = "student-card"
     schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: lambda tree: {**tree, "schema_version": 2}}
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _named_domain}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)

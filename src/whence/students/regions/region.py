@@ -20,8 +20,8 @@ __all__ = [
     "Region",
     "RegionFeatures",
     "Words",
-    "first_held",
-    "held",
+    "first_region",
+    "in_regions",
 ]
 
 
@@ -190,14 +190,14 @@ class Region(Value):
         return "\n".join(lines)
 
 
-def first_held(regions: Sequence[Region], text: str) -> Region | None:
+def first_region(regions: Sequence[Region], text: str) -> Region | None:
     """The first of the regions that a text is in."""
     return next((region for region in regions if region.holds(text)), None)
 
 
-def held(regions: Sequence[Region], texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
+def in_regions(regions: Sequence[Region], texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
     """Which texts are in any of the regions; give the vetoes to mark what is asked anyway."""
-    found = [first_held(regions, text) is not None for text in texts]
+    found = [first_region(regions, text) is not None for text in texts]
     return np.array(found, dtype=np.bool_)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from whence.core.errors import InputError, OptionError, RecordError, unknown
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.families.base import Fitted
 from whence.students.regions.region import Region
 from whence.students.routing.decision import (
@@ -23,7 +23,7 @@ from whence.students.routing.decision import (
     probabilities_of,
 )
 from whence.students.routing.monitor import Monitor
-from whence.students.routing.scope import check_teacher, check_threshold, why_ask
+from whence.students.routing.scope import check_teacher, check_threshold, deferral_reason
 from whence.students.routing.state import GeneratorState, RouterState
 from whence.students.teacher.replies import Answer, Askable, Reply, first_error, replies_of
 
@@ -34,7 +34,7 @@ class Router:
     """Decides texts by the student where it was certified, else by the teacher.
 
     The teacher is asked where nothing is certified, where the monitor has raised its alarm, where
-    the text is in a region of distrust or beyond the reach of the certificate, and where the
+    the text is in a region of distrust or outside the applicability domain, and where the
     student's certainty is below the threshold; the first that applies is the reason. Where the
     teacher fails the router abstains: it never falls back on the student.
 
@@ -60,7 +60,7 @@ class Router:
         threshold: least certainty certified, from 0 to 1; ``None``: nothing is, so the teacher is
             always asked.
         vetoes: regions in which the teacher is asked.
-        reach: length and words that were certified; no limit where not given.
+        applicability_domain: length and words that were certified; no limit where not given.
         audit_rate: share of the student's answers that are audited.
         monitor: what audits are told to; without one they are only counted.
         unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error, which
@@ -97,7 +97,7 @@ class Router:
         certified: str | None,
         threshold: float | None,
         vetoes: Sequence[Region] = (),
-        reach: Reach | None = None,
+        applicability_domain: ApplicabilityDomain | None = None,
         audit_rate: float = 0.02,
         monitor: Monitor | None = None,
         unreachable: Unreachable = "abstain",
@@ -114,7 +114,7 @@ class Router:
         self.certified = certified
         self.threshold = threshold
         self.vetoes = tuple(vetoes)
-        self.reach = reach
+        self.applicability_domain = applicability_domain
         self.audit_rate = audit_rate
         self.monitor = monitor
         self.unreachable: Unreachable = unreachable
@@ -149,7 +149,7 @@ class Router:
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"text {row} is empty or no text; leave it out")
         chances = probabilities_of(self.student, texts)
-        reasons = [self._why_ask(t, c) for t, c in zip(texts, chances, strict=True)]
+        reasons = [self._deferral_reason(t, c) for t, c in zip(texts, chances, strict=True)]
         audits = self._drawn(reasons)
         wanted = [row for row, why in enumerate(reasons) if why is not None or row in audits]
         replies = self._ask({row: texts[row] for row in wanted})
@@ -175,12 +175,16 @@ class Router:
         self._count(counts)
         return made
 
-    def _why_ask(self, text: str, chances: np.ndarray) -> str | None:
+    def _deferral_reason(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
         if self.threshold is not None and self.monitor is not None and self.monitor.alarm:
             return self._alarm()
-        return why_ask(
-            text, chances, threshold=self.threshold, vetoes=self.vetoes, reach=self.reach
+        return deferral_reason(
+            text,
+            chances,
+            threshold=self.threshold,
+            vetoes=self.vetoes,
+            applicability_domain=self.applicability_domain,
         )
 
     def _alarm(self) -> str:
@@ -251,12 +255,12 @@ class Router:
                 labels=tuple(self.student.labels),
                 threshold=self.threshold,
                 vetoes=self.vetoes,
-                reach=self.reach,
+                applicability_domain=self.applicability_domain,
                 audit_rate=self.audit_rate,
                 unreachable=self.unreachable,
                 monitor=None if self.monitor is None else self.monitor.state,
                 counts=self._counts,
-                drawing=GeneratorState.of(self._rng),
+                random_state=GeneratorState.of(self._rng),
             )
 
     @classmethod
@@ -274,12 +278,12 @@ class Router:
             )
         router = cls(
             student, teacher, certified=state.certified, threshold=state.threshold,
-            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
+            vetoes=state.vetoes, applicability_domain=state.applicability_domain, audit_rate=state.audit_rate,
             monitor=None if state.monitor is None else Monitor.of(state.monitor),
             unreachable=state.unreachable,
         )  # fmt: skip
         router._counts = state.counts
-        router._rng = state.drawing.generator()
+        router._rng = state.random_state.generator()
         return router
 
     def to_json(self) -> bytes:

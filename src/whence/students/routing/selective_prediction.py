@@ -14,7 +14,7 @@ from whence.core.record import Migration, Record, Tree, Value
 from whence.core.statistics.proportions import Proportion, check_shares, least_certified, proportion
 from whence.students.data.split import FEWEST
 
-__all__ = ["Scored", "SelectivePrediction", "Step", "answer_or_ask", "certified_answering"]
+__all__ = ["Scored", "SelectivePrediction", "Step", "certified_threshold", "selective_prediction"]
 
 COVERAGES = tuple(round(1 - 0.05 * step, 2) for step in range(20))
 """Shares of ``select`` that each threshold of the ladder lets a student answer."""
@@ -24,7 +24,7 @@ BELOW = 1e-9
 back may differ in the last digits, and must not ask what it answered before."""
 
 
-def answer_or_ask(
+def certified_threshold(
     certainty: Float[np.ndarray, " texts"],
     same: Bool[np.ndarray, " _"],
     *,
@@ -49,7 +49,7 @@ def answer_or_ask(
 
     Example:
         >>> certainty = np.linspace(0.5, 1.0, 500)
-        >>> answer_or_ask(certainty, certainty > 0.6, thresholds=np.array([0.5, 0.7, 0.9]))
+        >>> certified_threshold(certainty, certainty > 0.6, thresholds=np.array([0.5, 0.7, 0.9]))
         0.7
     """
     if len(certainty) != len(same):
@@ -173,7 +173,7 @@ class SelectivePrediction(Record):
         return "\n".join(lines)
 
 
-def certified_answering(
+def selective_prediction(
     select: Scored | Float[np.ndarray, " select"],
     certify: Scored,
     report: Scored,
@@ -184,7 +184,7 @@ def certified_answering(
     """The certified threshold, and the curve of answering against agreeing.
 
     The thresholds are quantiles of the student's certainty on ``select``, at which it would
-    answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`answer_or_ask`)
+    answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`certified_threshold`)
     begins at the one that ``select`` says is likeliest to pass, and goes down from there: to
     begin at the highest would be to fail on the first of the few texts above it. ``report`` shows
     them all. What decides that a text is asked anyway must
@@ -211,7 +211,7 @@ def certified_answering(
         ...     certainty = rng.uniform(0.5, 1.0, n)
         ...     agrees = rng.random(n) < np.minimum(certainty + 0.2, 1.0)
         ...     return Scored(certainty, agrees, np.zeros(n, dtype=bool))
-        >>> found = certified_answering(part(300), part(600), part(300))
+        >>> found = selective_prediction(part(300), part(600), part(300))
         >>> round(found.threshold, 2), round(found.coverage.value, 2)
         (0.7, 0.59)
     """
@@ -233,7 +233,7 @@ def certified_answering(
     tested = thresholds
     if agreed is not None:
         tested = thresholds[: _likeliest(thresholds, seen, agreed, target) + 1]
-    passed = answer_or_ask(certainty, same, thresholds=tested, target=target, level=level)
+    passed = certified_threshold(certainty, same, thresholds=tested, target=target, level=level)
     inside = certainty >= (np.inf if passed is None else passed)
     n = int(inside.sum())
     return SelectivePrediction(

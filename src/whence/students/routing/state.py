@@ -10,7 +10,7 @@ import numpy as np
 
 from whence.core.errors import RecordError
 from whence.core.record import Migration, Number, Record, Tree, Value
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
 from whence.students.routing.monitor import MonitorState
@@ -54,10 +54,14 @@ class GeneratorState(Value):
 
 
 def _fields_by_name(tree: Tree) -> Tree:
-    """Version 1 wrote conditions and examples of a region as lists, and its sentence beside them."""
+    """Version 1 wrote conditions and examples of a region as lists, and its sentence beside them.
+
+    It called the applicability domain ``reach``, and the generator's state ``drawing``.
+    """
     monitor = tree["monitor"]
+    names = {"reach": "applicability_domain", "drawing": "random_state"}
     return {
-        **tree,
+        **{names.get(name, name): value for name, value in tree.items()},
         "schema_version": 2,
         "vetoes": [_region(region) for region in tree["vetoes"]],
         "monitor": None if monitor is None else _marked(monitor),
@@ -97,18 +101,18 @@ class RouterState(Record):
         labels: names of the student's labels.
         threshold: least certainty certified.
         vetoes: regions in which the teacher is asked.
-        reach: texts that the certificate speaks of.
+        applicability_domain: texts that the certificate speaks of.
         audit_rate: share of the student's answers that are audited.
         unreachable: policy where the teacher fails.
         monitor: state of the monitor that audits go to.
         counts: counts so far.
-        drawing: state of the generator that draws audits.
+        random_state: state of the generator that draws audits.
 
     Example:
         >>> state = RouterState(
-        ...     certified="rule 1", labels=("no", "yes"), threshold=0.9, vetoes=(), reach=None,
+        ...     certified="rule 1", labels=("no", "yes"), threshold=0.9, vetoes=(), applicability_domain=None,
         ...     audit_rate=0.02, unreachable="abstain", monitor=None, counts=Counts(3),
-        ...     drawing=GeneratorState.of(np.random.default_rng(0)))
+        ...     random_state=GeneratorState.of(np.random.default_rng(0)))
         >>> RouterState.from_json(state.to_json()).counts.student
         3
     """
@@ -117,12 +121,12 @@ class RouterState(Record):
     labels: tuple[str, ...]
     threshold: Number | None
     vetoes: tuple[Region, ...]
-    reach: Reach | None
+    applicability_domain: ApplicabilityDomain | None
     audit_rate: float
     unreachable: Unreachable
     monitor: MonitorState | None
     counts: Counts
-    drawing: GeneratorState
+    random_state: GeneratorState
     kind: Literal["router"] = "router"
     schema_version: Literal[2] = 2
     migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name}
