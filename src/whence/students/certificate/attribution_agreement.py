@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.data.run import Run
 from whence.students.families.base import Fitted
@@ -24,8 +25,8 @@ Compared = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]
 """Shares of the pieces of a text in the student's decision, and their effects on the teacher."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttributionAgreement:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AttributionAgreement(Value):
     """Agreement of a student's contributions with its teacher's leave-one-out effects.
 
     Attributes:
@@ -44,9 +45,9 @@ class AttributionAgreement:
 
     correlation: Interval
     overlap: Interval
-    overlap_at_random: float
-    chance: float
-    chance_of_overlap: float
+    overlap_at_random: Number
+    chance: Number
+    chance_of_overlap: Number
     top: int
     unit: str
     pieces: int
