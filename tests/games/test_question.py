@@ -111,9 +111,9 @@ def test_a_model_that_is_read_in_text_has_no_embeddings():
 
     question = ask(whence.load(_late), TEXT)
     with pytest.raises(CapabilityError, match="read in text"):
-        question.embedded()
+        question.embedding_game()
     with pytest.raises(CapabilityError, match="read in text"):
-        question.attended()
+        question.attention_game()
 
 
 def test_a_record_of_several_scales_cannot_be_put_again():

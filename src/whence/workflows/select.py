@@ -31,9 +31,9 @@ from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.metrics.sufficiency import Sufficiency
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.models.protocols import Input

@@ -17,9 +17,9 @@ from whence.attribution.attention.norm_based import written_norms
 from whence.attribution.attention.relevance_propagation import carry
 from whence.attribution.attention.rollout import MeanAttention
 from whence.core import BudgetError, CapabilityError, OptionError
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.contributions import contributions
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.segmenters import segmenter_by_name
 from whence.games.token_alignment import align
 
@@ -38,7 +38,7 @@ def game_of(name, targets=(), text=naive.TEXT, **settings):
     encoding = model.encode(text)
     readout = model.readout(encoding, targets)
     _, tokens = align(segmenter_by_name("word").segment(encoding.document, encoding), encoding)
-    return AttendedGame(model, encoding, readout, tokens, **settings)
+    return AttentionGame(model, encoding, readout, tokens, **settings)
 
 
 @pytest.mark.parametrize("method", MASS)

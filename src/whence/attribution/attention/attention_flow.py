@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from whence.attribution.attention.rollout import MeanAttention
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError
-from whence.games.attention_game import AttendedGame, Passes, Run, row_blocks
+from whence.games.attention_game import AttentionGame, Passes, Run, row_blocks
 from whence.models.internals.trace import TracedCall
 
 __all__ = ["AttentionFlow"]
@@ -71,7 +71,7 @@ class AttentionFlow(AttentionMethod):
         """1 pass."""
         return 1
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`AttentionFlow`."""
         if game.size > self.limit:
             raise OptionError(

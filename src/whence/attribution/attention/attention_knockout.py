@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError, unknown
-from whence.games.attention_game import AttendedGame, Passes, Run
+from whence.games.attention_game import AttentionGame, Passes, Run
 from whence.models.internals.interventions import EdgeKnockout
 
 __all__ = ["AttentionKnockout"]
@@ -67,7 +67,7 @@ class AttentionKnockout(AttentionMethod):
         """N + 2: the positions, the text as it is, and every feature once."""
         return n + 2
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`AttentionKnockout`."""
         passes = game.follow()
         layers = self._layers(passes)
@@ -144,7 +144,9 @@ def _explained(run: Run) -> Bool[np.ndarray, " _"]:
     return run.shares.max(axis=0) > 0
 
 
-def _held(game: AttendedGame, passes: Passes, own: list[Bool[np.ndarray, " _"]]) -> tuple[str, ...]:
+def _held(
+    game: AttentionGame, passes: Passes, own: list[Bool[np.ndarray, " _"]]
+) -> tuple[str, ...]:
     if passes.encoder:
         return ()
     explained = np.zeros(game.size, dtype=bool)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
-from whence.games.attention_game import AttendedGame, Passes, Run, row_blocks
+from whence.games.attention_game import AttentionGame, Passes, Run, row_blocks
 from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["GradientWeightedAttention", "RaisingAttention"]
@@ -83,7 +83,7 @@ class GradientWeightedAttention(AttentionMethod):
         """1 pass."""
         return 1
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`GradientWeightedAttention`."""
         passes = game.follow(slopes=True)
         mix = RaisingAttention(passes.trace, game.k)
@@ -100,7 +100,7 @@ class GradientWeightedAttention(AttentionMethod):
 
 
 def _two_streams(
-    game: AttendedGame, passes: Passes, mix: RaisingAttention
+    game: AttentionGame, passes: Passes, mix: RaisingAttention
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
     """The paper's equations 6, 7, 10 and 11: relevance of the encoder's tokens to the decoder."""
     encoder = np.repeat(np.eye(game.size)[None], game.k, axis=0)
