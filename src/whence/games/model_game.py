@@ -82,13 +82,13 @@ class ModelGame(Game):
         for index, row_key in enumerate(row_keys):
             askers.setdefault(row_key, []).append(index)
         distinct = list(askers)
-        done = 0
+        answered_count = 0
 
         def hand_out(row_key: bytes, value: Float[np.ndarray, " k"]) -> None:
-            nonlocal done
+            nonlocal answered_count
             for index in askers[row_key]:
                 self._remember(keys[index], value)
-                done += 1
+                answered_count += 1
 
         missing: list[bytes] = []
         for row_key, value in zip(distinct, self._cache.get(distinct), strict=True):
@@ -116,10 +116,10 @@ class ModelGame(Game):
                     hand_out(row_key, value)
                 self._cache.put(answered, values)
                 if self._progress is not None:
-                    self._progress(done, len(keys))
+                    self._progress(answered_count, len(keys))
         except KeyboardInterrupt as stop:
             raise Interrupted(
-                f"stopped after {done:,} of {len(keys):,} evaluations; what was computed is kept "
+                f"stopped after {answered_count:,} of {len(keys):,} evaluations; what was computed is kept "
                 "in the cache, so the same call with the same cache goes on from here",
                 evaluations=self.evaluations,
             ) from stop
@@ -129,16 +129,16 @@ class TokenGame(ModelGame):
     """The game of a model that is perturbed in token ids.
 
     Args:
-        model: the model.
-        encoding: the input.
-        readout: what is read off.
-        tokens: which tokens make up each feature.
-        masker: how absence is made.
+        model: model.
+        encoding: input.
+        readout: outputs that are read.
+        tokens: tokens of each feature.
+        masker: masker that makes features absent.
         budget: most distinct coalitions, or ``None``.
-        cache: where evaluations are kept; a fresh one in memory where not given.
+        cache: store of evaluations; none: a fresh one in memory.
         token_budget: most tokens in a batch, the forced continuation counted; halves when
             memory runs out.
-        progress: called after each batch.
+        progress: function called after each batch.
     """
 
     def __init__(
@@ -183,15 +183,15 @@ class TextGame(ModelGame):
     """The game of a model that is perturbed in text: a callable, an endpoint.
 
     Args:
-        model: the model.
-        document: the input.
-        segmentation: the features.
-        readout: what is read off.
-        masker: how absence is made; one that works on text.
+        model: model.
+        document: input.
+        segmentation: features.
+        readout: outputs that are read.
+        masker: masker that works on text.
         budget: most distinct coalitions, or ``None``.
-        cache: used only for a model that can be told from others by a fingerprint.
+        cache: store of evaluations; not used for a model without a fingerprint.
         batch: most texts in one call.
-        progress: called after each batch.
+        progress: function called after each batch.
     """
 
     def __init__(

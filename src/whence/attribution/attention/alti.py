@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
 from whence.games.attention_game import AttentionGame
@@ -61,7 +61,7 @@ class Alti(AttentionMethod):
         """See :class:`Alti`."""
         passes = game.follow(stream=True)
         try:
-            per_token, written = carry(game, passes, Proximity(passes.trace))
+            per_token, written = propagate(game, passes, Proximity(passes.trace))
         except CapabilityError as error:
             also = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
             raise game.refusal(str(error), *also) from error

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
 from whence.games.attention_game import AttentionGame
@@ -37,7 +37,7 @@ class NormShares:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._kept: tuple[int, np.ndarray] | None = None
+        self._layer_cache: tuple[int, np.ndarray] | None = None
 
     def each(self, call: TracedCall) -> int:
         """All heads' weights of a row, in double precision, twice."""
@@ -45,9 +45,9 @@ class NormShares:
 
     def norms(self, call: TracedCall, start: int, stop: int) -> Float[np.ndarray, "rows keys"]:
         """``||sum_h A_h[i, j] f_h(x_j)||`` of some rows of a layer."""
-        if self._kept is None or self._kept[0] != call.index:
-            self._kept = (call.index, self._grams(call))
-        return written_norms(self.trace.weights(call, start, stop), self._kept[1])
+        if self._layer_cache is None or self._layer_cache[0] != call.index:
+            self._layer_cache = (call.index, self._grams(call))
+        return written_norms(self.trace.weights(call, start, stop), self._layer_cache[1])
 
     def _grams(self, call: TracedCall) -> Float[np.ndarray, "keys heads heads"]:
         values, projection = self.trace.value_vectors(call), self.trace.projection(call)
@@ -108,7 +108,7 @@ class NormBased(AttentionMethod):
         """See :class:`NormBased`."""
         passes = game.follow()
         try:
-            per_token, written = carry(game, passes, NormShares(passes.trace))
+            per_token, written = propagate(game, passes, NormShares(passes.trace))
         except CapabilityError as error:
             also = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
             raise game.refusal(str(error), *also) from error

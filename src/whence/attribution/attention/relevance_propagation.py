@@ -18,11 +18,11 @@ from whence.attribution.method import Estimate
 from whence.games.attention_game import AttentionGame, Passes, row_blocks
 from whence.models.internals.trace import TracedCall
 
-__all__ = ["Mix", "carry", "mass_estimate", "outside"]
+__all__ = ["LayerMixing", "mass_estimate", "outside", "propagate"]
 
 
 @runtime_checkable
-class Mix(Protocol):
+class LayerMixing(Protocol):
     """How the rows of a layer divide what they have."""
 
     def each(self, call: TracedCall) -> int:
@@ -36,8 +36,8 @@ class Mix(Protocol):
         ...
 
 
-def carry(
-    game: AttentionGame, passes: Passes, mix: Mix
+def propagate(
+    game: AttentionGame, passes: Passes, mixing: LayerMixing
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
     """What each token of the input gets of each output, and what tokens that are written get.
 
@@ -48,7 +48,7 @@ def carry(
     text = np.zeros((game.k, game.size))
     written = np.zeros(game.k)
     for run in passes.runs:
-        mass, crossed = _back(run.shares, run.calls, mix, game.size)
+        mass, crossed = _back(run.shares, run.calls, mixing, game.size)
         if passes.encoder:
             text += crossed
             written += mass.sum(axis=1)
@@ -56,30 +56,33 @@ def carry(
             text += mass[:, : game.size]
             written += mass[:, game.size :].sum(axis=1)
     if passes.encoder:
-        text, _ = _back(text, passes.encoder, mix, game.size)
+        text, _ = _back(text, passes.encoder, mixing, game.size)
     return text.T, written
 
 
 def _back(
-    mass: Float[np.ndarray, "k positions"], calls: Sequence[TracedCall], mix: Mix, size: int
+    mass: Float[np.ndarray, "k positions"],
+    calls: Sequence[TracedCall],
+    mixing: LayerMixing,
+    size: int,
 ) -> tuple[Float[np.ndarray, "k positions"], Float[np.ndarray, "k tokens"]]:
     crossed = np.zeros((len(mass), size))
     for call in reversed(calls):
         stays = np.zeros_like(mass)
-        moved = np.zeros((len(mass), call.keys))
-        for start, stop in row_blocks(call, mix.each(call)):
-            parts, stay = mix.rows(call, start, stop)
-            own = mass[:, start:stop]
-            stays[:, start:stop] = own * stay
+        passed = np.zeros((len(mass), call.keys))
+        for start, stop in row_blocks(call, mixing.each(call)):
+            parts, stay = mixing.rows(call, start, stop)
+            block = mass[:, start:stop]
+            stays[:, start:stop] = block * stay
             if len(parts) == 1:
-                moved += own @ parts[0]
+                passed += block @ parts[0]
             else:
-                moved += np.einsum("kr,krj->kj", own, parts)
+                passed += np.einsum("kr,krj->kj", block, parts)
         if call.kind == "cross":
-            crossed += moved
+            crossed += passed
             mass = stays
         else:
-            mass = stays + moved
+            mass = stays + passed
     return mass, crossed
 
 

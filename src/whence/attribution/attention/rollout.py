@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.games.attention_game import AttentionGame
 from whence.models.internals.trace import Trace, TracedCall
@@ -74,7 +74,7 @@ class Rollout(AttentionMethod):
     def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`Rollout`."""
         passes = game.follow()
-        per_token, written = carry(game, passes, MeanAttention(passes.trace))
+        per_token, written = propagate(game, passes, MeanAttention(passes.trace))
         return mass_estimate(
             game, passes, per_token, written, unit="share of attention", what="attention"
         )

@@ -33,10 +33,9 @@ _UNSPACED = regex.compile(
 class Words(Segmenter):
     """Words, and each run of punctuation by itself.
 
-    "don't", "state-of-the-art", "1,250.50", "42 %", "£900" and
-    "63-year-old" are one feature each. In scripts
-    without spaces (Chinese, Japanese, Thai ...) each grapheme is one. A run of punctuation is a
-    feature too, since a question mark can matter; an emoji is one.
+    "don't", "state-of-the-art", "1,250.50", "42 %", "£900" and "63-year-old" are one feature each.
+    In scripts without spaces (Chinese, Japanese, Thai ...) each grapheme is one. A run of
+    punctuation is a feature too, since a question mark can matter; an emoji is one.
     """
 
     unit: ClassVar[str] = "word"
