@@ -48,7 +48,8 @@ def test_the_question_of_a_record_is_put_again():
     assert question.readout.outputs == found.outputs
     assert question.masker.name == "pad"
     assert type(question.segmenter).__name__ == "Words"
-    assert question.game().full().tolist() == pytest.approx(found.values.tolist())
+    # Asked alone and in a batch: logits of about 1 in single precision, some of them near zero.
+    assert question.game().full().tolist() == pytest.approx(found.values.tolist(), abs=1e-5)
 
 
 def test_spans_of_a_record_are_put_again_as_spans():

@@ -83,7 +83,7 @@ def test_encoder_decoders_by_hand(name):
     chosen = model.readout(encoding, [target], link="logit")
     game._readout = chosen
     shares = game.follow().runs[0].shares[0]
-    assert shares.sum() == pytest.approx(1)
+    assert shares.sum() == pytest.approx(1, abs=1e-5)  # of gradients in single precision
     assert (shares > 0).all()
 
     want = naive.two_streams(
@@ -204,8 +204,8 @@ def test_where_an_output_is_read_from():
     texts = [whence.Continuation(text=" good"), whence.Continuation(text=" bad fine")]
     game = game_of("llama", texts)
     first, second = game.follow().runs
-    assert first.shares[0].sum() == pytest.approx(1)
-    assert second.shares[1].sum() == pytest.approx(1)
+    assert first.shares[0].sum() == pytest.approx(1, abs=1e-5)
+    assert second.shares[1].sum() == pytest.approx(1, abs=1e-5)
     assert not first.shares[1].any()
     assert not second.shares[0].any()
     read = np.flatnonzero(second.shares[1])
