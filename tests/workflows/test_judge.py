@@ -88,7 +88,7 @@ def test_scores_that_do_not_fit_the_text_are_refused(scores, match):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("{", "no JSON"),
+        ("{", "is not JSON"),
         ("[1]", "neither"),
         ('{"text": "a"}', "neither"),
         ('{"text": "a", "scores": [], "colour": 1}', "only"),

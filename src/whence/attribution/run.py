@@ -56,9 +56,9 @@ Announce = Callable[[Forecast], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A method for a question and what it takes: evaluations (or passes) at least, and usually.
+    """A method for a question, with its least and usual number of evaluations (or passes).
 
-    ``choice`` says why ``method="auto"`` came to it; ``None`` where the caller chose.
+    ``choice``: reason of ``method="auto"``; ``None`` where the caller chose.
     """
 
     method: Method
@@ -118,7 +118,7 @@ def answer(
     progress: Progress | None = None,
     announce: Announce | None = None,
 ) -> Attribution:
-    """Score every feature of a question by what it does to the model's decision.
+    """Score every feature of a question by its effect on the model's decision.
 
     Args:
         question: question from :func:`whence.games.question.ask`.
@@ -131,8 +131,8 @@ def answer(
         announce: function called with a :class:`Forecast` before long work begins.
 
     Raises:
-        CapabilityError: the model cannot give what the method needs.
-        BudgetError: the budget is too small; the message says what would do.
+        CapabilityError: the model lacks what the method needs.
+        BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
     Example:

@@ -1,6 +1,6 @@
-"""The cache of evaluations: what a model answered, by model, question and input.
+"""The cache of evaluations: a model's answers, by model, readout and input.
 
-Everything that asks a model (explanations, metrics, students) shares it. The key is a SHA-256
+Explanations, metrics and students share it. The key is a SHA-256
 over the model's fingerprint, the readout and the row as the model read it; text and masker are
 in the row. Values are float64, stored bit for bit.
 """

@@ -1,4 +1,4 @@
-"""What each position gets from each token, layer by layer: contributions by proximity."""
+"""ALTI's contributions of each token to each position, layer by layer, by proximity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEMORY = 1 << 30
 def proximities(
     sent: Float[np.ndarray, "rows keys model"], result: Float[np.ndarray, "rows model"]
 ) -> Float[np.ndarray, "rows keys"]:
-    """``max(0, ||y||_1 - ||y - t_j||_1)``: how far a vector brings nothing towards the result.
+    """``max(0, ||y||_1 - ||y - t_j||_1)``: how much nearer a vector brings zero to the result.
 
     Example:
         >>> y = np.array([[2.0, 1.0]])
@@ -36,14 +36,14 @@ def proximities(
 
 
 class Proximity:
-    """A layer's contributions, rows summing to one; what stays is in them where it can be."""
+    """A layer's contributions, rows summing to one; the residual is on the diagonal where it can be."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self._layer_cache: tuple[int, np.ndarray, Addition] | None = None
 
     def each(self, call: TracedCall) -> int:
-        """What each key sends to a row, and its distance."""
+        """The vector that each key sends to a row, and its distance."""
         return 3 * call.keys * self._layer(call)[1].shape[2]
 
     def _layer(self, call: TracedCall) -> tuple[int, np.ndarray, Addition]:
@@ -55,7 +55,7 @@ class Proximity:
     def rows(
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
-        """See the class; of a layer that reads another stack, the part that stays is beside."""
+        """See the class; for a layer that reads another stack, the residual's part is apart."""
         _, vectors, joins = self._layer(call)
         weights = self.trace.weights(call, start, stop)
         sent = (weights.transpose(2, 1, 0) @ vectors).transpose(1, 0, 2)
@@ -72,7 +72,7 @@ class Proximity:
         near = proximities(sent, joins.result[start:stop]).astype(np.float64)
         total = near.sum(axis=1)
         near /= np.where(total > 0, total, 1.0)[:, None]
-        # Where nothing brings anything nearer, the position keeps what it has.
+        # Where no vector comes nearer to the output, the position keeps its share.
         stay = np.where(total > 0, 0.0, 1.0)
         if call.kind == "cross":
             return near[None, :, :-1], stay + near[:, -1]

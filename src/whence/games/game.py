@@ -1,7 +1,7 @@
 """The game: v(S), the value of a model's outputs when only the features in S are present.
 
-A game is the seam between a model and a method. It knows how many features and outputs there
-are, answers coalitions, remembers its answers, keeps the budget, and counts.
+A game stands between a model and a method. It knows the numbers of features and outputs, evaluates
+coalitions, stores the values, keeps to the budget, and counts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["FunctionGame", "Game"]
 class Game(ABC):
     """A value function over coalitions of features, with memory, a budget and counters.
 
-    Calling it with ``coalitions[m, n]`` (true: present) gives ``values[m, k]``. A coalition
-    already answered is answered from memory and costs nothing of the budget; within a call,
-    equal coalitions are asked once.
+    Calling it with ``coalitions[m, n]`` (true: present) gives ``values[m, k]``. A coalition that was
+    evaluated before comes from memory and costs nothing of the budget; within a call, equal
+    coalitions are evaluated once.
 
     Args:
         n: number of features.

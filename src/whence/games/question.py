@@ -51,10 +51,10 @@ class Question:
     """One input of one model, segmented and with its targets resolved.
 
     Attributes:
-        masker, why: how absence is made, and the reason for it.
-        encoding, tokens: of a model that is read in tokens.
-        native: the readout in the model's own precision.
-        source: the input as it was given.
+        masker, why: masker, and the reason for its choice.
+        encoding, tokens: input in tokens; ``None`` for a model that is read in text.
+        native: readout in the model's own precision.
+        source: input as the caller gave it.
     """
 
     model: Model
@@ -171,7 +171,7 @@ class Question:
         n = len(self.segmentation)
         coalitions = rng.random((PROBES, n)) < rng.random((PROBES, 1))
         coalitions[0] = True
-        # In a game of its own: the comparison is no part of the explanation's budget.
+        # In separate games: the comparison does not count towards the explanation's budget.
         rough = self.game(token_budget=token_budget)(coalitions)
         exact = self.game(token_budget=token_budget, readout=self.native)(coalitions)
         worst = float(np.abs(rough - exact).max())
@@ -222,7 +222,7 @@ def ask(
         InputError: nothing to explain, or a text that cannot be encoded.
         TextTooLongError: more tokens than the model reads.
         OptionError: an unknown option, label, link or unit.
-        CapabilityError: the model cannot give what is asked.
+        CapabilityError: the model lacks what is needed.
 
     Example:
         >>> import whence
@@ -294,7 +294,7 @@ def ask(
 def _decision(
     model: TokenModel, encoding: Encoding, readout: Readout, targets: tuple[Target, ...]
 ) -> Decision:
-    """What the model says: of a model that writes, its own continuation where that is explained."""
+    """The model's answer; of a model that writes, its own continuation where that is explained."""
     decision = model.decide(encoding)
     if model.task in ("causal", "seq2seq") and _is_own(targets):
         return replace(decision, text=readout.outputs[0].name)

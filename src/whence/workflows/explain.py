@@ -44,7 +44,7 @@ def explain(
     announce: Announce | None = None,
     options: dict[str, Any] | None = None,
 ) -> Attribution:
-    """Score every feature of an input by what it does to a model's decision, and judge the scores.
+    """Score every feature of an input by its effect on a model's decision, and judge the scores.
 
     Args:
         model: model from :func:`whence.load`.
@@ -55,14 +55,15 @@ def explain(
         target: target to explain, several, or a label's name; none: the predicted label, or the
             continuation that the model writes.
         link: scale of the scores; none: log-odds for labels, log-probability for text.
-        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter (your own ``Spans``: unit span).
+        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter such as
+            ``whence.Spans`` with your own spans.
         masker: masker, by name or instance, or ``"auto"``: the mask token where the model has one.
         trust: level at which the scores of the first output are judged: ``"off"``, ``"quick"``
             (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
             quick, save where a budget leaves no room for it, which is noted.
         budget: most model evaluations (coalitions; for gradient methods passes), those of the
-            label's masks included; explanations made again for a default label or an audit come on
-            top, each within the budget, and stand in the label's cost.
+            label's masks included; explanations repeated for a default label or an audit come on
+            top, each within the budget, and count in the label's cost.
         seed: seed of the random generator; the same seed gives the same scores, bit for bit.
         precision: arithmetic; ``"bfloat16"`` runs under autocast, its measured deviation is noted.
         token_budget: tokens in a batch to begin with.
@@ -79,8 +80,8 @@ def explain(
         InputError: nothing to explain, or a text that cannot be encoded.
         TextTooLongError: more tokens than the model reads.
         OptionError: an unknown or contradictory option, label, method or unit.
-        CapabilityError: the model cannot give what is asked.
-        BudgetError: the budget is too small; the message says what would do.
+        CapabilityError: the model lacks what is needed.
+        BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
     Example:
@@ -160,7 +161,7 @@ def explain(
 
 
 def _within(question: Question, budget: int, options: dict[str, Any] | None) -> Plan | None:
-    """What ``"auto"`` chooses by a budget; ``None`` where nothing works with so little."""
+    """The plan that ``"auto"`` chooses for a budget; ``None`` where no method works with so little."""
     try:
         return plan_for(question, options=options, budget=budget)
     except BudgetError:

@@ -56,7 +56,7 @@ def judge(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """An explanation with a trust label of its own, measured now.
+    """An explanation with a new trust label, measured now.
 
     Args:
         model: model that was explained, from :func:`whence.load`.
@@ -164,7 +164,7 @@ def judge_question(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
+    """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
     cache = cache_of(question.model) if cache is None else cache
     seed = explanation.provenance.seed if seed is None else seed
 
@@ -199,7 +199,7 @@ def judge_question(
 
 
 def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:
-    """How a recorded method is run again; ``None`` for a method that is not of whence."""
+    """The plan of a recorded method; ``None`` for a method that whence does not have."""
     try:
         method = method_by_name(spec.name, dict(spec.options))
     except OptionError:

@@ -15,7 +15,8 @@ from whence.models.protocols import Input
 __all__ = ["Verification", "verify"]
 
 TOLERANCE = 1e-4
-"""Relative: float32 on another machine, or in batches of another size, differs by less."""
+"""Relative deviation: float32 on another machine, or in batches of another size, differs by less.
+Chosen by hand above the 3e-5 that the conformance battery allows between batch sizes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,16 +103,16 @@ def verify(
     unit = explanation.outputs[int(column)].unit
     count = len(expected)
     if agrees and same is not False:
-        says = f"{count} of {count} answers are those of the record, the largest deviation {worst:.2g} {unit}"
+        says = f"{count} of {count} answers equal those of the record; the largest deviation is {worst:.2g} {unit}"
     elif agrees:
         says = (
-            f"the {count} answers replayed are those of the record, but the model's fingerprint is "
-            "not: other weights, configuration or tokenizer"
+            f"the {count} replayed answers equal those of the record, but the model's fingerprint "
+            "differs: other weights, configuration or tokenizer"
         )
     else:
         wrong = int(np.any(gaps > allowed, axis=1).sum())
         says = (
-            f"{wrong} of {count} answers are not those of the record; the worst deviates by "
+            f"{wrong} of {count} answers differ from those of the record; the worst deviates by "
             f"{worst:.3g} {unit}, where {limit:.1g} is allowed"
         )
     return Verification(

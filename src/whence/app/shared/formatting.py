@@ -1,4 +1,4 @@
-"""What every view says in the same words: numbers, units, facts about a run."""
+"""Numbers, units and facts about a run, written alike in every view."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTCOMES = {
     "converged": "converged",
     "budget_exhausted": "stopped at the budget",
     "not_converged": "did not converge",
-    "degenerate": "nothing to tell apart",
+    "degenerate": "all scores are zero",
 }
 
 
@@ -174,10 +174,10 @@ def cost_parts(cost: Cost) -> list[str]:
 
 
 def completeness_line(attribution: Attribution, output: int) -> str:
-    """Whether the scores add up, and what that says."""
+    """Whether the scores add up, and what that shows."""
     completeness = attribution.completeness
     if attribution.unit is not None:
-        return "the scores are not in the target's unit, so there is nothing they could add up to"
+        return "the scores are not in the target's unit, so they add up to nothing"
     if completeness is None:
         return "the scores of this method do not add up to the difference"
     unit = attribution.outputs[output].unit
@@ -187,7 +187,7 @@ def completeness_line(attribution: Attribution, output: int) -> str:
         f"({float(completeness.relative[output]):.2%} of the difference)"
     )
     if completeness.by_construction:
-        return f"scores add up by construction ({line}); that says nothing about their error"
+        return f"scores add up by construction ({line}), which is no evidence of accuracy"
     return f"{line}; measured"
 
 

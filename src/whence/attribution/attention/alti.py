@@ -1,4 +1,4 @@
-"""ALTI: contributions of tokens to tokens, by how near what each sends is to what comes out."""
+"""ALTI: contributions of tokens by the distance between the vector each sends and the sum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Alti"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alti(AttentionMethod):
-    """Contributions of tokens by how near what each sends is to what comes out, layer by layer.
+    """Contributions of tokens by the distance of the vector each sends to the layer's output.
 
     A layer sends position ``i`` from token ``j`` the vector ``T_i(x_j) = sum_h A_h[i, j] f_h(x_j)``
     (value vectors through the output projection) and, from itself, the residual ``x_i`` too. What

@@ -1,4 +1,4 @@
-"""Attention flow: how much could run from a feature to what is explained, through all layers."""
+"""Attention flow: the maximum flow from a feature to the explained position."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCALE = 1 << 24
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionFlow(AttentionMethod):
-    """The most that could flow from a feature to the explained position through the layers.
+    """The maximum flow from a feature to the explained position through the layers' attention.
 
     The graph has a node for every token at every layer; the edge from token ``j`` before a layer
     to position ``i`` after it can carry ``(mean over heads of A[i, j] + [i = j]) / 2``. A score is
@@ -31,9 +31,9 @@ class AttentionFlow(AttentionMethod):
     ``Rollout``). Capacities are rounded to 2^-24.
 
     A flow between 0 and 1, without a sign. Features' flows use the same edges, so they overlap and
-    do not add up; a feature of several tokens can have less than its tokens one by one. It knows
-    the target only by the positions it is read from, and reads weights for influence as ``Rollout``
-    does.
+    do not add up; a feature of several tokens can have less than its tokens one by one. It depends
+    on the target only through the positions that are read, and takes weights for influence, as
+    ``Rollout`` does.
 
     Args:
         exact: longest text, in tokens, whose graph keeps every edge.
@@ -75,7 +75,7 @@ class AttentionFlow(AttentionMethod):
         """See :class:`AttentionFlow`."""
         if game.size > self.limit:
             raise OptionError(
-                f"AttentionFlow takes {self.limit:,} tokens (limit), got {game.size:,}: the time of a "
+                f"expected at most limit={self.limit:,} tokens, got {game.size:,}: the time of a "
                 "maximum flow grows faster than the text. Shorten the text, raise limit, or take "
                 "Rollout, which reads the same weights in one pass"
             )

@@ -28,14 +28,14 @@ class AttentionKnockout(AttentionMethod):
     positions are those where the target has a gradient by the last attention layer's outputs: the
     first token's of many encoders, the writing positions of a decoder, all where states are pooled.
 
-    A position always reads itself, for what it holds comes to it along the residual stream too; a
+    A position always reads itself, since its state reaches it along the residual stream too; a
     feature at the explained position keeps its effect, which is noted.
 
     Args:
         first_layer, last_layer: window in which edges are cut, both ends within it, counted
             from 0, or from the end where negative. The default is all layers.
         readers: ``explained``, or ``everyone``: no position may read the feature (in a causal model
-            these are the later positions), so that what is relayed by others is cut off too.
+            these are the later positions), so that what other positions relay is cut too.
 
     Cost: one forward-and-backward pass to find the positions, and n + 1 passes, batched. Misleads
     where the feature reached other positions before the window: with ``explained``, what they relay

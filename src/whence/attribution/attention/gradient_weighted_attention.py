@@ -1,4 +1,4 @@
-"""Gradient-weighted attention: weights that raise the target, carried through the layers."""
+"""Gradient-weighted attention: weights that raise the target, propagated through the layers."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ class RaisingAttention:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GradientWeightedAttention(AttentionMethod):
-    """Attention weighted by its gradient, its positive part carried through the layers.
+    """Attention weighted by its gradient, the positive part propagated through the layers.
 
     ``R = (I + B_L) ... (I + B_1) - I`` with ``B_l = E_h[(A_h * dv/dA_h)^+]``; a token's score is
     its entry in the row of the explained position (positions by shares, as for ``Rollout``), a
-    feature's the sum over its tokens. The identity that the recursion begins with holds no
-    evidence and is taken off. Encoder-decoders follow the paper's rules for two streams: what a
+    feature's the sum over its tokens. The identity that the recursion begins with is no
+    evidence and is subtracted. Encoder-decoders follow the paper's rules for two streams: what a
     decoder's layer reads of the encoder is ``B`` times the encoder's relevance, rows normalised.
 
-    Relevance: at least 0, without a sign and without a scale of its own; more is more. Only what
-    raises the target counts, so evidence against it scores as nothing, not below it.
+    Relevance: at least 0, without a sign and without a unit. Only what raises the target counts, so
+    evidence against it scores zero.
 
     Cost: one forward-and-backward pass (a backward pass for each output), and each layer's weights
     once more. The model runs its own kernel and no weights are kept: the gradient by a weight is
@@ -94,7 +94,7 @@ class GradientWeightedAttention(AttentionMethod):
             for run in passes.runs:
                 per_token = per_token - run.shares[:, : game.size].T
                 written = written - run.shares[:, game.size :].sum(axis=1)
-            # Rounding may leave a hair of the identity, on either side of nothing.
+            # Subtracting the identity may leave rounding errors on either side of zero.
             per_token, written = np.maximum(per_token, 0.0), np.maximum(written, 0.0)
         return mass_estimate(game, passes, per_token, written, unit="relevance", what="relevance")
 

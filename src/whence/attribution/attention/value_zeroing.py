@@ -1,4 +1,4 @@
-"""Value zeroing: what changes when a token can no longer be read, though it is still attended to."""
+"""Value zeroing: the change when a token is still attended to, but its values are zero."""
 
 from __future__ import annotations
 

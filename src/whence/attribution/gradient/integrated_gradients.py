@@ -41,7 +41,7 @@ class IntegratedGradients(GradientMethod):
 
     The baseline is the mean of the embedding table for every token of every feature. A zero
     baseline is singular on models with RMS normalisation: there the integrand grows without bound
-    near the baseline and no number of points converges; where that is seen, the outcome says so.
+    near the baseline and no number of points converges; the outcome is then ``not_converged``.
 
     Cost: points + 2 forward-and-backward passes, 17 or 47 as a rule. Misleads where the path
     crosses regions that no text occupies; the choice of baseline is part of the question.

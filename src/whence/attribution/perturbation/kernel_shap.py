@@ -21,7 +21,7 @@ RIDGES = 10.0 ** np.arange(-6.0, 3.1, 0.5)
 SHRINK_BELOW = 8
 """Evaluations per feature below which the fit is shrunk. Chosen by hand; not calibrated."""
 ENUMERATED = 4096
-"""Coalitions of one size up to which all are listed and drawn from; beyond, draws are told apart by hash."""
+"""Coalitions of one size up to which all are listed; of more, draws are compared with earlier draws."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ class KernelShap(GameMethod):
     deflated by the finite population factor, so that they vanish as the sample becomes the whole.
 
     Cost: the budget, by default min(2^n, max(8 n, 256) + 2) evaluations. The scores add up by
-    construction, so that says nothing about accuracy: read the standard errors.
+    construction, which is no evidence of accuracy: read the standard errors.
 
     Args:
         design: how the budget is shared among coalition sizes, ``balanced`` or ``leverage``.
