@@ -33,9 +33,8 @@ from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import fidelities, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.evaluation.tasks import (
     TASKS,
     TaskItem,
@@ -150,8 +149,8 @@ def _judged(instance: Instance, scores: np.ndarray) -> list[float | None]:
 
 
 def _percentiles(instance: Instance, scores: np.ndarray) -> list[float | None]:
-    gone = Comprehensiveness().removed(instance, scores)
-    kept = Sufficiency().kept(instance, scores)
+    gone = Comprehensiveness().erased(instance, scores)
+    kept = Sufficiency().erased(instance, scores)
     return [_short(gone.percentile), _short(kept.percentile)]
 
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from whence.workflows.adopt import adopt
     from whence.workflows.explain import explain
     from whence.workflows.judge import judge
+    from whence.workflows.measure import measure
     from whence.workflows.select import compare, select
     from whence.workflows.verify import verify
 
@@ -77,6 +78,7 @@ _HOMES = {
     "load": "whence.models",
     "explain": "whence.workflows.explain",
     "judge": "whence.workflows.judge",
+    "measure": "whence.workflows.measure",
     "adopt": "whence.workflows.adopt",
     "verify": "whence.workflows.verify",
     "Budget": "whence.students.data.query_budget",
@@ -172,6 +174,7 @@ __all__ = [
     "judge",
     "load",
     "logit_lens",
+    "measure",
     "patch",
     "read_record",
     "select",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,22 +11,17 @@ from whence.attribution.registry import method_by_name
 from whence.attribution.run import Plan, answer, cache_of, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
-from whence.core.measurements import Measurement
-from whence.core.provenance import MethodSpec
 from whence.core.trust import LEVELS, Level, TrustLabel
-from whence.evaluation.instance import instance_of
-from whence.evaluation.mask_pool import SIZES
-from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.registry import metric_by_name
 from whence.evaluation.trust.trust_label import Means, label
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
-from whence.games.question import Question, ask_again, ask_otherwise
+from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE
+from whence.workflows.rerun import plan_of, rerun
 
-__all__ = ["judge", "judge_question", "measure"]
+__all__ = ["judge", "judge_question"]
 
 SECOND_OPINIONS = (
     "input-x-gradient",
@@ -87,7 +82,7 @@ def judge(
     found = judge_question(
         question,
         kept,
-        None if kept.quantity == ELSEWHERE else _plan_of(question, kept.provenance.method),
+        None if kept.quantity == ELSEWHERE else plan_of(question, kept.provenance.method),
         level=level,
         output=kept.output_index(output),
         seed=seed,
@@ -96,55 +91,6 @@ def judge(
         progress=progress,
     )
     return replace(kept, trust=found)
-
-
-def measure(
-    model: Any,
-    kept: Attribution,
-    metrics: Sequence[str | Metric],
-    *,
-    output: int | str = 0,
-    source: Input | None = None,
-    masker: str | Masker = "auto",
-    size: int = SIZES["default"],
-    seed: int | None = None,
-    token_budget: int = DEFAULT_TOKEN_BUDGET,
-    cache: Cache | None = None,
-) -> tuple[Measurement, ...]:
-    """Single metrics of an explanation, on one mask pool.
-
-    Args:
-        model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
-        metrics: names of :data:`whence.evaluation.metrics.registry.METRICS`, or instances.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
-        size: masks in the pool.
-        seed: of the mask pool; none: the explanation's.
-        token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-
-    Example:
-        >>> import whence
-        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> e = whence.explain(model, "again late, said one", trust="off")
-        >>> [m.name for m in measure(model, e, ["gini", "pool-fidelity"])]
-        ['gini', 'pool-fidelity']
-    """
-    asked = [metric_by_name(metric) for metric in metrics]
-    question = ask_again(model, kept, source=source, masker=masker)
-    column = kept.output_index(output)
-    instance = instance_of(
-        question,
-        output=column,
-        size=size,
-        seed=kept.provenance.seed if seed is None else seed,
-        cache=cache_of(question.model) if cache is None else cache,
-        token_budget=token_budget,
-    )
-    scores = kept.scores[:, column]
-    return tuple(metric.measure(instance, scores) for metric in asked)
 
 
 def judge_question(
@@ -163,21 +109,8 @@ def judge_question(
     """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
     cache = cache_of(question.model) if cache is None else cache
     seed = found.provenance.seed if seed is None else seed
-
-    def again(source: Input, drawn: int) -> Attribution:
-        assert plan is not None
-        fresh = ask_otherwise(question, source)
-        return answer(
-            fresh,
-            plan_for(fresh, plan.method),
-            budget=budget,
-            seed=drawn,
-            token_budget=token_budget,
-            cache=cache,
-        )
-
     means = Means(
-        again=None if plan is None else again,
+        again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
         dear=plan is not None and level != "audit" and plan.usual > DEAR,
         others=_others(question, plan, cache, token_budget, seed),
     )
@@ -192,15 +125,6 @@ def judge_question(
         token_budget=token_budget,
         progress=progress,
     )
-
-
-def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:
-    """How a recorded method is run again; ``None`` for a method that is not of whence."""
-    try:
-        method = method_by_name(spec.name, dict(spec.options))
-    except OptionError:
-        return None
-    return plan_for(question, method)
 
 
 def _others(

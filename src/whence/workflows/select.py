@@ -27,9 +27,8 @@ from whence.evaluation.comparison.method_selection import Trial, choose, departs
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET

@@ -48,7 +48,14 @@ def evaluate(
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Measure this one in place of the label; may be repeated."),
+        typer.Option(
+            "--metric",
+            help="Metric to measure in place of the label (see whence metrics); may be repeated.",
+        ),
+    ] = None,
+    span: Annotated[
+        list[str] | None,
+        typer.Option("--span", help="START:END of characters that people marked; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the masks; default: the record's.")] = None,
     masker: MaskerOption = "auto",
@@ -63,14 +70,16 @@ def evaluate(
     with failing_plainly():
         from whence.models import load
         from whence.workflows.adopt import read_explanation
-        from whence.workflows.judge import judge, measure
+        from whence.workflows.judge import judge
+        from whence.workflows.measure import measure
 
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
         kept = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
-            found = measure(loaded, kept, metric, seed=seed, masker=masker)
+            spans = None if span is None else [_span(text) for text in span]
+            found = measure(loaded, kept, metric, seed=seed, masker=masker, spans=spans)
             if format_ is Format.json:
                 trees = [json.loads(measurement.to_json()) for measurement in found]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
@@ -79,8 +88,17 @@ def evaluate(
 
                 write_out(measurements_text(found), output)
             return
+        if span:
+            raise OptionError("--span goes with --metric, such as --metric token-f1")
         judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, format_), output)
+
+
+def _span(text: str) -> tuple[int, int]:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal()):
+        raise OptionError(f"expected --span START:END, such as 7:15; got {text!r}")
+    return int(start), int(end)
 
 
 def _shown(judged: Attribution, format_: Format) -> str:
@@ -122,7 +140,7 @@ def compare(
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
-        from whence.evaluation.metrics.registry import metric_by_name
+        from whence.evaluation.metrics.registry import METRICS
         from whence.models import load
         from whence.workflows.select import compare as run
 
@@ -130,7 +148,7 @@ def compare(
         if format_ is Format.html:
             raise OptionError("a comparison is written as text or json, not as html")
         source = source_of(text, file, pair, messages)
-        metrics = [metric_by_name(name) for name in metric] if metric else None
+        metrics = [METRICS.make(name) for name in metric] if metric else None
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
         found = run(
             loaded,

@@ -55,6 +55,7 @@ class DecisionFlip(Metric):
     name: ClassVar[str] = "decision-flip"
     direction: ClassVar[Direction] = "lower"
     question: ClassVar[str] = "How many of the marked words must go to change the decision?"
+    rank: ClassVar[int] = 130
 
     def cost(self, n: int) -> int:
         """Removal in every order: see :meth:`Metric.cost`."""

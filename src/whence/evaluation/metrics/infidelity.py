@@ -52,6 +52,7 @@ class Infidelity(Metric):
     name: ClassVar[str] = "infidelity"
     direction: ClassVar[Direction] = "lower"
     question: ClassVar[str] = "By how much do the scores miss the effect of removals?"
+    rank: ClassVar[int] = 100
 
     def cost(self, n: int) -> int:
         """None: see :meth:`Metric.cost`."""

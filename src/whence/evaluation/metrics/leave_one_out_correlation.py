@@ -47,6 +47,7 @@ class LeaveOneOutCorrelation(Metric):
     name: ClassVar[str] = "leave-one-out-correlation"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Do the scores order words as their single removals do?"
+    rank: ClassVar[int] = 120
 
     def cost(self, n: int) -> int:
         """Each feature alone, and all: see :meth:`Metric.cost`."""

@@ -56,6 +56,7 @@ class PoolFidelity(Metric):
     name: ClassVar[str] = "pool-fidelity"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Better than chance?"
+    rank: ClassVar[int] = 10
 
     def cost(self, n: int) -> int:
         """None: see :meth:`Metric.cost`."""

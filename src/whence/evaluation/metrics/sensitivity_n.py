@@ -56,6 +56,7 @@ class SensitivityN(Metric):
     name: ClassVar[str] = "sensitivity-n"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Do the scores follow the answer at every number of words removed?"
+    rank: ClassVar[int] = 110
 
     def cost(self, n: int) -> int:
         """The sets of every size: see :meth:`Metric.cost`."""

@@ -11,9 +11,8 @@ from scipy.stats import rankdata
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.robustness.rank_agreement import spearman
-from whence.evaluation.robustness.stability import Explain
 
 __all__ = ["Randomisation", "chance_band", "class_contrast", "data_randomisation", "randomisation"]
 

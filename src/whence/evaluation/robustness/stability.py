@@ -13,7 +13,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance, Neighbours
 from whence.evaluation.robustness.rank_agreement import (
     PERSISTENCE,
     Agreement,
@@ -27,7 +27,6 @@ from whence.evaluation.robustness.text_perturbations import (
     TEMPLATES,
     Edit,
     EditSet,
-    Neighbours,
     decides,
     holds,
     kept_edits,
@@ -39,9 +38,9 @@ from whence.evaluation.robustness.text_perturbations import (
 )
 from whence.games.cache import MemoryCache
 from whence.games.question import Question
-from whence.models.protocols import Input, Row, TextModel, TokenModel
+from whence.models.protocols import Row, TextModel, TokenModel
 
-__all__ = ["AXES", "Axis", "Explain", "Stability", "batch_deviation", "stability"]
+__all__ = ["AXES", "Axis", "Stability", "batch_deviation", "stability"]
 
 Axis = Literal[
     "seed",
@@ -70,9 +69,6 @@ AXES: tuple[Axis, ...] = (
 USUAL: tuple[Axis, ...] = ("seed", "typo", "neutral")
 PROBES = 8
 """Coalitions on which answers alone and in a batch are compared."""
-
-Explain = Callable[[Input, int], Attribution]
-"""The same method on another input, with another seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

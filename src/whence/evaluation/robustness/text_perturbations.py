@@ -7,7 +7,7 @@ discarded, and the share discarded is told. Everything is drawn from a seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Decision
 from whence.core.features import Feature
+from whence.evaluation.instance import Neighbours
 from whence.evaluation.robustness.rank_agreement import top_size
 from whence.evaluation.stopwords import carries_no_content
 from whence.games.question import Question
@@ -26,7 +27,6 @@ __all__ = [
     "TEMPLATES",
     "Edit",
     "EditSet",
-    "Neighbours",
     "decides",
     "holds",
     "kept_edits",
@@ -41,10 +41,6 @@ __all__ = [
 MOST = 0.1
 """A change of the predicted label's probability from which an edit no longer counts."""
 TEMPLATES = ("Text: {text}", "Here is what was written.\n{text}", "{text}\n(end of the text)")
-
-Neighbours = Callable[[str, int, int], Sequence[str]]
-"""Words that could stand in place of characters ``start`` to ``end`` of a text, best first: from
-:func:`own_neighbours`, or a masked model of the caller's."""
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {

@@ -8,10 +8,9 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, ModelOutputError
 from whence.core.explanations import Attribution
 from whence.core.trust import Quantity
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.robustness.model_randomization import randomisation
 from whence.evaluation.robustness.soft_stability import SoftStability, decide_by_labels
-from whence.evaluation.robustness.stability import Explain
 from whence.evaluation.trust.checks import graded
 
 __all__ = ["DEPENDS", "depends_on_the_model", "stays_when_more_is_shown"]

@@ -15,14 +15,13 @@ from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.statistics.clopper_pearson import share_interval
 from whence.core.trust import Finding, Quantity
-from whence.evaluation.instance import Instance
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.instance import Explain, Instance
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.metrics.removal import BINS, NEAREST, Removal
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.evaluation.robustness.masker_agreement import operator_agreement
 from whence.evaluation.robustness.rank_agreement import overlap_chance, rank_biased_overlap
-from whence.evaluation.robustness.stability import Explain, Stability
+from whence.evaluation.robustness.stability import Stability
 from whence.games.cache import Cache
 
 __all__ = [
@@ -184,8 +183,8 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
     caution: one of them; fail: neither. Cost: at most eight evaluations.
     """
     comprehensiveness, sufficiency = Comprehensiveness(), Sufficiency()
-    gone = comprehensiveness.removed(instance, scores)
-    alone = sufficiency.kept(instance, scores)
+    gone = comprehensiveness.erased(instance, scores)
+    alone = sufficiency.erased(instance, scores)
     if not gone.sizes:
         return Quantity(
             question=CARRIED,

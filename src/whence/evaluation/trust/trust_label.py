@@ -17,10 +17,10 @@ from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import KeptPool, Level, TrustLabel
 from whence.evaluation.additive_surrogate import AdditiveFit
-from whence.evaluation.instance import Instance, instance_of
+from whence.evaluation.instance import Explain, Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.robustness.paired_stability import paired_stability
-from whence.evaluation.robustness.stability import Explain, Stability, stability
+from whence.evaluation.robustness.stability import Stability, stability
 from whence.evaluation.trust.audit_checks import (
     DEPENDS,
     depends_on_the_model,
