@@ -28,8 +28,8 @@ test-all: $(VENV)/.dev  ## all tests
 	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(VENV)/.dev  ## format, lint, types, layers, docs, coverage floor (of the last test run)
-	$(BIN)/ruff format --check src tests benchmarks examples tools
-	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/ruff format --check src tests ground_truth benchmarks examples tools
+	$(BIN)/ruff check src tests ground_truth benchmarks examples tools
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet --site-dir .site

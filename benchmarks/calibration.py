@@ -27,6 +27,11 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
+from ground_truth import (
+    TASKS,
+    TaskItem,
+    reciprocal_rank,
+)
 from whence.attribution.registry import METHODS, slug
 from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
@@ -35,13 +40,7 @@ from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import fidelities, permutation_test
-from whence.evaluation.tasks import (
-    TASKS,
-    TaskItem,
-    average_precision,
-    precision_at_k,
-    reciprocal_rank,
-)
+from whence.evaluation.metrics.ranking import average_precision, precision_at_k
 from whence.evaluation.trust.calibration import RISK, family_of, may_be_a, risk_controlled
 from whence.games.cache import MemoryCache
 from whence.games.question import ask

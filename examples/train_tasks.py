@@ -1,7 +1,7 @@
 """Trains small classifiers on the ground-truth tasks, and refuses those that have not learned them.
 
-    python examples/train_tasks.py                                # every task and architecture
-    python examples/train_tasks.py --task agreement --architecture gpt2 --seed 1
+    PYTHONPATH=. python examples/train_tasks.py                                # every task and architecture
+    PYTHONPATH=. python examples/train_tasks.py --task agreement --architecture gpt2 --seed 1
 
 Two layers, 64 wide, one token a word. Half of each batch is shown with words hidden, labelled by
 the task's rule on what is left, so that texts with words missing are not foreign to the models
@@ -35,7 +35,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from whence.evaluation.tasks import TASKS, Task, TaskItem
+from ground_truth import TASKS, Task, TaskItem
 
 import train_models  # isort: skip - the file beside this one
 

@@ -96,7 +96,18 @@ def test_a_metric_of_one_file_stands_in_every_list(largest_share, tmp_path):
     # The catalogue and the command.
     assert any(row["name"] == "largest-share" for row in json.loads(run("metrics", "--json")))
     record = tmp_path / "kept.json"
-    run("explain", "-m", "embedded:credit", "-f", "json", "-o", record, "--trust", "off", "No debts.")
+    run(
+        "explain",
+        "-m",
+        "embedded:credit",
+        "-f",
+        "json",
+        "-o",
+        record,
+        "--trust",
+        "off",
+        "No debts.",
+    )
     found = json.loads(
         run("evaluate", record, "-m", "embedded:credit", "--metric", "largest-share", "-f", "json")
     )

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whence.evaluation.tasks.item import Task, TaskItem, item_of
-from whence.evaluation.tasks.sentences import LABELS, VOCABULARY, sentence, tone
+from ground_truth.item import Task, TaskItem, item_of
+from ground_truth.sentences import LABELS, VOCABULARY, sentence, tone
 
 __all__ = ["PLANTED", "Shortcut"]
 
