@@ -12,7 +12,7 @@ from whence.attribution.run import Plan, answer, cache_of, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.trust import LEVELS, Level, TrustLabel
-from whence.evaluation.trust.trust_label import Means, label
+from whence.evaluation.trust.trust_label import RerunAccess, label
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
@@ -32,7 +32,7 @@ SECOND_OPINIONS = (
 """Methods to compare with, the cheapest of each family first."""
 
 
-DEAR = 64
+EXPENSIVE = 64
 """Evaluations of one explanation above which it is not made again but for an audit."""
 
 
@@ -109,9 +109,9 @@ def judge_question(
     """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
     cache = cache_of(question.model) if cache is None else cache
     seed = found.provenance.seed if seed is None else seed
-    means = Means(
+    access = RerunAccess(
         again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
-        dear=plan is not None and level != "audit" and plan.usual > DEAR,
+        expensive=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
         others=_others(question, plan, cache, token_budget, seed),
     )
     return label(
@@ -119,7 +119,7 @@ def judge_question(
         found,
         level=level,
         output=output,
-        means=means,
+        access=access,
         seed=seed,
         cache=cache,
         token_budget=token_budget,

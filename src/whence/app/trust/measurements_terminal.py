@@ -53,7 +53,7 @@ def comparison_text(found: Comparison) -> str:
         )
     lines = [_plain(table).rstrip("\n"), ""]
     directions = ", ".join(f"{m.name}: {BETTER[m.direction]}" for m in first)
-    lines.append(f"{directions}; p: the chance that shuffled scores do as well.")
+    lines.append(f"{directions}; p: permutation p, the share of shuffled scores that do as well.")
     lines.append(
         f"Judged on the same {len(found.instance.pool)} masks: {found.judging:,} evaluations, "
         "beside the methods' own."

@@ -50,7 +50,7 @@ def evidence(label: TrustLabel, *, measurements: bool = False) -> RenderableType
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("question", overflow="fold", max_width=30)
     table.add_column("finding", overflow="fold")
-    table.add_column("what measuring answered", overflow="fold")
+    table.add_column("result", overflow="fold")
     for quantity in label.quantities:
         answer = Text(visible(quantity.says))
         for found in quantity.measurements if measurements else ():
@@ -104,12 +104,12 @@ def diff_text(diff: LabelDiff) -> str:
     if diff.additive_share is not None:
         lines += ["  sums over features", f"    {_compared(diff.additive_share)}"]
     if diff.reliable is None:
-        lines.append("  told from zero: not comparable: the features are not as many")
+        lines.append("  distinguishable from zero: not comparable, the numbers of features differ")
     elif diff.reliable:
         which = ", ".join(str(index) for index in diff.reliable)
-        lines.append(f"* told from zero in one only: features {which}")
+        lines.append(f"* distinguishable from zero in one only: features {which}")
     else:
-        lines.append("  told from zero: the same features")
+        lines.append("  distinguishable from zero: the same features")
     return "\n".join(visible(line) for line in lines)
 
 

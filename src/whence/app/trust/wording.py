@@ -77,7 +77,7 @@ class Standing:
     Attributes:
         label: the label of this output's scores; ``None`` where they were not judged.
         withheld: nothing of it is coloured.
-        sure: which scores are told from zero, by the label too where there is one.
+        sure: which scores are distinguishable from zero, by the label too where there is one.
         unjudged: why there is no label; empty where there is one.
     """
 
@@ -118,7 +118,7 @@ def faint_because(attribution: Attribution, shown: Standing) -> str:
     sampled = "within two standard errors of zero, or of unknown error"
     if shown.label is None:
         return sampled if attribution.std_errors is not None else ""
-    masks = "not told from zero"
+    masks = "not distinguishable from zero"
     return masks if attribution.std_errors is None else f"{masks}, or {sampled}"
 
 
@@ -164,10 +164,14 @@ def label_facts(label: TrustLabel) -> list[tuple[str, str]]:
     rows = [
         ("Judged", f"the scores of \u201c{label.output}\u201d, level {label.level}"),
         ("Grade", label.grade),
-        *(("Held back by", reason) for reason in label.reasons if mark_of(label).state == "usable"),
+        *(
+            ("Grade limited by", reason)
+            for reason in label.reasons
+            if mark_of(label).state == "usable"
+        ),
         ("Calibration", label.calibration or UNCALIBRATED),
         ("Additive share", _share(label.additive_share)),
-        ("Told from zero", f"{told} of {features} features"),
+        ("Distinguishable from zero", f"{told} of {features} features"),
         ("Mask pool", f"{len(pool.masks):,} masks of {features} features, {kind}; {pool.masker}"),
         ("Discarded", _discarded(label.discarded)),
         ("Cost of judging", ", ".join(cost)),

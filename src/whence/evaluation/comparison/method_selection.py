@@ -58,9 +58,9 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
         OptionError: no candidate, or candidates tried on different texts.
 
     Example:
-        >>> dear = Trial("dear", np.array([0.8, 0.9, 0.7]), 500.0)
+        >>> expensive = Trial("expensive", np.array([0.8, 0.9, 0.7]), 500.0)
         >>> cheap = Trial("cheap", np.array([0.79, 0.91, 0.69]), 10.0)
-        >>> choose([dear, cheap]).chosen
+        >>> choose([expensive, cheap]).chosen
         'cheap'
     """
     if not trials:

@@ -1,4 +1,4 @@
-"""Operator agreement: whether the model answers alike however absence is made."""
+"""Masker agreement: whether the model answers alike however absence is made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whence.games.cache import Cache
 from whence.games.maskers import Deletion, Masker, MaskToken, Replacement
 from whence.models.protocols import TokenModel
 
-__all__ = ["MASKS", "SCAFFOLDED", "chosen_masks", "operator_agreement", "other_masker"]
+__all__ = ["MASKS", "SCAFFOLDED", "chosen_masks", "masker_agreement", "other_masker"]
 
 MASKS = 12
 """Masks of the pool that are made otherwise."""
@@ -25,7 +25,7 @@ SCAFFOLDED = 0.4
 """Below this the two ways of making absence ask the model for different things."""
 
 
-def operator_agreement(
+def masker_agreement(
     instance: Instance,
     others: Sequence[Masker] | None = None,
     *,
@@ -59,7 +59,9 @@ def operator_agreement(
     """
     question = instance.question
     if question is None:
-        raise CapabilityError("operator agreement needs a model; an analytic game has no masker")
+        raise CapabilityError(
+            "masker agreement: expected an instance of a model, got an analytic game, which has no masker"
+        )
     if masks < 4:
         raise OptionError(f"masks={masks} asked; a correlation needs 4 or more")
     maskers = (other_masker(instance),) if others is None else tuple(others)

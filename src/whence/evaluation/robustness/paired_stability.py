@@ -1,4 +1,4 @@
-"""Stability of a method that is dear to run again, told from the game that its scores rest on.
+"""Stability of a method that is expensive to run again, told from the game that its scores rest on.
 
 Explaining a text of fifty words by sampling takes hundreds of evaluations; doing so again for
 every small edit would cost more than all the rest of a trust label. What an edit does to such

@@ -25,8 +25,8 @@ from whence.evaluation.robustness.rank_agreement import (
 )
 from whence.evaluation.robustness.text_perturbations import (
     TEMPLATES,
-    Edit,
-    EditSet,
+    Perturbation,
+    PerturbationSet,
     decides,
     holds,
     kept_edits,
@@ -220,7 +220,9 @@ class _Run:
         pairs = align_features(self.texts, texts)
         self.repeats.setdefault(axis, []).append((says, agreement(self.scores, other, pairs)))
 
-    def edits(self, axis: Axis, neighbours: Neighbours | None, wordings: Sequence[str]) -> EditSet:
+    def edits(
+        self, axis: Axis, neighbours: Neighbours | None, wordings: Sequence[str]
+    ) -> PerturbationSet:
         edits: Any
         if axis == "typo":
             edits = typos(self.question, self.scores, seed=self.instance.seed)
@@ -240,14 +242,14 @@ class _Run:
             edits = synonyms(self.question, self.scores, who, seed=self.instance.seed)
         return kept_edits(self.question, self.before, edits, self.count)
 
-    def edited(self, axis: Axis, made: Callable[[], EditSet]) -> None:
+    def edited(self, axis: Axis, made: Callable[[], PerturbationSet]) -> None:
         kept = made()
         self.discarded += kept.discarded
         self.shares[axis] = kept.share_discarded
         for edit in kept.kept:
             self._again(axis, edit)
 
-    def _again(self, axis: Axis, edit: Edit) -> None:
+    def _again(self, axis: Axis, edit: Perturbation) -> None:
         self.compare(axis, edit.says, self.explain(edit.source, self.seed))
 
     def rounded(self, axis: Axis) -> None:

@@ -25,8 +25,8 @@ from whence.models.protocols import GivesGradients, Input, Model, TextModel, Tok
 
 __all__ = [
     "TEMPLATES",
-    "Edit",
-    "EditSet",
+    "Perturbation",
+    "PerturbationSet",
     "decides",
     "holds",
     "kept_edits",
@@ -56,7 +56,7 @@ _BESIDE = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Edit:
+class Perturbation:
     """A changed input, and what was changed."""
 
     kind: str
@@ -65,10 +65,10 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EditSet:
+class PerturbationSet:
     """Edits that left the prediction as it was, and what was discarded, with the reason."""
 
-    kept: tuple[Edit, ...]
+    kept: tuple[Perturbation, ...]
     discarded: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     """What the model cannot read, such as a text grown too long: no test of the prediction."""
@@ -80,7 +80,9 @@ class EditSet:
         return len(self.discarded) / tried if tried else 0.0
 
 
-def typos(question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0) -> Iterator[Edit]:
+def typos(
+    question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0
+) -> Iterator[Perturbation]:
     """Endless typos: two letters swapped, one lost, or a neighbouring key, one in each text.
 
     Only in words of four letters or more outside the top fifth by absolute score, never at the
@@ -99,7 +101,7 @@ def typos(question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0)
             continue
         misses = 0
         seen.add(key)
-        yield Edit(
+        yield Perturbation(
             "typo",
             replaced(question, [(word.start, word.end, text)]),
             f"{word.text!r} written {text!r} ({what})",
@@ -132,7 +134,7 @@ def synonyms(
     *,
     seed: int = 0,
     most: int = 3,
-) -> Iterator[Edit]:
+) -> Iterator[Perturbation]:
     """Texts with one content word outside the top replaced by a neighbour, in random order.
 
     Args:
@@ -151,7 +153,7 @@ def synonyms(
             if other.casefold() == word.text.casefold():
                 continue
             new = other.capitalize() if word.text[:1].isupper() else other
-            yield Edit(
+            yield Perturbation(
                 "synonym",
                 replaced(question, [(word.start, word.end, new)]),
                 f"{word.text!r} replaced by {new!r}",
@@ -215,7 +217,7 @@ def _nearest(
                 return
 
 
-def neutral_edits(question: Question) -> Iterator[Edit]:
+def neutral_edits(question: Question) -> Iterator[Perturbation]:
     """Casing, white space, a neutral prefix, a neutral suffix: a fixed list, once each."""
     document = question.segmentation.document
     part = [part for part in document.parts if not part.frozen][-1]
@@ -230,10 +232,10 @@ def neutral_edits(question: Question) -> Iterator[Edit]:
     )
     for new, says in variants:
         if new != text:
-            yield Edit("neutral", replaced(question, [(part.start, part.end, new)]), says)
+            yield Perturbation("neutral", replaced(question, [(part.start, part.end, new)]), says)
 
 
-def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterator[Edit]:
+def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterator[Perturbation]:
     """The text in each of some wordings, each with ``{text}`` where it goes.
 
     Raises:
@@ -246,7 +248,7 @@ def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterat
             raise OptionError(f"template {wording!r} asked; it has no {{text}} for the text to go")
         new = wording.replace("{text}", document.text[part.start : part.end])
         source = replaced(question, [(part.start, part.end, new)])
-        yield Edit("template", source, f"put as {wording!r}")
+        yield Perturbation("template", source, f"put as {wording!r}")
 
 
 def _outside_the_top(question: Question, scores: Float[np.ndarray, " n"]) -> list[Feature]:
@@ -309,8 +311,13 @@ def holds(before: Decision, after: Decision) -> str | None:
 
 
 def kept_edits(
-    question: Question, before: Decision, edits: Iterator[Edit], count: int, *, tries: int = 4
-) -> EditSet:
+    question: Question,
+    before: Decision,
+    edits: Iterator[Perturbation],
+    count: int,
+    *,
+    tries: int = 4,
+) -> PerturbationSet:
     """The first ``count`` edits that leave the prediction as it was.
 
     Args:
@@ -322,7 +329,7 @@ def kept_edits(
 
     Cost: one pass for each edit tried.
     """
-    kept: list[Edit] = []
+    kept: list[Perturbation] = []
     discarded: list[str] = []
     skipped: list[str] = []
     for edit in edits:
@@ -338,4 +345,4 @@ def kept_edits(
             kept.append(edit)
         else:
             discarded.append(f"{edit.kind}: {edit.says}: {why}")
-    return EditSet(tuple(kept), tuple(discarded), tuple(skipped))
+    return PerturbationSet(tuple(kept), tuple(discarded), tuple(skipped))

@@ -29,24 +29,24 @@ from whence.evaluation.trust.audit_checks import (
 from whence.evaluation.trust.calibration import calibration_of
 from whence.evaluation.trust.checks import (
     AGAIN,
-    Means,
+    RerunAccess,
     adds_up,
     agrees_with_others,
     better_than_chance,
     carried_by_the_marked,
     fair_test,
+    instability_reason,
+    not_measured,
     same_answer_again,
-    unasked,
-    unsteady,
 )
 from whence.evaluation.trust.grading import verdict
-from whence.evaluation.trust.summary import said
+from whence.evaluation.trust.summary import summary_sentence
 from whence.games.cache import Cache
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
 from whence.games.question import Question
 from whence.models.protocols import Input
 
-__all__ = ["Means", "evaluations_of", "label", "label_of"]
+__all__ = ["RerunAccess", "evaluations_of", "label", "label_of"]
 
 
 def evaluations_of(level: Level) -> int:
@@ -69,7 +69,7 @@ def label(
     *,
     level: Level = "default",
     output: int = 0,
-    means: Means | None = None,
+    access: RerunAccess | None = None,
     seed: int = 0,
     cache: Cache | None = None,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
@@ -85,7 +85,7 @@ def label(
             asks all of a larger pool, explains again in full, replaces the model's parameters for
             one explanation, and certifies the marked words.
         output: whose scores are judged.
-        means: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
+        access: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
         seed: of the masks and of whatever else is drawn.
         cache: where evaluations are kept.
         token_budget: tokens in a batch to begin with.
@@ -102,7 +102,7 @@ def label(
         token_budget=token_budget,
         progress=progress,
     )
-    return label_of(instance, found, level=level, means=means or Means(), cache=cache)
+    return label_of(instance, found, level=level, access=access or RerunAccess(), cache=cache)
 
 
 def label_of(
@@ -110,7 +110,7 @@ def label_of(
     found: Attribution,
     *,
     level: Level,
-    means: Means,
+    access: RerunAccess,
     cache: Cache | None = None,
 ) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
@@ -126,19 +126,19 @@ def label_of(
         quantities = [chance, carried, adds_up(instance, found)]
     else:
         fair = fair_test(instance, cache)
-        again = None if means.again is None else _counted(instance, means.again)
-        steadiness = unasked(AGAIN)
+        again = None if access.again is None else _counted(instance, access.again)
+        steadiness = not_measured(AGAIN)
         if again is not None and instance.n > 1:
             try:
                 steady = (
                     paired_stability(instance, found, cache=cache)
-                    if means.dear
+                    if access.expensive
                     else stability(instance, found, again)
                 )
                 steadiness = same_answer_again(steady)
             except _REFUSALS as error:
-                steadiness = unasked(AGAIN, str(error))
-        others = _second_opinions(means, notes) if instance.n > 1 else ()
+                steadiness = not_measured(AGAIN, str(error))
+        others = _second_opinions(access, notes) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
         again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
@@ -152,14 +152,16 @@ def label_of(
         if level == "audit" and instance.n > 1:
             again_in_all += again is not None
             quantities += [
-                unasked(DEPENDS) if again is None else depends_on_the_model(instance, found, again),
+                not_measured(DEPENDS)
+                if again is None
+                else depends_on_the_model(instance, found, again),
                 stays_when_more_is_shown(instance, scores),
             ]
     question = instance.question
     calibrated = None if question is None else calibration_of(question.model.identity, level)
     if calibrated is not None and calibrated[0].level != level:
         notes.append(
-            f"thresholds of the level {calibrated[0].level!r}: none were measured for an audit"
+            f"graded by the thresholds of level {calibrated[0].level!r}; none were measured for an audit"
         )
     decided = verdict(
         quantities,
@@ -167,7 +169,7 @@ def label_of(
         fidelity=chance.measurements[0].value,
         share=fit.share,
         threshold=None if calibrated is None else calibrated[0],
-        moves=None if steady is None else unsteady(steady),
+        moves=None if steady is None else instability_reason(steady),
     )
     reasons = list(decided.reasons)
     combined = _mostly_combined(fit)
@@ -176,13 +178,13 @@ def label_of(
         reasons.append(COMBINATIONS)
     if found.unit is not None:
         notes.append(
-            "the scores have no sign: they are judged as if every feature raised the output"
+            "the scores have no sign; they are judged as if every feature raised the output"
         )
     return TrustLabel(
         output=instance.what.name,
         level=level,
         grade=decided.grade,
-        says=said(instance, scores, decided, combined, steady),
+        says=summary_sentence(instance, scores, decided, combined, steady),
         reasons=tuple(reasons),
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
@@ -200,14 +202,14 @@ _REFUSALS = (CapabilityError, InputError, OptionError, BudgetError, ModelOutputE
 """What a model or method may refuse in the course of a judgement, which goes on without it."""
 
 
-def _second_opinions(means: Means, notes: list[str]) -> tuple[Attribution, ...]:
+def _second_opinions(access: RerunAccess, notes: list[str]) -> tuple[Attribution, ...]:
     """Explanations by other methods; one that this model or text does not allow is noted."""
     found: list[Attribution] = []
-    for other in means.others:
+    for other in access.others:
         try:
             found.append(other())
         except _REFUSALS as error:
-            notes.append(f"a second opinion could not be had: {error}")
+            notes.append(f"a comparison with another method was not possible: {error}")
     return tuple(found)
 
 
