@@ -54,8 +54,8 @@ def beyond_size(
 ) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
     """Masks and answers with the size of the mask, and its square, regressed out of both."""
     size = masks.sum(axis=1) / max(1, masks.shape[1])
-    basis, kept, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
-    basis = basis[:, kept > 1e-9 * kept[0]] if len(kept) else basis
+    basis, singular, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
+    basis = basis[:, singular > 1e-9 * singular[0]] if len(singular) else basis
     design = masks.astype(np.float64)
     return design - basis @ (basis.T @ design), values - basis @ (basis.T @ values)
 
@@ -72,11 +72,11 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
     reach = None
     if len(pool) >= 8 and not pool.complete:
         halves = pool.halves()
-        found = [
+        correlations = [
             _correlation(judge, _fit(learner.masks, learner.values[:, output]).weights, output)
             for learner, judge in (halves, halves[::-1])
         ]
-        reach = float(np.mean(found))
+        reach = float(np.mean(correlations))
     elif pool.complete:
         reach = float(np.sqrt(max(0.0, fit.share)))
     sizes = pool.masks.sum(axis=1)
@@ -111,15 +111,15 @@ def _fit(
     if total <= 1e-20 * max(1.0, float(values @ values)):
         return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
     left, singular, right = np.linalg.svd(design, full_matrices=False)
-    kept = singular > 1e-9 * singular.max(initial=0.0)
-    left, singular, right = left[:, kept], singular[kept], right[kept]
+    nonzero = singular > 1e-9 * singular.max(initial=0.0)
+    left, singular, right = left[:, nonzero], singular[nonzero], right[nonzero]
     along = left.T @ response
     if exact:
         weights = right.T @ (along / singular)
         share = float(along @ along) / total
         return AdditiveFit(weights, np.zeros(n), min(1.0, share), None, None)
     # Directions of the response that no sum over features reaches, size apart.
-    freedom = len(masks) - _size_terms(masks) - int(kept.sum())
+    freedom = len(masks) - _size_terms(masks) - int(nonzero.sum())
     beyond = max(0.0, total - float(along @ along))
     scale = float((singular**2).sum()) / max(1, len(masks) - _size_terms(masks))
     eigen = singular**2 / scale
@@ -138,11 +138,11 @@ def _fit(
         return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
 
     top = 1 - 1e-6
-    found = cast(
+    optimum = cast(
         "Any",
         minimize_scalar(deviance, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6}),
     )
-    share, lowest = float(found.x), float(found.fun)
+    share, lowest = float(optimum.x), float(optimum.fun)
     for edge in (0.0, top):
         if deviance(edge) < lowest:
             share, lowest = edge, deviance(edge)
@@ -152,8 +152,8 @@ def _fit(
     weights = right.T @ (shrunk * along)
     prior = variance(share) * share / scale
     # Posterior variance: the prior's, less what the masks told along each direction.
-    told = ratio * singular**2 / (1 + ratio * singular**2)
-    posterior = prior * np.clip(1.0 - (right.T**2) @ told, 0.0, None)
+    learned = ratio * singular**2 / (1 + ratio * singular**2)
+    posterior = prior * np.clip(1.0 - (right.T**2) @ learned, 0.0, None)
     return AdditiveFit(weights, np.sqrt(posterior), share, interval, None)
 
 

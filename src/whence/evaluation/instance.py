@@ -218,16 +218,16 @@ def instance_of(
     game = question.game(cache=cache, token_budget=token_budget, progress=progress)
     identity = question.model.identity
     masker = str(MethodSpec.of(question.masker))
-    named = identity.fingerprint or identity.ref
-    drawn = pool_seed(
-        named, question.segmentation.document.text, masker, question.segmentation.unit, seed
+    fingerprint = identity.fingerprint or identity.ref
+    mask_seed = pool_seed(
+        fingerprint, question.segmentation.document.text, masker, question.segmentation.unit, seed
     )
     return Instance(
         game=game,
-        pool=pool_of(game, size, seed=drawn),
+        pool=pool_of(game, size, seed=mask_seed),
         output=output,
         texts=tuple(feature.text for feature in question.segmentation.features),
         question=question,
-        settings={"model": named, "masker": masker, "unit": question.segmentation.unit},
+        settings={"model": fingerprint, "masker": masker, "unit": question.segmentation.unit},
         seed=seed,
     )

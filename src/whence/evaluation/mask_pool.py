@@ -57,8 +57,8 @@ class Pool:
         first, second = pairs % 2 == 0, pairs % 2 == 1
         return self._part(first), self._part(second)
 
-    def _part(self, kept: Bool[np.ndarray, " m"]) -> Pool:
-        return Pool(self.masks[kept], self.values[kept], self.full, False, self.seed)
+    def _part(self, rows: Bool[np.ndarray, " m"]) -> Pool:
+        return Pool(self.masks[rows], self.values[rows], self.full, False, self.seed)
 
 
 def draw_masks(n: int, size: int, seed: int) -> Bool[np.ndarray, "m n"]:
@@ -82,7 +82,7 @@ def draw_masks(n: int, size: int, seed: int) -> Bool[np.ndarray, "m n"]:
     """
     if size < 2 or size % 2:
         raise OptionError(
-            f"a pool of {size} masks asked; masks come in pairs: an even number is due"
+            f"expected an even number of masks of 2 or more, since masks come in pairs; got {size}"
         )
     if n < 2:
         return np.zeros((0, n), dtype=bool)
@@ -92,8 +92,8 @@ def draw_masks(n: int, size: int, seed: int) -> Bool[np.ndarray, "m n"]:
         return np.stack([lower, ~lower], axis=1).reshape(-1, n)
     rng = np.random.default_rng(seed)
     seen: set[bytes] = set()
-    kept: list[np.ndarray] = []
-    while len(kept) < size:
+    masks: list[np.ndarray] = []
+    while len(masks) < size:
         mask = np.zeros(n, dtype=bool)
         mask[rng.permutation(n)[: rng.integers(1, n)]] = True
         # A pair is one draw, whichever of its two masks came up.
@@ -101,8 +101,8 @@ def draw_masks(n: int, size: int, seed: int) -> Bool[np.ndarray, "m n"]:
         if key in seen:
             continue
         seen.add(key)
-        kept += [mask, ~mask]
-    return np.stack(kept)
+        masks += [mask, ~mask]
+    return np.stack(masks)
 
 
 def pool_of(game: Game, size: int = SIZES["default"], *, seed: int = 0) -> Pool:

@@ -33,12 +33,13 @@ SECOND_OPINIONS = (
 
 
 EXPENSIVE = 64
-"""Evaluations of one explanation above which it is not made again but for an audit."""
+"""Evaluations of one explanation above which only an audit makes it again: as many as the masks of a
+default pool, so that the nine explanations do not dwarf the label (decision 8)."""
 
 
 def judge(
     model: Any,
-    kept: Attribution,
+    explanation: Attribution,
     *,
     level: str = "default",
     output: int | str = 0,
@@ -53,14 +54,14 @@ def judge(
 
     Args:
         model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
+        explanation: the explanation, of whence or read in from elsewhere.
         level: ``"quick"``, ``"default"`` or ``"audit"``.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
-        seed: of the mask pool; none: the explanation's.
-        token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        output: judged output, by name or index.
+        source: input, where the record does not hold it as it was given.
+        masker: kind of absence; ``"auto"``: as for the explanation.
+        seed: seed of the mask pool; none: the explanation's.
+        token_budget: number of tokens in a batch to begin with.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
         progress: called after each batch with (answered, asked).
 
     Raises:
@@ -77,25 +78,27 @@ def judge(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
     if seed is not None and seed < 0:
-        raise OptionError(f"seed={seed} asked; it must be 0 or more")
-    question = ask_again(model, kept, source=source, masker=masker)
-    found = judge_question(
+        raise OptionError(f"expected a seed of 0 or more, got {seed}")
+    question = ask_again(model, explanation, source=source, masker=masker)
+    label = judge_question(
         question,
-        kept,
-        None if kept.quantity == ELSEWHERE else plan_of(question, kept.provenance.method),
+        explanation,
+        None
+        if explanation.quantity == ELSEWHERE
+        else plan_of(question, explanation.provenance.method),
         level=level,
-        output=kept.output_index(output),
+        output=explanation.output_index(output),
         seed=seed,
         token_budget=token_budget,
         cache=cache,
         progress=progress,
     )
-    return replace(kept, trust=found)
+    return replace(explanation, trust=label)
 
 
 def judge_question(
     question: Question,
-    found: Attribution,
+    explanation: Attribution,
     plan: Plan | None,
     *,
     level: Level,
@@ -108,7 +111,7 @@ def judge_question(
 ) -> TrustLabel:
     """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
     cache = cache_of(question.model) if cache is None else cache
-    seed = found.provenance.seed if seed is None else seed
+    seed = explanation.provenance.seed if seed is None else seed
     access = RerunAccess(
         again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
         expensive=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
@@ -116,7 +119,7 @@ def judge_question(
     )
     return label(
         question,
-        found,
+        explanation,
         level=level,
         output=output,
         access=access,
@@ -141,12 +144,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    made: list[Callable[[], Attribution]] = []
+    explainers: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
             chosen = plan_for(question, method)
             return answer(question, chosen, seed=seed, token_budget=token_budget, cache=cache)
 
-        made.append(explain)
-    return tuple(made)
+        explainers.append(explain)
+    return tuple(explainers)

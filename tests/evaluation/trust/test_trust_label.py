@@ -64,7 +64,7 @@ def test_grade_a_needs_the_fidelity_that_was_found_to_be_safe():
     assert verdict(passes, features=9, fidelity=0.5, share=0.9, threshold=SURE).grade == "A"
     low = verdict(passes, features=9, fidelity=0.49, share=0.9, threshold=SURE)
     assert low.grade == "B"
-    assert "0.50 from which" in low.reasons[0]
+    assert "below 0.50, from which" in low.reasons[0]
     none = Threshold(
         family="Bert",
         level="quick",

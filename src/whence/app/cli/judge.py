@@ -38,12 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "select", "verify"]
 
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="A candidate; may be given again.")
+    list[str] | None, typer.Option("--method", help="Candidate method; may be repeated.")
 ]
 
 
 def evaluate(
-    record: Annotated[Path, typer.Argument(help="An explanation: of whence, or text and scores.")],
+    record: Annotated[
+        Path, typer.Argument(help="Saved explanation, of whence, or text and scores.")
+    ],
     model: ModelOption = "embedded:credit",
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
     metric: Annotated[
@@ -57,7 +59,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--span", help="START:END of characters that people marked; may be repeated."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the masks; default: the record's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the masks; default: that of the record.")
+    ] = None,
     masker: MaskerOption = "auto",
     format_: FormatOption = Format.text,
     output: OutputOption = None,
@@ -74,23 +78,25 @@ def evaluate(
         from whence.workflows.measure import measure
 
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
+        explanation = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
             spans = None if span is None else [_span(text) for text in span]
-            found = measure(loaded, kept, metric, seed=seed, masker=masker, spans=spans)
+            measurements = measure(
+                loaded, explanation, metric, seed=seed, masker=masker, spans=spans
+            )
             if format_ is Format.json:
-                trees = [json.loads(measurement.to_json()) for measurement in found]
+                trees = [json.loads(measurement.to_json()) for measurement in measurements]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.trust.measurements_terminal import measurements_text
 
-                write_out(measurements_text(found), output)
+                write_out(measurements_text(measurements), output)
             return
         if span:
             raise OptionError("--span goes with --metric, such as --metric token-f1")
-        judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
+        judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, format_), output)
 
 
@@ -121,7 +127,8 @@ def compare(
     messages: MessagesOption = None,
     methods: MethodsOption = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="A metric; may be given again.")
+        list[str] | None,
+        typer.Option("--metric", help="Metric (see whence metrics); may be repeated."),
     ] = None,
     target: TargetOption = None,
     next_token: Annotated[
@@ -150,7 +157,7 @@ def compare(
         source = source_of(text, file, pair, messages)
         metrics = [METRICS.make(name) for name in metric] if metric else None
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        comparison = run(
             loaded,
             source,
             methods=methods,
@@ -162,24 +169,24 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            write_out(json.dumps(_tree(found), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(comparison), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
 
-            write_out(comparison_text(found), output)
+            write_out(comparison_text(comparison), output)
 
 
-def _tree(found: Comparison) -> dict[str, Any]:
+def _tree(comparison: Comparison) -> dict[str, Any]:
     return {
-        "judging_evaluations": found.judging,
-        "failed": found.failed,
+        "judging_evaluations": comparison.judging,
+        "failed": comparison.failed,
         "methods": {
             name: {
-                "p_value": found.p_values[name],
-                "measurements": [json.loads(m.to_json()) for m in found.measurements[name]],
+                "p_value": comparison.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in comparison.measurements[name]],
                 "explanation": json.loads(explanation.to_json()),
             }
-            for name, explanation in found.explanations.items()
+            for name, explanation in comparison.explanations.items()
         },
     }
 
@@ -187,8 +194,8 @@ def _tree(found: Comparison) -> dict[str, Any]:
 def select(
     texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
     model: ModelOption = "embedded:credit",
-    column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
-    limit: Annotated[int, typer.Option(help="Texts taken, from the top.")] = 50,
+    column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
+    limit: Annotated[int, typer.Option(help="Number of texts to use, from the top.")] = 50,
     methods: MethodsOption = None,
     target: TargetOption = None,
     link: LinkOption = None,
@@ -212,15 +219,15 @@ def select(
         from whence.workflows.select import select as run
 
         if limit < 1:
-            raise OptionError(f"--limit {limit} given; 1 or more is due")
+            raise OptionError(f"expected --limit of 1 or more, got {limit}")
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
-        taken = list(islice(read_rows(texts, column), limit))
+        sample = list(islice(read_rows(texts, column), limit))
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        selection = run(
             loaded,
-            taken,
+            sample,
             methods=methods,
             target=target,
             link=link,
@@ -230,20 +237,20 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            write_out(found.to_json() + b"\n", output)
+            write_out(selection.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text
 
-            write_out(selection_text(found), output)
+            write_out(selection_text(selection), output)
 
 
 def verify(
     record: Annotated[Path, typer.Argument(help="A saved explanation.")],
     model: ModelOption = "embedded:credit",
-    masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
+    masks: Annotated[int, typer.Option(help="Number of masks of the record to replay.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
-        float, typer.Option(help="Deviation allowed, as a share of the answer or of 1.")
+        float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
@@ -257,8 +264,8 @@ def verify(
         from whence.workflows.verify import verify as run
 
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
-        found = run(loaded, kept, masks=masks, seed=seed, tolerance=tolerance)
-        typer.echo(("holds: " if found.holds else "does not hold: ") + found.says)
-        if not found.holds:
+        explanation = read_explanation(loaded, record)
+        verification = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if verification.holds else "does not hold: ") + verification.says)
+        if not verification.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

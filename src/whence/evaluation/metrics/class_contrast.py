@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -14,7 +15,7 @@ from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
 from whence.evaluation.metrics.base import Direction, Metric, Need
 
-__all__ = ["ClassContrast"]
+__all__ = ["ClassContrast", "other_output"]
 
 MIRRORED = 1e-6
 """Largest spread of the sum of two outputs, as a share of theirs, at which they are one output
@@ -70,7 +71,8 @@ class ClassContrast(Metric):
         """
         phi = self._checked(instance, scores)
         assert instance.explanation is not None
-        other = self._other(instance)
+        names = [output.name for output in instance.game.outputs]
+        other = other_output(self.name, names, instance.output, self.other)
         every = np.asarray(instance.explanation.scores)
         if every.shape != (instance.n, instance.game.k):
             raise OptionError(
@@ -90,26 +92,8 @@ class ClassContrast(Metric):
             unit="rank correlation",
             n=instance.n,
             random=0.0,
-            other=instance.game.outputs[other].name,
+            other=names[other],
         )
-
-    def _other(self, instance: Instance) -> int:
-        names = [output.name for output in instance.game.outputs]
-        if len(names) < 2:
-            raise OptionError(
-                f"{self.name}: expected an explanation of two outputs or more, got one "
-                f"({names[0]!r}); explain with target=[Label(label=...), Label(label=...)]"
-            )
-        if not self.other:
-            return int(instance.output == 0)
-        if self.other not in names:
-            raise unknown("output", self.other, names)
-        other = names.index(self.other)
-        if other == instance.output:
-            raise OptionError(
-                f"{self.name}: expected another output than the judged one, got {self.other!r}"
-            )
-        return other
 
     def _refuse_mirrors(self, instance: Instance, other: int) -> None:
         judged, values = instance.responses, instance.pool.values[:, other]
@@ -121,3 +105,23 @@ class ClassContrast(Metric):
                 f"{self.name}: the two outputs mirror each other on every mask, as the two labels "
                 "of a pair do; their scores differ by sign alone. Ask for logits, or another label"
             )
+
+
+def other_output(metric: str, names: Sequence[str], judged: int, other: str) -> int:
+    """The index of the output to compare with: that of a name, or the first other one.
+
+    Raises:
+        OptionError: there is one output only, or no such output, or it is the judged one.
+    """
+    if len(names) < 2:
+        raise OptionError(
+            f"{metric}: expected an explanation of two outputs or more, got one ({names[0]!r}); "
+            "explain with target=[Label(label=...), Label(label=...)]"
+        )
+    if not other:
+        return int(judged == 0)
+    if other not in names:
+        raise unknown("output", other, names)
+    if names.index(other) == judged:
+        raise OptionError(f"{metric}: expected another output than the judged one, got {other!r}")
+    return names.index(other)

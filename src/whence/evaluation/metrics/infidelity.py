@@ -80,14 +80,14 @@ class Infidelity(Metric):
         interval = None
         if not pool.complete:
             pairs = len(pool) // 2
-            found = np.empty(self.resamples)
+            resamples = np.empty(self.resamples)
             for index in range(self.resamples):
                 drawn = rng.integers(pairs, size=pairs)
                 rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
-                found[index] = infidelity(
+                resamples[index] = infidelity(
                     ~pool.masks[rows], falls[rows], phi, normalise=self.normalise
                 )
-            low, high = np.quantile(found, [0.025, 0.975])
+            low, high = np.quantile(resamples, [0.025, 0.975])
             how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
             interval = Interval(low=float(low), high=float(high), level=0.95, how=how)
         return self._measurement(

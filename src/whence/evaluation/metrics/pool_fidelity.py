@@ -86,13 +86,13 @@ class PoolFidelity(Metric):
     def _interval(self, instance: Instance, phi: Float[np.ndarray, " n"]) -> Interval:
         rng = np.random.default_rng(instance.seed)
         pairs = len(instance.pool) // 2
-        found = np.empty(self.resamples)
+        resampled = np.empty(self.resamples)
         for index in range(self.resamples):
             drawn = rng.integers(pairs, size=pairs)
             rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
             masks, values = instance.pool.masks[rows], instance.responses[rows]
-            found[index] = fidelities(masks, values, phi[None])[0]
-        low, high = np.quantile(found, [0.025, 0.975])
+            resampled[index] = fidelities(masks, values, phi[None])[0]
+        low, high = np.quantile(resampled, [0.025, 0.975])
         how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
         return Interval(low=float(low), high=float(high), level=0.95, how=how)
 
@@ -156,9 +156,9 @@ def permutation_test(
         for row in shuffled:
             for group in places:
                 row[group] = rng.permutation(scores[group])
-    found = fidelities(instance.pool.masks, instance.responses, shuffled)
+    null = fidelities(instance.pool.masks, instance.responses, shuffled)
     mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
-    as_good = int(np.count_nonzero(found >= mine - 1e-9))
+    as_good = int(np.count_nonzero(null >= mine - 1e-9))
     if exact:
         return as_good / count, 1.0 / count
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)

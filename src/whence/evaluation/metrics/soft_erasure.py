@@ -18,6 +18,7 @@ from whence.evaluation.metrics.base import Direction, Metric, Need
 __all__ = ["SoftComprehensiveness", "SoftSufficiency", "Softened", "softened", "unit_scaled"]
 
 LEAST_DRAWS = 8
+"""Draws from which the standard error of their mean means something. Chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,8 @@ def softened(
     """
     if draws < LEAST_DRAWS:
         raise OptionError(
-            f"{name}: draws={draws} asked; one draw is mostly noise, {LEAST_DRAWS} at least are due"
+            f"{name}: expected draws of {LEAST_DRAWS} or more, since one draw is mostly noise; got "
+            f"draws={draws}"
         )
     question = instance.question
     if question is None or not question.differentiable or question.tokens is None:
@@ -154,7 +156,7 @@ class SoftComprehensiveness(_SoftErasure):
     embeddings beside the pool; half of them are for ``random``, the same with the
     scores shuffled. The model must give gradients.
 
-    When it misleads: it hangs on how scores are brought to 0 .. 1: a single low score lifts all
+    When it misleads: it depends on how scores are brought to 0 .. 1: a single low score lifts all
     others. An embedding in part zero is nothing the model has seen, and may lower the answer by
     more than zeroing all, which gives more than 1. Undefined where zeroing
     everything does not lower the answer.
@@ -190,7 +192,7 @@ class SoftSufficiency(_SoftErasure):
     embeddings beside the pool; half of them are for ``random``, the same with the
     scores shuffled. The model must give gradients.
 
-    When it misleads: it hangs on how scores are brought to 0 .. 1: a single low score lifts all
+    When it misleads: it depends on how scores are brought to 0 .. 1: a single low score lifts all
     others. An embedding in part zero is nothing the model has seen. Undefined where zeroing
     everything does not lower the answer.
 

@@ -179,7 +179,7 @@ class _Search:
                 return
             word = self.features[index]
             proposed = list(neighbours(text, word.start, word.end))[: self.attack.candidates]
-            found: tuple[float, str] | None = None
+            swap: tuple[float, str] | None = None
             for other in proposed:
                 if other.casefold() == word.text.casefold():
                     continue
@@ -191,9 +191,9 @@ class _Search:
                     break
                 overlap, _ = self._compared(source)
                 if overlap < best - 1e-12:
-                    best, found = overlap, (overlap, other)
-            if found is not None:
-                self.chosen[index] = found[1]
+                    best, swap = overlap, (overlap, other)
+            if swap is not None:
+                self.chosen[index] = swap[1]
             if self.explanations >= self.attack.most_explanations:
                 return
 
@@ -201,9 +201,9 @@ class _Search:
         n = self.instance.n
         without = self.instance.decided(~np.eye(n, dtype=bool))
         whole = self.instance.decided(np.ones((1, n), dtype=bool))[0]
-        held = set(np.argsort(-np.abs(self.scores), kind="stable")[: top_size(n)].tolist())
+        top = set(np.argsort(-np.abs(self.scores), kind="stable")[: top_size(n)].tolist())
         order: list[int] = np.argsort(-np.abs(whole - without), kind="stable").tolist()
-        return [i for i in order if i not in held and not carries_no_content(self.features[i].text)]
+        return [i for i in order if i not in top and not carries_no_content(self.features[i].text)]
 
     def _source(self, chosen: dict[int, str]) -> Input:
         changes = [(self.features[i].start, self.features[i].end, new) for i, new in chosen.items()]

@@ -103,15 +103,15 @@ class Stability:
         Raises:
             OptionError: it was not made.
         """
-        for found in self.measurements:
-            if found.name == name:
-                return found
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
         raise unknown("measurement", name, [m.name for m in self.measurements])
 
 
 def stability(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     explain: Explain,
     *,
     axes: Sequence[str] = USUAL,
@@ -132,7 +132,7 @@ def stability(
 
     Args:
         instance: the input that was explained.
-        found: the explanation.
+        explanation: the explanation.
         explain: the same method on another input, with another seed. It must read the model as
             it is at that moment.
         axes: of :data:`AXES`.
@@ -154,8 +154,8 @@ def stability(
     if wrong:
         raise unknown("axis", wrong[0], AXES)
     if repeats < 1:
-        raise OptionError(f"repeats={repeats} asked; an axis has 1 or more")
-    run = _Run(instance, question, found, explain, repeats)
+        raise OptionError(f"expected repeats of 1 or more, got repeats={repeats}")
+    run = _Run(instance, question, explanation, explain, repeats)
     for axis in AXES:
         if axis not in axes:
             continue
@@ -196,15 +196,15 @@ class _Run:
         self,
         instance: Instance,
         question: Question,
-        found: Attribution,
+        explanation: Attribution,
         explain: Explain,
         count: int,
     ) -> None:
-        self.instance, self.question, self.found = instance, question, found
+        self.instance, self.question, self.explanation = instance, question, explanation
         self.explain, self.count = explain, count
-        self.seed = found.provenance.seed
-        self.scores = np.array(found.scores[:, instance.output])
-        self.texts = [feature.text for feature in found.segmentation.features]
+        self.seed = explanation.provenance.seed
+        self.scores = np.array(explanation.scores[:, instance.output])
+        self.texts = [feature.text for feature in explanation.segmentation.features]
         self.before = decides(question, question.source)
         self.measurements: list[Measurement] = []
         self.repeats: dict[Axis, list[tuple[str, Agreement]]] = {}
@@ -242,11 +242,11 @@ class _Run:
             edits = synonyms(self.question, self.scores, who, seed=self.instance.seed)
         return kept_edits(self.question, self.before, edits, self.count)
 
-    def edited(self, axis: Axis, made: Callable[[], PerturbationSet]) -> None:
-        kept = made()
-        self.discarded += kept.discarded
-        self.shares[axis] = kept.share_discarded
-        for edit in kept.kept:
+    def edited(self, axis: Axis, perturb: Callable[[], PerturbationSet]) -> None:
+        perturbations = perturb()
+        self.discarded += perturbations.discarded
+        self.shares[axis] = perturbations.share_discarded
+        for edit in perturbations.kept:
             self._again(axis, edit)
 
     def _again(self, axis: Axis, edit: Perturbation) -> None:
@@ -275,27 +275,27 @@ class _Run:
         self.measurements.append(measurement)
 
     def conclude(self, axis: Axis) -> None:
-        made = [agreed for _, agreed in self.repeats.get(axis, [])]
-        if not made:
+        agreements = [agreed for _, agreed in self.repeats.get(axis, [])]
+        if not agreements:
             if axis not in ("padding", "batch") and not any(o.startswith(axis) for o in self.open):
                 self.open.append(f"{axis}: no change left the prediction as it was")
             return
-        least = least_overlap_chance(self.scores, len(made), seed=self.instance.seed)
+        least = least_overlap_chance(self.scores, len(agreements), seed=self.instance.seed)
         rows = (
-            ("overlap", "rank-biased overlap", min(a.overlap for a in made), least.value),
+            ("overlap", "rank-biased overlap", min(a.overlap for a in agreements), least.value),
             (
                 "jaccard",
                 "top-k Jaccard",
-                _mean([a.jaccard for a in made]),
+                _mean([a.jaccard for a in agreements]),
                 jaccard_chance(self.scores, self.scores).value,
             ),
             (
                 "signs",
                 "share of signs",
-                _mean([a.signs for a in made]),
+                _mean([a.signs for a in agreements]),
                 sign_chance(self.scores, self.scores).value,
             ),
-            ("tau", "tau_b", _mean([a.tau for a in made]), 0.0),
+            ("tau", "tau_b", _mean([a.tau for a in agreements]), 0.0),
         )
         for name, unit, value, random in rows:
             self.measurements.append(
@@ -303,7 +303,7 @@ class _Run:
                     name=f"{name}-{axis}",
                     value=value,
                     unit=unit,
-                    n=len(made),
+                    n=len(agreements),
                     direction="higher",
                     interval=None,
                     specification=self.instance.specification(

@@ -168,7 +168,7 @@ def own_neighbours(
     Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
     changes the prediction is discarded later.
 
-    Cost: one pass over the table for each word asked; no evaluation.
+    Cost: one pass over the table for each word; no evaluation.
 
     Raises:
         CapabilityError: the model gives no embeddings.
@@ -178,13 +178,13 @@ def own_neighbours(
             f"{model.identity.ref} gives no embeddings to find neighbours in; give a function "
             "neighbours(text, start, end) of your own"
         )
-    found: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
 
     def neighbours(text: str, start: int, end: int) -> Sequence[str]:
         word = text[start:end]
-        if word not in found:
-            found[word] = tuple(_nearest(model, word, most, least_cosine, chunk))
-        return found[word]
+        if word not in known:
+            known[word] = tuple(_nearest(model, word, most, least_cosine, chunk))
+        return known[word]
 
     return neighbours
 
@@ -196,24 +196,24 @@ def _nearest(
     form = next((f for f in (f" {word}", word) if len(model.tokenize(f)) == 1), None)
     if form is None:
         return
-    own = space.embed_ids(model.tokenize(form).tolist())[0].astype(np.float64)
+    embedding = space.embed_ids(model.tokenize(form).tolist())[0].astype(np.float64)
     size = model.vocabulary.size
     near: list[tuple[float, int]] = []
     for start in range(0, size, chunk):
         table = space.embed_ids(range(start, min(size, start + chunk))).astype(np.float64)
-        norms = np.linalg.norm(table, axis=1) * np.linalg.norm(own)
-        cosines = table @ own / np.where(norms == 0, np.inf, norms)
+        norms = np.linalg.norm(table, axis=1) * np.linalg.norm(embedding)
+        cosines = table @ embedding / np.where(norms == 0, np.inf, norms)
         above = np.flatnonzero(cosines >= least_cosine)
         near += [(-float(cosines[i]), start + int(i)) for i in above]
     lead = form[: len(form) - len(word)]
-    given = 0
+    count = 0
     for _, token in sorted(near):
         other = model.decode([token]).strip()
         whole = other.isalpha() and model.tokenize(lead + other).tolist() == [token]
         if whole and other.casefold() != word.casefold():
             yield other
-            given += 1
-            if given == most:
+            count += 1
+            if count == most:
                 return
 
 
@@ -245,7 +245,7 @@ def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterat
     part = [part for part in document.parts if not part.frozen][-1]
     for wording in wordings:
         if "{text}" not in wording:
-            raise OptionError(f"template {wording!r} asked; it has no {{text}} for the text to go")
+            raise OptionError(f"expected a template with {{text}} in it, got {wording!r}")
         new = wording.replace("{text}", document.text[part.start : part.end])
         source = replaced(question, [(part.start, part.end, new)])
         yield Perturbation("template", source, f"put as {wording!r}")
@@ -254,7 +254,7 @@ def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterat
 def _outside_the_top(question: Question, scores: Float[np.ndarray, " n"]) -> list[Feature]:
     n = len(question.segmentation)
     if scores.shape != (n,):
-        raise OptionError(f"{scores.shape} scores given for {n} features; one for each is due")
+        raise OptionError(f"expected one score for each of {n} features, got {scores.shape}")
     top = set(np.argsort(-np.abs(scores), kind="stable")[: top_size(n)].tolist())
     return [f for i, f in enumerate(question.segmentation.features) if i not in top]
 
@@ -290,9 +290,9 @@ def decides(question: Question, source: Input) -> Decision:
 
 
 def holds(before: Decision, after: Decision) -> str | None:
-    """Why a prediction did not hold still; ``None`` where it did.
+    """Why a prediction changed; ``None`` where it stayed.
 
-    It holds where the label is the same and its probability moved by less than 0.1. Scores that
+    It stays where the label is the same and its probability moved by less than 0.1. Scores that
     are no probabilities may move by less than a tenth of their size.
     """
     if not before.scores:
@@ -329,11 +329,14 @@ def kept_edits(
 
     Cost: one pass for each edit tried.
     """
-    kept: list[Perturbation] = []
+    perturbations: list[Perturbation] = []
     discarded: list[str] = []
     skipped: list[str] = []
     for edit in edits:
-        if len(kept) == count or len(kept) + len(discarded) + len(skipped) >= tries * count:
+        if (
+            len(perturbations) == count
+            or len(perturbations) + len(discarded) + len(skipped) >= tries * count
+        ):
             break
         try:
             after = decides(question, edit.source)
@@ -342,7 +345,7 @@ def kept_edits(
             continue
         why = holds(before, after)
         if why is None:
-            kept.append(edit)
+            perturbations.append(edit)
         else:
             discarded.append(f"{edit.kind}: {edit.says}: {why}")
-    return PerturbationSet(tuple(kept), tuple(discarded), tuple(skipped))
+    return PerturbationSet(tuple(perturbations), tuple(discarded), tuple(skipped))

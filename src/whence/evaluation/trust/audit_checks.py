@@ -21,7 +21,7 @@ KEEPS_LABEL = (0.9, 0.7)
 """Shares of the ways that pass and that call for caution: chosen by hand; not calibrated."""
 
 
-def depends_on_the_model(instance: Instance, found: Attribution, again: Explain) -> Quantity:
+def depends_on_the_model(instance: Instance, explanation: Attribution, again: Explain) -> Quantity:
     """Whether the explanation changes when random parameters replace those of the model.
 
     Pass: the scores of the random model are as unlike as shuffled ones are, in 95 of 100 cases;
@@ -31,7 +31,7 @@ def depends_on_the_model(instance: Instance, found: Attribution, again: Explain)
     Cost: one explanation.
     """
     try:
-        result = randomisation(instance, found, again, cascade=False)
+        result = randomisation(instance, explanation, again, cascade=False)
     except (CapabilityError, ModelOutputError) as error:
         # A model of random parameters may well answer with what is no number.
         return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")

@@ -116,8 +116,8 @@ def risk_controlled(
     losses = np.cumsum([wrong[i] / counts[of[i]] for i in order])
     # Equal values share a threshold, so a loss is read at the last of them.
     last = np.append(values[:-1] != values[1:], True) if len(values) else np.zeros(0, dtype=bool)
-    kept = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
-    return None if len(kept) == 0 else float(values[kept[-1]])
+    allowed = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
+    return None if len(allowed) == 0 else float(values[allowed[-1]])
 
 
 def may_be_a(p: float, share: float) -> bool:
@@ -136,14 +136,14 @@ def may_be_a(p: float, share: float) -> bool:
 
 def calibration_of(identity: ModelIdentity, level: Level) -> tuple[Threshold, str] | None:
     """The threshold for a model's family, and the table's identity; ``None`` where none covers it."""
-    found = table()
-    if found is None:
+    calibration = table()
+    if calibration is None:
         return None
     family = family_of(identity.architecture)
-    by_level = {t.level: t for t in found.thresholds if t.family == family}
+    by_level = {t.level: t for t in calibration.thresholds if t.family == family}
     # An audit asks more than a default label; what is enough for that is enough for it.
     chosen = by_level.get(level) or (by_level.get("default") if level == "audit" else None)
-    return None if chosen is None else (chosen, found.identity)
+    return None if chosen is None else (chosen, calibration.identity)
 
 
 def family_of(architecture: str) -> str:

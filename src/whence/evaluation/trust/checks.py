@@ -165,13 +165,13 @@ def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> M
     )
 
 
-def adds_up(instance: Instance, found: Attribution) -> Quantity:
+def adds_up(instance: Instance, explanation: Attribution) -> Quantity:
     """Whether additive scores sum to the difference that they are meant to explain.
 
     Pass: the gap is below 5 % of the difference; caution: below 20 %. Cost: none. Methods whose
     scores add up by construction are not asked: their sum says nothing of their accuracy.
     """
-    completeness = found.completeness
+    completeness = explanation.completeness
     output = instance.output
     if completeness is None:
         why = "This method's scores are not meant to add up."
@@ -214,7 +214,7 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
             finding="not_measured",
             says="There is only one feature, so there is nothing to compare it with.",
         )
-    beyond = sum(found.percentile >= CARRIED_PERCENTILE for found in (gone, alone))
+    beyond = sum(erasure.percentile >= CARRIED_PERCENTILE for erasure in (gone, alone))
     finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
     if finding == "pass" and _rankings(instance.n, gone.sizes) < LEAST_RANKINGS:
         # So few ways to be marked that chance comes first more often than once in twenty.
@@ -243,19 +243,19 @@ def _rankings(n: int, sizes: tuple[int, ...]) -> int:
     return factorial(n) // prod(factorial(b - a) for a, b in pairwise(edges))
 
 
-def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
+def _percentile(instance: Instance, name: str, erasure: Removal) -> Measurement:
     # The sizes' sets are combined, so that no more is known than the fewest of them tell.
-    sets = min(len(null) for null in found.null_answers)
+    sets = min(len(null) for null in erasure.null_answers)
     how = f"as of the {sets} sets of the size that has fewest"
     return Measurement(
         name=name,
-        value=found.percentile,
+        value=erasure.percentile,
         unit="share of random sets",
-        n=sum(len(null) for null in found.null_answers),
+        n=sum(len(null) for null in erasure.null_answers),
         direction="higher",
         interval=None
         if instance.pool.complete
-        else share_interval(round(found.percentile * sets), sets, how),
+        else share_interval(round(erasure.percentile * sets), sets, how),
         specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
         random=0.5,
         best=1.0,
@@ -273,14 +273,14 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
             question=FAIR, finding="not_measured", says="There are too few masks to compare."
         )
     try:
-        found = masker_agreement(instance, cache=cache)
+        agreement = masker_agreement(instance, cache=cache)
     except (CapabilityError, InputError, ModelOutputError) as error:
         return Quantity(question=FAIR, finding="not_measured", says=f"{error}.")
-    finding = graded(found.value, *MASKER_CORRELATION)
+    finding = graded(agreement.value, *MASKER_CORRELATION)
     if (
         finding == "fail"
-        and found.interval is not None
-        and found.interval.high >= MASKER_CORRELATION[0]
+        and agreement.interval is not None
+        and agreement.interval.high >= MASKER_CORRELATION[0]
     ):
         # A dozen masks leave room for chance: what may still pass is not failed.
         finding = "caution"
@@ -288,28 +288,28 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
         question=FAIR,
         finding=finding,
         says=(
-            f"With words removed in another way, the answers to {found.n} random sets of words "
-            f"correlate by {found.value:.2f} (ranks) with those of the first way."
+            f"With words removed in another way, the answers to {agreement.n} random sets of words "
+            f"correlate by {agreement.value:.2f} (ranks) with those of the first way."
         ),
-        measurements=(found,),
+        measurements=(agreement,),
     )
 
 
-def same_answer_again(found: Stability) -> Quantity:
+def same_answer_again(stability: Stability) -> Quantity:
     """Whether other seeds, typos and neutral edits leave the ranking as it is.
 
     The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
     """
-    least = found.least
+    least = stability.least
     if least is None:
         return Quantity(
             question=AGAIN,
             finding="not_measured",
             says="Every edit changed the model's answer, so there was nothing to compare.",
         )
-    overlaps = [m for m in found.measurements if m.name.startswith("overlap-")]
+    overlaps = [m for m in stability.measurements if m.name.startswith("overlap-")]
     parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
-    again, tried = same_top(found)
+    again, tried = same_top(stability)
     expected = "" if least.random is None else f"; {least.random:.2f} is expected by chance"
     text = (
         f"Explained again, the ranking overlaps with the first: {', '.join(parts)} (1 is the same "
@@ -321,19 +321,19 @@ def same_answer_again(found: Stability) -> Quantity:
         question=AGAIN,
         finding=graded(least.value, *SAME_RANKING),
         says=text,
-        measurements=found.measurements,
+        measurements=stability.measurements,
     )
 
 
-def same_top(found: Stability) -> tuple[int, int]:
+def same_top(stability: Stability) -> tuple[int, int]:
     """How often the marked words came up again after small edits, of how many times."""
-    agreed = [a for axis in ("typo", "neutral") for _, a in found.repeats.get(axis, ())]
+    agreed = [a for axis in ("typo", "neutral") for _, a in stability.repeats.get(axis, ())]
     return sum(a.jaccard >= SAME_TOP for a in agreed), len(agreed)
 
 
-def instability_reason(found: Stability) -> str | None:
+def instability_reason(stability: Stability) -> str | None:
     """Why the prediction itself is unstable, if most neutral edits change it."""
-    share = found.share_discarded.get("neutral", 0.0)
+    share = stability.share_discarded.get("neutral", 0.0)
     if share <= UNSTABLE:
         return None
     return (
@@ -343,7 +343,7 @@ def instability_reason(found: Stability) -> str | None:
 
 
 def agrees_with_others(
-    instance: Instance, found: Attribution, others: tuple[Attribution, ...]
+    instance: Instance, explanation: Attribution, others: tuple[Attribution, ...]
 ) -> Quantity:
     """Whether methods of other families rank the features alike.
 
@@ -356,7 +356,7 @@ def agrees_with_others(
             says="No other method was tried.",
         )
     output = instance.output
-    mine = np.asarray(found.scores[:, output], dtype=np.float64)
+    mine = np.asarray(explanation.scores[:, output], dtype=np.float64)
     overlaps = {
         other.provenance.method.name: rank_biased_overlap(
             mine, np.asarray(other.scores[:, output], dtype=np.float64)

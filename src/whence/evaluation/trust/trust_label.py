@@ -65,7 +65,7 @@ def evaluations_of(level: Level) -> int:
 
 def label(
     question: Question,
-    found: Attribution,
+    explanation: Attribution,
     *,
     level: Level = "default",
     output: int = 0,
@@ -79,7 +79,7 @@ def label(
 
     Args:
         question: the one that was answered.
-        found: the explanation.
+        explanation: the explanation.
         level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
             ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
             asks all of a larger pool, explains again in full, replaces the model's parameters for
@@ -102,19 +102,19 @@ def label(
         token_budget=token_budget,
         progress=progress,
     )
-    return label_of(instance, found, level=level, access=access or RerunAccess(), cache=cache)
+    return label_of(instance, explanation, level=level, access=access or RerunAccess(), cache=cache)
 
 
 def label_of(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     *,
     level: Level,
     access: RerunAccess,
     cache: Cache | None = None,
 ) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
-    scores = found.scores[:, instance.output]
+    scores = explanation.scores[:, instance.output]
     fit = instance.additive
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
@@ -123,7 +123,7 @@ def label_of(
     chance = better_than_chance(instance, scores)
     carried = carried_by_the_marked(instance, scores)
     if level == "quick":
-        quantities = [chance, carried, adds_up(instance, found)]
+        quantities = [chance, carried, adds_up(instance, explanation)]
     else:
         fair = fair_test(instance, cache)
         again = None if access.again is None else _counted(instance, access.again)
@@ -131,9 +131,9 @@ def label_of(
         if again is not None and instance.n > 1:
             try:
                 steady = (
-                    paired_stability(instance, found, cache=cache)
+                    paired_stability(instance, explanation, cache=cache)
                     if access.expensive
-                    else stability(instance, found, again)
+                    else stability(instance, explanation, again)
                 )
                 steadiness = same_answer_again(steady)
             except _REFUSALS as error:
@@ -146,15 +146,15 @@ def label_of(
             carried,
             fair,
             steadiness,
-            adds_up(instance, found),
-            agrees_with_others(instance, found, others),
+            adds_up(instance, explanation),
+            agrees_with_others(instance, explanation, others),
         ]
         if level == "audit" and instance.n > 1:
             again_in_all += again is not None
             quantities += [
                 not_measured(DEPENDS)
                 if again is None
-                else depends_on_the_model(instance, found, again),
+                else depends_on_the_model(instance, explanation, again),
                 stays_when_more_is_shown(instance, scores),
             ]
     question = instance.question
@@ -176,7 +176,7 @@ def label_of(
     share = _share(instance, fit)
     if share is not None and combined:
         reasons.append(COMBINATIONS)
-    if found.unit is not None:
+    if explanation.unit is not None:
         notes.append(
             "the scores have no sign; they are judged as if every feature raised the output"
         )
@@ -189,7 +189,7 @@ def label_of(
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
         additive_share=share,
-        reliable=_reliable(instance, fit, found),
+        reliable=_reliable(instance, fit, explanation),
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
         cost=Cost.total((instance.game.cost, *instance.spent)),
@@ -204,22 +204,22 @@ _REFUSALS = (CapabilityError, InputError, OptionError, BudgetError, ModelOutputE
 
 def _second_opinions(access: RerunAccess, notes: list[str]) -> tuple[Attribution, ...]:
     """Explanations by other methods; one that this model or text does not allow is noted."""
-    found: list[Attribution] = []
+    explanations: list[Attribution] = []
     for other in access.others:
         try:
-            found.append(other())
+            explanations.append(other())
         except _REFUSALS as error:
             notes.append(f"a comparison with another method was not possible: {error}")
-    return tuple(found)
+    return tuple(explanations)
 
 
 def _counted(instance: Instance, again: Explain) -> Explain:
     """The same, with the cost of each explanation on the instance's account."""
 
     def explain(source: Input, seed: int) -> Attribution:
-        found = again(source, seed)
-        instance.spent.append(found.provenance.cost)
-        return found
+        explanation = again(source, seed)
+        instance.spent.append(explanation.provenance.cost)
+        return explanation
 
     return explain
 
@@ -231,7 +231,7 @@ COMBINATIONS = (
 
 
 def _mostly_combined(fit: AdditiveFit) -> bool:
-    """Whether even the best additive fit explains less than half: surely, where it is sampled."""
+    """Whether even the best additive fit explains less than half; with 95 % confidence, where it is sampled."""
     return fit.varies and (fit.share if fit.interval is None else fit.interval.high) < 0.5
 
 
@@ -249,19 +249,21 @@ def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
     )
 
 
-def _reliable(instance: Instance, fit: AdditiveFit, found: Attribution) -> tuple[bool, ...]:
-    """Features whose effect is told from zero at 95 %: by the pool, or by the scores' own errors.
+def _reliable(instance: Instance, fit: AdditiveFit, explanation: Attribution) -> tuple[bool, ...]:
+    """Features whose effect is distinguishable from zero at 95 %, by the pool or the scores' errors.
 
     A method that samples has asked more than a small pool; its errors are as good a witness.
     """
     if len(instance.pool) == 0:
         return (True,) * instance.n
     errors = np.hypot(fit.errors, fit.slope_error)
-    told = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
-    if found.std_errors is not None:
-        own = found.std_errors[:, instance.output]
-        told |= np.abs(found.scores[:, instance.output]) > 1.96 * own + 1e-12
-    return tuple(told.tolist())
+    distinguishable = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
+    if explanation.std_errors is not None:
+        std_errors = explanation.std_errors[:, instance.output]
+        distinguishable |= (
+            np.abs(explanation.scores[:, instance.output]) > 1.96 * std_errors + 1e-12
+        )
+    return tuple(distinguishable.tolist())
 
 
 def _kept(instance: Instance) -> KeptPool:
