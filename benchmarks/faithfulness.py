@@ -1,9 +1,9 @@
 """Which methods are faithful on a real classifier, and which are plausible to people?
 
-Sentences of the Stanford Sentiment Treebank that `minilm-sst2` decides rightly. Faithfulness is
-measured by the model's own answers; plausibility, kept apart, against the words to which people
-gave the sentence's own sentiment when they saw them alone. A second table says what a default
-trust label costs on a text of 64 tokens.
+Sentences of the Stanford Sentiment Treebank that `minilm-sst2` decides correctly. Faithfulness is
+measured by the model's own answers; plausibility, separately, against the words to which people
+gave the sentence's sentiment when they saw them alone. A second table gives the cost of a default
+trust label on a text of 64 tokens.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def with_interval(values: Sequence[float]) -> str:
 
 
 def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
-    found: dict[str, dict[str, list[float]]] = {}
+    result: dict[str, dict[str, list[float]]] = {}
     kept, judging = 0, []
     for text, sentiment, spans in sentences():
         if kept == SENTENCES:
@@ -82,7 +82,7 @@ def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
         judging.append(compared.judging)
         instance = replace(compared.instance, spans=tuple(spans))
         for name, explanation in compared.explanations.items():
-            row = found.setdefault(name, {})
+            row = result.setdefault(name, {})
             scores = np.asarray(explanation.scores[:, 0])
             for metric in metrics():
                 try:
@@ -95,12 +95,12 @@ def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
             row.setdefault("evaluations", []).append(
                 float(cost.evaluations + cost.gradient_evaluations)
             )
-    order = sorted(found, key=lambda name: -float(np.mean(found[name]["pool-fidelity"])))
+    order = sorted(result, key=lambda name: -float(np.mean(result[name]["pool-fidelity"])))
     names = [*(metric.name for metric in metrics()), "p at most 0.05", "evaluations"]
     rows = [
-        [name, *(cell(name, found[method].get(name, [])) for method in order)] for name in names
+        [name, *(cell(name, result[method].get(name, [])) for method in order)] for name in names
     ]
-    return [["metric", *order], *rows], {"values": found, "judging": judging}
+    return [["metric", *order], *rows], {"values": result, "judging": judging}
 
 
 def cell(name: str, values: Sequence[float]) -> str:
@@ -116,9 +116,9 @@ def label_cost(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
         for level in ("quick", "default"):
             seconds, evaluations = [], 0
             for seed in range(3):
-                found = whence.explain(model, LONG, method=method, trust="off", seed=seed)
+                result = whence.explain(model, LONG, method=method, trust="off", seed=seed)
                 before = time.perf_counter()
-                label = whence.judge(model, found, level=level).trust
+                label = whence.judge(model, result, level=level).trust
                 seconds.append(time.perf_counter() - before)
                 assert label is not None
                 evaluations = label.cost.evaluations + label.cost.gradient_evaluations

@@ -16,7 +16,7 @@ from whence.evaluation.mask_pool import Pool
 from whence.evaluation.metrics.curves import chain_limits
 from whence.evaluation.metrics.decision_flip import CENSORED, DecisionFlip
 from whence.evaluation.metrics.registry import METRICS
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 
 SOFT = ("soft-comprehensiveness", "soft-sufficiency")
 PLAIN = [name for name, metric in METRICS.items() if set(metric.needs) <= {"spans"}]
@@ -192,9 +192,9 @@ def test_soft_metrics_say_what_they_need(name):
 def test_soft_metrics_ask_as_often_as_they_say(name, monkeypatch):
     instance = model_instance()
     asked = []
-    plain = EmbeddedGame.at
+    plain = EmbeddingGame.at
     monkeypatch.setattr(
-        EmbeddedGame, "at", lambda self, points: asked.append(len(points)) or plain(self, points)
+        EmbeddingGame, "at", lambda self, points: asked.append(len(points)) or plain(self, points)
     )
     before = instance.game.evaluations
     found = METRICS[name](draws=9).measure(instance, np.array([0.3, -0.2, 0.9, 0.1]))

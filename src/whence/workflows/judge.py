@@ -13,9 +13,10 @@ from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.trust import LEVELS, Level, TrustLabel
 from whence.evaluation.trust.trust_label import RerunAccess, label
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE

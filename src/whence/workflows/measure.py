@@ -17,9 +17,9 @@ from whence.evaluation.instance import Neighbours, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.registry import METRICS
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.question import ask_again
 from whence.models.protocols import Input
 from whence.workflows.rerun import explainers

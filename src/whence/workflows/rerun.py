@@ -69,7 +69,7 @@ def explainers(
     return {
         **explainers,
         "explain_at": lambda points: np.stack([e.scores[:, column] for e in estimates(points)]),
-        "value_at": lambda points: question.embedded().at(points)[0][:, column],
+        "value_at": lambda points: question.embedding_game().at(points)[0][:, column],
     }
 
 
