@@ -20,9 +20,10 @@ from whence.games.embedding_game import EmbeddingGame
 
 SOFT = ("soft-comprehensiveness", "soft-sufficiency")
 PLAIN = [name for name, metric in METRICS.items() if set(metric.needs) <= {"spans"}]
-NEEDY = [name for name in METRICS if name not in PLAIN]
 # Whose value follows the unit of the scores.
 UNIT = ("completeness-gap",)
+LINKS = {"signed-class-contrast": "logit"}
+"""The scale of the outputs, for a metric that is defined on one alone."""
 
 
 def _curved(n, seed=3, **more):
@@ -103,8 +104,8 @@ def test_the_unit_of_the_scores_does_not_matter(name, scale):
 
 
 @cache
-def _batched(masker, budget):
-    return model_instance(masker=masker, budget=budget)
+def _batched(masker, budget, link):
+    return model_instance(masker=masker, budget=budget, link=link)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -112,7 +113,7 @@ def _batched(masker, budget):
 def test_batches_and_padding_do_not_matter(name, masker):
     """One input a batch, all in one, and (with words deleted) padded to the longest beside it."""
     scores = [0.3, -0.2, 0.9, 0.1]
-    values = [_measure(name, _batched(masker, budget), scores) for budget in (1, 4096)]
+    values = [_measure(name, _batched(masker, budget, LINKS.get(name)), scores) for budget in (1, 4096)]
     assert values[0] == pytest.approx(values[1], abs=1e-6)
     assert values[0] is not None
 
@@ -143,7 +144,7 @@ def test_a_model_that_never_changes(name):
 def test_the_same_seed_gives_the_same_bits(name):
     kept = []
     for _ in range(2):
-        instance = model_instance()
+        instance = model_instance(link=LINKS.get(name))
         kept.append(METRICS[name]().measure(instance, np.array([0.3, -0.2, 0.9, 0.1])))
     assert kept[0].to_json() == kept[1].to_json()
     assert Measurement.from_json(kept[0].to_json()) == kept[0]

@@ -217,7 +217,9 @@ def test_the_model_and_its_vocabulary_stay_as_they_are():
         return digest.hexdigest(), len(tokenizer), tokenizer.backend_tokenizer.to_str()
 
     before = state()
-    for metric in METRICS.values():
+    for name, metric in METRICS.items():
+        if name == "signed-class-contrast":  # Of logits alone; it asks no model.
+            continue
         metric().measure(instance, np.array([0.3, -0.2, 0.9, 0.1]))
     assert state() == before
 
