@@ -113,7 +113,9 @@ def _batched(masker, budget, link):
 def test_batches_and_padding_do_not_matter(name, masker):
     """One input a batch, all in one, and (with words deleted) padded to the longest beside it."""
     scores = [0.3, -0.2, 0.9, 0.1]
-    values = [_measure(name, _batched(masker, budget, LINKS.get(name)), scores) for budget in (1, 4096)]
+    values = [
+        _measure(name, _batched(masker, budget, LINKS.get(name)), scores) for budget in (1, 4096)
+    ]
     assert values[0] == pytest.approx(values[1], abs=1e-6)
     assert values[0] is not None
 

@@ -316,7 +316,7 @@ def same_answer_again(stability: Stability) -> Quantity:
         f"ranking{expected})."
     )
     if tried:
-        text += f" After small edits the same words came top in {again} of {tried} runs."
+        text += f" After small edits mostly the same words came top in {again} of {tried} runs."
     return Quantity(
         question=AGAIN,
         finding=graded(least.value, *SAME_RANKING),

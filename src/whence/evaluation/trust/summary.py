@@ -24,6 +24,8 @@ MARKED = "0.2"
 question, so that nothing more is asked. Chosen by hand; not calibrated."""
 NAMED = 3
 """Words up to which the sentence names each: more cannot be read at a glance."""
+LONGEST_NAME = 60
+"""Characters of an output's name, such as a generated text, that the sentence gives."""
 RANDOM_RANGE = (0.05, 0.95)
 """Quantiles of the answers without other words that stand in brackets: the middle 90 %."""
 OVER, UNDER = 0.9995, 0.0005
@@ -61,9 +63,7 @@ def summary_sentence(
     text = _removal_sentence(instance, scores)
     again, tried = (0, 0) if steady is None else same_top(steady)
     if tried:
-        text += (
-            f" After small edits of the text the same words came top in {again} of {tried} runs."
-        )
+        text += f" After small edits of the text mostly the same words came top in {again} of {tried} runs."
     return f"{text} {COMBINED}" if combined else text
 
 
@@ -73,22 +73,21 @@ def _removal_sentence(instance: Instance, scores: Float[np.ndarray, " n"]) -> st
     before = float(instance.decided(np.ones((1, instance.n), dtype=bool))[0])
     after = float(without.answers[0])
     unit = "word" if instance.question is None else str(instance.settings.get("unit", "word"))
-    low, high = np.quantile(null, RANDOM_RANGE)
-    others = (
-        f"{_number(instance, float(np.mean(null)))} ({_number(instance, float(low))} to "
-        f"{_number(instance, float(high))})"
-    )
-    return (
+    low, high = (float(edge) for edge in np.quantile(null, RANDOM_RANGE))
+    others = _number(instance, float(np.mean(null)))
+    ends = [_number(instance, edge) for edge in (low, high)]
+    if ends[0] != ends[1]:
+        others += f" ({ends[0]} to {ends[1]})"
+    text = (
         f"When {_named(instance, scores, size, unit)} {'is' if size == 1 else 'are'} removed, "
-        f"{_change(instance, before, after)}; removing {_plural(size, f'other {unit}')} leaves "
-        f"{others}."
+        f"{_change(instance, before, after)}; removing {_other(size, unit)} leaves {others}."
     )
+    within = low <= after <= high and ends[0] != ends[1]
+    return f"{text} Other {unit}s do as much." if within else text
 
 
-def _plural(count: int, noun: str) -> str:
-    if count == 1:
-        return "an" + noun if noun.startswith("other ") else noun
-    return f"{count} {noun}s"
+def _other(count: int, unit: str) -> str:
+    return f"another {unit}" if count == 1 else f"{count} other {unit}s"
 
 
 def _named(instance: Instance, scores: Float[np.ndarray, " n"], size: int, unit: str) -> str:
@@ -103,9 +102,10 @@ def _named(instance: Instance, scores: Float[np.ndarray, " n"], size: int, unit:
 
 def _change(instance: Instance, before: float, after: float) -> str:
     """What the answer did, in words: it falls, rises or stays where it was."""
-    name = instance.what.name
+    name = " ".join(instance.what.name.split())
+    name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}\u2026"
     probability = instance.unit == "probability"
-    thing = f"the {'probability' if probability else 'score'} of {name!r}"
+    thing = f"the {'probability' if probability else 'score'} of \u201c{name}\u201d"
     first, last = _number(instance, before), _number(instance, after)
     if first == last:
         at = "" if first.startswith(("over", "under")) else "at "
@@ -126,7 +126,7 @@ def _own(instance: Instance, before: float, after: float) -> str:
         values = [float(logit(p) if link == "log_odds" else np.log(p)) for p in (before, after)]
     if not np.all(np.isfinite(values)):
         return ""
-    return f" ({values[0]:.1f} and {values[1]:.1f} {unit})"
+    return f" ({link.replace('_', '-')} {values[0]:.1f} before and {values[1]:.1f} {unit} after)"
 
 
 def _number(instance: Instance, value: float) -> str:
