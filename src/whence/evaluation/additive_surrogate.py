@@ -30,12 +30,12 @@ class AdditiveFit:
     Attributes:
         weights, errors: ``[n]`` and their standard errors, in the output's unit, each apart from
             the effect of the mask's size: what a feature adds beyond the mean feature.
-        slope: what the mean feature adds: the slope of v(S) against the size of S.
-        share: of the variance of v(S) beyond size that a sum over features explains.
-        interval: of the share, by profile likelihood; ``None`` where it is exact.
-        slope_error: of the slope.
+        slope: effect of the mean feature: the slope of v(S) against the size of S.
+        share: share of the variance of v(S) beyond size that a sum over features explains.
+        interval: interval of the share, by profile likelihood; ``None`` where it is exact.
+        slope_error: standard error of the slope.
         varies: whether anything is left of v(S) once the size of S is regressed out.
-        reach: the correlation of such a fit with masks it was not fitted to; ``None`` where a
+        reach: correlation of such a fit with masks it was not fitted to; ``None`` where a
             pool has too few for that.
     """
 
@@ -55,6 +55,7 @@ def beyond_size(
     """Masks and answers with the size of the mask, and its square, regressed out of both."""
     size = masks.sum(axis=1) / max(1, masks.shape[1])
     basis, singular, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
+    # Singular values a billionth of the first are rounding: a direction that the sizes lack.
     basis = basis[:, singular > 1e-9 * singular[0]] if len(singular) else basis
     design = masks.astype(np.float64)
     return design - basis @ (basis.T @ design), values - basis @ (basis.T @ values)
@@ -108,6 +109,7 @@ def _fit(
     n = masks.shape[1]
     design, response = beyond_size(masks, values)
     total = float(response @ response)
+    # Squares of a relative rounding of 1e-10: the answers do not vary beyond size.
     if total <= 1e-20 * max(1.0, float(values @ values)):
         return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
     left, singular, right = np.linalg.svd(design, full_matrices=False)
@@ -137,6 +139,7 @@ def _fit(
         logs += freedom * np.log(max(1e-12, 1 - share))
         return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
 
+    # At a share of 1 the likelihood has no finite value; a millionth below is 1 to any reader.
     top = 1 - 1e-6
     optimum = cast(
         "Any",

@@ -207,10 +207,10 @@ def instance_of(
 
     Args:
         question: from :func:`whence.games.question.ask`.
-        output: which of its outputs is judged.
+        output: index of the judged output.
         size: masks in the pool.
         seed: changes the masks.
-        cache: where evaluations are kept.
+        cache: place where evaluations are stored.
         token_budget: tokens in a batch to begin with.
         progress: called after each batch.
 

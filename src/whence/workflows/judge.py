@@ -54,8 +54,8 @@ def judge(
     """An explanation with a trust label of its own, measured now.
 
     Args:
-        model: the model that was explained, from :func:`whence.load`.
-        explanation: the explanation, of whence or read in from elsewhere.
+        model: model that was explained, from :func:`whence.load`.
+        explanation: explanation, of whence or read in from elsewhere.
         level: ``"quick"``, ``"default"`` or ``"audit"``.
         output: judged output, by name or index.
         source: input, where the record does not hold it as it was given.

@@ -81,8 +81,8 @@ class Comparison:
     """Methods side by side on one input, judged on one pool.
 
     Attributes:
-        instance: the input with its pool.
-        explanations: by name; the ensemble among them where there are two members or more.
+        instance: input with its pool.
+        explanations: explanations by name; the ensemble among them where there are two members or more.
         measurements: for each name its measurements, the same metrics for all.
         p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
@@ -126,17 +126,17 @@ def compare(
 
     Args:
         model: from :func:`whence.load`.
-        source: a text, a pair of texts, or messages.
+        source: text, a pair of texts, or messages.
         methods: names or instances; none: :data:`CANDIDATES`.
-        target: what is explained; none: what the model says.
-        link: the scale; none: log-odds for labels, log-probability for text.
+        target: explained label, continuation or token; none: what the model says.
+        link: scale; none: log-odds for labels, log-probability for text.
         unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``.
-        metrics: of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
+        masker: kind of absence, or ``"auto"``.
+        metrics: metrics of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
         size: masks in the pool.
-        seed: of the methods and of the masks.
+        seed: seed of the methods and of the masks.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
 
     Cost: the methods' own evaluations, the pool, and the metrics' for each method.
 
@@ -211,14 +211,14 @@ def select(
         model: from :func:`whence.load`.
         texts: 50 to 100 inputs of the task; those that are judged later should be others.
         methods: candidates; none: :data:`CANDIDATES`.
-        target: what is explained; none: what the model says of each text.
-        link: the scale; none: log-odds for labels, log-probability for text.
+        target: explained label, continuation or token; none: what the model says of each text.
+        link: scale; none: log-odds for labels, log-probability for text.
         unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``.
+        masker: kind of absence, or ``"auto"``.
         size: masks in each text's pool.
-        seed: of the methods, the masks and the bootstrap.
+        seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
         progress: called after each text with (done, all).
 
     Raises:

@@ -51,10 +51,10 @@ def label_view(
     """What the template shows of a label.
 
     Args:
-        label: the record.
+        label: record.
         mark: begins every id of it.
         outputs: names of the columns of the pool's answers, where they are known.
-        column: the judged one among them.
+        column: judged one among them.
     """
     shown = mark_of(label)
     shared = _shared([m for quantity in label.quantities for m in quantity.measurements])

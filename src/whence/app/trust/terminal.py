@@ -44,7 +44,7 @@ def evidence(label: TrustLabel, *, measurements: bool = False) -> RenderableType
     """The questions with their findings, and the facts about the label.
 
     Args:
-        label: what is shown.
+        label: label that is shown.
         measurements: list them under each question; its sentence has their numbers in short.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -75,9 +75,9 @@ class Standing:
     """How one output of an explanation may be shown.
 
     Attributes:
-        label: the label of this output's scores; ``None`` where they were not judged.
+        label: label of this output's scores; ``None`` where they were not judged.
         withheld: nothing of it is coloured.
-        sure: which scores are distinguishable from zero, by the label too where there is one.
+        sure: mask of the scores that are distinguishable from zero, by the label too where there is one.
         unjudged: why there is no label; empty where there is one.
     """
 

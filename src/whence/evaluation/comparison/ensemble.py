@@ -24,8 +24,8 @@ def ensemble(
     it; where all are, every score is 0. Cost: none beyond the pool.
 
     Args:
-        scores: of each method, for the same features.
-        pool: the masks that weigh the members; those that judge the ensemble must be others.
+        scores: scores of each method, for the same features.
+        pool: masks that weigh the members; those that judge the ensemble must be others.
         output: index of the output.
 
     Returns:

@@ -51,9 +51,9 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
     texts, so that texts on which all do badly do not blur the comparison.
 
     Args:
-        trials: of every candidate, on the same texts in the same order.
+        trials: trial of every candidate, on the same texts in the same order.
         barred: names that are shown beside the others and never chosen, such as random scores.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         OptionError: no candidate, or candidates tried on different texts.
@@ -123,10 +123,10 @@ def departs(
     with a 95 % interval above zero: one half of the pool proposes, the other half judges.
 
     Args:
-        instance: the input.
-        winner: the task's method.
-        scores: of every candidate on this input.
-        resamples: of the bootstrap over pairs of masks.
+        instance: input.
+        winner: task's method.
+        scores: scores of every candidate on this input.
+        resamples: number of resamples of the bootstrap over pairs of masks.
 
     Returns:
         The method to use, and the reason in a sentence.

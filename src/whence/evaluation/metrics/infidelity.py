@@ -33,8 +33,8 @@ class Infidelity(Metric):
     too: read it beside ``random``. Unnormalised it scores the unit of phi, not its truth.
 
     Args:
-        normalise: find beta; else beta is 1, and scores in another unit than the output's fail.
-        resamples: of the bootstrap, and shuffles for ``random``.
+        normalise: whether beta is fitted; else it is 1, and scores in another unit than the output's fail.
+        resamples: number of resamples of the bootstrap, and of shuffles for ``random``.
 
     Source: Yeh et al. (2019), arXiv:1901.09392.
 

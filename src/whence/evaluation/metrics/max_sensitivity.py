@@ -37,7 +37,7 @@ def moved_game(
 
     Args:
         question: about the text.
-        point: the embeddings in place of the input's own.
+        point: embeddings in place of the input's own.
         options: ``budget`` and ``token_budget`` of the game.
 
     Raises:

@@ -47,8 +47,8 @@ class Removal:
 
     Attributes:
         sizes: features removed, or kept, in each bin that differs.
-        falls: of the answer at each.
-        answers: the answer at each.
+        falls: falls of the answer at each.
+        answers: answer at each.
         null_answers: for each bin the answers of random sets near its size, moved to it.
         percentile: share of random sets (one of each size, their answers averaged) that fare worse
             than the marked ones, half of the equal ones counted: 1 is better than all of them.
@@ -101,10 +101,10 @@ def removal(
     Cost: one evaluation for each size that differs.
 
     Args:
-        instance: the input.
-        scores: of its features.
+        instance: input.
+        scores: scores of its features.
         bins: shares, separated by commas.
-        keep: keep only the top, in place of removing it.
+        keep: whether only the top is kept, in place of removed.
     """
     sizes = bin_sizes(instance.n, bins)
     order = descending(scores, instance.seed)

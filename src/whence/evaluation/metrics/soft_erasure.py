@@ -26,8 +26,8 @@ class Softened:
     """Falls under soft perturbation as shares of the fall with every feature's embedding zero.
 
     Attributes:
-        shares: of each draw, at least 0: a rise counts as no fall.
-        random: of as many draws with the scores shuffled.
+        shares: fall of each draw, at least 0: a rise counts as no fall.
+        random: falls of as many draws with the scores shuffled.
     """
 
     shares: Float[np.ndarray, " draws"]
@@ -162,7 +162,7 @@ class SoftComprehensiveness(_SoftErasure):
     everything does not lower the answer.
 
     Args:
-        draws: of what is kept; at least eight.
+        draws: number of draws of what is kept; at least eight.
 
     Source: Zhao & Aletras (2023), arXiv:2305.10496.
 
@@ -197,7 +197,7 @@ class SoftSufficiency(_SoftErasure):
     everything does not lower the answer.
 
     Args:
-        draws: of what is kept; at least eight.
+        draws: number of draws of what is kept; at least eight.
 
     Source: Zhao & Aletras (2023), arXiv:2305.10496.
 

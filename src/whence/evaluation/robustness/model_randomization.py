@@ -28,8 +28,8 @@ class Randomisation:
         full: |Spearman| once every parameter was replaced.
         cascade: its mean over the steps from the top down; the untouched model is not among them.
         steps: each step's lowest layer, and |Spearman| there.
-        band: what 95 % of shuffled scores stay within.
-        share: of the model's parameters, how many the last step reached: 1.0.
+        band: limit that 95 % of shuffled scores stay within.
+        share: share of the model's parameters that the last step reached: 1.0.
     """
 
     full: Measurement
@@ -61,11 +61,11 @@ def randomisation(
     model is afterwards as it was, bit for bit.
 
     Args:
-        instance: the input that was explained.
-        explanation: the explanation.
-        explain: the same method on the same input and outputs; it must read the model as it is
+        instance: input that was explained.
+        explanation: explanation.
+        explain: same method on the same input and outputs; it must read the model as it is
             at that moment.
-        seed: of the randomisation.
+        seed: seed of the randomisation.
         cascade: step by step from the top down, beside all at once.
 
     Raises:
@@ -143,9 +143,9 @@ def data_randomisation(
     none beyond the two explanations.
 
     Args:
-        instance: the input that was explained.
-        explanation: the explanation of the model.
-        shuffled: by the same method, of the same text and output, of a model of the same kind that
+        instance: input that was explained.
+        explanation: explanation of the model.
+        shuffled: explanation by the same method, of the same text and output, of a model of the same kind that
             was trained on shuffled labels.
 
     Raises:

@@ -57,11 +57,11 @@ def paired_stability(
     Cost: for each edit the pool's size + 1 evaluations and a pass, in place of an explanation.
 
     Args:
-        instance: the input, of a model.
+        instance: input, of a model.
         explanation: its explanation.
         repeats: edits of each kind that leave the prediction as it was.
         draws: pairs of scores drawn.
-        cache: where evaluations are kept.
+        cache: place where evaluations are stored.
     """
     question = instance.question
     assert question is not None

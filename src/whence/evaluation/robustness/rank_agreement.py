@@ -41,7 +41,10 @@ __all__ = [
 PERSISTENCE = 0.8
 """Of rank-biased overlap: the first five places carry 86 % of the weight."""
 TOP = 0.2
+"""Share of the features that count as the top: one of the bins of comprehensiveness. Chosen by hand."""
 DRAWS = 2000
+"""Shuffles that a chance level is simulated from: the standard error of a number between 0 and 1 is
+then at most 0.012."""
 
 Pairs = Int[np.ndarray, "pairs 2"]
 
@@ -112,6 +115,7 @@ def align_features(first: Sequence[str], second: Sequence[str]) -> Pairs:
     partners: list[tuple[int, int]] = []
     i, j = len(inner_a), len(inner_b)
     while i and j:
+        # The same sums in another order may differ in the last digit.
         if cost[i, j] >= cost[i - 1, j - 1] + change[i - 1, j - 1] - 1e-12:
             partners.append((start + i - 1, start + j - 1))
             i, j = i - 1, j - 1

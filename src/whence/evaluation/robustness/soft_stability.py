@@ -63,10 +63,10 @@ class SoftStability:
         """Reveal further features, and count how often the label stays.
 
         Args:
-            instance: the input.
-            shown: true for the features that are kept; none: the top fifth of ``scores``.
-            decide: which label the model gives; from :func:`decide_by_labels`.
-            scores: of the features, where ``shown`` is not given.
+            instance: input.
+            shown: mask of the features that are kept; none: the top fifth of ``scores``.
+            decide: function that gives the label of the model; from :func:`decide_by_labels`.
+            scores: scores of the features, where ``shown`` is not given.
 
         Raises:
             OptionError: options out of range, or nothing said of what is kept.
@@ -136,7 +136,7 @@ def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Dec
 
     Args:
         question: about the text.
-        spent: where the cost of each call is put down.
+        spent: list that the cost of each call is added to.
 
     Raises:
         CapabilityError: a model without two labels to choose between.

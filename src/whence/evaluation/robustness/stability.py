@@ -68,7 +68,8 @@ AXES: tuple[Axis, ...] = (
 )
 USUAL: tuple[Axis, ...] = ("seed", "typo", "neutral")
 PROBES = 8
-"""Coalitions on which answers alone and in a batch are compared."""
+"""Coalitions on which answers alone and in a batch are compared. Chosen by hand: rounding shows in
+any of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +77,12 @@ class Stability:
     """What was found along each axis.
 
     Attributes:
-        measurements: of each axis the least rank-biased overlap, and the mean top-k Jaccard, sign
+        measurements: for each axis the least rank-biased overlap, and the mean top-k Jaccard, sign
             agreement and Kendall's tau; of padding and batch, how far the answers move.
-        repeats: of each axis, every repetition: what was changed, and how far it agreed.
-        discarded: what moved the prediction and was not counted.
+        repeats: for each axis, every repetition: what was changed, and how far it agreed.
+        discarded: edits that moved the prediction and was not counted.
         open: axes along which nothing could be compared, with the reason.
-        explanations: how many times the method ran.
+        explanations: number of times the method ran.
     """
 
     measurements: tuple[Measurement, ...]
@@ -131,14 +132,14 @@ def stability(
     to be below 1e-4 in float32.
 
     Args:
-        instance: the input that was explained.
-        explanation: the explanation.
-        explain: the same method on another input, with another seed. It must read the model as
+        instance: input that was explained.
+        explanation: explanation.
+        explain: same method on another input, with another seed. It must read the model as
             it is at that moment.
-        axes: of :data:`AXES`.
+        axes: names from :data:`AXES`.
         repeats: explanations for each axis.
-        neighbours: who proposes synonyms; none: the model's own embeddings.
-        wordings: the templates.
+        neighbours: function that proposes synonyms; none: the model's own embeddings.
+        wordings: templates.
         variants: for an axis, other ways to explain the same input, such as with another masker,
             which is needed for ``masker`` and may be given for ``batch``, ``padding``, ``dtype``.
 

@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 MOST = 0.1
-"""A change of the predicted label's probability from which an edit no longer counts."""
+"""A change of the predicted label's probability from which an edit no longer counts. Chosen by hand
+when the label was designed; not calibrated."""
 TEMPLATES = ("Text: {text}", "Here is what was written.\n{text}", "{text}\n(end of the text)")
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -139,9 +140,9 @@ def synonyms(
 
     Args:
         question: about the text.
-        scores: of its features.
-        neighbours: who proposes; near in meaning is not the same meaning, so read what was tried.
-        seed: of the order.
+        scores: scores of its features.
+        neighbours: function that proposes words; near in meaning is not the same meaning, so read what was tried.
+        seed: seed of the order.
         most: neighbours tried for each word.
     """
     rng = np.random.default_rng([seed, 12])
@@ -322,9 +323,9 @@ def kept_edits(
 
     Args:
         question: about the text as it is.
-        before: what the model says of it, from :func:`decides`.
-        edits: the edits to try, in order.
-        count: how many are wanted.
+        before: decision of the model on it, from :func:`decides`.
+        edits: edits to try, in order.
+        count: number of edits wanted.
         tries: edits tried for each one wanted, at most.
 
     Cost: one pass for each edit tried.

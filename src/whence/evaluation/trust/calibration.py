@@ -52,11 +52,11 @@ class Threshold:
     """What was measured for one family at one level.
 
     Attributes:
-        fidelity: the least pool fidelity of a grade A; ``None`` where no threshold holds the risk.
+        fidelity: least pool fidelity of a grade A; ``None`` where no threshold holds the risk.
         n: explanations that it was set on; ``held_out``: that it was then tried on.
-        wrong: of the held-out explanations that got grade A, the share that was wrong.
+        wrong: share of wrong ones among the held-out explanations that got grade A.
         granted: share of held-out explanations that got grade A.
-        worst: the largest ``wrong`` of any task for which the others set the threshold; ``None``
+        worst: largest ``wrong`` of any task for which the others set the threshold; ``None``
             for a single task.
     """
 
@@ -96,10 +96,10 @@ def risk_controlled(
     Angelopoulos et al. (2024), arXiv:2208.02814.
 
     Args:
-        fidelity: of each explanation.
-        wrong: which of them would get the grade and did not find the known reasons.
-        inputs: which input each explains; none: each another.
-        risk: the most that is allowed.
+        fidelity: pool fidelity of each explanation.
+        wrong: true for those that would get the grade and did not find the known reasons.
+        inputs: input that each explains; none: each another.
+        risk: largest share that is allowed.
 
     Returns:
         The threshold; ``None`` where too few inputs were measured for any.

@@ -79,16 +79,16 @@ def label(
     """Put the seven questions to an explanation, and give the verdict on the answers.
 
     Args:
-        question: the one that was answered.
-        explanation: the explanation.
+        question: one that was answered.
+        explanation: explanation.
         level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
             ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
             asks all of a larger pool, explains again in full, replaces the model's parameters for
             one explanation, and certifies the marked words.
-        output: whose scores are judged.
-        access: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
-        seed: of the masks and of whatever else is drawn.
-        cache: where evaluations are kept.
+        output: index of the judged output.
+        access: explainers to run again; without it questions 4, 6 and 7 stay open.
+        seed: seed of the masks and of whatever else is drawn.
+        cache: place where evaluations are stored.
         token_budget: tokens in a batch to begin with.
         progress: called after each batch.
 
