@@ -16,11 +16,13 @@ from whence._composition import set_view_loader
 from whence._version import __version__
 
 if TYPE_CHECKING:
-    from whence.attention.attend import ablate, attend, attention_size
+    from whence.attention.attend import attend
     from whence.attention.compare import compare_attention
+    from whence.attention.effect_target import ablate
     from whence.attention.head_ablation import HeadAblation
     from whence.attention.logit_lens import logit_lens
     from whence.attention.patching import patch
+    from whence.attention.size import attention_size
     from whence.attention.store import Attention
     from whence.attribution import (
         Alti,
@@ -68,11 +70,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attention": "whence.attention.store",
     "HeadAblation": "whence.attention.head_ablation",
-    "ablate": "whence.attention.attend",
+    "ablate": "whence.attention.effect_target",
     "attend": "whence.attention.attend",
     "logit_lens": "whence.attention.logit_lens",
     "patch": "whence.attention.patching",
-    "attention_size": "whence.attention.attend",
+    "attention_size": "whence.attention.size",
     "compare_attention": "whence.attention.compare",
     "load": "whence.models",
     "explain": "whence.workflows.explain",

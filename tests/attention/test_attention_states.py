@@ -11,8 +11,7 @@ from tests.models.internals.test_attention_capture import special
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention import attend as attending
-from whence.attention.attention_states import StatesRecorder
+from whence.attention.attention_states import EXACT, StatesRecorder
 from whence.attention.store import Attention
 from whence.core import OptionError
 from whence.models.internals.attention_capture import LayerStates
@@ -207,4 +206,4 @@ def test_weights_that_are_no_softmax_of_these_scores_are_told():
     weights = np.full((2, 6, 6), 1 / 6, dtype=np.float32)
     keeper = StatesRecorder(states)
     keeper.add(0, weights)
-    assert keeper.error > attending.EXACT
+    assert keeper.error > EXACT

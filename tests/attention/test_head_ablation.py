@@ -73,9 +73,9 @@ def test_resampling_is_the_mean_over_donors_with_students_interval():
         == (gradients[:3])
     )
     # The donors again, from the same seed.
-    from whence.attention.head_ablation import _Work
+    from whence.attention.head_ablation import AblationInput, AblationRun
 
-    donors = _Work(spec, model, encoding, readout, 3, 4096)._donors()
+    donors = AblationRun(spec, AblationInput(model, encoding, readout, 3, 4096)).donors()
     assert len({donor.ids.tobytes() for donor in donors}) == 6
     free = ~encoding.frozen
     for donor in donors:

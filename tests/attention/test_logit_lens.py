@@ -176,7 +176,7 @@ def test_what_cannot_be_asked():
         logit_lens(model, CLEAN, target=" a", positions=[900])
     with pytest.raises(OptionError, match="no position"):
         logit_lens(model, CLEAN, target=" a", positions=[])
-    with pytest.raises(OptionError, match="positions=\\[0\\] asked"):
+    with pytest.raises(OptionError, match="positions=\\[0\\] given"):
         logit_lens(loaded("bert"), CLEAN, positions=[0])
     contrast = whence.Contrast(label=" a", against=" b")
     with pytest.raises(OptionError, match="follows one"):
@@ -191,7 +191,7 @@ def test_what_cannot_be_asked():
 
 def test_a_device_that_does_not_repeat_itself_is_noted(monkeypatch):
     model = loaded("bert")
-    real = type(model).stopped
+    real = type(model).logits_from_states
     monkeypatch.setattr(type(model), "logits_from_states", lambda *a, **k: real(*a, **k) + 0.5)
     lens = logit_lens(model, CLEAN)
     assert lens.certificate == pytest.approx(0.5)

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention.common import batched
 from whence.core import OptionError
 from whence.games import Words, align
-from whence.games.batching import TokenBudget
+from whence.games.batching import TokenBudget, halving
 from whence.games.embedding_game import EmbeddedGame
 
 
@@ -100,7 +99,7 @@ def test_a_budget_is_one_token_at_least(tokens):
     with pytest.raises(OptionError, match=f"token_budget={tokens} asked"):
         TokenBudget(tokens)
     with pytest.raises(OptionError, match=f"token_budget={tokens} asked"):
-        batched([1, 2], 3, tokens, list)
+        halving(list, [1, 2], tokens, length=3)
 
 
 def test_items_are_run_in_their_batches():
@@ -112,9 +111,9 @@ def test_items_are_run_in_their_batches():
             raise MemoryError("full")
         return [item.upper() for item in items]
 
-    assert batched("abcde", 10, 50, run) == list("ABCDE")
+    assert halving(run, "abcde", 50, length=10) == list("ABCDE")
     assert asked == [list("abcde"), ["a", "b"], ["c", "d"], ["e"]]
-    assert batched([], 10, 50, run) == []
+    assert halving(run, [], 50, length=10) == []
 
 
 class Narrow:

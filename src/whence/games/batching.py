@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from whence.core.errors import OptionError
 
-__all__ = ["TokenBudget"]
+__all__ = ["TokenBudget", "halving"]
 
 Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -64,3 +65,28 @@ class TokenBudget:
                 continue
             yield places, found
             start = places.stop
+
+
+def halving(
+    run: Callable[[Sequence[Item]], Sequence[Found]],
+    items: Sequence[Item],
+    budget: int,
+    *,
+    length: int,
+) -> list[Found]:
+    """The results of ``run`` over items of ``length`` tokens, as many at once as ``budget`` tokens.
+
+    A batch that does not fit into memory is halved, down to one item; see :class:`TokenBudget`.
+
+    Raises:
+        OptionError: a budget below 1.
+        MemoryError: one item alone does not fit.
+
+    Example:
+        >>> halving(lambda batch: [item * 2 for item in batch], [1, 2, 3], 20, length=10)
+        [2, 4, 6]
+    """
+    parts = TokenBudget(budget).batches(
+        len(items), length, lambda places: run(items[places.start : places.stop])
+    )
+    return [result for _, part in parts for result in part]

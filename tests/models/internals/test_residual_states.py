@@ -92,9 +92,9 @@ def test_the_hooks_are_gone_after_an_exception():
         return [(StateReplacement(**{**settings, **changes}),)]
 
     for changes, error, match in (
-        (asked(block="nowhere"), OptionError, "the blocks are transformer.h.0"),
+        (asked(block="nowhere"), OptionError, "expected one of transformer.h.0"),
         (asked(positions=np.array([500])), OptionError, "position 500"),
-        (asked(positions=np.array([-1])), OptionError, "passes on"),
+        (asked(positions=np.array([-1])), OptionError, "reads"),
         (asked(states=(calls[0][:3],)), OptionError, "same number of tokens"),
         (asked(states=()), CapabilityError, "ran 1 times; states were given for 0"),
     ):
@@ -110,7 +110,7 @@ def test_the_hooks_are_gone_after_an_exception():
     ):
         pass
     with (
-        pytest.raises(CapabilityError, match="changes for 1 rows asked"),
+        pytest.raises(CapabilityError, match="expected a batch of 1 rows"),
         torch.inference_mode(),
         replace_states(model.module, asked()),
     ):

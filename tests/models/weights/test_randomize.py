@@ -94,7 +94,7 @@ def test_one_layer_alone():
     old = {n: p.detach().clone() for n, p in tiny.module.named_parameters()}
     with randomize(tiny.module, seed=0, layers=[layer]) as changed:
         assert 0 < changed.share < 1
-        assert changed.reached == changed.asked
+        assert changed.reached == changed.named
         differing = {n for n, p in tiny.module.named_parameters() if not torch.equal(p, old[n])}
     assert differing == set(layer.parameters)
 

@@ -56,7 +56,9 @@ def attend(
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the continuation.")] = 64,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="LAYER:HEAD, by place or name; its whole matrix is kept."),
+        typer.Option(
+            "--head", help="LAYER:HEAD, layer by number or name; the whole matrix is stored."
+        ),
     ] = None,
     keep: Annotated[
         str, typer.Option(help="auto, states (any weight on demand) or summary.")
@@ -99,7 +101,7 @@ def attend(
         effects = HeadAblation(measure=measure, control=control, ablation=ablation, draws=draws)
         source = source_of(text, file, pair, messages)
         loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        attention = run(
             loaded,
             source,
             generate=generate,
@@ -114,15 +116,15 @@ def attend(
             announce=_announcer(tell),
         )
         if save is not None:
-            tell(f"saved to {found.save(save)}")
+            tell(f"saved to {attention.save(save)}")
         if format_ is None:
             page = output is not None and output.suffix.lower() in (".html", ".htm")
             format_ = Format.html if page else Format.text
-        write_attention(found, format_, output, top)
+        write_attention(attention, format_, output, top)
 
 
-def heads_of(given: Sequence[str]) -> list[tuple[str | int, int]]:
-    """``LAYER:HEAD`` strings as pairs; a layer by place or by name.
+def heads_of(names: Sequence[str]) -> list[tuple[str | int, int]]:
+    """``LAYER:HEAD`` strings as pairs; a layer by number or by name.
 
     Raises:
         OptionError: not of that form.
@@ -131,13 +133,13 @@ def heads_of(given: Sequence[str]) -> list[tuple[str | int, int]]:
         >>> heads_of(["0:3", "model.layers.1.attn:2"])
         [(0, 3), ('model.layers.1.attn', 2)]
     """
-    found: list[tuple[str | int, int]] = []
-    for item in given:
+    heads: list[tuple[str | int, int]] = []
+    for item in names:
         layer, colon, head = item.rpartition(":")
         if not colon or not layer or not head.isdecimal():
-            raise OptionError(f"--head {item!r} given; LAYER:HEAD is due, such as 0:3")
-        found.append((int(layer) if layer.isdecimal() else layer, int(head)))
-    return found
+            raise OptionError(f"expected --head LAYER:HEAD such as 0:3, got {item!r}")
+        heads.append((int(layer) if layer.isdecimal() else layer, int(head)))
+    return heads
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[AttentionSize], None]:
@@ -151,23 +153,23 @@ def _announcer(tell: Callable[[str], None]) -> Callable[[AttentionSize], None]:
     return announce
 
 
-def write_attention(found: Attention, format_: Format, output: Path | None, top: int) -> None:
+def write_attention(attention: Attention, format_: Format, output: Path | None, top: int) -> None:
     """Print a record, or write it."""
     if format_ is Format.text and output is None:
         from rich.console import Console
 
         from whence.app.attention.terminal import render
 
-        render(found, Console(), top=top)
+        render(attention, Console(), top=top)
         return
     if format_ is Format.json:
-        data = found.record.to_json() + b"\n"
+        data = attention.record.to_json() + b"\n"
     elif format_ is Format.html:
         from whence.app.attention.html import page
 
-        data = page(found).encode("utf-8")
+        data = page(attention).encode("utf-8")
     else:
         from whence.app.attention.terminal import plain_text
 
-        data = (plain_text(found, top=top) + "\n").encode("utf-8")
+        data = (plain_text(attention, top=top) + "\n").encode("utf-8")
     write_out(data, output)
