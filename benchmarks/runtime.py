@@ -2,8 +2,8 @@
 
     python -m benchmarks.runtime [--kind rules]
 
-Each student is fitted on made texts, saved, and loaded in a process of its own, in which nothing
-but NumPy and the runtime is imported; its memory and the seconds to be ready are that process's.
+Each student is fitted on generated texts, saved, and loaded in a process of its own that imports only
+NumPy and the runtime. Memory and seconds are those of that process.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def write(rows):
     slow = [row["student"] for row in rows if row["median_ms"] >= GOAL_MS]
     heavy = sorted({name for row in rows for name in row["heavy"]})
     text = (
-        f"1,000 made texts of 60 words, five times over, one at a time, one thread; each student "
+        f"1,000 generated texts of 60 words, five times over, one at a time, one thread; each student "
         f"in a process of its own. The goal is {GOAL_MS:g} ms a text"
         + (f"; missed by {', '.join(slow)}. " if slow else ", met by all. ")
         + (f"Imported beside NumPy: {', '.join(heavy)}." if heavy else

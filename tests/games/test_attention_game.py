@@ -1,4 +1,4 @@
-"""The attended game: refusals by name, its budget, and batches that do not fit."""
+"""The attention game: refusals by name, its budget, and batches that do not fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.zoo.families import FAMILIES
 import whence
 from whence.core import BudgetError, CapabilityError
 from whence.games import Words, align
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
 from whence.models.internals.interventions import ZeroValues
 
 TEXT = "He denies chest pain"
@@ -19,7 +19,7 @@ TEXT = "He denies chest pain"
 def game(model, **options):
     encoding = model.encode(TEXT)
     _, tokens = align(Words().segment(encoding.document), encoding)
-    return AttendedGame(model, encoding, model.readout(encoding, []), tokens, **options)
+    return AttentionGame(model, encoding, model.readout(encoding, []), tokens, **options)
 
 
 class Narrow:
@@ -85,8 +85,8 @@ def test_models_without_attention_are_refused_with_what_works():
         "evaluate",
     ]
     bare = type("Bare", (), {name: getattr(model, name) for name in names})()
-    with pytest.raises(CapabilityError, match=r"gives none.*LeaveOneOut"):
-        game(bare, instead=("LeaveOneOut",))
+    with pytest.raises(CapabilityError, match=r"gives no attention.*LeaveOneOut"):
+        game(bare, alternatives=("LeaveOneOut",))
 
 
 def test_layers_that_cannot_be_told_apart_are_refused():
@@ -94,7 +94,7 @@ def test_layers_that_cannot_be_told_apart_are_refused():
     encoding = model.encode(TEXT)
     _, tokens = align(Words().segment(encoding.document), encoding)
     readout = model.readout(encoding, [whence.NextToken()])
-    found = AttendedGame(model, encoding, readout, tokens, instead=("LeaveOneOut",))
+    found = AttentionGame(model, encoding, readout, tokens, alternatives=("LeaveOneOut",))
     passes = found.follow()
 
     class Odd:

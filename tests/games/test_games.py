@@ -23,7 +23,7 @@ from whence.games import (
     AttentionMask,
     Deletion,
     DiskCache,
-    EmbeddedGame,
+    EmbeddingGame,
     FunctionGame,
     MaskToken,
     MemoryCache,
@@ -96,7 +96,7 @@ class TestGame:
     @pytest.mark.parametrize("bad", [np.zeros((2, 3), bool), np.zeros((2, 2)), np.zeros(2, bool)])
     def test_coalitions_of_another_form_are_refused(self, bad):
         game = FunctionGame(2, lambda rows: rows.sum(axis=1))
-        with pytest.raises(Exception, match=r"coalitions|Type-check"):
+        with pytest.raises(Exception, match=r"coalitions|violates type hint"):
             game(bad)
 
     def test_values_must_be_finite(self):
@@ -227,6 +227,13 @@ class TestMaskers:
         encoding = Encoding(encoding.document, encoding.ids, encoding.offsets, encoding.frozen)
         return encoding, tokens_of(encoding), model
 
+    def test_each_absent_token_gets_a_mask_of_its_own(self):
+        encoding = encoding_of(TEXT)
+        model = FakeModel()
+        row = MaskToken().bind(model, encoding, tokens_of(encoding))(coalitions("10011"))[0]
+        mask = model.vocabulary.mask_id
+        assert row.ids.tolist() == [2, 10, mask, mask, 13, 14, 3]
+
     def test_deletion_of_everything_leaves_the_start_token(self):
         encoding, tokens, model = self._unframed(FakeModel())
         rows = Deletion().bind(model, encoding, tokens)(coalitions("00000", "00001"))
@@ -257,7 +264,7 @@ class TestMaskers:
         row = Replacement(text="x y").bind(FakeModel(), encoding, tokens)(coalitions("10011"))[0]
         assert row.ids.tolist() == [2, 10, 7, 7, 7, 7, 13, 14, 3]
         assert len(row.token_types) == 9
-        with pytest.raises(OptionError, match="no tokens"):
+        with pytest.raises(OptionError, match="text with a token"):
             Replacement(text=" ").bind(FakeModel(), encoding, tokens)
 
     def test_row_keys_tell_apart_what_reads_apart(self):
@@ -420,7 +427,7 @@ class TestCaches:
 class TestEmbedded:
     def game(self, model=None, **settings):
         encoding = encoding_of(TEXT)
-        return EmbeddedGame(
+        return EmbeddingGame(
             model or FakeModel(), encoding, readout(), tokens_of(encoding), **settings
         )
 
@@ -443,7 +450,7 @@ class TestEmbedded:
     def test_missing_baselines_are_named(self):
         with pytest.raises(CapabilityError, match="mean, zero, pad"):
             self.game(FakeModel(mask_id=None)).baseline("mask")
-        with pytest.raises(Exception, match=r"did you mean 'mean'|Type-check"):
+        with pytest.raises(Exception, match=r"did you mean 'mean'|violates type hint"):
             self.game().baseline("meen")
 
     def test_batches_counts_and_budget(self):
@@ -457,7 +464,7 @@ class TestEmbedded:
         assert game.remaining == 0
         assert game.cost.gradient_evaluations == 5
         assert game.cost.tokens == 35
-        with pytest.raises(BudgetError, match="1 gradient passes asked, 0 of 5 left"):
+        with pytest.raises(BudgetError, match="1 passes asked, 0 of 5 left"):
             game.at(points[:1])
         with pytest.raises(MemoryError):
             self.game(FakeModel(most_rows=0)).at(points[:1])
@@ -473,8 +480,8 @@ class TestEmbedded:
 
     def test_models_without_gradients_are_refused(self):
         encoding = encoding_of(TEXT)
-        with pytest.raises(Exception, match=r"no gradients|Type-check"):
-            EmbeddedGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
+        with pytest.raises(Exception, match=r"no gradients|violates type hint"):
+            EmbeddingGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
         full = FakeModel()
         names = (
             "identity",
@@ -490,7 +497,7 @@ class TestEmbedded:
         )
         bare = SimpleNamespace(**{name: getattr(full, name) for name in names})
         with pytest.raises(CapabilityError, match="no gradients"):
-            EmbeddedGame(bare, encoding, readout(), tokens_of(encoding))
+            EmbeddingGame(bare, encoding, readout(), tokens_of(encoding))
 
 
 def test_only_special_tokens_are_nothing_to_explain():

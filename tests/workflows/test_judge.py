@@ -27,8 +27,9 @@ def test_a_kept_explanation_is_judged_as_it_would_have_been(tmp_path):
     assert kept == found
     again = whence.judge(model, kept, level="default").trust
     assert [q.finding for q in again.quantities] == [q.finding for q in found.trust.quantities]
+    # Answers of single precision from batches of other sizes; the value is a share of 1.
     assert again.quantities[0].measurements[0].value == pytest.approx(
-        found.trust.quantities[0].measurements[0].value
+        found.trust.quantities[0].measurements[0].value, abs=1e-5
     )
     with pytest.raises(OptionError, match="unknown level"):
         whence.judge(model, kept, level="thorough")

@@ -20,7 +20,7 @@ from whence.attention.token_flow import FlowResult, token_flow
 from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEntry
 from whence.core.provenance import Cost, Provenance
 from whence.core.targets import Target
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.models.internals.pass_counter import PassCount, count_passes
 from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel
 

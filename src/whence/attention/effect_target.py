@@ -11,7 +11,7 @@ from whence.attention.head_effects import HeadsTogether
 from whence.attention.size import Heads, Shapes
 from whence.core.errors import OptionError, unknown
 from whence.core.targets import LINKS, Continuation, Link, NextToken, Target
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.question import targets_of
 from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel
 

@@ -24,8 +24,7 @@ from whence.attention.head_effects import (
 from whence.core.attention_record import HeadEffects, HeadEntry
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.provenance import Cost
-from whence.games.batching import halving
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.games.batching import DEFAULT_TOKEN_BUDGET, batched
 from whence.models.internals.interventions import HeadReplacement
 from whence.models.protocols import Encoding, GivesHeads, Readout, Row, TokenModel
 
@@ -289,7 +288,7 @@ class AblationRun:
             values = model.evaluate_with_changes(encoding, readout, batch).values
             return [float(value) for value in values[:, 0]]
 
-        values = halving(run, changes, budget, length=self.length)
+        values = batched(changes, self.length, budget, run)
         self.evaluations += len(changes)
         return np.array(values, dtype=np.float64)
 

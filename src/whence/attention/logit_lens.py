@@ -17,7 +17,7 @@ from whence.core.depth_records import LensPosition, LensToken, LogitLens
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.provenance import Cost, Setting
 from whence.core.targets import Target
-from whence.games.batching import halving
+from whence.games.batching import batched
 from whence.games.question import Question
 from whence.models.protocols import GivesStates, Input, TokenModel
 
@@ -170,7 +170,7 @@ def _read_layers(
 
     certificate = float(np.abs(logits_of([stack.states[-1]])[0] - stack.logits).max())
     length = sum(map(len, plan.tokens))
-    readings = halving(read, list(stack.states[:-1]), token_budget, length=length)
+    readings = batched(list(stack.states[:-1]), length, token_budget, read)
     readings.append(read_layer(stack.logits, final, targets, top))
     return stack.names, certificate, readings
 

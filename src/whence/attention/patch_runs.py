@@ -14,7 +14,7 @@ from whence.attention.patch_sites import Site, TokenFeature, token_features
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Outcome
 from whence.core.provenance import Cost
-from whence.games.batching import halving
+from whence.games.batching import batched
 from whence.games.question import Question
 from whence.models.internals.module_paths import stack_of
 from whence.models.protocols import Encoding, Input, Readout, Row, TokenModel
@@ -174,7 +174,7 @@ class PatchRuns:
                     cells.append((row, column))
                     patches.append((site, positions))
         length = len(self.base.ids) + self.readout.extra_tokens
-        values = halving(self._patched, patches, self.token_budget, length=length)
+        values = batched(patches, length, self.token_budget, self._patched)
         scores: np.ndarray = np.zeros((len(features), len(sites)))
         for cell, value in zip(cells, values, strict=True):
             scores[cell] = value - self.values[1] if self.denoise else self.values[0] - value

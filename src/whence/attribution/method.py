@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.explanations import Outcome
-from whence.games.attention_game import AttendedGame
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.attention_game import AttentionGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 
 __all__ = ["AttentionMethod", "Estimate", "GameMethod", "GradientMethod", "Method", "Needs"]
@@ -49,6 +49,8 @@ class Method(ABC):
     needs: ClassVar[Needs]
     quantity: ClassVar[str]
     """What the scores estimate, for a reader: ``"Shapley value"``."""
+    rank: ClassVar[int] = 1000
+    """Place in lists: the most dependable method has the lowest rank. Steps of ten leave room."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +90,7 @@ class GradientMethod(Method):
         """Smallest number of forward-and-backward passes the method can work with."""
 
     @abstractmethod
-    def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: EmbeddingGame, *, budget: int, seed: int) -> Estimate:
         """Score every feature with at most ``budget`` forward-and-backward passes."""
 
 
@@ -110,5 +112,5 @@ class AttentionMethod(Method):
         return self.least(n, tokens)
 
     @abstractmethod
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """Score every feature with at most ``budget`` passes."""

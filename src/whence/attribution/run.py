@@ -23,12 +23,13 @@ from whence.core.arrays import frozen_array
 from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.core.explanations import Attribution, Completeness
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache, MemoryCache
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question
 
 __all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
@@ -188,23 +189,23 @@ def cache_of(model: Any) -> MemoryCache:
     return _CACHES.setdefault(model, MemoryCache())
 
 
-def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddedGame:
+def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddingGame:
     if not question.differentiable:
         raise CapabilityError(
             f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
             f"scores. Methods that work here: {', '.join(_working(question))}"
         )
-    return question.embedded(budget=budget, token_budget=token_budget)
+    return question.embedding_game(budget=budget, token_budget=token_budget)
 
 
-def _attended(method: Method, question: Question, budget: int, token_budget: int) -> AttendedGame:
+def _attended(method: Method, question: Question, budget: int, token_budget: int) -> AttentionGame:
     working = _working(question)
     if not question.attends:
         raise CapabilityError(
             f"{type(method).__name__} needs attention; {question.model.identity.ref} gives only "
             f"scores. Methods that work here: {', '.join(working)}"
         )
-    return question.attended(budget=budget, token_budget=token_budget, instead=working)
+    return question.attention_game(budget=budget, token_budget=token_budget, alternatives=working)
 
 
 def _working(question: Question) -> list[str]:

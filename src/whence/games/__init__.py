@@ -5,7 +5,7 @@ students all query a game, so they share its cache.
 """
 
 from whence.games.cache import Cache, DiskCache, MemoryCache
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import FunctionGame, Game
 from whence.games.maskers import (
     MASKERS,
@@ -40,7 +40,7 @@ __all__ = [
     "Cache",
     "Deletion",
     "DiskCache",
-    "EmbeddedGame",
+    "EmbeddingGame",
     "FeatureTokens",
     "FunctionGame",
     "Game",

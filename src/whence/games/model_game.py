@@ -13,19 +13,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from whence.core.errors import Interrupted, OptionError
+from whence.core.errors import Interrupted
 from whence.core.features import Document, Segmentation
 from whence.core.provenance import Cost
+from whence.games.batching import DEFAULT_TOKEN_BUDGET, TokenBudget
 from whence.games.cache import Cache, MemoryCache, cache_key
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.token_alignment import FeatureTokens
 from whence.models.protocols import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
 
-__all__ = ["DEFAULT_TOKEN_BUDGET", "ModelGame", "Progress", "TextGame", "TokenGame"]
-
-DEFAULT_TOKEN_BUDGET = 4096
-"""Tokens in one batch to begin with; on a GPU pass a larger ``token_budget``."""
+__all__ = ["ModelGame", "Progress", "TextGame", "TokenGame"]
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (coalitions answered so far in this call, coalitions asked)."""
@@ -46,10 +44,8 @@ class ModelGame(Game):
         progress: Progress | None,
     ) -> None:
         super().__init__(n, readout.outputs, budget=budget)
-        if token_budget < 1:
-            raise OptionError(f"token_budget={token_budget} asked; it must be 1 or more")
         self.readout = readout
-        self.token_budget = token_budget
+        self._token_budget = TokenBudget(token_budget)
         self.distinct_evaluations = 0
         self.tokens = 0
         # Without a fingerprint two models could not be told apart; such answers stay in here.
@@ -103,26 +99,22 @@ class ModelGame(Game):
         first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
         # Longest first: the batch most likely to run out of memory is met at once.
         missing.sort(key=lambda row_key: -self._length(first[row_key]))
-        position = 0
+
+        def length(place: int) -> int:
+            return self._length(first[missing[place]])
+
+        def run(places: range) -> Evaluated:
+            return self._evaluate([first[missing[place]] for place in places])
+
         try:
-            while position < len(missing):
-                longest = max(1, self._length(first[missing[position]]))
-                size = max(1, self.token_budget // longest)
-                chosen = missing[position : position + size]
-                try:
-                    found = self._evaluate([first[row_key] for row_key in chosen])
-                except MemoryError:
-                    if len(chosen) == 1:
-                        raise
-                    self.token_budget = max(1, len(chosen) * longest // 2)
-                    continue
-                position += len(chosen)
-                self.distinct_evaluations += len(chosen)
-                self.tokens += found.tokens
-                values = [np.array(value, dtype=np.float64) for value in found.values]
-                for row_key, value in zip(chosen, values, strict=True):
+            for places, batch in self._token_budget.batches(len(missing), length, run):
+                answered = missing[places.start : places.stop]
+                self.distinct_evaluations += len(answered)
+                self.tokens += batch.tokens
+                values = [np.array(value, dtype=np.float64) for value in batch.values]
+                for row_key, value in zip(answered, values, strict=True):
                     hand_out(row_key, value)
-                self._cache.put(chosen, values)
+                self._cache.put(answered, values)
                 if self._progress is not None:
                     self._progress(done, len(keys))
         except KeyboardInterrupt as stop:

@@ -18,13 +18,14 @@ from whence.core.explanations import Attribution, Decision
 from whence.core.features import Document, Segmentation
 from whence.core.provenance import MethodSpec
 from whence.core.targets import LINKS, Continuation, Label, Target
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
-from whence.games.maskers import MASKERS, Deletion, Masker, default_masker, masker_by_name
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
-from whence.games.segmenters import SEGMENTERS, Segmenter, Spans, segmenter_by_name
+from whence.games.maskers import Deletion, Masker, default_masker, masker_by_name
+from whence.games.model_game import ModelGame, Progress, TextGame, TokenGame
+from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
 from whence.models.protocols import (
     Encoding,
@@ -136,33 +137,33 @@ class Question:
         """Whether the model gives, and lets one change, what its heads do."""
         return self.differentiable and isinstance(self.model, GivesHeads)
 
-    def embedded(
+    def embedding_game(
         self, *, budget: int | None = None, token_budget: int = DEFAULT_TOKEN_BUDGET
-    ) -> EmbeddedGame:
+    ) -> EmbeddingGame:
         """The game between embeddings; for a model that is :attr:`differentiable`."""
         encoding, tokens = self._read_in_tokens("gradients")
         model = cast("TokenModel", self.model)
-        return EmbeddedGame(
+        return EmbeddingGame(
             model, encoding, self.readout, tokens, budget=budget, token_budget=token_budget
         )
 
-    def attended(
+    def attention_game(
         self,
         *,
         budget: int | None = None,
         token_budget: int = DEFAULT_TOKEN_BUDGET,
-        instead: Sequence[str] = (),
-    ) -> AttendedGame:
+        alternatives: Sequence[str] = (),
+    ) -> AttentionGame:
         """The game over attention; for a model that :attr:`attends`."""
         encoding, tokens = self._read_in_tokens("attention")
-        return AttendedGame(
+        return AttentionGame(
             cast("TokenModel", self.model),
             encoding,
             self.readout,
             tokens,
             budget=budget,
             token_budget=token_budget,
-            instead=instead,
+            alternatives=alternatives,
         )
 
     def _read_in_tokens(self, what: str) -> tuple[Encoding, FeatureTokens]:
@@ -415,11 +416,8 @@ def _moved(
     spans: Sequence[tuple[int, int]], before: str, after: str
 ) -> tuple[tuple[int, int], ...]:
     """Spans of a text after one change of it, wherever the change is."""
-    shorter = min(len(before), len(after))
-    head = next((i for i in range(shorter) if before[i] != after[i]), shorter)
-    tail = next(
-        (i for i in range(shorter - head) if before[-1 - i] != after[-1 - i]), shorter - head
-    )
+    head = _common_start(before, after)
+    tail = _common_start(before[head:][::-1], after[head:][::-1])
     grown = len(after) - len(before)
 
     def moved(position: int, *, end: bool) -> int:
@@ -433,6 +431,12 @@ def _moved(
     return tuple((start, end) for start, end in pairs if end > start)
 
 
+def _common_start(a: str, b: str) -> int:
+    """How many characters two texts share from their beginning on."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+
+
 def _document(model: Any, source: Input) -> Document:
     if isinstance(model, TokenModel):
         return model.encode(source).document
@@ -443,10 +447,12 @@ def _document(model: Any, source: Input) -> Document:
 
 def _segmenter_of(spec: MethodSpec) -> Segmenter | None:
     """The segmenter a record names; ``None`` where its settings cannot be read back."""
-    for kind in SEGMENTERS.values():
-        if kind.__name__ == spec.name and kind is not Spans:
-            return kind(**spec.options)
-    return None
+    if spec.name == Spans.__name__:
+        return None
+    try:
+        return segmenter_by_name(spec.name, **spec.options)
+    except OptionError:
+        return None
 
 
 def source_of(document: Document) -> Input:
@@ -474,10 +480,7 @@ def recorded_masker(spec: MethodSpec) -> Masker:
     Raises:
         OptionError: this version has no such masker.
     """
-    for kind in MASKERS.values():
-        if kind.__name__ == spec.name:
-            return kind(**spec.options)
-    raise unknown("masker of the record", spec.name, [kind.__name__ for kind in MASKERS.values()])
+    return masker_by_name(spec.name, dict(spec.options))
 
 
 def _targets(target: Target | str | int | Sequence[Target] | None) -> tuple[Target, ...]:

@@ -18,7 +18,7 @@ from whence.students.certificate.frontier import Frontier
 from whence.students.certificate.learning_curve import LearningCurve
 from whence.students.data.applicability_domain import Reach
 from whence.students.data.model_selection import Choice
-from whence.students.data.query_budget import Plan
+from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
 from whence.students.families.base import Fitted
@@ -81,7 +81,7 @@ class Distilled:
     split: Split
     rows: tuple[int, ...]
     digests: Mapping[Part, str]
-    plan: Plan
+    plan: QueryPlan
     asked: int
     reach: Reach
     teacher: str

@@ -13,9 +13,10 @@ from whence.core.explanations import Attribution
 from whence.core.targets import Target
 from whence.core.trust import LEVELS, Level
 from whence.evaluation.trust.trust_label import evaluations_of
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.workflows.judge import judge_question

@@ -19,9 +19,10 @@ from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.registry import metric_by_name
 from whence.evaluation.trust.trust_label import Means, label
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question, ask_again, ask_otherwise
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE

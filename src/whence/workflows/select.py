@@ -13,13 +13,14 @@ import numpy as np
 from whence._version import __version__
 from whence.attribution.baseline.random import Random
 from whence.attribution.method import Method
-from whence.attribution.registry import METHODS, method_by_name, slug
+from whence.attribution.registry import METHODS, method_by_name
 from whence.attribution.run import answer, cache_of, plan_for
 from whence.core.arrays import frozen_array
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec, now
+from whence.core.registry import slug
 from whence.core.selection import Candidate, Selection
 from whence.core.targets import Target
 from whence.evaluation.comparison.ensemble import cross_fitted, ensemble
@@ -30,9 +31,9 @@ from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.metrics.sufficiency import Sufficiency
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.models.protocols import Input

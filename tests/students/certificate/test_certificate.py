@@ -19,7 +19,7 @@ from whence.students.certificate.fidelity import (
     teacher_brier,
     teacher_kl,
 )
-from whence.students.certificate.minimal_disagreement import Parted, Parting
+from whence.students.certificate.minimal_disagreement import Disagreement, DisagreementSearch
 from whence.students.certificate.refit_stability import Refits, WeightRange
 from whence.students.teacher.teacher import Answers
 
@@ -190,13 +190,13 @@ def measured():
         corpora={},
         level=0.95,
     )
-    parted = Parted(
+    disagreement = Disagreement(
         text="he paid late", edited="he paid", deleted=("late",), agreed="l1", teacher="l0",
         student="l1",
     )  # fmt: skip
-    parting = Parting(
+    parting = DisagreementSearch(
         found=proportion(12, 30), deleted=2.0, length=14.5, teacher_left=9, student_left=3,
-        examples=(parted,), budget=40, disagreed=4, asked=900,
+        examples=(disagreement,), budget=40, disagreed=4, asked=900,
     )  # fmt: skip
     return {"refits": refits, "attributions": attributions, "shift": shift, "parting": parting}
 

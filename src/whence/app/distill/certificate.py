@@ -17,7 +17,7 @@ from whence.app.shared.formatting import visible
 from whence.students.certificate.attribution_agreement import AttributionAgreement
 from whence.students.certificate.certificate import Certificate
 from whence.students.certificate.distribution_shift import Elsewhere, Shift
-from whence.students.certificate.minimal_disagreement import Parting
+from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.data.split import FEWEST
 
@@ -153,7 +153,7 @@ def _elsewhere(name: str, found: Elsewhere, part: str) -> Row:
     return shared(name, found.agreement, part, note)
 
 
-def _parting(found: Parting | None) -> Group | None:
+def _parting(found: DisagreementSearch | None) -> Group | None:
     if found is None:
         return None
     about = (

@@ -38,7 +38,7 @@ from whence.app.shared.colour import ramp
 from whence.app.shared.formatting import number, signed, visible
 from whence.app.shared.templates import environment
 from whence.app.trust.html import verdict_rules
-from whence.students.certificate.minimal_disagreement import Parting
+from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.regions.region import Region
 from whence.students.result import Distilled
@@ -162,7 +162,7 @@ def _weights(found: Refits | None) -> dict[str, Any] | None:
     }
 
 
-def _parted(found: Parting | None) -> list[dict[str, str]]:
+def _parted(found: DisagreementSearch | None) -> list[dict[str, str]]:
     """The smallest edits that part student and teacher."""
     if found is None:
         return []

@@ -8,7 +8,7 @@ from typing import ClassVar
 from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
 from whence.games.contributions import Proximity
 
 __all__ = ["Alti"]
@@ -51,12 +51,13 @@ class Alti(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "ALTI contribution, rolled out"
+    rank: ClassVar[int] = 100
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""
         return 1
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`Alti`."""
         passes = game.follow(stream=True)
         try:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
 from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["NormBased", "NormShares", "written_norms"]
@@ -98,12 +98,13 @@ class NormBased(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "norm-based attention, rolled out"
+    rank: ClassVar[int] = 110
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""
         return 1
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`NormBased`."""
         passes = game.follow()
         try:

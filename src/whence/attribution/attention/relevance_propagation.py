@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.attribution.method import Estimate
-from whence.games.attention_game import AttendedGame, Passes, row_blocks
+from whence.games.attention_game import AttentionGame, Passes, row_blocks
 from whence.models.internals.trace import TracedCall
 
 __all__ = ["Mix", "carry", "mass_estimate", "outside"]
@@ -37,7 +37,7 @@ class Mix(Protocol):
 
 
 def carry(
-    game: AttendedGame, passes: Passes, mix: Mix
+    game: AttentionGame, passes: Passes, mix: Mix
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
     """What each token of the input gets of each output, and what tokens that are written get.
 
@@ -84,7 +84,7 @@ def _back(
 
 
 def outside(
-    game: AttendedGame,
+    game: AttentionGame,
     per_token: Float[np.ndarray, "tokens k"],
     written: Float[np.ndarray, " k"],
     what: str = "mass",
@@ -100,7 +100,7 @@ def outside(
 
 
 def mass_estimate(
-    game: AttendedGame,
+    game: AttentionGame,
     passes: Passes,
     per_token: Float[np.ndarray, "tokens k"],
     written: Float[np.ndarray, " k"],

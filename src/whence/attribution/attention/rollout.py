@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
 from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["MeanAttention", "Rollout"]
@@ -65,12 +65,13 @@ class Rollout(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "attention rollout"
+    rank: ClassVar[int] = 130
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""
         return 1
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`Rollout`."""
         passes = game.follow()
         per_token, written = carry(game, passes, MeanAttention(passes.trace))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from whence.attribution.attention.relevance_propagation import carry, mass_estimate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError, unknown
-from whence.games.attention_game import AttendedGame, Passes
+from whence.games.attention_game import AttentionGame, Passes
 from whence.games.batching import TokenBudget
 from whence.models.internals.interventions import ZeroValues
 from whence.models.internals.trace import Trace, TracedCall
@@ -114,6 +114,7 @@ class ValueZeroing(AttentionMethod):
     effect: str = "states"
 
     quantity: ClassVar[str] = "value-zeroing distance, rolled out"
+    rank: ClassVar[int] = 90
 
     def __post_init__(self) -> None:
         if self.effect not in _EFFECTS:
@@ -123,7 +124,7 @@ class ValueZeroing(AttentionMethod):
         """``states``: 1 + tokens; ``target``: n + 2."""
         return 1 + tokens if self.effect == "states" else n + 2
 
-    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`ValueZeroing`."""
         if self.effect == "target":
             return _on_target(game)
@@ -135,7 +136,7 @@ class ValueZeroing(AttentionMethod):
                 "a decoder, for which it is not defined; effect='target' is",
                 *others,
             )
-        game.spent(sum(run.shares.shape[1] for run in passes.runs))
+        game.count(sum(run.shares.shape[1] for run in passes.runs))
         try:
             per_token, written = carry(game, passes, StateDistances(passes.trace, game.batch))
         except CapabilityError as error:
@@ -143,7 +144,7 @@ class ValueZeroing(AttentionMethod):
         return mass_estimate(game, passes, per_token, written, unit="share of change")
 
 
-def _on_target(game: AttendedGame) -> Estimate:
+def _on_target(game: AttentionGame) -> Estimate:
     passes = game.follow()
     layers = _readers(passes)
 

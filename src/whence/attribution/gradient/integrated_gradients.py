@@ -11,7 +11,7 @@ from jaxtyping import Float
 from whence.attribution.method import Estimate, GradientMethod
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Outcome
-from whence.games.embedding_game import BASELINES, EmbeddedGame
+from whence.games.embedding_game import BASELINES, EmbeddingGame
 
 __all__ = ["IntegratedGradients"]
 
@@ -54,6 +54,7 @@ class IntegratedGradients(GradientMethod):
     baseline: str = "mean"
     tolerance: float = 0.01
     quantity: ClassVar[str] = "integrated gradient"
+    rank: ClassVar[int] = 50
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
@@ -71,7 +72,7 @@ class IntegratedGradients(GradientMethod):
         """137 passes: up to the rule of 135 points."""
         return 27 * FIRST + 2
 
-    def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: EmbeddingGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`IntegratedGradients`."""
         end, start = game.point(), game.baseline(self.baseline)
         ends, _ = game.at(np.stack([end, start]))
@@ -140,7 +141,7 @@ def _midpoints(count: int) -> Float[np.ndarray, " count"]:
 
 
 def _sweep(
-    game: EmbeddedGame,
+    game: EmbeddingGame,
     start: Float[np.ndarray, "tokens width"],
     end: Float[np.ndarray, "tokens width"],
     places: Float[np.ndarray, " points"],

@@ -30,7 +30,7 @@ from whence.students.certificate.fidelity import (
     teacher_brier,
     teacher_kl,
 )
-from whence.students.certificate.minimal_disagreement import Parting
+from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.certificate.verdict import VERDICTS, Lift, Verdict, verdict
 from whence.students.data.split import FEWEST
@@ -94,7 +94,7 @@ class Certificate:
     refits: Refits | None = None
     attributions: AttributionAgreement | None = None
     shift: Shift | None = None
-    parting: Parting | None = None
+    parting: DisagreementSearch | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All numbers, in plain types; what has no value is ``None``."""
@@ -150,7 +150,7 @@ def certify(
     refits: Refits | None = None,
     attributions: AttributionAgreement | None = None,
     shift: Shift | None = None,
-    parting: Parting | None = None,
+    parting: DisagreementSearch | None = None,
     coverage: float | None = None,
     target: float = 0.95,
     level: float = 0.95,
@@ -183,7 +183,7 @@ def certify(
         refits: see :func:`whence.students.certificate.refit_stability.refits`.
         attributions: see :func:`whence.students.certificate.attribution_agreement.attribution_agreement`.
         shift: see :mod:`whence.students.certificate.distribution_shift`.
-        parting: see :func:`whence.students.certificate.minimal_disagreement.parting`.
+        parting: see :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
         coverage: share of texts that the student is certified to answer alone, see
             :mod:`whence.students.routing.selective_prediction`; without any it is of no use with a fallback.
         target: agreement that replacing takes.
