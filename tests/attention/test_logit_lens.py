@@ -161,7 +161,7 @@ def test_the_model_is_left_as_it_was():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     model = loaded("gpt2")
     with pytest.raises(CapabilityError, match="gives only scores"):
         logit_lens(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), CLEAN)

@@ -329,7 +329,7 @@ def test_inputs_of_other_lengths_are_refused_with_both_counts():
         patch(model, "ab", "abcd")
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     model = loaded("gpt2")
     with pytest.raises(CapabilityError, match="gives only scores"):
         patch(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), CLEAN, OTHER)

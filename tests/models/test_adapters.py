@@ -432,7 +432,7 @@ class TestPrefix:
             # A sliding layer forgets, so nothing is reused.
             assert fast.tokens == slow.tokens
 
-    def test_a_prefix_is_kept_between_batches_and_replaced_when_it_differs(self):
+    def test_a_prefix_is_stored_between_batches_and_replaced_when_it_differs(self):
         model = model_of("llama")
         readout = model.readout(model.encode("not a good"), [NextToken(token=5)])
         first = model.evaluate(self.rows(model, 50), readout).values

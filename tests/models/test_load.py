@@ -158,7 +158,7 @@ def test_devices(folder):
     assert whence.load(folder, device="cpu").identity.device == "cpu"
 
 
-def test_what_is_in_memory_is_held_as_it_is():
+def test_a_model_in_memory_stays_as_it_is():
     tiny = FAMILIES["bert"]()
     with pytest.raises(OptionError, match="Move or cast it"):
         whence.load(tiny.pair, dtype="float16")

@@ -117,7 +117,7 @@ def test_put_back_after_an_exception():
     assert state_of(tiny) == before
 
 
-def test_what_the_model_is_asked_meanwhile_is_told_apart():
+def test_fingerprint_and_mean_embedding_follow_the_weights():
     """The fingerprint and the mean embedding follow the weights there and back."""
     model = whence.load(FAMILIES["bert"]().pair)
     before, mean = model.fingerprint(), model.mean_embedding().copy()
