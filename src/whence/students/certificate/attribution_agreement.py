@@ -234,8 +234,8 @@ def _for_label(answers: Answers, label: int) -> Float[np.ndarray, " texts"]:
     if answers.gives == "label":
         return (answers.top == label).astype(np.float64)
     if answers.gives == "probability":
-        own = np.clip(values[:, label], FLOOR, 1 - FLOOR)
-        return np.log(own) - np.log1p(-own)
+        chances = np.clip(values[:, label], FLOOR, 1 - FLOOR)
+        return np.log(chances) - np.log1p(-chances)
     others = np.delete(values, label, axis=1)
     high = others.max(axis=1)
     return values[:, label] - high - np.log(np.exp(others - high[:, None]).sum(axis=1))
