@@ -49,28 +49,29 @@ def _version_2(tree: Tree) -> Tree:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Certificate(Record):
-    """What was measured on texts that no fitting and no choosing has seen.
+    """What was measured of a student on texts kept for that alone.
 
     Attributes:
         verdict: one of :data:`VERDICTS`.
         because: the number that decided it, in words.
-        target: agreement that replacing the teacher takes.
-        level: of every bound.
-        agreement: with the teacher's decisions.
+        target: agreement that a replacement of the teacher needs.
+        level: level of every bound.
+        agreement: agreement with the teacher's decisions.
         kappa: agreement beyond chance.
-        macro_f1: against the teacher's decisions.
-        kl: mean divergence from the teacher's probabilities, in nats; ``None`` of bare labels.
+        macro_f1: macro-F1 against the teacher's decisions.
+        kl: mean divergence from the teacher's probabilities, in nats; ``None`` for bare labels.
         calibration_to_teacher: gap between the student's certainty and how often it agrees.
-        lifts: over each control, by name.
+        lifts: lift over each control, by name.
         on_mistakes: agreement where the teacher is wrong; ``None`` without gold labels.
-        on_hits: where it is right.
+        on_hits: agreement where it is right.
         classes: agreement where the teacher said each label.
-        slices: by name; ``None`` where too few texts are in it. Classes and slices share one
-            error rate (Bonferroni), so that all lower bounds hold at once, and all upper ones.
-        flips: under edits, by family.
+        slices: agreement on each slice, by name; ``None`` where too few texts are in it. Classes
+            and slices share one error rate (Bonferroni), so that all lower bounds hold at once, and
+            all upper ones.
+        flips: flip-recall and precision under edits, by family.
         ceiling: how often the teacher agrees with itself, where it was asked again.
-        calibration_gap: of the student and the teacher, each against the gold labels; ``None``
-            without them, or of bare labels.
+        calibration_gap: calibration errors of student and teacher against the gold labels, one less
+            the other; ``None`` without them, or for bare labels.
         brier: mean squared distance from the teacher's probabilities.
         refits: stability over other samples.
         attributions: agreement with the teacher's leave-one-out effects.
@@ -116,9 +117,9 @@ class Certificate(Record):
         if self.calibration_gap is not None:
             lines.append(f"calibration gap to the teacher's {self.calibration_gap}")
         lines += [f"above {name} by {lift.above}" for name, lift in self.lifts.items()]
-        for family, found in self.flips.items():
-            lines.append(f"{family}: flip-recall {found.recall}, precision {found.precision}")
-        for name, found in {**self.classes, **self.slices}.items():
-            lines.append(f"{name}: {'n too small' if found is None else found}")
+        for family, own in self.flips.items():
+            lines.append(f"{family}: flip-recall {own.recall}, precision {own.precision}")
+        for name, share in {**self.classes, **self.slices}.items():
+            lines.append(f"{name}: {'n too small' if share is None else share}")
         more = (self.refits, self.attributions, self.shift, self.disagreements)
-        return "\n".join([*lines, *(str(found) for found in more if found is not None)])
+        return "\n".join([*lines, *(str(part) for part in more if part is not None)])
