@@ -263,7 +263,7 @@ class TestUnreachable:
 
     @pytest.mark.parametrize("text", ["", "  \n"])
     def test_an_empty_text_is_refused(self, student, text):
-        with pytest.raises(InputError, match="text 1"):
+        with pytest.raises(InputError, match="at row 1"):
             routed(student, of(by_rule)).decide_many(["fraud", text])
 
 
