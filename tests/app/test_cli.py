@@ -132,7 +132,11 @@ class TestExplain:
             (["--option", "ridge=1", "a dog"], 2, "named --method"),
             (["--method", "lime", "--option", "ridge", "a dog"], 2, "NAME=VALUE"),
             (["--method", "lime", "--option", "rigde=1", "a dog"], 2, "did you mean 'ridge'"),
-            (["--method", "lime", "--option", "ridge=x", "a dog"], 2, "expected a number for ridge"),
+            (
+                ["--method", "lime", "--option", "ridge=x", "a dog"],
+                2,
+                "expected a number for ridge",
+            ),
             (["--budget", "1", "a dog and a fox ran"], 2, "raise the budget"),
             (["--file", "nowhere.txt"], 3, "could not read nowhere.txt"),
             (["--messages", "nowhere.json"], 3, "could not read messages"),
