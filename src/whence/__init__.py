@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from whence.workflows.adopt import adopt as adopt
     from whence.workflows.explain import explain as explain
     from whence.workflows.judge import judge as judge
+    from whence.workflows.measure import measure as measure
     from whence.workflows.select import compare as compare, select as select
     from whence.workflows.verify import verify as verify
 
@@ -117,6 +118,7 @@ _VALUES = {
     "whence.workflows.adopt": ("adopt",),
     "whence.workflows.explain": ("explain",),
     "whence.workflows.judge": ("judge",),
+    "whence.workflows.measure": ("measure",),
     "whence.workflows.select": ("compare", "select"),
     "whence.workflows.verify": ("verify",),
 }
