@@ -21,8 +21,9 @@ from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEn
 from whence.core.provenance import Cost, Provenance
 from whence.core.targets import Target
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
+from whence.models.access import GivesAttention
 from whence.models.internals.pass_counter import PassCount, count_passes
-from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel
+from whence.models.protocols import Encoding, Input, Readout, TokenModel
 
 __all__ = ["attend"]
 

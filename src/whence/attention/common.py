@@ -11,7 +11,8 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.core.provenance import Cost, MethodSpec, Provenance, Setting, environment, now
 from whence.core.targets import Link, Target
 from whence.games.question import Question, ask
-from whence.models.protocols import Encoding, GivesStates, Input, TokenModel
+from whence.models.access import GivesStates
+from whence.models.protocols import Encoding, Input, TokenModel
 
 __all__ = ["ask_one", "encoding_of", "local_model", "one_target", "provenance", "read_tokens"]
 

@@ -13,7 +13,8 @@ from whence.core.errors import OptionError, unknown
 from whence.core.targets import LINKS, Continuation, Link, NextToken, Target
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.question import targets_of
-from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel
+from whence.models.access import GivesAttention
+from whence.models.protocols import Encoding, Input, Readout, TokenModel
 
 __all__ = ["EffectTarget", "ablate"]
 

@@ -25,8 +25,9 @@ from whence.core.attention_record import HeadEffects, HeadEntry
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.provenance import Cost
 from whence.games.batching import DEFAULT_TOKEN_BUDGET, batched
+from whence.models.access import GivesHeads
 from whence.models.internals.interventions import HeadReplacement
-from whence.models.protocols import Encoding, GivesHeads, Readout, Row, TokenModel
+from whence.models.protocols import Encoding, Readout, Row, TokenModel
 
 __all__ = ["ABLATIONS", "Ablation", "AblationInput", "AblationRun", "HeadAblation"]
 

@@ -19,7 +19,8 @@ from whence.core.provenance import Cost, Setting
 from whence.core.targets import Target
 from whence.games.batching import batched
 from whence.games.question import Question
-from whence.models.protocols import GivesStates, Input, TokenModel
+from whence.models.access import GivesStates
+from whence.models.protocols import Input, TokenModel
 
 __all__ = ["CAVEAT", "logit_lens"]
 

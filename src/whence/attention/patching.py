@@ -21,7 +21,8 @@ from whence.core.features import Segmentation
 from whence.core.provenance import Provenance, Setting
 from whence.core.targets import Link, Target
 from whence.games.question import Question
-from whence.models.protocols import GivesHeads, GivesStates, Input
+from whence.models.access import GivesHeads, GivesStates
+from whence.models.protocols import Input
 
 __all__ = ["Direction", "Patched", "Positions", "patch"]
 

@@ -14,15 +14,13 @@ from whence.attention.head_effects import HeadName
 from whence.attention.statistics import HeadStatistics, LayerSummary, code_weights
 from whence.attention.store import pack_layer, pack_states
 from whence.core.attention_record import AttentionLayer, ReadToken
-from whence.models.internals.attention_capture import AttentionCall, LayerStates
+from whence.models.internals.attention_capture import (
+    CERTIFICATE_LIMIT,
+    AttentionCall,
+    LayerStates,
+)
 
-__all__ = ["CERTIFICATE_LIMIT", "RecordSink", "StatesChoice", "StatesRecordSink"]
-
-CERTIFICATE_LIMIT = 1e-3
-"""Largest certificate with which a layer's weights are stored, in full precision. Measured certificates
-of float32 models are below 1e-5 (docs/explanation/attention.md); the two powers of ten above that are
-chosen by hand. A half-precision model rounds its output, so its limit is the relative step of its
-dtype (bfloat16: 7.8e-3)."""
+__all__ = ["RecordSink", "StatesChoice", "StatesRecordSink"]
 
 StatesChoice = Literal["kept", "not_asked", "over_budget", "not_reproduced"]
 """Whether a layer's states are stored, or why not; a field of records."""

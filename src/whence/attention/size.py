@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float
 from whence.attention.common import local_model
 from whence.attention.statistics import STATISTICS, THUMBNAIL, TOP
 from whence.core.errors import OptionError, unknown
+from whence.models.access import GivesAttention
 from whence.models.internals.attention_capture import AttentionCall, LayerStates
-from whence.models.protocols import Encoding, GivesAttention, Input
+from whence.models.protocols import Encoding, Input
 
 __all__ = ["AttentionSize", "Heads", "Shapes", "attention_size"]
 

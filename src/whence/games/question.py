@@ -27,10 +27,10 @@ from whence.games.maskers import Deletion, Masker, default_masker, masker_by_nam
 from whence.games.model_game import ModelGame, Progress, TextGame, TokenGame
 from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
+from whence.models.access import GivesHeads
 from whence.models.protocols import (
     Encoding,
     GivesGradients,
-    GivesHeads,
     Input,
     Model,
     Precision,

@@ -10,8 +10,8 @@ from transformers import AttentionInterface
 
 import whence
 from whence.core import CapabilityError, OptionError
+from whence.models.access import GivesHeads
 from whence.models.internals.interventions import EdgeKnockout, HeadReplacement, ZeroValues
-from whence.models.protocols import GivesHeads
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
 LONG = ["bert", "distilbert", "gpt2", "llama", "qwen3", "mistral", "gemma3", "mixtral"]

@@ -10,6 +10,7 @@ from tests.zoo.families import VARIANTS
 
 import whence
 from whence.core import CapabilityError, OptionError
+from whence.models.access import GivesStates
 from whence.models.internals.residual_states import (
     StateReplacement,
     StateSink,
@@ -17,7 +18,7 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
-from whence.models.protocols import GivesStates, Row
+from whence.models.protocols import Row
 
 
 def ready(name):

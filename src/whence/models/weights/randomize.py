@@ -20,7 +20,7 @@ import torch
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.models.internals.module_paths import outermost_block
 
-__all__ = ["Changed", "Layer", "change_parameters", "layers_of", "randomize"]
+__all__ = ["Layer", "ParameterChange", "change_parameters", "layers_of", "randomize"]
 
 FLOOR = 0.02
 """Standard deviation for a tensor of zeros, as most initialisers of transformers have it."""
@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ParameterChange:
     """What a change of parameters reached, measured by the distance of each tensor.
 
     Attributes:
@@ -106,7 +106,7 @@ def _parameters(model: Any) -> dict[str, Any]:
 @contextmanager
 def randomize(
     model: Any, *, seed: int, layers: Sequence[Layer | str] | None = None
-) -> Generator[Changed]:
+) -> Generator[ParameterChange]:
     """Draw the parameters of some layers at random in this context; afterwards all are restored.
 
     What a tensor becomes depends on its name and the seed alone: a cascade that goes one layer
@@ -147,7 +147,7 @@ def randomize(
 
 
 @contextmanager
-def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator[Changed]:
+def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator[ParameterChange]:
     """Replace each named parameter by what ``rule`` gives for it, in this context.
 
     The values are written into the tensors that the model has, so that whatever is tied stays
@@ -172,7 +172,7 @@ def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator
             for name, parameter in chosen.items():
                 parameter.copy_(rule(name, original[name]))
             distances = {n: _distance(p.detach(), original[n]) for n, p in chosen.items()}
-        yield Changed(
+        yield ParameterChange(
             distances=distances,
             reached=sum(chosen[n].numel() for n, d in distances.items() if d > 0),
             named=sum(parameter.numel() for parameter in chosen.values()),
