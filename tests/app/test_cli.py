@@ -351,7 +351,7 @@ def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
         # Everything is run elsewhere, on a teacher that answers at once.
         lines = [line for line in lines if "--no-checks" in line]
     if command == "decide":
-        distilling = "distill texts.csv --model embedded:credit --students rules-3 --no-checks"
+        distilling = "distill texts.csv --model embedded:credit --students rule-list-3 --no-checks"
         assert CliRunner().invoke(app, [*distilling.split(), "--output", "kept"]).exit_code == 0
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])

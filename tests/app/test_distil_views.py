@@ -36,9 +36,17 @@ from whence.core.statistics.proportions import Interval, proportion
 from whence.students.certificate.certificate import VERDICTS
 from whence.students.certificate.frontier import Frontier, Rung
 from whence.students.families.registry import student_by_name
-from whence.students.families.rule_list import FittedRules
+from whence.students.families.rule_list import FittedRuleList
 
-KINDS = ("rules-4", "linear-40", "tree-6", "scorecard-5", "cases-4", "treesum-4", "additive-6")
+KINDS = (
+    "rule-list-4",
+    "sparse-linear-40",
+    "decision-tree-6",
+    "scorecard-5",
+    "prototypes-4",
+    "tree-sum-4",
+    "additive-6",
+)
 
 
 def judged(verdict):
@@ -75,7 +83,7 @@ def crowded():
         )
     ]
     return Frontier(
-        rungs=(*students, *controls), chosen="linear-3", transparency=None, brevity=None
+        rungs=(*students, *controls), chosen="sparse-linear-3", transparency=None, brevity=None
     )
 
 
@@ -193,9 +201,9 @@ class TestPictures:
     @pytest.mark.parametrize("sheet", [WIDE, NARROW], ids=lambda s: s.name)
     def test_a_frontier_draws_every_rung_inside_its_sheet(self, sheet):
         found = crowded()
-        picture = frontier_picture(found, "linear-3", sheet)
+        picture = frontier_picture(found, "sparse-linear-3", sheet)
         assert len(picture["students"]) == 10
-        assert [p["name"] for p in picture["students"] if p["chosen"]] == ["linear-3"]
+        assert [p["name"] for p in picture["students"] if p["chosen"]] == ["sparse-linear-3"]
         for place in picture["students"]:
             assert sheet.left <= place["x"] <= sheet.width - sheet.right
             assert (
@@ -210,9 +218,9 @@ class TestPictures:
 
     def test_students_on_one_spot_share_a_name(self):
         students = tuple(rung(f"linear-{n}", 40, 150) for n in range(4))
-        found = Frontier(rungs=students, chosen="linear-2", transparency=None, brevity=None)
-        (name,) = frontier_picture(found, "linear-2", WIDE)["names"]
-        assert name["name"] == "linear-2 and 3 more"
+        found = Frontier(rungs=students, chosen="sparse-linear-2", transparency=None, brevity=None)
+        (name,) = frontier_picture(found, "sparse-linear-2", WIDE)["names"]
+        assert name["name"] == "sparse-linear-2 and 3 more"
 
     def test_a_learning_curve_with_and_without_a_law(self):
         for sheet in CURVES:
@@ -245,7 +253,7 @@ class TestStudents:
         assert f"The student, whole: {name}" in shown
 
     def test_two_labels_have_one_weight_a_feature(self):
-        found = distilled((student_by_name("linear-10"),)).student
+        found = distilled((student_by_name("sparse-linear-10"),)).student
         shown = student_view(found)
         row = shown["rows"][0]
         column = [found.features.describe(j) for j in range(len(found.features))].index(row["name"])
@@ -254,7 +262,7 @@ class TestStudents:
         assert shown["labels"] == ["accept", "reject"]
 
     def test_a_tree_goes_on_in_lines_and_branches_only_where_both_ways_do(self):
-        rows = student_view(distilled((student_by_name("tree-6"),)).student)["rows"]
+        rows = student_view(distilled((student_by_name("decision-tree-6"),)).student)["rows"]
         assert rows[0]["question"]
         assert rows[-1]["question"] is None
         assert all(row["ends"] for row in rows[:-1])
@@ -266,7 +274,7 @@ class TestTerminal:
         assert lines[0] == "\u2713 Faithful enough to replace"
         assert "in the teacher's place" in lines[1]
         text = "\n".join(lines)
-        order = ["The student rules-4", "What reading more would buy", "Price of transparency",
+        order = ["The student rule-list-4", "What reading more would buy", "Price of transparency",
                  "The certificate", "Does it change its mind", "Where not to trust it",
                  "Answer or ask"]  # fmt: skip
         places = [text.index(part) for part in order]
@@ -282,14 +290,14 @@ class TestTerminal:
 
     def test_a_long_student_is_cut_and_says_so(self):
         rules = distilled().student
-        many = FittedRules(rules.labels, rules.features, rules.rules[:1] * 60 + rules.rules[-1:])
-        text = text_of(replace(distilled(), students={"rules-4": many}))
+        many = FittedRuleList(rules.labels, rules.features, rules.rules[:1] * 60 + rules.rules[-1:])
+        text = text_of(replace(distilled(), students={"rule-list-4": many}))
         assert f"and {61 - FIRST} lines more, not shown here" in text
         assert text.count("if 'fraud'") == FIRST
 
     def test_the_plot_has_a_letter_for_each_student_and_a_capital_for_the_chosen(self):
         found = crowded()
-        drawn = frontier_plot(found, "linear-3", 100, 16)
+        drawn = frontier_plot(found, "sparse-linear-3", 100, 16)
         inside = [
             line.split("\u2502", 1)[-1].split("\u2524")[-1] for line in drawn.splitlines()[:16]
         ]
@@ -320,7 +328,7 @@ class TestPage:
 
     def test_every_part_is_there(self):
         text = " ".join(Reader(page(full())).texts)
-        for part in ("The student, whole: rules-4", "What reading more would buy", "The certificate",
+        for part in ("The student, whole: rule-list-4", "What reading more would buy", "The certificate",
                      "Does it change its mind", "Where not to trust it", "Answer or ask",
                      "Would more questions help?", "Model card", "Where it comes from"):  # fmt: skip
             assert part in text

@@ -9,7 +9,7 @@ from whence.students.certificate.fidelity import flips
 from whence.students.teacher.teacher import Answers
 
 
-def certificate(kind="rules", labels=2):
+def certificate(kind="rule-list", labels=2):
     student = stored.fitted(kind, labels)
     texts = worlds.texts(200, seed=11)
     values = stored.answers(texts, student.labels)

@@ -197,7 +197,7 @@ class TestGold:
 
 class TestNames:
     def test_unknown_student(self):
-        with pytest.raises(OptionError, match=r"unknown student 'rule-3'.*rules-3"):
+        with pytest.raises(OptionError, match=r"unknown student 'rule-3'.*rule-list-3"):
             distil()["rule-3"]
 
     @pytest.mark.parametrize("students", [[], [RuleList(), RuleList()]])

@@ -39,7 +39,7 @@ from whence.students.families.base import Fitted, Student
 from whence.students.families.baselines import gold_only, majority, opaque_ceiling, permuted_teacher
 from whence.students.families.registry import students_for
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.transformer import SmallTransformer
+from whence.students.families.transformer import Transformer
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.result import Distilled
 from whence.students.teacher.teacher import Teacher, checked_texts
@@ -56,7 +56,7 @@ def distill(
     features: ReadableFeatures | None = None,
     budget: Budget | None = None,
     checks: Checks | None = None,
-    compact: SmallTransformer | None = None,
+    compact: Transformer | None = None,
     shifted: Mapping[str, Sequence[str]] | None = None,
     slices: Mapping[str, Sequence[bool]] | None = None,
     target: float = 0.95,
@@ -77,7 +77,7 @@ def distill(
         teacher: what is distilled; a loaded classifier may be given as it is.
         texts: at least 300 that differ.
         gold: the true label of each text, for a control and for the teacher's mistakes.
-        students: those to fit, or their names such as ``"rules-10"``; see :func:`whence.students.families.registry.students_for`.
+        students: those to fit, or their names such as ``"rule-list-10"``; see :func:`whence.students.families.registry.students_for`.
         features: which features they may use; where not given, words and pairs of words, and what
             denials reach and groups of words where they help on ``select``.
         budget: what may be asked; see :class:`whence.students.data.query_budget.Budget`.

@@ -22,7 +22,7 @@ from whence.students.data.query_budget import Plan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
 from whence.students.families.base import Fitted
-from whence.students.families.transformer import CompactStudent
+from whence.students.families.transformer import FittedTransformer
 from whence.students.features.word_groups import Concepts
 from whence.students.file_names import MODEL, REPORT, ROUTER
 from whence.students.regions.region import Region
@@ -75,7 +75,7 @@ class Distilled:
     searched: bool
     answering: AnswerOrAsk
     curve: LearningCurve | None
-    compact: CompactStudent | None
+    compact: FittedTransformer | None
     choices: tuple[Choice, ...]
     groups: Concepts | None
     split: Split

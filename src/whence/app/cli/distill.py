@@ -69,7 +69,9 @@ def distill(
     version: VersionOption = None,
     students: Annotated[
         str | None,
-        typer.Option(help="Such as linear-30,rules-10; default: all that fit the labels."),
+        typer.Option(
+            help="Such as sparse-linear-30,rule-list-10; default: all that fit the labels."
+        ),
     ] = None,
     target: Annotated[
         float, typer.Option(help="Agreement that replacing the teacher takes.")
@@ -121,7 +123,7 @@ def distill(
         from whence.students.certificate.check_options import Checks
         from whence.students.distill import distill as run
         from whence.students.families.registry import student_by_name
-        from whence.students.families.transformer import SmallTransformer
+        from whence.students.families.transformer import Transformer
         from whence.students.features.vectorizer import ReadableFeatures
 
         rows, truth = read_table(texts, column, gold)
@@ -145,7 +147,7 @@ def distill(
                 features=ReadableFeatures(lexicons=named) if named else None,
                 budget=asking,
                 checks=None if checks else Checks(refits=0, topics=0, curve=0, permutations=0),
-                compact=SmallTransformer() if compact else None,
+                compact=Transformer() if compact else None,
                 shifted=others or None,
                 target=target,
                 level=level,

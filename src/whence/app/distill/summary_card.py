@@ -48,7 +48,7 @@ def card(found: Distilled) -> list[tuple[str, str]]:
             "as the student follows when a text is changed (see flip-recall).",
         ),
     ]
-    if found.student.kind == "prototypes":
+    if found.student.quotes_texts:
         rows.append(("Holds", "Texts it was learnt from, word for word."))
     rows.append(
         (

@@ -12,13 +12,11 @@ from scipy import sparse
 from whence.core.errors import InputError, OptionError
 from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.families.base import Fitted, Student
-from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.clustering import alike
 from whence.students.fitting.sparse import size
 
-__all__ = ["Refits", "WeightRange", "refits", "weights_of"]
+__all__ = ["Refits", "WeightRange", "refits"]
 
 SHOWN = 15
 """Weights that are printed; all are stored."""
@@ -210,16 +208,6 @@ def refits(
     )
 
 
-def weights_of(fitted: Fitted) -> Float[np.ndarray, "features labels"] | None:
-    """What each feature adds for each label; ``None`` for a student that does not add up."""
-    if isinstance(fitted, FittedLinear):
-        return fitted.weights
-    if isinstance(fitted, FittedScorecard):
-        points = fitted.points.astype(np.float64)
-        return np.stack([-points, points], axis=1)
-    return None
-
-
 def _pairs_alike(said: Int[np.ndarray, "draws texts"], labels: int) -> Float[np.ndarray, " texts"]:
     """Share of the pairs of draws that decide alike, of each text."""
     draws = len(said)
@@ -242,13 +230,13 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
 def _weights(
     own: Fitted, again: Sequence[Fitted], features: Features, level: float
 ) -> tuple[float | None, tuple[WeightRange, ...]]:
-    of_own = weights_of(own)
+    of_own = own.weights_by_feature()
     if of_own is None:
         return None, ()
     found = np.zeros((len(again), len(features), len(own.labels)))
     used = np.zeros((len(again), len(features)), dtype=np.bool_)
     for draw, refit in enumerate(again):
-        weights = weights_of(refit)
+        weights = refit.weights_by_feature()
         if weights is not None:
             places = refit.features.columns_in(features)
             found[draw, places], used[draw, places] = weights, True

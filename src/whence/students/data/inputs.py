@@ -42,8 +42,8 @@ def named(students: Sequence[Student | str]) -> tuple[Student, ...]:
         UnknownNameError: a name that no family has.
 
     Example:
-        >>> named(["rules-3"])[0].name
-        'rules-3'
+        >>> named(["rule-list-3"])[0].name
+        'rule-list-3'
     """
     found = tuple(student_by_name(s) if isinstance(s, str) else s for s in students)
     if not found or len({student.name for student in found}) != len(found):

@@ -13,7 +13,6 @@ from scipy import sparse
 
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.families.base import Fitted, Student
-from whence.students.families.prototypes import Prototypes
 from whence.students.features.vectorizer import Features
 from whence.students.teacher.teacher import Answers
 
@@ -79,7 +78,7 @@ class Lesson:
         weigh nothing.
         """
         whole = self.kinds == 0
-        return self.weights * whole if isinstance(student, Prototypes) else self.weights
+        return self.weights * whole if student.needs_whole_texts else self.weights
 
     def whole(self) -> Int[np.ndarray, " rows"]:
         """Rows of the texts as they are."""

@@ -20,7 +20,6 @@ from whence.students.export.store import save_student
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
-from whence.students.families.decision_tree import FittedTree
 from whence.students.file_names import WEIGHTS
 
 __all__ = ["Artefacts", "save_artefacts"]
@@ -69,7 +68,7 @@ def save_artefacts(
         folder: made where it is missing.
         certificate: what was measured of it.
         texts: on which the ONNX model must answer alike; those of the report part.
-        name: of the student, such as ``"rules-10"``.
+        name: of the student, such as ``"rule-list-10"``.
         date: of the distillation, as ``"2026-01-31"``.
         teacher: a name of the teacher.
         fingerprint: of the teacher.
@@ -102,17 +101,12 @@ def save_artefacts(
             (place / file).unlink(missing_ok=True)
             left_out[file] = str(error)
 
-    def drawn(path: Path) -> None:
-        if not isinstance(student, FittedTree):
-            raise CapabilityError(f"{type(student).__name__} is no tree, and is not drawn")
-        write_atomic(path, _utf8(as_svg(student, title=name)))
-
     said = f"{certificate.verdict}: {certificate.because}"
     written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {said}.\n"
     attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
     lead = f"-- {name}. Verdict: {' '.join(said.split())}.\n"
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
-    attempt("tree.svg", drawn)
+    attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
     write_atomic(place / "certificate.json", (pretty(certificate.to_json()) + "\n").encode())
     origin = {

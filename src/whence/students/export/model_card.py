@@ -56,7 +56,7 @@ def model_card(
     Args:
         student: what is described.
         certificate: what was measured of it.
-        name: of the student, such as ``"rules-10"``.
+        name: of the student, such as ``"rule-list-10"``.
         date: of the distillation, as ``"2026-01-31"``.
         teacher: a name of the teacher.
         fingerprint: of the teacher; ``None`` where it has none.
@@ -177,7 +177,7 @@ def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
 
 def _limits(student: Fitted, regions: Sequence[str], reach: Reach | None) -> str:
     lines: list[str] = list(_LIMITS)
-    if hasattr(student, "cases"):
+    if student.quotes_texts:
         lines.append("It holds training texts word for word, and so does every file of it.")
     if reach is not None:
         lines.append(

@@ -31,10 +31,19 @@ __all__ = [
 
 Tree = dict[str, Any]
 
-SCHEMA_VERSION = 1
-"""Of what this whence writes."""
+SCHEMA_VERSION = 2
+"""Version of the form that this whence writes."""
 
-MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {}
+_KINDS_OF_VERSION_1 = {"linear": "sparse-linear", "rules": "rule-list", "tree": "decision-tree"}
+
+
+def _kinds_by_family(tree: Tree) -> Tree:
+    """Version 1 to 2: a kind has the name of its family; three had names of their own."""
+    kind = tree.get("kind")
+    return {**tree, "schema_version": 2, "kind": _KINDS_OF_VERSION_1.get(str(kind), kind)}
+
+
+MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {1: _kinds_by_family}
 """From an older version, the pure step to the next; steps are never deleted."""
 
 LARGE = 1000
@@ -54,7 +63,7 @@ def digest(tree: Mapping[str, Any]) -> str:
     """SHA-256 over the contents of a tree, its own ``sha256`` left out.
 
     Example:
-        >>> digest({"kind": "rules"}) == digest({"sha256": "...", "kind": "rules"})
+        >>> digest({"kind": "rule-list"}) == digest({"sha256": "...", "kind": "rule-list"})
         True
     """
     bare = {name: value for name, value in tree.items() if name != "sha256"}
@@ -106,7 +115,7 @@ def read_tree(folder: str | Path) -> Tree:
     tree = _parsed(_read(path), path)
     version = tree.get("schema_version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        refuse(f"{path} has schema_version {version!r}; a positive integer is due")
+        refuse(f"{path} has schema_version {version!r}; expected a positive integer")
     if version > SCHEMA_VERSION:
         refuse(
             f"{path} is a student of schema version {version}; this whence reads versions 1 to "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from whence.students.families.decision_tree import FittedTree
+from whence.core.errors import CapabilityError
+from whence.students.families.base import Fitted
+from whence.students.families.views import TreeView
 
 __all__ = ["as_svg"]
 
@@ -41,7 +44,7 @@ class _Box:
         return 2 * PAD + _width(self.says, FONT) + _width(self.beside, SMALL)
 
 
-def as_svg(student: FittedTree, *, title: str | None = None) -> str:
+def as_svg(student: Fitted, *, title: str | None = None) -> str:
     r"""The tree drawn: "yes" to the right, "no" downwards, each leaf with its label and probability.
 
     The bar below a leaf is as long as its most probable label is probable. The file needs nothing
@@ -49,21 +52,30 @@ def as_svg(student: FittedTree, *, title: str | None = None) -> str:
     words for those who do not see it. Characters that XML forbids are shown as ``\u0000``.
 
     Args:
-        student: the tree.
-        title: its name; "Decision tree of N leaves" where not given.
+        student: decision tree, fitted by any family of trees.
+        title: name of the tree; "Decision tree of N leaves" by default.
+
+    Raises:
+        CapabilityError: a student that is no single tree.
 
     Example:
         >>> from whence.students.features.vectorizer import Features
-        >>> from whence.students.families.decision_tree import Node
+        >>> from whence.students.families.decision_tree import FittedDecisionTree, Node
         >>> import numpy as np
         >>> features = Features.from_json({"longest": 1, "negation": False, "position": False,
         ...                                "lexicons": {}, "features": [["ngram", "late", 1]]})
         >>> nodes = [Node(np.array([0.5, 0.5]), 9.0, 0, 2, 1), Node(np.array([0.1, 0.9]), 4.0),
         ...          Node(np.array([0.8, 0.2]), 5.0)]
-        >>> as_svg(FittedTree(("accept", "reject"), features, nodes)).count("<text")
+        >>> as_svg(FittedDecisionTree(("accept", "reject"), features, nodes)).count("<text")
         5
     """
-    boxes = _placed(student)
+    view = student.view()
+    if not isinstance(view, TreeView):
+        raise CapabilityError(
+            f"a decision tree can be drawn; a student of kind {student.kind!r} can not: save it "
+            "as text, with to_text()"
+        )
+    boxes = _placed(view, student.labels)
     columns = max(box.column for box in boxes) + 1
     widths = [max(box.width for box in boxes if box.column == c) for c in range(columns)]
     starts = [EDGE + sum(widths[:c], 0.0) + GAP * c for c in range(columns)]
@@ -87,23 +99,22 @@ def as_svg(student: FittedTree, *, title: str | None = None) -> str:
     )
 
 
-def _placed(student: FittedTree) -> list[_Box]:
+def _placed(view: TreeView, labels: Sequence[str]) -> list[_Box]:
     """Every node in its row and column."""
     boxes: list[_Box] = []
 
     def place(index: int, row: int, column: int) -> int:
         """The first row after the node and all that follows from it."""
-        node = student.nodes[index]
-        if node.column is None:
-            top = int(node.chances.argmax())
-            chance = float(node.chances[top])
+        node = view.nodes[index]
+        if node.question is None:
+            top = int(node.value.argmax())
+            chance = float(node.value[top])
             beside = f"  {chance:.2f}, {node.texts:,.0f} texts"
-            boxes.append(_Box(student.labels[top], beside, row, column, None, top, chance))
+            boxes.append(_Box(labels[top], beside, row, column, None, top, chance))
             return row + 1
-        below = place(node.there, row, column + 1)
-        asked = student.features.describe(node.column) + "?"
-        boxes.append(_Box(asked, "", row, column, below))
-        return place(node.absent, below, column)
+        below = place(node.yes, row, column + 1)
+        boxes.append(_Box(node.question + "?", "", row, column, below))
+        return place(node.no, below, column)
 
     place(0, 0, 0)
     return boxes

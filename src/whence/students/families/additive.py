@@ -17,13 +17,15 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
 from whence.students.families.sparse_linear import chosen_columns
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import all_logits, ridge, softmax
 from whence.students.fitting.sparse import dense
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["Additive", "FittedAdditive"]
 
@@ -84,15 +86,12 @@ class Additive(Student):
         'late' with 'waived': +2.20, -2.20
     """
 
+    size_field = "columns"
+
     columns: int = 30
     pairs: int = 10
     least_texts: int = 10
     strength: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """``additive-30``."""
-        return f"additive-{self.columns}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -128,7 +127,7 @@ class Additive(Student):
             OptionError: a setting out of its range; no pairs, which would be another student.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         chosen = chosen_columns(table, targets, share, most=self.columns)
         has = dense(sparse.csr_array(table[:, chosen])) > 0
         pairs: list[tuple[int, int]] = []
@@ -143,7 +142,7 @@ class Additive(Student):
                 break
             pairs.append(pair)
         base, adds = all_logits(found.intercept[None])[0], all_logits(found.weights)
-        return FittedAdditive(labels, used(features, chosen), base, adds, pairs)
+        return FittedAdditive(labels, feature_subset(features, chosen), base, adds, pairs)
 
 
 def _design(has: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Float[np.ndarray, "texts sums"]:
@@ -204,8 +203,6 @@ class FittedAdditive(Fitted):
         pairs: two columns each.
     """
 
-    kind = "additive"
-
     def __init__(
         self,
         labels: Sequence[str],
@@ -260,6 +257,19 @@ class FittedAdditive(Fitted):
             lines.append("both, beyond what each adds:")
         lines += [_line(self._named(place), self.adds[place]) for place in order if place >= count]
         return "\n".join(lines)
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """A weighted sum of features and pairs."""
+        return query.weighted_sum(self.adds, self.base, self.pairs)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """A weighted sum of features and pairs."""
+        terms = presence
+        if self.pairs:
+            sides = [np.array(side, dtype=np.int64) for side in zip(*self.pairs, strict=True)]
+            pair = [graph.add("Gather", presence, graph.constant(side)) for side in sides]
+            terms = graph.add("Concat", presence, graph.add("Mul", *pair), axis=0)
+        return graph.softmax(terms, self.adds, self.base)
 
     def to_json(self) -> dict[str, Any]:
         """Features, pairs and numbers."""

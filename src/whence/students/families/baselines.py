@@ -12,7 +12,7 @@ from scipy import sparse
 
 from whence.core.errors import InputError
 from whence.students.families.base import Fitted, ReadingCost, Reasons
-from whence.students.families.sparse_linear import FittedLinear, SparseLinear
+from whence.students.families.sparse_linear import FittedSparseLinear, SparseLinear
 from whence.students.features.vectorizer import Features, ReadableFeatures
 from whence.students.fitting.logistic import Linear, all_logits, ridge, softmax
 
@@ -22,7 +22,9 @@ BUCKETS = 1 << 16
 """Columns that character n-grams are hashed to."""
 
 
-def majority(targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]) -> FittedLinear:
+def majority(
+    targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]
+) -> FittedSparseLinear:
     """The same answer to every text: how often the teacher decides for each label.
 
     Decisions and not probabilities are counted: a label that is always near certain can have the
@@ -32,7 +34,7 @@ def majority(targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]) 
     mean = np.log(np.maximum(counts / len(targets), 1e-12))
     intercept = mean[1:] - mean[:1] if len(labels) == 2 else mean
     empty = Linear(np.zeros(0, dtype=np.int64), np.zeros((0, len(intercept))), intercept)
-    return FittedLinear(labels, Features(ReadableFeatures(), ()), empty)
+    return FittedSparseLinear(labels, Features(ReadableFeatures(), ()), empty)
 
 
 def gold_only(
@@ -41,7 +43,7 @@ def gold_only(
     *,
     features: Features,
     labels: Sequence[str],
-) -> FittedLinear:
+) -> FittedSparseLinear:
     """A linear student of the true labels, which never saw the teacher.
 
     What it agrees with the teacher on is the task, not the teacher.
@@ -64,7 +66,7 @@ def permuted_teacher(
     features: Features,
     labels: Sequence[str],
     seed: int = 0,
-) -> FittedLinear:
+) -> FittedSparseLinear:
     """A linear student of answers dealt out to the wrong texts.
 
     It must agree no more than chance; where it does, the texts of the test leaked into training.

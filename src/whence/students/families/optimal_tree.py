@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from whence.core.errors import OptionError
-from whence.students.families.base import Student, checked, used
-from whence.students.families.decision_tree import FittedTree, Node
+from whence.students.families.base import Student, feature_subset, training_weights
+from whence.students.families.decision_tree import FittedDecisionTree, Node
 from whence.students.families.sparse_linear import chosen_columns
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
@@ -68,22 +68,19 @@ class OptimalTree(Student):
             no: both or none (1.00, 10 texts)
     """
 
+    size_field = "depth"
+
     depth: int = 3
     columns: int = 60
     least_texts: int = 10
     least_gain: float = 1e-4
-
-    @property
-    def name(self) -> str:
-        """``optimal-tree-3``."""
-        return f"optimal-tree-{self.depth}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
         if not 1 <= self.depth <= DEEPEST or not 1 <= self.columns <= WIDEST:
             raise OptionError(
                 f"depth={self.depth} and columns={self.columns} asked; depth must be 1 to "
-                f"{DEEPEST} and columns 1 to {WIDEST}. A greedy SmallTree has no such limits."
+                f"{DEEPEST} and columns 1 to {WIDEST}. A greedy DecisionTree has no such limits."
             )
         if self.least_texts < 1 or self.least_gain < 0:
             raise OptionError(
@@ -99,10 +96,10 @@ class OptimalTree(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedTree:
+    ) -> FittedDecisionTree:
         """Search; of equally good roots the first column is taken."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         chosen = _columns(table, targets, share, self.columns)
         whole = sums_of(table, targets, share, np.arange(len(share)))
         search = _Search(
@@ -120,7 +117,7 @@ class OptimalTree(Student):
         for node in nodes:
             if node.column is not None:
                 node.column = place[node.column]
-        return FittedTree(labels, used(features, chosen[asked]), nodes)
+        return FittedDecisionTree(labels, feature_subset(features, chosen[asked]), nodes)
 
 
 def _columns(

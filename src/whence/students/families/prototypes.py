@@ -17,9 +17,10 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import Answer, CasesView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
 
@@ -68,14 +69,13 @@ class Prototypes(Student):
         seed: of that draw.
     """
 
+    size_field = "cases"
+    aliases = ("cases",)
+    needs_whole_texts = True
+
     cases: int = 20
     candidates: int = 1000
     seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """``cases-20``."""
-        return f"cases-{self.cases}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -103,7 +103,7 @@ class Prototypes(Student):
             texts: the texts of the rows, as the teacher read them.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         n = size(table)[0]
         if texts is None or len(texts) != n:
             found = "none" if texts is None else f"{len(texts)} texts"
@@ -115,7 +115,9 @@ class Prototypes(Student):
         base = share @ targets / n
         shown = [texts[row] for row in chosen]
         empty = [Case(text, base, 0.0) for text in shown]
-        draft = FittedPrototypes(labels, used(features, columns), empty, rarity[columns], base)
+        draft = FittedPrototypes(
+            labels, feature_subset(features, columns), empty, rarity[columns], base
+        )
         near = draft.nearest(sparse.csr_array(table[:, columns]))
         cases: list[Case] = []
         for place, text in enumerate(shown):
@@ -194,7 +196,7 @@ class FittedPrototypes(Fitted):
     A text that shares no feature with any case gets ``base``, the mean answer.
     """
 
-    kind = "prototypes"
+    quotes_texts = True
 
     def __init__(
         self,
@@ -258,6 +260,11 @@ class FittedPrototypes(Fitted):
     def _answer(self, chances: np.ndarray) -> str:
         top = int(chances.argmax())
         return f"{self.labels[top]} ({chances[top]:.2f}"
+
+    def view(self) -> CasesView:
+        """The cases, word for word."""
+        cases = [(case.text, Answer(case.chances, case.texts)) for case in self.cases]
+        return CasesView(tuple(cases), Answer(self.base))
 
     def to_json(self) -> dict[str, Any]:
         """Features with their weights, and the cases word for word."""

@@ -17,14 +17,17 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import Answer, RulesView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
 from whence.students.fitting.splits import Sums, floor_of, gains, purity, sums_of
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
-__all__ = ["FittedRules", "Literal", "Rule", "RuleList"]
+__all__ = ["FittedRuleList", "Literal", "Rule", "RuleList"]
 
 BEAM = 30
 """First conditions that are tried with a second one."""
@@ -70,15 +73,15 @@ class RuleList(Student):
         least_gain: share of the whole squared error that a rule must take off.
     """
 
+    size_field = "rules"
+    aliases = ("rules",)
+    default_sizes = (10,)
+    rank = 3
+
     rules: int = 10
     conditions: int = 2
     least_texts: int = 5
     least_gain: float = 1e-3
-
-    @property
-    def name(self) -> str:
-        """``rules-10``."""
-        return f"rules-{self.rules}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -96,10 +99,10 @@ class RuleList(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedRules:
+    ) -> FittedRuleList:
         """Learn, one rule after the other."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         columns = sparse.csc_array(table)
         rows = np.arange(size(table)[0])
         sums = sums_of(table, targets, share, rows)
@@ -119,7 +122,7 @@ class RuleList(Student):
             rows, sums = rows[~inside], sums.less(taken)
         rest = sums_of(table, targets, share, rows)
         rules.append(Rule((), rest.total / rest.weight, rest.weight))
-        return FittedRules(labels, *_compact(features, rules))
+        return FittedRuleList(labels, *_compact(features, rules))
 
     def _best(
         self,
@@ -184,13 +187,11 @@ def _compact(features: Features, rules: Sequence[Rule]) -> tuple[Features, list[
         )
         for rule in rules
     ]
-    return used(features, asked), renamed
+    return feature_subset(features, asked), renamed
 
 
-class FittedRules(Fitted):
+class FittedRuleList(Fitted):
     """Rules in their order; the last has no condition."""
-
-    kind = "rules"
 
     def __init__(self, labels: Sequence[str], features: Features, rules: Sequence[Rule]) -> None:
         super().__init__(labels, features)
@@ -209,14 +210,14 @@ class FittedRules(Fitted):
             free &= ~holds
         return found
 
-    def counted(self, table: sparse.csr_array) -> FittedRules:
+    def counted(self, table: sparse.csr_array) -> FittedRuleList:
         """The same rules, with the number of texts each decides."""
         counts = np.bincount(self.applied(table), minlength=len(self.rules)).tolist()
         rules = [
             Rule(rule.literals, rule.chances, float(n))
             for rule, n in zip(self.rules, counts, strict=True)
         ]
-        return FittedRules(self.labels, self.features, rules)
+        return FittedRuleList(self.labels, self.features, rules)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The answer of the first rule that applies."""
@@ -265,6 +266,24 @@ class FittedRules(Fitted):
             lines.append(("else " if index else "") + lead + says)
         return "\n".join(lines)
 
+    def view(self) -> RulesView:
+        """The rules in words."""
+        rules = [
+            (self.condition(rule) if rule.literals else None, Answer(rule.chances, rule.texts))
+            for rule in self.rules
+        ]
+        return RulesView(tuple(rules))
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """The first rule that holds."""
+        answers = [rule.chances for rule in self.rules]
+        return query.first_that_holds([rule.literals for rule in self.rules], answers)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """The first rule that holds; the last always does."""
+        answers = np.stack([rule.chances for rule in self.rules])
+        return graph.first_that_holds(presence, [rule.literals for rule in self.rules], answers)
+
     def to_json(self) -> dict[str, Any]:
         """Features and rules."""
         return {
@@ -278,7 +297,7 @@ class FittedRules(Fitted):
         }
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> FittedRules:
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedRuleList:
         """What :meth:`to_json` wrote."""
         rules = [
             Rule(tuple(Literal(c, there) for c, there in literals), np.array(chances), texts)

@@ -17,13 +17,16 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
 from whence.students.families.sparse_linear import chosen_columns
+from whence.students.families.views import PointsView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import ridge
 from whence.students.fitting.sparse import size
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["FittedScorecard", "Scorecard", "isotonic"]
 
@@ -48,13 +51,12 @@ class Scorecard(Student):
         most: points a feature may have, either way.
     """
 
+    size_field = "features"
+    default_sizes = (15,)
+    rank = 2
+
     features: int = 15
     most: int = 5
-
-    @property
-    def name(self) -> str:
-        """``scorecard-15``."""
-        return f"scorecard-{self.features}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -81,7 +83,7 @@ class Scorecard(Student):
             CapabilityError: more than two labels.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         columns = chosen_columns(table, targets, share, most=self.features)
         part = sparse.csc_array(table[:, columns])
         slopes = ridge(sparse.csr_array(part), targets, share, strength=1.0).weights[:, 0]
@@ -97,7 +99,9 @@ class Scorecard(Student):
         best = search.improve(best, loss, self.most)
         kept = np.flatnonzero(best)
         sums, chances = search.table(best)
-        return FittedScorecard(labels, used(features, columns[kept]), best[kept], sums, chances)
+        return FittedScorecard(
+            labels, feature_subset(features, columns[kept]), best[kept], sums, chances
+        )
 
 
 class _Search:
@@ -178,8 +182,6 @@ class FittedScorecard(Fitted):
     A sum that was not seen takes the entry of the greatest sum below it, or of the smallest.
     """
 
-    kind = "scorecard"
-
     def __init__(
         self,
         labels: Sequence[str],
@@ -236,6 +238,36 @@ class FittedScorecard(Fitted):
         if len(steps) == 1:
             lines.append(f"any: {steps[0][1]:.2f}")
         return "\n".join(lines)
+
+    def view(self) -> PointsView:
+        """The points, the highest first, and the table."""
+        order = np.argsort(-self.points, kind="stable").tolist()
+        points = [(self.features.describe(j), int(self.points[j])) for j in order]
+        return PointsView(tuple(points), tuple(self.steps()))
+
+    def weights_by_feature(self) -> Float[np.ndarray, "features labels"]:
+        """The points: for the second label, and as many against the first."""
+        points = self.points.astype(np.float64)
+        return np.stack([-points, points], axis=1)
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """Points looked up in a table."""
+        return query.points(self.points.tolist(), self.sums.tolist(), self.chances.tolist())
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """Points looked up in a table."""
+        points = np.zeros((graph.width, 1))
+        points[: len(self.points), 0] = self.points
+        total = graph.add("MatMul", presence, graph.constant(points))
+        # A sum below the smallest takes its entry too, so that one is not counted.
+        steps = graph.constant(self.sums[1:].astype(np.float64))
+        table = graph.constant(np.stack([1 - self.chances, self.chances], axis=1))
+        if len(self.sums) == 1:
+            entry = graph.constant(np.array(0, dtype=np.int64))
+        else:
+            passed = graph.add("GreaterOrEqual", total, steps)
+            entry = graph.add("ReduceSum", graph.whole(passed), keepdims=0)
+        return graph.add("Gather", table, entry)
 
     def to_json(self) -> dict[str, Any]:
         """Features, points and the table."""

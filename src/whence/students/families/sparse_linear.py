@@ -17,14 +17,17 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import WeightsView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import Linear, all_logits, lasso_path, ridge, softmax
 from whence.students.fitting.sparse import size
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
-__all__ = ["FittedLinear", "SparseLinear", "chosen_columns"]
+__all__ = ["FittedSparseLinear", "SparseLinear", "chosen_columns"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,16 +56,26 @@ class SparseLinear(Student):
             that is 0 or less. A feature is named as it is shown, an n-gram also by its words.
     """
 
+    size_field = "features"
+    aliases = ("linear",)
+    default_sizes = (10, 30, 100, 300)
+    rank = 1
+
     features: int | None = 30
     mixing: float = 1.0
     strength: float = 1.0
     signs: Mapping[str, int] | None = None
 
+    @classmethod
+    def of_size(cls, size: str) -> Student:
+        """The student of a size; of ``"all"``, the one that uses every feature."""
+        return cls(features=None) if size == "all" else super(SparseLinear, cls).of_size(size)
+
     @property
     def name(self) -> str:
-        """``linear-30``, or ``linear-all``; with ``-signed`` where signs are given."""
+        """``sparse-linear-30`` or ``sparse-linear-all``; with ``-signed`` where signs are given."""
         size = "all" if self.features is None else self.features
-        return f"linear-{size}{'-signed' if self.signs else ''}"
+        return f"{self.family()}-{size}{'-signed' if self.signs else ''}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -91,23 +104,23 @@ class SparseLinear(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedLinear:
+    ) -> FittedSparseLinear:
         """Learn; seconds for 20,000 texts of 50,000 features."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         known = _signs(self.signs, features) if self.signs else None
         if self.features is not None:
             columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
-            part, own = sparse.csr_array(table[:, columns]), used(features, columns)
+            part, own = sparse.csr_array(table[:, columns]), feature_subset(features, columns)
         else:
             columns, part, own = np.arange(len(features)), table, features
         if known is None:
             found = ridge(part, targets, share, strength=self.strength)
-            return FittedLinear(labels, own, found)
+            return FittedSparseLinear(labels, own, found)
         found = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
         kept = np.flatnonzero((known[columns] == 0) | (found.weights[:, 0] != 0))
         found = Linear(kept, found.weights[kept], found.intercept)
-        return FittedLinear(labels, used(own, kept), found)
+        return FittedSparseLinear(labels, feature_subset(own, kept), found)
 
 
 def _signs(signs: Mapping[str, int], features: Features) -> np.ndarray:
@@ -178,13 +191,11 @@ def chosen_columns(
     return np.sort(last.columns[np.argsort(-effect, kind="stable")[:most]])
 
 
-class FittedLinear(Fitted):
+class FittedSparseLinear(Fitted):
     """Weights and intercepts; ``weights[j, l]`` is what feature ``j`` adds to the logit of ``l``.
 
     Logits are centred: those of a text add up to 0, so weights of one feature do too.
     """
-
-    kind = "linear"
 
     def __init__(self, labels: Sequence[str], features: Features, found: Linear) -> None:
         super().__init__(labels, features)
@@ -225,6 +236,27 @@ class FittedLinear(Fitted):
         ]
         return "\n".join([head, *lines])
 
+    def view(self) -> WeightsView:
+        """The weights, the largest first."""
+        weights = self.weights
+        if len(self.labels) == 2:
+            weights = weights[:, 1:] - weights[:, :1]
+        order = np.argsort(-np.abs(weights).max(axis=1, initial=0.0), kind="stable").tolist()
+        rows = [(self.features.describe(j), self.weights[j]) for j in order]
+        return WeightsView(self.intercept, tuple(rows))
+
+    def weights_by_feature(self) -> Float[np.ndarray, "features labels"]:
+        """The weights."""
+        return self.weights
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """A weighted sum."""
+        return query.weighted_sum(self.weights, self.intercept)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """A weighted sum."""
+        return graph.softmax(presence, self.weights, self.intercept)
+
     def to_json(self) -> dict[str, Any]:
         """Features, weights and intercepts."""
         return {
@@ -236,7 +268,7 @@ class FittedLinear(Fitted):
         }
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> FittedLinear:
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedSparseLinear:
         """What :meth:`to_json` wrote."""
         labels = tree["labels"]
         weights = np.array(tree["weights"], dtype=np.float64).reshape(-1, len(labels))

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from whence.core.errors import InputError, OptionError, WriteError
 from whence.models.protocols import Model
-from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, checked
+from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, training_weights
 from whence.students.features.vectorizer import Features, ReadableFeatures
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from whence.models.compact.architecture import Sizes
     from whence.models.compact.training import Epoch
 
-__all__ = ["CompactStudent", "SmallTransformer"]
+__all__ = ["FittedTransformer", "Transformer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SmallTransformer(Student):
+class Transformer(Student):
     """A BERT of a few layers, trained from nothing on the teacher's probabilities.
 
     With ``T`` the temperature, the loss of a text is
@@ -71,7 +71,7 @@ class SmallTransformer(Student):
         seed: of the first weights, the order of texts and dropout.
 
     Example:
-        >>> SmallTransformer(layers=2, hidden=64, heads=2).name
+        >>> Transformer(layers=2, hidden=64, heads=2).name
         'transformer-2x64'
     """
 
@@ -92,10 +92,18 @@ class SmallTransformer(Student):
     dropout: float = 0.1
     seed: int = 0
 
+    @classmethod
+    def of_size(cls, size: str) -> Student:
+        """The transformer of layers and width: ``"2x128"``."""
+        layers, _, hidden = size.partition("x")
+        if not (layers.isdecimal() and hidden.isdecimal()):
+            raise OptionError(f"expected layers and width such as 2x128, got {size!r}")
+        return cls(layers=int(layers), hidden=int(hidden))
+
     @property
     def name(self) -> str:
         """``transformer-2x128``: layers and width."""
-        return f"transformer-{self.layers}x{self.hidden}"
+        return f"{self.family()}-{self.layers}x{self.hidden}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse sizes, rates and weights out of their range, before anything is asked."""
@@ -123,7 +131,7 @@ class SmallTransformer(Student):
         texts: Sequence[str] | None = None,
         select: tuple[Sequence[str], Float[np.ndarray, "held labels"]] | None = None,
         teacher: Model | None = None,
-    ) -> CompactStudent:
+    ) -> FittedTransformer:
         """Train it; the same seed gives the same weights, bit for bit.
 
         Args:
@@ -144,7 +152,7 @@ class SmallTransformer(Student):
             CapabilityError: a teacher whose layers cannot be matched.
             ModelOutputError: training diverged.
         """
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         if texts is None or len(texts) != len(targets):
             found = "none" if texts is None else f"{len(texts)} texts"
             raise InputError(
@@ -161,10 +169,10 @@ class SmallTransformer(Student):
             texts, targets, labels=labels, sizes=self._sizes(), select=select, weights=share,
             teacher=teacher,
         )  # fmt: skip
-        return CompactStudent(shrunk.model, shrunk.epochs[: shrunk.best + 1])
+        return FittedTransformer(shrunk.model, shrunk.epochs[: shrunk.best + 1])
 
 
-class CompactStudent(Fitted):
+class FittedTransformer(Fitted):
     """A small transformer that was taught; it decides, and gives no reasons of its own.
 
     Args:
@@ -172,7 +180,6 @@ class CompactStudent(Fitted):
         epochs: the losses of training up to its weights.
     """
 
-    kind = "transformer"
     readable = False
 
     def __init__(self, model: SequenceClassifier, epochs: Sequence[Epoch] = ()) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from whence.core.errors import CapabilityError
-from whence.students.export.model_file import digest
-from whence.students.families.base import Fitted
 from whence.students.features.tokenizer import VERSION
+from whence.students.formats.sql_query import Question
 
-__all__ = ["FORMAT", "OPSET", "Graph", "modules"]
+__all__ = ["FORMAT", "OPSET", "Condition", "Graph", "modules"]
+
+Condition = Sequence[tuple[int, bool]]
+"""Columns that a text must have (``True``) or lack (``False``)."""
 
 OPSET, FORMAT = 17, 8
 """Of the operators and of the file; runtimes since the end of 2022 read them."""
@@ -44,11 +46,13 @@ class Graph:
     """Nodes and constants of a model.
 
     Args:
-        onnx: the package, as :func:`modules` gives it.
+        onnx: package as :func:`modules` gives it.
+        features: number of features; the vector of their presence is one wide where there is none.
     """
 
-    def __init__(self, onnx: Any) -> None:
+    def __init__(self, onnx: Any, features: int) -> None:
         self._onnx = onnx
+        self.width = max(features, 1)
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
 
@@ -107,13 +111,73 @@ class Graph:
             ngram_indexes=indices,
         )  # fmt: skip
 
-    def model(self, student: Fitted) -> Any:
-        """The whole model, with what a user of it needs to know."""
+    def softmax(self, terms: str, weights: np.ndarray, start: np.ndarray) -> str:
+        """Softmax of weighted terms on top of a start."""
+        # Of no term there is still a vector, of a single 0.
+        rows = weights if len(weights) else np.zeros((1, len(start)))
+        sums = self.add("MatMul", terms, self.constant(rows))
+        return self.add("Softmax", self.add("Add", sums, self.constant(start)), axis=0)
+
+    def first_that_holds(
+        self, presence: str, conditions: Sequence[Condition], answers: np.ndarray
+    ) -> str:
+        """The answer of the first condition that is true; one of them always is."""
+        true = self.whole(self.holds(presence, conditions))
+        first = self.add("ArgMax", true, axis=0, keepdims=0)
+        return self.add("Gather", self.constant(answers), first)
+
+    @staticmethod
+    def leaves(nodes: Sequence[Question]) -> list[tuple[int, list[tuple[int, bool]]]]:
+        """Each leaf of a tree with the answers that lead to it."""
+        leaves: list[tuple[int, list[tuple[int, bool]]]] = []
+        waiting: list[tuple[int, list[tuple[int, bool]]]] = [(0, [])]
+        while waiting:
+            place, path = waiting.pop()
+            node = nodes[place]
+            if node.column is None:
+                leaves.append((place, path))
+            else:
+                waiting.append((node.absent, [*path, (node.column, False)]))
+                waiting.append((node.there, [*path, (node.column, True)]))
+        return leaves
+
+    def onto_simplex(self, sums: str, labels: int) -> str:
+        """The nearest probabilities: ``max(s - c, 0)``, as in ``tree_sum.onto_simplex``."""
+        ordered = self.ordered(sums, labels)
+        running = self.add("CumSum", ordered, self.constant(np.array(0, dtype=np.int64)))
+        over = self.add("Sub", running, self.constant(np.ones(1)))
+        over = self.add("Div", over, self.constant(np.arange(1.0, labels + 1)))
+        above = self.whole(self.add("Greater", ordered, over))
+        count = self.add("ReduceSum", above, keepdims=0)
+        place = self.add("Sub", count, self.constant(np.array(1, dtype=np.int32)))
+        less = self.add("Sub", sums, self.add("Gather", over, place))
+        return self.add("Max", less, self.constant(np.zeros(1)))
+
+    def holds(self, presence: str, conditions: Sequence[Condition]) -> str:
+        """Whether each condition is true of the text.
+
+        Features asked for less features forbidden reach the number asked for just then.
+        """
+        asked = np.zeros((self.width, len(conditions)))
+        for place, literals in enumerate(conditions):
+            for column, there in literals:
+                asked[column, place] += 1.0 if there else -1.0
+        needed = np.array([float(sum(there for _, there in c)) for c in conditions])
+        counted = self.add("MatMul", presence, self.constant(asked))
+        return self.add("Equal", counted, self.constant(needed))
+
+    def model(self, labels: int, notes: Mapping[str, str]) -> Any:
+        """The whole model, with what a user of it needs to know.
+
+        Args:
+            labels: number of labels.
+            notes: metadata of the file.
+        """
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         inputs = [helper.make_tensor_value_info("tokens", kinds.STRING, ["words"])]
         outputs = [
             helper.make_tensor_value_info("label", kinds.STRING, [1]),
-            helper.make_tensor_value_info("probabilities", kinds.DOUBLE, [len(student.labels)]),
+            helper.make_tensor_value_info("probabilities", kinds.DOUBLE, [labels]),
         ]
         graph = helper.make_graph(self._nodes, "student", inputs, outputs, self._constants)
         opset = [helper.make_opsetid("", OPSET)]
@@ -121,7 +185,5 @@ class Graph:
             graph, opset_imports=opset, ir_version=FORMAT, producer_name="whence"
         )
         model.doc_string = _USE.format(version=VERSION)
-        notes = {"kind": student.kind, "student_sha256": digest(student.to_json())}
-        notes.update({f"label_{place}": label for place, label in enumerate(student.labels)})
-        helper.set_model_props(model, notes)
+        helper.set_model_props(model, dict(notes))
         return model
