@@ -72,7 +72,7 @@ def rung(name, reading, hits, *, control=False, best=False):
 
 def crowded():
     """Students close together and controls on nearly one height."""
-    students = [rung(f"linear-{n}", 20 + n, 150 + n, best=n == 9) for n in range(10)]
+    students = [rung(f"sparse-linear-{n}", 20 + n, 150 + n, best=n == 9) for n in range(10)]
     controls = [
         rung(name, 0, hits, control=True)
         for name, hits in (
@@ -217,7 +217,7 @@ class TestPictures:
         assert min(np.diff(heights)) >= sheet.letter
 
     def test_students_on_one_spot_share_a_name(self):
-        students = tuple(rung(f"linear-{n}", 40, 150) for n in range(4))
+        students = tuple(rung(f"sparse-linear-{n}", 40, 150) for n in range(4))
         found = Frontier(rungs=students, chosen="sparse-linear-2", transparency=None, brevity=None)
         (name,) = frontier_picture(found, "sparse-linear-2", WIDE)["names"]
         assert name["name"] == "sparse-linear-2 and 3 more"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from whence.app.distill.wording import control_name
 from whence.app.shared.formatting import visible
 from whence.students.certificate.frontier import Frontier, Rung
-from whence.students.families.scorecard import isotonic
 
 __all__ = ["NARROW", "WIDE", "Sheet", "frontier_picture", "log_ticks", "share_ticks", "spread"]
 
@@ -72,8 +72,9 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     count = len(wanted)
     own = min(gap, (high - low) / max(count - 1, 1))
     steps = own * np.arange(count)
-    found = isotonic(np.array(wanted)[order] - steps, np.ones(count))
-    placed = np.clip(found, low, high - steps[-1]) + steps
+    # Places less their steps must rise: the nearest such ones are an isotonic regression.
+    rising = isotonic_regression(np.array(wanted)[order] - steps).x
+    placed = np.clip(rising, low, high - steps[-1]) + steps
     places = np.empty(count)
     places[order] = placed
     return [float(place) for place in places]
