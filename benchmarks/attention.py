@@ -1,9 +1,9 @@
-"""What does it cost to see every head's attention, beside asking the model for its weights?
+"""What does watching every head's attention cost, beside asking the model for its weights?
 
-A BERT of 12 layers x 12 heads, width 768, random weights, one text of n tokens. Each way runs in
+A BERT of 12 layers x 12 heads, width 768, random weights, one text of n tokens. Each variant runs in
 a process of its own: the plain pass with sdpa, ``whence.attend``, and eager with
 ``output_attentions=True``. Memory is the peak of the process above what the loaded model took.
-Then the bytes of a page, beside what BertViz writes of the same weights.
+Then the bytes of a page, beside the page that BertViz writes for the same weights.
 """
 
 from __future__ import annotations
@@ -110,14 +110,14 @@ def _measure(way: str, n: int, send: Any) -> None:
     run(short)
     before = _peak()
     started = time.perf_counter()
-    found = run(text)
+    result = run(text)
     seconds, extra, stored = time.perf_counter() - started, _peak() - before, 0
     if way == "whence":
         with tempfile.TemporaryDirectory() as folder:
-            found.save(folder)
+            result.save(folder)
             stored = sum(path.stat().st_size for path in Path(folder).iterdir())
     elif way == "eager":
-        stored = sum(w.numel() * w.element_size() for w in found)
+        stored = sum(w.numel() * w.element_size() for w in result)
     send.put((seconds, extra, stored))
 
 
@@ -130,13 +130,13 @@ def _pages(n: int, view: str, send: Any) -> None:
     module, model = _made("eager")
     text = _text(n)
     if view == "whence":
-        found = whence.attend(model, text, **PAGE)
+        result = whence.attend(model, text, **PAGE)
         started = time.perf_counter()
-        page = found.to_html()
+        page = result.to_html()
         seconds = time.perf_counter() - started
         from whence.app.attention.payload import payload_of
 
-        lenses = [lens for layer in payload_of(found).tree["layers"] for lens in layer["lens"]]
+        lenses = [lens for layer in payload_of(result).tree["layers"] for lens in layer["lens"]]
         whole = sum("full" in lens for lens in lenses)
         send.put((len(page.encode()), seconds, len(lenses), whole))
         return
@@ -187,26 +187,26 @@ def load_line(before: tuple[float, ...]) -> str:
 
 
 def _rounds(n: int, rounds: int) -> dict[str, Any]:
-    found: dict[str, Any] = {way: [] for way in WAYS}
+    result: dict[str, Any] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way in WAYS:
             free = free_bytes()
             if way == "eager" and eager_needs(n) > 0.9 * free:
-                found[way].append(None)
+                result[way].append(None)
                 print(
                     f"eager at n={n} does not fit: it needs {eager_needs(n):,} bytes, "
                     f"{free:,} are free",
                     file=sys.stderr,
                 )
                 continue
-            found[way].append(_alone(_measure, way, n))
-    print(json.dumps({n: found}), file=sys.stderr, flush=True)
-    return found
+            result[way].append(_alone(_measure, way, n))
+    print(json.dumps({n: result}), file=sys.stderr, flush=True)
+    return result
 
 
-def _row(n: int, rounds: int, found: dict[str, Any]) -> list[Any]:
+def _row(n: int, rounds: int, result: dict[str, Any]) -> list[Any]:
     def middle(way: str, place: int) -> float | None:
-        values = [one[place] for one in found[way] if one is not None]
+        values = [one[place] for one in result[way] if one is not None]
         return median(values) if values else None
 
     def shown(value: float | None, digits: int, n: int) -> str:
@@ -217,17 +217,17 @@ def _row(n: int, rounds: int, found: dict[str, Any]) -> list[Any]:
     plain = middle("plain", 1)
     ratios = [
         (w[1] - p[1]) / (e[1] - p[1])
-        for p, w, e in zip(*(found[way] for way in WAYS), strict=True)
+        for p, w, e in zip(*(result[way] for way in WAYS), strict=True)
         if None not in (p, w, e)
     ]
     slower = [
         w[0] / p[0]
-        for p, w in zip(found["plain"], found["whence"], strict=True)
+        for p, w in zip(result["plain"], result["whence"], strict=True)
         if None not in (p, w)
     ]
     beside = [
         w[0] / e[0]
-        for w, e in zip(found["whence"], found["eager"], strict=True)
+        for w, e in zip(result["whence"], result["eager"], strict=True)
         if None not in (w, e)
     ]
     kept = middle("whence", 2)
@@ -281,17 +281,17 @@ def pages() -> tuple[str, dict[str, Any]]:
     if not there:
         print("bertviz is not installed: its columns are left out", file=sys.stderr)
     for n in PAGES:
-        found: dict[str, Any] = {"whence": _alone(_pages, n, "whence")}
+        result: dict[str, Any] = {"whence": _alone(_pages, n, "whence")}
         for view in ("head_view", "model_view") if there else ():
             fits = PER_WEIGHT * weights_of(n) < 0.9 * free_bytes()
-            found[view] = _alone(_pages, n, view) if fits else None
-        data[str(n)] = found
-        print(json.dumps({n: found}), file=sys.stderr, flush=True)
-        ours = found["whence"]
+            result[view] = _alone(_pages, n, view) if fits else None
+        data[str(n)] = result
+        print(json.dumps({n: result}), file=sys.stderr, flush=True)
+        ours = result["whence"]
         row: list[Any] = [n, "failed" if ours is None else f"{ours[0] / 1e6:.1f}"]
         row.append("" if ours is None else f"{ours[2]} / {ours[3]} of {LAYERS * HEADS}")
         for view in ("head_view", "model_view"):
-            theirs = found.get(view)
+            theirs = result.get(view)
             if theirs is None:
                 row += ["does not fit" if there else "bertviz is not installed", ""]
             else:

@@ -1,11 +1,11 @@
-"""How soon does a large attention page show, and how soon does it answer the pointer?
+"""How soon does a large attention page appear, and how soon does it react to the pointer?
 
-1,024 heads over 4,096 tokens, one head's whole matrix of 4,096 x 4,096 weights. Making such a
-record takes many minutes on two cores, so the numbers are those of ``web/fixtures/make.mjs``; the
-module that draws them is the one that ships. Chromium, without a window and without a network.
+1,024 heads over 4,096 tokens, one head's whole matrix of 4,096 x 4,096 weights. Such a
+record takes many minutes on two cores, so the numbers come from ``web/fixtures/make.mjs``; the module
+that draws them is the one that ships. Chromium runs without a window and without a network.
 
-A hover is timed from the browser's time stamp of the pointer event: to the change of the text that
-names what is pointed at, and to the end of the frame that shows it.
+A hover is timed from the browser's time stamp of the pointer event, to the change of the text that
+names the element under the pointer, and to the end of the frame that shows it.
 """
 
 from __future__ import annotations
@@ -181,9 +181,9 @@ def main() -> None:
         ("the atlas is drawn", [one[1] for one in data["loads"]], FIRST_PAINT),
         ("from the atlas to the matrix, drawn", data["matrices"], None),
     ]
-    for name, found in data["hovers"].items():
-        series.append((f"hover, {name}: text changed", [one[0] for one in found], TOOLTIP))
-        series.append((f"hover, {name}: frame done", [one[1] for one in found], TOOLTIP))
+    for name, result in data["hovers"].items():
+        series.append((f"hover, {name}: text changed", [one[0] for one in result], TOOLTIP))
+        series.append((f"hover, {name}: frame done", [one[1] for one in result], TOOLTIP))
     rows = [
         [
             name,

@@ -1,12 +1,12 @@
-"""Does pool fidelity tell true explanations from false ones? Judged where the reasons are known.
+"""Does pool fidelity separate true explanations from false ones? Measured where reasons are known.
 
     python examples/train_tasks.py                      # the models, once
     python -m benchmarks.calibration                    # judge 60 held-out items of each
     python -m benchmarks.calibration --ship             # also write the table the label reads
 
-Every cheap method explains every item that its model answers rightly. Each explanation is judged
+Every cheap method explains every item that its model answers correctly. Each explanation is judged
 by the model's answers on the mask pool (fidelity, p, percentiles of comprehensiveness and
-sufficiency) and, apart from it, by the reasons on record (average precision, precision at k).
+sufficiency) and, separately, by the known reasons (average precision, precision at k).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
-from whence.attribution.registry import METHODS, slug
+from whence.attribution.registry import METHODS
 from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.registry import slug
 from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
@@ -106,11 +107,11 @@ def judge(name: str, task: str, ref: Path | str, count: int) -> dict[str, Any]:
                 continue
             started = time.perf_counter()
             try:
-                found = answer(question, plan_for(question, method), cache=cache, seed=index)
+                result = answer(question, plan_for(question, method), cache=cache, seed=index)
             except (BudgetError, CapabilityError, OptionError):
                 continue
             seconds[method] = seconds.get(method, 0.0) + time.perf_counter() - started
-            scores = found.scores[:, 0]
+            scores = result.scores[:, 0]
             truth = _truth(item, scores, relevant)
             for level, instance in instances.items():
                 rows.append(
@@ -179,8 +180,8 @@ def _dosed(instance: Instance, scores: np.ndarray, seed: int) -> list[float]:
     curve: list[float] = []
     for dose in DOSES:
         mixed = (1 - dose) * scores + dose * noise
-        found = fidelities(instance.pool.masks, instance.responses, mixed)
-        curve.append(round(float(found.mean()), 4))
+        result = fidelities(instance.pool.masks, instance.responses, mixed)
+        curve.append(round(float(result.mean()), 4))
     return curve
 
 
@@ -194,12 +195,12 @@ def within(rows: Sequence[Row], measure: str, truth: str = "ap") -> list[float]:
     for row in rows:
         if row[of] is not None and row[at] is not None:
             groups.setdefault((row[0], row[4]), []).append((row[at], row[of]))
-    found: list[float] = []
+    result: list[float] = []
     for pairs in groups.values():
         left, right = np.array(pairs).T
         if len(pairs) > 3 and np.ptp(left) > 0 and np.ptp(right) > 0:
-            found.append(float(spearmanr(left, right).statistic))
-    return found
+            result.append(float(spearmanr(left, right).statistic))
+    return result
 
 
 def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
@@ -238,7 +239,7 @@ def tried(rows: Sequence[Row], least: float | None) -> tuple[float, float]:
 
 def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For each family and level: the threshold set on half of the inputs, tried on the others."""
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     judged = [row for row in rows if row[COLUMNS.index("pk")] is not None]
     for family in sorted({family_of(row[2]) for row in judged}):
         for level in LEVELS:
@@ -249,7 +250,7 @@ def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 continue
             least = least_fidelity(half)
             wrong, granted = tried(others, least)
-            found.append(
+            result.append(
                 {
                     "family": family,
                     "level": level,
@@ -261,39 +262,39 @@ def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "worst": max((t["wrong"] for t in held_out_tasks(chosen, level)), default=None),
                 }
             )
-    return found
+    return result
 
 
 def held_out_tasks(rows: Sequence[Row], level: str = "default") -> list[dict[str, Any]]:
     """The threshold set on all tasks but one, tried on that one: what a new task must expect."""
     judged = [r for r in rows if r[COLUMNS.index("pk")] is not None and r[5] == level]
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for family in sorted({family_of(row[2]) for row in judged}):
         mine = [row for row in judged if family_of(row[2]) == family]
         for task in sorted({row[1] for row in mine}):
             rest = [row for row in mine if row[1] != task]
             if rest:
                 wrong, granted = tried([r for r in mine if r[1] == task], least_fidelity(rest))
-                found.append({"family": family, "task": task, "wrong": wrong, "granted": granted})
-    return found
+                result.append({"family": family, "task": task, "wrong": wrong, "granted": granted})
+    return result
 
 
 def summary(judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    rows = [row for found in judged.values() for row in found["rows"]]
-    found: dict[str, Any] = {"agreement": {}, "by task": {}}
+    rows = [row for result in judged.values() for row in result["rows"]]
+    result: dict[str, Any] = {"agreement": {}, "by task": {}}
     for level in LEVELS:
         mine = [row for row in rows if row[5] == level]
         for measure in ("fidelity", "comp", "suff"):
             values = within(mine, measure)
             if values:
-                found["agreement"][f"{measure}, {level}"] = [*mean_interval(values), len(values)]
+                result["agreement"][f"{measure}, {level}"] = [*mean_interval(values), len(values)]
     default = [row for row in rows if row[5] == "default"]
     for task in dict.fromkeys(row[1] for row in default):
         mine = [row for row in default if row[1] == task]
         share = float(np.mean([row[COLUMNS.index("share")] for row in mine]))
         passed = float(np.mean([row[COLUMNS.index("p")] <= 0.05 for row in mine]))
         values = within(mine, "fidelity")
-        found["by task"][task] = {
+        result["by task"][task] = {
             "spearman": mean_interval(values) if values else None,
             "n": len(values),
             "share": share,
@@ -302,7 +303,7 @@ def summary(judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
     chance = [row for row in default if row[3] == "random"]
     if chance:
         p = np.array([row[COLUMNS.index("p")] for row in chance])
-        found["random scores"] = {
+        result["random scores"] = {
             "n": len(p),
             "p at most 0.05": float((p <= 0.05).mean()),
             "p at most 0.01": float((p <= 0.01).mean()),
@@ -310,21 +311,21 @@ def summary(judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
     curves = np.array([curve for one in judged.values() for curve in one["doses"]])
     if len(curves):
         falls = np.all(np.diff(curves, axis=1) <= 0.02, axis=1)
-        found["dose"] = {
+        result["dose"] = {
             "mean": curves.mean(axis=0).round(4).tolist(),
             "monotone": float(falls.mean()),
             "n": len(curves),
         }
-    found["thresholds"] = thresholds(rows)
-    found["held-out tasks"] = held_out_tasks(rows)
-    return found
+    result["thresholds"] = thresholds(rows)
+    result["held-out tasks"] = held_out_tasks(rows)
+    return result
 
 
 def judged_models(
     build: Path, count: int, *, again: bool = False, cases: bool = True, kept_only: bool = False
 ) -> dict[str, dict[str, Any]]:
     """What was judged of every model; each is judged once, on ``count`` items or more, and kept."""
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for name, task, ref, place in models(build, cases=cases):
         kept = place / f"judged-{count}.json"
         more = [p for p in place.glob("judged-*.json") if int(p.stem.split("-")[1]) >= count]
@@ -336,17 +337,17 @@ def judged_models(
             started = time.perf_counter()
             kept.write_text(json.dumps(judge(name, task, ref, count)))
             print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        found[name] = json.loads(kept.read_text())
-    return found
+        result[name] = json.loads(kept.read_text())
+    return result
 
 
 def _cells(values: Sequence[float] | None) -> str:
     return "" if values is None else f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
 
 
-def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
+def report(result: dict[str, Any], names: Sequence[str], count: int) -> str:
     agreement = table(
-        [[key, _cells(value), value[3]] for key, value in found["agreement"].items()],
+        [[key, _cells(value), value[3]] for key, value in result["agreement"].items()],
         ["measure, pool", "Spearman with average precision, within inputs", "inputs"],
     )
     tasks = table(
@@ -358,7 +359,7 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
                 f"{value['share']:.2f}",
                 f"{value['p at most 0.05']:.2f}",
             ]
-            for task, value in found["by task"].items()
+            for task, value in result["by task"].items()
         ],
         ["task", "Spearman of fidelity", "inputs", "additive share", "p at most 0.05"],
     )
@@ -373,18 +374,18 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
                 f"{t['wrong']:.3f}",
                 f"{t['granted']:.2f}",
             ]
-            for t in found["thresholds"]
+            for t in result["thresholds"]
         ],
         ["family", "level", "least fidelity", "set on", "tried on", "wrong of grade A", "grade A"],
     )
     unseen = table(
         [
             [t["family"], t["task"], f"{t['wrong']:.3f}", f"{t['granted']:.2f}"]
-            for t in found["held-out tasks"]
+            for t in result["held-out tasks"]
         ],
         ["family", "task that set no threshold", "wrong of grade A", "grade A"],
     )
-    doses = found.get("dose")
+    doses = result.get("dose")
     dosed = (
         ""
         if doses is None
@@ -394,7 +395,7 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
             f"every step for {doses['monotone']:.0%} of {doses['n']:,} inputs."
         )
     )
-    chance = found.get("random scores")
+    chance = result.get("random scores")
     random = (
         ""
         if chance is None
@@ -414,7 +415,7 @@ def report(found: dict[str, Any], names: Sequence[str], count: int) -> str:
     )
 
 
-def ship(found: dict[str, Any], judged: dict[str, dict[str, Any]]) -> Path:
+def ship(result: dict[str, Any], judged: dict[str, dict[str, Any]]) -> Path:
     """The table of thresholds where the label reads it."""
     when = datetime.now(UTC).date().isoformat()
     path = Path(whence.__file__).parent / "evaluation" / "calibration.json"
@@ -423,7 +424,7 @@ def ship(found: dict[str, Any], judged: dict[str, dict[str, Any]]) -> Path:
         "identity": f"tasks-{when}",
         "measured": when,
         "tasks": tasks,
-        "thresholds": found["thresholds"],
+        "thresholds": result["thresholds"],
     }
     path.write_text(json.dumps(tree, indent=1) + "\n")
     return path
@@ -445,7 +446,7 @@ def main(argv: Sequence[str] = ()) -> None:
         cases=not arguments.no_cases,
         kept_only=arguments.kept,
     )
-    found = summary(judged)
+    result = summary(judged)
     # One row an explanation, names as places in the lists: a table of thousands stays small.
     names: dict[str, list[str]] = {
         key: sorted({row[COLUMNS.index(key)] for one in judged.values() for row in one["rows"]})
@@ -461,7 +462,7 @@ def main(argv: Sequence[str] = ()) -> None:
     data = {
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python -m benchmarks.calibration", *argv]),
-        "summary": found,
+        "summary": result,
         "names": names,
         "columns": COLUMNS,
         "answered": {name: round(one["answered"], 4) for name, one in judged.items()},
@@ -471,7 +472,9 @@ def main(argv: Sequence[str] = ()) -> None:
         "calibration",
         "Does pool fidelity tell true explanations from false ones?",
         report(
-            found, list(judged), len({(r[0], r[4]) for one in judged.values() for r in one["rows"]})
+            result,
+            list(judged),
+            len({(r[0], r[4]) for one in judged.values() for r in one["rows"]}),
         ),
         data,
     )
@@ -479,7 +482,7 @@ def main(argv: Sequence[str] = ()) -> None:
     compact = json.dumps(json.loads(lines), separators=(",", ":"))
     (HERE / "results" / "calibration.json").write_text(compact.replace("],[", "],\n[") + os.linesep)
     if arguments.ship:
-        print(f"shipped {ship(found, judged)}")
+        print(f"shipped {ship(result, judged)}")
 
 
 if __name__ == "__main__":

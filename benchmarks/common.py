@@ -1,4 +1,4 @@
-"""Where the real models are, timing, and the tables of benchmarks/README.md."""
+"""Folders of the real models, timing, and the tables of benchmarks/README.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ SHARED = Path(os.environ.get("WHENCE_SHARED", HERE.parents[1] / "shared"))
 def model_folder(name: str) -> Path:
     path = SHARED / "models" / name
     if not path.is_dir():
-        sys.exit(f"the real model {name} is not here ({path}); set WHENCE_SHARED")
+        sys.exit(
+            f"the real model {name} is missing: expected {path}; set WHENCE_SHARED to the folder that holds models/"
+        )
     return path
 
 
@@ -34,12 +36,12 @@ def prompts(count: int, words: int) -> list[str]:
         "One day {n} and a friend saw a {t} in the sun and they wanted to see more",
         "The {t} was very happy because {n} gave it a new home and some good food",
     ]
-    found = []
+    result = []
     for index in range(count):
         start = starts[index % len(starts)]
         text = start.format(n=names[index % 10], t=things[(index * 3 + index // 10) % 10])
-        found.append(" ".join(text.split()[:words]))
-    return found
+        result.append(" ".join(text.split()[:words]))
+    return result
 
 
 def timed(function: Callable[[], Any], repeats: int) -> list[float]:
@@ -62,7 +64,7 @@ def table(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
 
 
 def store(name: str, question: str, text: str, data: Any) -> None:
-    """Keep the JSON, and put the table in its place in the README."""
+    """Write the JSON to results/, which git ignores, and the table to its place in the README."""
     names = ("torch", "transformers", "captum", "shap", "lime", "shapiq")
     machine = {
         "python": platform.python_version(),

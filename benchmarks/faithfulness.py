@@ -1,9 +1,9 @@
 """Which methods are faithful on a real classifier, and which are plausible to people?
 
-Sentences of the Stanford Sentiment Treebank that `minilm-sst2` decides rightly. Faithfulness is
-measured by the model's own answers; plausibility, kept apart, against the words to which people
-gave the sentence's own sentiment when they saw them alone. A second table says what a default
-trust label costs on a text of 64 tokens.
+Sentences of the Stanford Sentiment Treebank that `minilm-sst2` decides correctly. Faithfulness is
+measured by the model's own answers; plausibility, separately, against the words to which people
+gave the sentence's sentiment when they saw them alone. A second table gives the cost of a default
+trust label on a text of 64 tokens.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def with_interval(values: Sequence[float]) -> str:
 
 
 def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
-    found: dict[str, dict[str, list[float]]] = {}
+    result: dict[str, dict[str, list[float]]] = {}
     kept, judging = 0, []
     for text, sentiment, spans in sentences():
         if kept == SENTENCES:
@@ -80,7 +80,7 @@ def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
         compared = whence.compare(model, text, methods=CANDIDATES, metrics=METRICS, seed=kept)
         judging.append(compared.judging)
         for name, explanation in compared.explanations.items():
-            row = found.setdefault(name, {})
+            row = result.setdefault(name, {})
             for measurement in compared.measurements[name]:
                 row.setdefault(measurement.name, []).append(measurement.value)
             row.setdefault("p at most 0.05", []).append(float(compared.p_values[name] <= 0.05))
@@ -92,19 +92,19 @@ def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
             row.setdefault("evaluations", []).append(
                 float(cost.evaluations + cost.gradient_evaluations)
             )
-    order = sorted(found, key=lambda name: -float(np.mean(found[name]["pool-fidelity"])))
-    columns = list(found[order[0]])
+    order = sorted(result, key=lambda name: -float(np.mean(result[name]["pool-fidelity"])))
+    columns = list(result[order[0]])
     rows = [
         [name]
         + [
-            f"{np.mean(found[name][c]):,.0f}"
+            f"{np.mean(result[name][c]):,.0f}"
             if c == "evaluations"
-            else with_interval(found[name][c])
+            else with_interval(result[name][c])
             for c in columns
         ]
         for name in order
     ]
-    return [["method", *columns], *rows], {"values": found, "judging": judging}
+    return [["method", *columns], *rows], {"values": result, "judging": judging}
 
 
 def label_cost(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
@@ -113,9 +113,9 @@ def label_cost(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
         for level in ("quick", "default"):
             seconds, evaluations = [], 0
             for seed in range(3):
-                found = whence.explain(model, LONG, method=method, trust="off", seed=seed)
+                result = whence.explain(model, LONG, method=method, trust="off", seed=seed)
                 before = time.perf_counter()
-                label = whence.judge(model, found, level=level).trust
+                label = whence.judge(model, result, level=level).trust
                 seconds.append(time.perf_counter() - before)
                 assert label is not None
                 evaluations = label.cost.evaluations + label.cost.gradient_evaluations

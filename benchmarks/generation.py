@@ -34,7 +34,7 @@ def main(repeats: int = 5) -> None:
 
     def by_token():
         """The shape of captum's LLMAttribution: batch 1, a forward pass for each target token."""
-        found = []
+        result = []
         with torch.inference_mode():
             for row in rows:
                 total, ids = 0.0, row.ids.tolist()
@@ -42,18 +42,18 @@ def main(repeats: int = 5) -> None:
                     logits = module(input_ids=torch.tensor([ids])).logits[0, -1]
                     total += float(torch.log_softmax(logits, dim=0)[token])
                     ids.append(token)
-                found.append(total)
-        values["a pass for each token"] = np.array(found)
+                result.append(total)
+        values["a pass for each token"] = np.array(result)
 
     def by_mask():
-        found = []
+        result = []
         with torch.inference_mode():
             for row in rows:
                 ids = torch.tensor([[*row.ids.tolist(), *forced[:-1]]])
                 table_ = torch.log_softmax(module(input_ids=ids).logits[0], dim=1)
                 start = len(row) - 1
-                found.append(sum(float(table_[start + t, k]) for t, k in enumerate(forced)))
-        values["a pass for each mask"] = np.array(found)
+                result.append(sum(float(table_[start + t, k]) for t, k in enumerate(forced)))
+        values["a pass for each mask"] = np.array(result)
 
     def captum():
         from captum.attr import FeatureAblation, LLMAttribution, TextTemplateInput

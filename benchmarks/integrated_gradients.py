@@ -18,8 +18,8 @@ from benchmarks.common import median, model_folder, prompts, store, table
 ZERO_STEPS = 50
 
 
-def relative(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.linalg.norm(found - truth) / np.linalg.norm(truth))
+def relative(result: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(result - truth) / np.linalg.norm(truth))
 
 
 def main(count: int = 20) -> None:
@@ -48,21 +48,21 @@ def main(count: int = 20) -> None:
             )
 
         truth = ours("mean", 1217, 1e-12).scores[:, 0]
-        found = ours("mean", None, 0.01)
+        result = ours("mean", None, 0.01)
         keep(
             "whence, mean baseline",
-            error=relative(found.scores[:, 0], truth),
-            residual=float(found.completeness.relative[0]),
-            passes=found.provenance.cost.gradient_evaluations,
-            seconds=found.provenance.cost.seconds,
+            error=relative(result.scores[:, 0], truth),
+            residual=float(result.completeness.relative[0]),
+            passes=result.provenance.cost.gradient_evaluations,
+            seconds=result.provenance.cost.seconds,
         )
-        found = ours("zero", None, 0.01)
+        result = ours("zero", None, 0.01)
         keep(
             "whence, zero baseline",
-            residual=float(found.completeness.relative[0]),
-            passes=found.provenance.cost.gradient_evaluations,
-            seconds=found.provenance.cost.seconds,
-            told=float(found.outcome != "converged"),
+            residual=float(result.completeness.relative[0]),
+            passes=result.provenance.cost.gradient_evaluations,
+            seconds=result.provenance.cost.seconds,
+            told=float(result.outcome != "converged"),
         )
 
         ids = torch.tensor(encoding.ids[None])

@@ -38,30 +38,30 @@ def cell(rows: Sequence[dict[str, Any]], measure: str = "ap") -> tuple[float, fl
     return mean_interval([row[measure] for row in rows])
 
 
-def shown(found: tuple[float, float, float], best: float) -> str:
-    text = f"{found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f})"
-    return f"**{text}**" if found[0] >= best - 1e-9 else text
+def shown(result: tuple[float, float, float], best: float) -> str:
+    text = f"{result[0]:.2f} ({result[1]:.2f}–{result[2]:.2f})"
+    return f"**{text}**" if result[0] >= best - 1e-9 else text
 
 
 def board(
     rows: Sequence[dict[str, Any]], tasks: Sequence[str], methods: Sequence[str]
 ) -> tuple[list[list[str]], list[str]]:
     """One line a method, one column a task, and first the mean over tasks; the best in bold."""
-    found: dict[str, dict[str, tuple[float, float, float]]] = {method: {} for method in methods}
+    result: dict[str, dict[str, tuple[float, float, float]]] = {method: {} for method in methods}
     for method in methods:
         mine = [row for row in rows if row["method"] == method]
         for task in tasks:
             chosen = [row for row in mine if row["task"] == task]
             if chosen:
-                found[method][task] = cell(chosen)
+                result[method][task] = cell(chosen)
     best = {
-        task: max(found[method][task][0] for method in methods if task in found[method])
+        task: max(result[method][task][0] for method in methods if task in result[method])
         for task in tasks
     }
     means = {
-        method: float(np.mean([found[method][task][0] for task in tasks]))
+        method: float(np.mean([result[method][task][0] for task in tasks]))
         for method in methods
-        if len(found[method]) == len(tasks)
+        if len(result[method]) == len(tasks)
     }
     order = sorted(methods, key=lambda method: -means.get(method, -1.0))
     lines = [
@@ -69,7 +69,7 @@ def board(
             f"`{method}`",
             f"{means[method]:.2f}" if method in means else "",
             *(
-                shown(found[method][task], best[task]) if task in found[method] else ""
+                shown(result[method][task], best[task]) if task in result[method] else ""
                 for task in tasks
             ),
         ]
@@ -120,14 +120,14 @@ def page(data: dict[str, Any]) -> str:
     )
     return f"""# Leaderboard: which methods find reasons that are known
 
-Each text below was made by a rule, its model answers it rightly, and what decides it is on record.
-The table gives the **average precision** of each method's signed scores against these reasons
-(1: every reason above everything else), its mean over texts, and in brackets the 95 % bootstrap
-interval over texts. Equal scores count in all their orders. Bold is the best of a column. Where
-any one reason would do, the score is 1 / rank of the first found.
+Each text below was made by a rule, its model answers it correctly, and the words that decide it are known.
+The table gives the **average precision** of each method's signed scores against these words (1: each of
+them ranks above all others), averaged over texts, with the 95 % bootstrap interval over texts in brackets.
+Ties are averaged over all their orders. Bold is the best of a column. Where any one word would suffice,
+the value is 1 / rank of the first of them.
 
 Measured {data["measured"][:10]}, {len({row["model"] for row in rows})} models, {inputs:,} texts,
-{len(rows):,} explanations, every method at its default settings. Written by
+{len(rows):,} explanations, every method with its defaults. Written by
 `{data["command"]} && python -m benchmarks.leaderboard`; the models by `python examples/train_tasks.py`.
 
 {table(lines, ["method", "mean of tasks", *tasks])}
@@ -144,17 +144,16 @@ Mean over the tasks that were trained for this page.
 
 ## How to read it
 
-- It says which methods find what a **small model that has learned a known rule** relies on. What
-  ranks first here need not rank first on your model: `whence.select` measures that on yours.
-- The models learned with words hidden from half of their texts, so that texts with words missing
-  are not foreign to them. That favours methods that remove words; a model that never read such
-  texts answers them less sensibly.
-- The rule decides, and a model that answers rightly may still rest on part of the reasons; a text
-  on which all methods do badly says something of the model, not of them.
-- Scores without a sign (rollout, flow, norms) cannot tell what speaks for an answer from what
-  speaks against it. In the planted tasks the tone of the sentence always speaks against.
-- Some answers are settled by combinations of words. A list of single words can then be
-  right about which words matter, and still not say how.
+- The table says which methods find what a **small model that learned a known rule** relies on. The best
+  method here need not be the best on your model; `whence.select` measures that.
+- The models were trained with words hidden from half of their texts, so texts with missing words are not
+  new to them. This favours methods that remove words.
+- A model that answers correctly may rely on part of the reasons only. A text on which all methods do badly
+  says something about the model, not about them.
+- Scores without a sign (rollout, flow, norms) cannot separate what speaks for an answer from what speaks
+  against it. In the planted tasks the tone of the sentence always speaks against.
+- Some answers depend on combinations of words. A list of single words can then name the right words, and
+  still not say how they combine.
 """
 
 
@@ -163,6 +162,8 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=PAGE)
     arguments = parser.parse_args(argv)
+    if not arguments.results.is_file():
+        sys.exit(f"no {arguments.results}; run python -m benchmarks.calibration first")
     data = json.loads(arguments.results.read_text())["data"]
     if data["columns"] != COLUMNS:
         sys.exit(f"{arguments.results} was written by another version; run the calibration again")

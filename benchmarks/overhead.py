@@ -1,7 +1,8 @@
-"""What does an evaluation cost beside the bare model, and beside the peers?
+"""What does an evaluation cost, beside the bare model and other tools?
 
 512 masked inputs of a sentence through the sentiment model. Bare: the model itself on the same
-rows, in the best batches of one length, nothing else. Peers run their own loops to 512 evaluations.
+rows, in the best batches of one length, nothing else. Other tools run their own loops to 512
+evaluations.
 """
 
 from __future__ import annotations

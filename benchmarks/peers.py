@@ -1,9 +1,9 @@
-"""Fits one peer to a stored table; run by the Python that has the peers, without whence.
+"""Fits one student of another package to a stored table; runs without whence, in that package's Python.
 
     PYTHON -m benchmarks.peers FOLDER NAME --queries
 
-``benchmarks.student_peers`` writes the folder and says how that Python is made. What is printed
-is one line of JSON; the decisions are stored beside the tables.
+``benchmarks.student_peers`` writes the folder and says how to install that Python. The script prints
+one line of JSON; the decisions are stored beside the tables.
 """
 
 import argparse
@@ -65,9 +65,9 @@ def tree(x, p, words, leaves, kind):
 
     made = {"soft": DecisionTreeRegressor, "hard": DecisionTreeClassifier}[kind]
     aims = p if kind == "soft" else (p > 0.5).astype(int)
-    found = made(max_leaf_nodes=leaves, min_samples_leaf=5, random_state=0).fit(x, aims)
-    said = (lambda t: found.predict(t) > 0.5) if kind == "soft" else (lambda t: found.predict(t))
-    return said, Trees(words).sklearn(found)
+    result = made(max_leaf_nodes=leaves, min_samples_leaf=5, random_state=0).fit(x, aims)
+    said = (lambda t: result.predict(t) > 0.5) if kind == "soft" else (lambda t: result.predict(t))
+    return said, Trees(words).sklearn(result)
 
 
 def logistic(x, p, words, most, soft):
@@ -75,44 +75,44 @@ def logistic(x, p, words, most, soft):
 
     aims = (p > 0.5).astype(int)
     if most is None:
-        found = LogisticRegression(C=1.0, max_iter=2000)
+        result = LogisticRegression(C=1.0, max_iter=2000)
         if soft:
             # It takes no probabilities: each row twice, weighted.
             stack = sparse.vstack if sparse.issparse(x) else np.vstack
             twice, both = stack([x, x]), np.repeat([1, 0], len(p))
-            found.fit(twice, both, sample_weight=np.concatenate([p, 1 - p]))
+            result.fit(twice, both, sample_weight=np.concatenate([p, 1 - p]))
         else:
-            found.fit(x, aims)
+            result.fit(x, aims)
     else:
-        found = None
+        result = None
         for strength in np.geomspace(0.01, 10, 31):
             tried = LogisticRegression(
                 C=strength, l1_ratio=1.0, solver="liblinear", max_iter=500, random_state=0
             ).fit(x, aims)
             if np.count_nonzero(tried.coef_) > most:
                 break
-            found = tried
-    used = np.flatnonzero(found.coef_[0])
-    return found.predict, (int(words[used].sum()), len(used) + 1)
+            result = tried
+    used = np.flatnonzero(result.coef_[0])
+    return result.predict, (int(words[used].sum()), len(used) + 1)
 
 
 def ridge(x, p, words):
     from sklearn.linear_model import Ridge
 
     odds = np.log(np.clip(p, 1e-3, None) / np.clip(1 - p, 1e-3, None))
-    found = Ridge(alpha=3.0).fit(x, odds)
-    used = np.flatnonzero(found.coef_)
-    return (lambda t: found.predict(t) > 0), (int(words[used].sum()), len(used) + 1)
+    result = Ridge(alpha=3.0).fit(x, odds)
+    used = np.flatnonzero(result.coef_)
+    return (lambda t: result.predict(t) > 0), (int(words[used].sum()), len(used) + 1)
 
 
 def figs(x, p, words, rules, kind):
     from imodels import FIGSClassifier, FIGSRegressor
 
     made = {"soft": FIGSRegressor, "hard": FIGSClassifier}[kind]
-    found = made(max_rules=rules, random_state=0)
-    found.fit(x, p if kind == "soft" else (p > 0.5).astype(int))
-    sizes = [Trees(words).figs(root) for root in found.trees_]
-    said = (lambda t: found.predict(t) > 0.5) if kind == "soft" else found.predict
+    result = made(max_rules=rules, random_state=0)
+    result.fit(x, p if kind == "soft" else (p > 0.5).astype(int))
+    sizes = [Trees(words).figs(root) for root in result.trees_]
+    said = (lambda t: result.predict(t) > 0.5) if kind == "soft" else result.predict
     return said, (sum(s[0] for s in sizes), sum(s[1] for s in sizes))
 
 
@@ -120,20 +120,20 @@ def rulefit(x, p, words, rules, kind):
     from imodels import RuleFitClassifier, RuleFitRegressor
 
     made = {"soft": RuleFitRegressor, "hard": RuleFitClassifier}[kind]
-    found = made(max_rules=rules, random_state=0)
-    found.fit(x, p if kind == "soft" else (p > 0.5).astype(int))
+    result = made(max_rules=rules, random_state=0)
+    result.fit(x, p if kind == "soft" else (p > 0.5).astype(int))
     width = x.shape[1]
-    weights = np.asarray(found.coef)
+    weights = np.asarray(result.coef)
     linear = np.flatnonzero(weights[:width])
     said = [
-        r for r, w in zip(found.rules_without_feature_names_, weights[width:], strict=True) if w
+        r for r, w in zip(result.rules_without_feature_names_, weights[width:], strict=True) if w
     ]
     size = int(words[linear].sum())
     for rule in said:
         # "X_3 <= 0.5": the feature is absent, one word more to read.
         for column, sign in re.findall(r"(\d+) (<=|>)", str(rule.rule)):
             size += int(words[int(column)]) + (sign == "<=")
-    decide = (lambda t: found.predict(t) > 0.5) if kind == "soft" else found.predict
+    decide = (lambda t: result.predict(t) > 0.5) if kind == "soft" else result.predict
     return decide, (size, len(linear) + len(said) + 1)
 
 
@@ -141,15 +141,15 @@ def ebm(x, p, words, kind, pairs):
     from interpret.glassbox import ExplainableBoostingClassifier, ExplainableBoostingRegressor
 
     made = ExplainableBoostingRegressor if kind == "soft" else ExplainableBoostingClassifier
-    found = made(interactions=pairs, n_jobs=1, random_state=0)
+    result = made(interactions=pairs, n_jobs=1, random_state=0)
     odds = np.log(np.clip(p, 1e-3, None) / np.clip(1 - p, 1e-3, None))
-    found.fit(x, odds if kind == "soft" else (p > 0.5).astype(int))
+    result.fit(x, odds if kind == "soft" else (p > 0.5).astype(int))
     # A binary column has two bins and one difference; a pair of them four and three.
     size, numbers = 0, 1
-    for columns in found.term_features_:
+    for columns in result.term_features_:
         size += int(words[list(columns)].sum())
         numbers += 2 ** len(columns) - 1
-    return (lambda t: found.predict(t) > 0) if kind == "soft" else found.predict, (size, numbers)
+    return (lambda t: result.predict(t) > 0) if kind == "soft" else result.predict, (size, numbers)
 
 
 def trustee(x, p, words, pruned):
@@ -164,9 +164,9 @@ def trustee(x, p, words, pruned):
 
     # It draws from the global state alone.
     np.random.seed(0)  # noqa: NPY002
-    found = ClassificationTrustee(expert=Expert())
-    found.fit(pd.DataFrame(x), (p > 0.5).astype(int))
-    whole, cut, _, reward = found.explain()
+    result = ClassificationTrustee(expert=Expert())
+    result.fit(pd.DataFrame(x), (p > 0.5).astype(int))
+    whole, cut, _, reward = result.explain()
     chosen = cut if pruned else whole
     size = Trees(words).sklearn(chosen)
     return chosen.predict, size, {"own report (macro-F1)": float(reward)}
@@ -215,11 +215,11 @@ def main():
         said, (read, numbers), *noted = function(table, aims, words, **more)
     seconds = time.process_time() - start
     np.save(options.folder / "said.npy", np.asarray(said(asked)).astype(np.int64))
-    found = {
+    result = {
         "columns": table.shape[1], "words": read, "numbers": numbers, "fit_s": seconds,
         "peak_gib": peak_gib(), "noted": noted[0] if noted else {},
     }  # fmt: skip
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""When does reusing the keys and values of a shared prefix pay?
+"""When is it faster to reuse the keys and values of a shared prefix?
 
 The story model, 64 rows that share their beginning and differ in 16 tokens, one target token.
 """

@@ -1,4 +1,4 @@
-"""Runs every benchmark; the tables go to benchmarks/README.md."""
+"""Runs every benchmark and writes the tables of benchmarks/README.md."""
 
 from benchmarks import (
     attention,

@@ -2,8 +2,8 @@
 
     python -m benchmarks.runtime [--kind rules]
 
-Each student is fitted on made texts, saved, and loaded in a process of its own, in which nothing
-but NumPy and the runtime is imported; its memory and the seconds to be ready are that process's.
+Each student is fitted on generated texts, saved, and loaded in a process of its own that imports only
+NumPy and the runtime. Memory and seconds are those of that process.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """How far are Shapley estimates from the exact values, at equal numbers of evaluations?
 
 Real games: 14 words of a prompt, word deletion, log-probability of the story model's own
-continuation; exact values from all 16,384 coalitions. Peers are given the same game as a function.
+continuation; exact values from all 16,384 coalitions. Other tools get the same game as a function.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def tables(count: int) -> list[np.ndarray]:
     from whence.games.question import ask
 
     model = whence.load(model_folder("stories260K"))
-    found = []
+    result = []
     for text in prompts(count, WORDS):
         target = (whence.Continuation(max_new_tokens=4),)
         question = ask(model, text, target=target, masker="deletion")
         game = question.game(cache=MemoryCache(), token_budget=8192)
-        found.append(game(all_coalitions(game.n))[:, 0])
-    return found
+        result.append(game(all_coalitions(game.n))[:, 0])
+    return result
 
 
 def ours(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -70,8 +70,8 @@ def shap_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     explainer = shap.KernelExplainer(
         lambda rows: values[rows.astype(bool) @ powers], np.zeros((1, WORDS))
     )
-    found = explainer.shap_values(np.ones((1, WORDS)), nsamples=budget - 2, silent=True)
-    return np.asarray(found).reshape(-1)
+    result = explainer.shap_values(np.ones((1, WORDS)), nsamples=budget - 2, silent=True)
+    return np.asarray(result).reshape(-1)
 
 
 def shapiq_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -79,10 +79,10 @@ def shapiq_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
 
     powers = 1 << np.arange(WORDS)
     approximator = shapiq.KernelSHAP(n=WORDS, random_state=seed)
-    found = approximator.approximate(
+    result = approximator.approximate(
         budget, lambda rows: values[np.asarray(rows).astype(bool) @ powers] - values[0]
     )
-    return np.array([found[(i,)] for i in range(WORDS)])
+    return np.array([result[(i,)] for i in range(WORDS)])
 
 
 def lasso(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -123,9 +123,9 @@ def main(count: int = 20) -> None:
             errors, ranks = [], []
             for values, truth in zip(games, exact, strict=True):
                 for seed in range(SEEDS):
-                    found = method(values, multiple * WORDS, seed)
-                    errors.append(np.linalg.norm(found - truth) / np.linalg.norm(truth))
-                    ranks.append(spearmanr(found, truth).statistic)
+                    result = method(values, multiple * WORDS, seed)
+                    errors.append(np.linalg.norm(result - truth) / np.linalg.norm(truth))
+                    ranks.append(spearmanr(result, truth).statistic)
             data.setdefault(name, {})[multiple] = {"error": errors, "spearman": ranks}
             cells.append(f"{median(errors):.3f} / {median(ranks):.2f}")
         rows.append([name, *cells])

@@ -1,11 +1,11 @@
-"""Do our students hold beside those of imodels, InterpretML, Trustee and scikit-learn?
+"""How do our students compare with those of imodels, InterpretML, Trustee and scikit-learn?
 
     python -m benchmarks.student_peers --peers /path/to/peers/bin/python
 
 Same teacher (`minilm-sst2`), same sentences of the Stanford Sentiment Treebank, same split, same
 binary table of n-grams for all; each student is fitted in a process of its own, on one thread, so
-that its peak memory is its own. The peers' pins are not ours, so they live in an environment of
-their own; imodels does not declare that it needs `six`:
+that its peak memory is its own. These packages pin other versions than ours, so they get an
+environment of their own; imodels needs `six` without declaring it:
 
     python3.11 -m venv peers
     peers/bin/pip install imodels==3.0.4 six==1.17.0 interpret-core==0.7.8 trustee==1.2.0 \
@@ -45,21 +45,21 @@ def ours():
     from whence.students.families.registry import student_by_name
     from whence.students.families.sparse_linear import SparseLinear
 
-    found = [SparseLinear(features=None), *map(student_by_name, SIZES)]
-    return {f"whence {student.name}": student for student in found}
+    result = [SparseLinear(features=None), *map(student_by_name, SIZES)]
+    return {f"whence {student.name}": student for student in result}
 
 
 def sentences(count):
     """Distinct sentences of the treebank, in its order."""
-    found = {}
+    result = {}
     for part in ("train", "dev", "test"):
         path = SHARED / "data" / "sst_trees" / f"{part}.txt"
         if not path.is_file():
             sys.exit(f"the treebank is not here ({path}); set WHENCE_SHARED")
         for line in path.read_text("utf-8").splitlines():
-            found[" ".join(LEAF.findall(line))] = None
-    rows = np.random.default_rng(0).permutation(len(found))[:count]
-    texts = list(found)
+            result[" ".join(LEAF.findall(line))] = None
+    rows = np.random.default_rng(0).permutation(len(result))[:count]
+    texts = list(result)
     return [texts[row] for row in sorted(rows.tolist())]
 
 
@@ -130,11 +130,11 @@ def fit_ours(folder, name, queries):
     said = fitted.probabilities(sparse.csr_array(asked[:, columns])).argmax(axis=1)
     np.save(folder / "said.npy", said)
     cost = fitted.reading_cost
-    found = {
+    result = {
         "columns": len(known), "words": cost.words, "numbers": cost.numbers, "fit_s": seconds,
         "peak_gib": peak_gib(), "noted": {},
     }  # fmt: skip
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 def alone(command):
@@ -167,10 +167,10 @@ def measured(folder, facts):
     for family in [*dict.fromkeys(facts["families"]), "all"]:
         own = np.ones(len(families), dtype=bool) if family == "all" else families == family
         before, after = parents[own], n + np.flatnonzero(own)
-        found = flips((told[before], told[after]), (said[before], said[after]))
+        result = flips((told[before], told[after]), (said[before], said[after]))
         followed[family] = {
-            "fidelity": found.fidelity.value, "recall": found.recall.value,
-            "flips": found.recall.n, "precision": found.precision.value,
+            "fidelity": result.fidelity.value, "recall": result.recall.value,
+            "flips": result.recall.n, "precision": result.precision.value,
         }  # fmt: skip
     return {
         "agreement": agreement.value, "lower": agreement.lower, "upper": agreement.upper,
@@ -229,8 +229,8 @@ def peer_versions(python):
         "from importlib.metadata import version\n"
         f"print(', '.join(f'{{n}} {{version(n)}}' for n in {names!r}))"
     )
-    found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or f"not there ({found.stderr.strip().splitlines()[-1]})"
+    result = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or f"not there ({result.stderr.strip().splitlines()[-1]})"
 
 
 def main():
@@ -274,13 +274,13 @@ def run(folder, options):
                 continue
             more = ["--queries"] if queries else []
             if name in PEERS and not options.peers:
-                found = {"failed": "not run: give --peers"}
+                result = {"failed": "not run: give --peers"}
             elif name in PEERS:
-                found = alone([options.peers, "-m", "benchmarks.peers", str(folder), name, *more])
+                result = alone([options.peers, "-m", "benchmarks.peers", str(folder), name, *more])
             else:
-                found = alone([*me, "--student", name, *more])
-            row = {"student": name, "queries": queries, **found}
-            if "failed" not in found:
+                result = alone([*me, "--student", name, *more])
+            row = {"student": name, "queries": queries, **result}
+            if "failed" not in result:
                 row |= measured(folder, facts)
             rows.append(row)
             kept.write_text(json.dumps(rows))

@@ -1,9 +1,9 @@
-"""How long do readable students take to fit on 20,000 texts of 50,000 n-grams, in how much memory?
+"""How much time and memory do readable students take on 20,000 texts of 50,000 n-grams?
 
     python -m benchmarks.students [--student sparse-linear-100]
 
-Texts are drawn from a Zipf vocabulary; the teacher is a sum of 200 weights with a pair of words
-that count only together. Each student is fitted in a process of its own, so that its peak memory
+Texts are drawn from a Zipf vocabulary; the teacher is a sum of 200 weights and one pair of
+words that counts only together. Each student is fitted in a process of its own, so that its peak memory
 is its own.
 """
 

@@ -1,9 +1,9 @@
-"""The copier: a causal model of two layers that goes on with what it has read before.
+"""The copier: a causal model of two layers that repeats what it has read before.
 
-Made to show heads whose job is known. It reads made-up syllables in no order, some of them a second
-time in the order of the first, and learns to go on: that takes a head that looks at the token
-before, and one in the next layer that looks at what followed an earlier copy (Olsson et al. 2022,
-arXiv:2209.11895). Nothing tells the heads to.
+It shows heads whose job is known. It reads invented syllables in random order, some of them a second
+time in the same order, and learns to continue. That takes a head that reads the token before, and one
+in the next layer that reads what followed an earlier copy (Olsson et al. 2022, arXiv:2209.11895). No
+part of the training asks the heads to do so.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def hits(folder: Path, rows: int) -> list[bool]:
     """For each held-out syllable of a second run, whether the stored model foretold it."""
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(HELD_OUT)
-    found: list[bool] = []
+    result: list[bool] = []
     with torch.inference_mode():
-        while len(found) < rows:
+        while len(result) < rows:
             _, right = loss_of(model, *draw(4, generator))
-            found.extend(right.flatten().tolist())
-    return found[:rows]
+            result.extend(right.flatten().tolist())
+    return result[:rows]

@@ -5,11 +5,11 @@
     python examples/train_models.py --quick --out /tmp/try   # a smoke run of a minute
 
 Every text comes from the seeded generator in ``whence.cases``. Classifiers are small ModernBERTs
-with a WordPiece tokenizer, digits apart so that amounts can be read; the decider is a small Llama
-that reads a case and writes ``Decision: ... Because: ...``; the copier is in ``copier.py``. While training, the classifiers also
-learn to mark what each token contributes; that head is dropped, only the classifier is kept. A
-share of the rows has words masked, so that inputs with [MASK] are not foreign to the models.
-Facts in the cards are measured on held-out cases after reading the stored fp16 weights back.
+with a WordPiece tokenizer that splits digits, so that amounts can be read. The decider is a small Llama
+that reads a case and writes ``Decision: ... Because: ...``; the copier is in ``copier.py``. In training,
+the classifiers also learn what each token contributes, with a second head that is not stored. A share
+of the rows has masked words, so inputs with [MASK] are not new to the models. The facts in the cards are
+measured on held-out cases, after the stored fp16 weights are read back.
 """
 
 from __future__ import annotations
@@ -167,15 +167,15 @@ def encode_cases(
     cases: Sequence[Case], tokenizer: PreTrainedTokenizerFast, names: tuple[str, str]
 ) -> list[dict[str, Any]]:
     """Ids, label, and for each token the points of the fact it states (+2; 2 is none)."""
-    found = tokenizer([c.text for c in cases], return_offsets_mapping=True)
+    result = tokenizer([c.text for c in cases], return_offsets_mapping=True)
     items = []
     for index, case in enumerate(cases):
         tags = []
-        for start, end in found["offset_mapping"][index]:
+        for start, end in result["offset_mapping"][index]:
             fact = next((f for f in case.facts if f.start <= start and end <= f.end), None)
             tags.append(-100 if start == end else 2 + (fact.points if fact else 0))
         items.append(
-            {"ids": found["input_ids"][index], "tags": tags, "label": names.index(case.label)}
+            {"ids": result["input_ids"][index], "tags": tags, "label": names.index(case.label)}
         )
     return items
 
@@ -267,13 +267,13 @@ def train_classifier(
 
 
 def predict(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]:
-    found: list[str] = []
+    result: list[str] = []
     with torch.inference_mode():
         for start in range(0, len(texts), 64):
             inputs = tokenizer(list(texts[start : start + 64]), padding=True, return_tensors="pt")
             best = model(**inputs).logits.argmax(1).tolist()
-            found.extend(model.config.id2label[index] for index in best)
-    return found
+            result.extend(model.config.id2label[index] for index in best)
+    return result
 
 
 def share(right: Sequence[bool]) -> dict[str, Any]:
@@ -423,7 +423,7 @@ def train_decider(rows: int, epochs: int, log: Any) -> tuple[Any, Any, dict[str,
 def write_answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]:
     """The model's greedy answers, batched by equal prompt length so that nothing is padded."""
     ids = [tokenizer(text)["input_ids"] for text in texts]
-    found = [""] * len(texts)
+    result = [""] * len(texts)
     order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
     with torch.inference_mode():
         while order:
@@ -438,8 +438,8 @@ def write_answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]
                 pad_token_id=tokenizer.pad_token_id,
             )
             for i, row in zip(group, written, strict=True):
-                found[i] = tokenizer.decode(row[length:], skip_special_tokens=True)
-    return found
+                result[i] = tokenizer.decode(row[length:], skip_special_tokens=True)
+    return result
 
 
 def measure_decider(folder: Path, n: int) -> dict[str, Any]:

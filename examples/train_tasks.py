@@ -1,13 +1,13 @@
-"""Trains small classifiers on the ground-truth tasks, and refuses those that have not learned them.
+"""Trains small classifiers on the ground-truth tasks, and rejects those that did not learn them.
 
     python examples/train_tasks.py                                # every task and architecture
     python examples/train_tasks.py --task agreement --architecture gpt2 --seed 1
 
-Two layers, 64 wide, one token a word. Half of each batch is shown with words hidden, labelled by
-the task's rule on what is left, so that texts with words missing are not foreign to the models
-(Madsen et al. 2023, arXiv:2310.17419). A model is kept only if it passes the task's gate: held-out accuracy,
-and for a planted shortcut also that sentences without it are judged as by a model that never saw
-one, which in turn is right by chance alone where the shortcut decides.
+Two layers, 64 wide, one token a word. Half of each batch has hidden words, and is labelled by the
+task's rule on the remaining ones, so texts with missing words are not new to the models (Madsen et al.
+2023, arXiv:2310.17419). A model is stored only if it passes the task's gate: held-out accuracy, and for
+a planted shortcut also that it judges sentences without the shortcut like a model that never saw one,
+which in turn is right by chance alone where the shortcut decides.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def learn(
 
 
 def right(folder: Path, items: Sequence[TaskItem]) -> list[bool]:
-    """Which items a stored model answers rightly."""
+    """Which items a stored model answers correctly."""
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
@@ -265,7 +265,7 @@ def train(
     model, words, facts = learn(chosen, architecture, seed, steps or STEPS[chosen.name], log)
     model.half().save_pretrained(place)
     words.save_pretrained(place)
-    found = gates(chosen, place, clean)
+    result = gates(chosen, place, clean)
     facts |= {
         "task": chosen.name,
         "about": chosen.about,
@@ -273,13 +273,13 @@ def train(
         "parameters": sum(p.numel() for p in model.parameters()),
         "bytes": (place / "model.safetensors").stat().st_size,
         "threads": torch.get_num_threads(),
-        **found,
+        **result,
     }
     (place / "card.json").write_text(json.dumps(facts, indent=1) + "\n")
-    reached = {key: value["value"] for key, value in found["measured"].items()}
-    log(f"  {'kept' if found['passed'] else 'refused'}: {reached}, {facts['bytes']:,} bytes")
-    if not found["passed"]:
-        failed = [name for name, passed in found["gates"].items() if not passed]
+    reached = {key: value["value"] for key, value in result["measured"].items()}
+    log(f"  {'kept' if result['passed'] else 'refused'}: {reached}, {facts['bytes']:,} bytes")
+    if not result["passed"]:
+        failed = [name for name, passed in result["gates"].items() if not passed]
         raise GateError(f"{chosen.name} {architecture}-{seed}: {', '.join(failed)}: {reached}")
     return place
 

@@ -1,4 +1,4 @@
-"""Holds the coverage of the last test run against the floors: branches and lines together."""
+"""Compares the coverage of the last test run with its floors, branches and lines together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ FLOORS = {"src/whence/": 95.0, "src/whence/core/": 100.0, "src/whence/games/": 1
 
 
 def share(files: dict[str, dict[str, dict[str, int]]], prefix: str) -> tuple[float, list[str]]:
-    found = {name: entry["summary"] for name, entry in files.items() if name.startswith(prefix)}
-    due = sum(s["num_statements"] + s["num_branches"] for s in found.values())
-    done = sum(s["covered_lines"] + s["covered_branches"] for s in found.values())
+    result = {name: entry["summary"] for name, entry in files.items() if name.startswith(prefix)}
+    due = sum(s["num_statements"] + s["num_branches"] for s in result.values())
+    done = sum(s["covered_lines"] + s["covered_branches"] for s in result.values())
     short = [
         f"{name} {s['percent_covered']:.1f}"
-        for name, s in found.items()
+        for name, s in result.items()
         if s["percent_covered"] < 100
     ]
     return 100.0 * done / max(1, due), short

@@ -1,7 +1,7 @@
-"""Whether a change of the code changed a number: ten seeds computed and kept, then compared.
+"""Whether a change of the code changed a number: ten seeds computed, stored, and compared later.
 
-    python tools/same_numbers.py write FOLDER     # with the code of before
-    python tools/same_numbers.py compare FOLDER   # with the code of after; exit code 1 on a difference
+    python tools/same_numbers.py write FOLDER     # with the code before the change
+    python tools/same_numbers.py compare FOLDER   # with the code after it; exit code 1 on a difference
 
 ``write`` distils a rule over generated texts for each seed, with every check, and stores the
 student's folder; explains and attends one sentence for each seed. ``compare`` computes all of it

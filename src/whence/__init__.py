@@ -12,184 +12,147 @@ Names are imported when they are first used, so ``import whence`` loads no heavy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from whence._class_files import class_files
 from whence._composition import set_view_loader
-from whence._version import __version__
+from whence._version import __version__ as __version__
 
+# For type checkers, which read no folders: a class that is not listed here is Any to them.
 if TYPE_CHECKING:
-    from whence.attention.attend import ablate, attend, attention_size
-    from whence.attention.compare import compare_attention
-    from whence.attention.head_ablation import HeadAblation
-    from whence.attention.logit_lens import logit_lens
-    from whence.attention.patching import patch
-    from whence.attention.store import Attention
+    from whence.attention.attend import (
+        ablate as ablate,
+        attend as attend,
+        attention_size as attention_size,
+    )
+    from whence.attention.compare import compare_attention as compare_attention
+    from whence.attention.head_ablation import HeadAblation as HeadAblation
+    from whence.attention.logit_lens import logit_lens as logit_lens
+    from whence.attention.patching import patch as patch
+    from whence.attention.store import Attention as Attention
     from whence.attribution import (
-        Alti,
-        AttentionFlow,
-        AttentionKnockout,
-        GradientWeightedAttention,
-        InputXGradient,
-        IntegratedGradients,
-        KernelShap,
-        LeaveOneOut,
-        Lime,
-        NormBased,
-        Random,
-        Rollout,
-        ShapleyValues,
-        ValueZeroing,
+        Alti as Alti,
+        AttentionFlow as AttentionFlow,
+        AttentionKnockout as AttentionKnockout,
+        GradientWeightedAttention as GradientWeightedAttention,
+        InputXGradient as InputXGradient,
+        IntegratedGradients as IntegratedGradients,
+        KernelShap as KernelShap,
+        LeaveOneOut as LeaveOneOut,
+        Lime as Lime,
+        NormBased as NormBased,
+        Random as Random,
+        Rollout as Rollout,
+        ShapleyValues as ShapleyValues,
+        ValueZeroing as ValueZeroing,
     )
     from whence.core import (
-        Attribution,
-        Continuation,
-        Contrast,
-        HeadPatching,
-        Label,
-        LogitLens,
-        Measurement,
-        NextToken,
-        Selection,
-        Similarity,
-        TrustLabel,
-        WhenceError,
-        compare_labels,
-        read_record,
+        Attribution as Attribution,
+        Continuation as Continuation,
+        Contrast as Contrast,
+        HeadPatching as HeadPatching,
+        Label as Label,
+        LogitLens as LogitLens,
+        Measurement as Measurement,
+        NextToken as NextToken,
+        Selection as Selection,
+        Similarity as Similarity,
+        TrustLabel as TrustLabel,
+        WhenceError as WhenceError,
+        compare_labels as compare_labels,
+        read_record as read_record,
     )
-    from whence.games import DiskCache, MemoryCache
-    from whence.models import load
-    from whence.students.data.query_budget import Budget
-    from whence.students.distill import distill
-    from whence.students.teacher.teacher import Teacher
-    from whence.workflows.adopt import adopt
-    from whence.workflows.explain import explain
-    from whence.workflows.judge import judge
-    from whence.workflows.select import compare, select
-    from whence.workflows.verify import verify
+    from whence.games import (
+        AttentionMask as AttentionMask,
+        Deletion as Deletion,
+        DiskCache as DiskCache,
+        MaskToken as MaskToken,
+        MemoryCache as MemoryCache,
+        Pad as Pad,
+        Paragraphs as Paragraphs,
+        Passages as Passages,
+        Replacement as Replacement,
+        Sentences as Sentences,
+        Spans as Spans,
+        Tokens as Tokens,
+        Turns as Turns,
+        Words as Words,
+    )
+    from whence.models import load as load
+    from whence.students.data.query_budget import Budget as Budget
+    from whence.students.distill import distill as distill
+    from whence.students.teacher.teacher import Teacher as Teacher
+    from whence.workflows.adopt import adopt as adopt
+    from whence.workflows.explain import explain as explain
+    from whence.workflows.judge import judge as judge
+    from whence.workflows.select import compare as compare, select as select
+    from whence.workflows.verify import verify as verify
 
-_HOMES = {
-    "Attention": "whence.attention.store",
-    "HeadAblation": "whence.attention.head_ablation",
-    "ablate": "whence.attention.attend",
-    "attend": "whence.attention.attend",
-    "logit_lens": "whence.attention.logit_lens",
-    "patch": "whence.attention.patching",
-    "attention_size": "whence.attention.attend",
-    "compare_attention": "whence.attention.compare",
-    "load": "whence.models",
-    "explain": "whence.workflows.explain",
-    "judge": "whence.workflows.judge",
-    "adopt": "whence.workflows.adopt",
-    "verify": "whence.workflows.verify",
-    "Budget": "whence.students.data.query_budget",
-    "distill": "whence.students.distill",
-    "Teacher": "whence.students.teacher.teacher",
-    "compare": "whence.workflows.select",
-    "select": "whence.workflows.select",
-    "DiskCache": "whence.games",
-    "MemoryCache": "whence.games",
-    **dict.fromkeys(
-        (
-            "Attribution",
-            "Continuation",
-            "Contrast",
-            "HeadPatching",
-            "Label",
-            "LogitLens",
-            "Measurement",
-            "NextToken",
-            "Selection",
-            "Similarity",
-            "TrustLabel",
-            "WhenceError",
-            "compare_labels",
-            "read_record",
-        ),
-        "whence.core",
+_VALUES = {
+    "whence.attention.attend": ("ablate", "attend", "attention_size"),
+    "whence.attention.compare": ("compare_attention",),
+    "whence.attention.head_ablation": ("HeadAblation",),
+    "whence.attention.logit_lens": ("logit_lens",),
+    "whence.attention.patching": ("patch",),
+    "whence.attention.store": ("Attention",),
+    "whence.core": (
+        "Attribution",
+        "Continuation",
+        "Contrast",
+        "HeadPatching",
+        "Label",
+        "LogitLens",
+        "Measurement",
+        "NextToken",
+        "Selection",
+        "Similarity",
+        "TrustLabel",
+        "WhenceError",
+        "compare_labels",
+        "read_record",
     ),
-    **dict.fromkeys(
-        (
-            "Alti",
-            "AttentionFlow",
-            "AttentionKnockout",
-            "GradientWeightedAttention",
-            "InputXGradient",
-            "IntegratedGradients",
-            "KernelShap",
-            "LeaveOneOut",
-            "Lime",
-            "NormBased",
-            "Random",
-            "Rollout",
-            "ShapleyValues",
-            "ValueZeroing",
-        ),
-        "whence.attribution",
-    ),
+    "whence.games.cache": ("DiskCache", "MemoryCache"),
+    "whence.models": ("load",),
+    "whence.students.data.query_budget": ("Budget",),
+    "whence.students.distill": ("distill",),
+    "whence.students.teacher.teacher": ("Teacher",),
+    "whence.workflows.adopt": ("adopt",),
+    "whence.workflows.explain": ("explain",),
+    "whence.workflows.judge": ("judge",),
+    "whence.workflows.select": ("compare", "select"),
+    "whence.workflows.verify": ("verify",),
 }
+"""Functions and values, by the module that defines them."""
 
-__all__ = [
-    "Alti",
-    "Attention",
-    "AttentionFlow",
-    "AttentionKnockout",
-    "Attribution",
-    "Budget",
-    "Continuation",
-    "Contrast",
-    "DiskCache",
-    "GradientWeightedAttention",
-    "HeadAblation",
-    "HeadPatching",
-    "InputXGradient",
-    "IntegratedGradients",
-    "KernelShap",
-    "Label",
-    "LeaveOneOut",
-    "Lime",
-    "LogitLens",
-    "Measurement",
-    "MemoryCache",
-    "NextToken",
-    "NormBased",
-    "Random",
-    "Rollout",
-    "Selection",
-    "ShapleyValues",
-    "Similarity",
-    "Teacher",
-    "TrustLabel",
-    "ValueZeroing",
-    "WhenceError",
-    "__version__",
-    "ablate",
-    "adopt",
-    "attend",
-    "attention_size",
-    "compare",
-    "compare_attention",
-    "compare_labels",
-    "distill",
-    "explain",
-    "judge",
-    "load",
-    "logit_lens",
-    "patch",
-    "read_record",
-    "select",
-    "verify",
-]
+_FOLDERS = (
+    "whence.attribution.perturbation",
+    "whence.attribution.gradient",
+    "whence.attribution.attention",
+    "whence.attribution.baseline",
+    "whence.games.maskers",
+    "whence.games.segmenters",
+)
+"""Folders whose classes are public, one a file: a new method, masker or segmenter is one file."""
 
 
 # The one place that reaches up to the views: when a value is first displayed.
 set_view_loader(lambda: import_module("whence.app.views"))
 
 
+def _modules() -> dict[str, str]:
+    """The module of each public name."""
+    values = {name: module for module, names in _VALUES.items() for name in names}
+    return values | class_files(_FOLDERS)
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__all__":
+        return sorted(["__version__", *_modules()])
+    module = _modules().get(name)
+    if module is None:
         raise AttributeError(f"module 'whence' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __getattr__("__all__")

@@ -6,10 +6,9 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from tests.students.worlds import rule, texts
+from tests.students.worlds import UNCHECKED, rule, texts
 
 from whence.core.statistics.proportions import Interval, proportion
-from whence.students.certificate.check_options import Checks
 from whence.students.certificate.learning_curve import LearningCurve, Point, PowerLaw
 from whence.students.data.query_budget import Budget
 from whence.students.distill import distill
@@ -22,7 +21,6 @@ from whence.students.teacher.teacher import Teacher
 
 NASTY = "<script>alert(1)</script> \"a\" & 'b' \x1b[2J\u202e rtl שלום 👍"
 SMALL = Budget(flips=40, again=20, attributions=0, parting=0)
-NOTHING = Checks(refits=0, topics=0, curve=0, permutations=0)
 
 
 @cache
@@ -32,7 +30,7 @@ def distilled(students=None):
     teacher = Teacher.of_labels(
         lambda batch: [rule(text) for text in batch], labels=["accept", "reject"], version="r1"
     )
-    return distill(teacher, texts(420), students=wanted, budget=SMALL, checks=NOTHING)
+    return distill(teacher, texts(420), students=wanted, budget=SMALL, checks=UNCHECKED)
 
 
 @cache
@@ -44,7 +42,7 @@ def hostile():
         labels=labels,
     )
     found = distill(
-        teacher, texts(420), students=(RuleList(rules=4),), budget=SMALL, checks=NOTHING
+        teacher, texts(420), students=(RuleList(rules=4),), budget=SMALL, checks=UNCHECKED
     )
     return replace(found, searched=True, regions=(region(NASTY),), teacher=NASTY)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import functools
 import json
 import os
 import re
 import shlex
+import shutil
 
 import pytest
 from tests.zoo.families import FAMILIES, VARIANTS, save
@@ -333,27 +335,63 @@ class TestCatalogue:
             assert f"{code.value} " in CODES
 
 
-@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
-def test_examples_in_the_help_run(command, tmp_path, monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _demo_explained_once():
+    """Each page is written anew; the ten explanations are the same."""
+    from whence.app.cli import demo
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "demo_sections", functools.cache(demo.demo_sections))
+        yield
+
+
+def examples(command):
+    info = next(c for c in app.registered_commands if c.callback.__name__ == command)
+    lines = re.findall(r"whence .*", info.epilog)
+    assert lines
+    return lines
+
+
+def applications(path, count):
+    cases = generate("credit", count, seed=3)
+    path.write_text("\n".join(["text", *(f'"{case.text}"' for case in cases)]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory):
+    """What the example of ``distill`` prints, and the folder it leaves."""
+    home = tmp_path_factory.mktemp("distilled")
+    applications(home / "texts.csv", 320)
+    # Everything is run elsewhere, on a teacher that answers at once.
+    (line,) = (line for line in examples("distill") if "--no-checks" in line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+    return result, home / "kept"
+
+
+def test_the_example_of_distill_runs(distilled):
+    result, folder = distilled
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c.callback.__name__ for c in app.registered_commands if c.callback.__name__ != "distill"],
+)
+def test_examples_in_the_help_run(command, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     text = "Missed 4 payments this year."
     (tmp_path / "texts.jsonl").write_text(json.dumps({"text": text}) + "\n")
     if command in ("evaluate", "verify"):
         keep = ["explain", "--model", "embedded:credit", "-f", "json", "-o", "kept.json", text]
         assert CliRunner().invoke(app, keep).exit_code == 0
-    if command in ("distill", "decide"):
-        made = [case.text for case in generate("credit", 320, seed=3)]
-        (tmp_path / "texts.csv").write_text("\n".join(["text", *(f'"{t}"' for t in made)]) + "\n")
-    info = next(c for c in app.registered_commands if c.callback.__name__ == command)
-    lines = re.findall(r"whence .*", info.epilog)
-    assert lines
-    if command == "distill":
-        # Everything is run elsewhere, on a teacher that answers at once.
-        lines = [line for line in lines if "--no-checks" in line]
     if command == "decide":
-        distilling = "distill texts.csv --model embedded:credit --students rule-list-3 --no-checks"
-        assert CliRunner().invoke(app, [*distilling.split(), "--output", "kept"]).exit_code == 0
-    for line in lines:
+        applications(tmp_path / "texts.csv", 20)
+        shutil.copytree(request.getfixturevalue("distilled")[1], tmp_path / "kept")
+    for line in examples(command):
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         assert result.exit_code == 0, result.output
         assert result.stdout

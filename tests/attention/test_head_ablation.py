@@ -10,7 +10,7 @@ from tests.zoo.families import FAMILIES, VARIANTS
 import whence
 from whence.attention.head_ablation import HeadAblation
 from whence.core import OptionError
-from whence.models.internals.interventions import HeadReplaced
+from whence.models.internals.interventions import HeadReplacement
 from whence.models.protocols import Row
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
@@ -86,12 +86,12 @@ def test_resampling_is_the_mean_over_donors_with_students_interval():
     falls = []
     for donor in donors:
         outputs = model.head_outputs([donor], readout)[entry.layer]
-        change = HeadReplaced(
+        change = HeadReplacement(
             layer=entry.layer,
             head=entry.head,
             outputs=tuple(call[0, :, entry.head] for call in outputs),
         )
-        values = model.evaluate_changed(encoding, readout, [(), (change,)]).values[:, 0]
+        values = model.evaluate_with_changes(encoding, readout, [(), (change,)]).values[:, 0]
         falls.append(values[0] - values[1])
     assert entry.effect == pytest.approx(np.mean(falls), abs=1e-5)
     low, high = stats.t.interval(0.95, 5, loc=np.mean(falls), scale=stats.sem(falls))
@@ -150,7 +150,7 @@ def test_passes_are_those_that_were_told(spec, gradients):
 def test_heads_that_cannot_be_replaced_are_told():
     found = whence.attend(whence.load(FAMILIES["deberta-v2"]().pair), TEXT)
     assert found.record.effects is None
-    assert "keep their softmax" in found.record.notes[-1]
+    assert "compute their softmax" in found.record.notes[-1]
     assert all(entry.effect is None for entry in found.record.heads)
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import whence
-from whence.models.internals.interventions import EdgesCut
+from whence.models.internals.interventions import EdgeKnockout
 
 GIVEN, WRITES, SIZE = range(6), range(5, 11), 11
 LAYERS = [f"transformer.h.{layer}.attn" for layer in range(3)]
@@ -31,7 +31,7 @@ def cut(rows, columns):
     edges = np.zeros((SIZE, SIZE), dtype=bool)
     edges[np.ix_(rows, columns)] = True
     edges &= np.tril(np.ones((SIZE, SIZE), dtype=bool), -1)
-    return tuple(EdgesCut(layer=layer, head=None, cut=edges) for layer in LAYERS)
+    return tuple(EdgeKnockout(layer=layer, head=None, cut=edges) for layer in LAYERS)
 
 
 def test_knocked_out_edges_give_the_algorithm(sorter):
@@ -49,7 +49,7 @@ def test_knocked_out_edges_give_the_algorithm(sorter):
         encoding = sorter.encode(text)
         target = whence.Continuation(text="".join(sorted(text)), per_token=True)
         readout = sorter.readout(encoding, [target])
-        values = sorter.evaluate_changed(encoding, readout, list(cases.values())).values
+        values = sorter.evaluate_with_changes(encoding, readout, list(cases.values())).values
         for case, row in zip(cases, values, strict=True):
             # More probable than all other letters together, at each place.
             right[case] += bool((row > np.log(0.5)).all())

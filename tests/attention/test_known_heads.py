@@ -47,7 +47,7 @@ def test_a_knocked_out_edge_takes_the_copy_away(copier):
     """The last token reads what followed its earlier copy; without that edge it cannot go on."""
     import numpy as np
 
-    from whence.models.internals.interventions import EdgesCut
+    from whence.models.internals.interventions import EdgeKnockout
 
     encoding = copier.encode(TEXT)
     readout = copier.readout(encoding, [whence.NextToken(token="ni")])
@@ -58,8 +58,8 @@ def test_a_knocked_out_edge_takes_the_copy_away(copier):
     for key in (source, source + 2):
         cut = np.zeros((n, n), dtype=bool)
         cut[n - 1, key] = True
-        changes.append((EdgesCut(layer="model.layers.1.self_attn", head=None, cut=cut),))
-    whole, without, other = copier.evaluate_changed(encoding, readout, changes).values[:, 0]
+        changes.append((EdgeKnockout(layer="model.layers.1.self_attn", head=None, cut=cut),))
+    whole, without, other = copier.evaluate_with_changes(encoding, readout, changes).values[:, 0]
     assert whole > np.log(0.9)
     assert without < np.log(0.1)
     assert other == pytest.approx(whole, abs=0.05)

@@ -192,7 +192,7 @@ def test_what_cannot_be_asked():
 def test_a_device_that_does_not_repeat_itself_is_noted(monkeypatch):
     model = loaded("bert")
     real = type(model).stopped
-    monkeypatch.setattr(type(model), "stopped", lambda *a, **k: real(*a, **k) + 0.5)
+    monkeypatch.setattr(type(model), "logits_from_states", lambda *a, **k: real(*a, **k) + 0.5)
     lens = logit_lens(model, CLEAN)
     assert lens.certificate == pytest.approx(0.5)
     assert "misses the model's own logits by 5.0e-01" in lens.notes[1]

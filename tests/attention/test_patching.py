@@ -229,7 +229,7 @@ def test_batches_do_not_matter():
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     model = loaded("bert")
     joint = patch(model, CLEAN, OTHER)
-    real = type(model).evaluate_replaced
+    real = type(model).evaluate_with_states
     sizes = []
 
     def tight(self, encoding, readout, changes):
@@ -238,7 +238,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
             raise MemoryError
         return real(self, encoding, readout, changes)
 
-    monkeypatch.setattr(type(model), "evaluate_replaced", tight)
+    monkeypatch.setattr(type(model), "evaluate_with_states", tight)
     limit = 3
     assert np.allclose(patch(model, CLEAN, OTHER).scores, joint.scores, atol=2e-5)
     assert sizes[0] > 3 >= min(sizes)

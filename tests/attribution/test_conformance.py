@@ -1,4 +1,4 @@
-"""Every method over every family: no trace, same bits, any batch, within budget, right answer."""
+"""Every method over every family: no trace, within budget; same bits, any batch, right answer."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from whence.core import Attribution, CapabilityError, Similarity
 TEXT = "She did not miss a payment, ever 👍."
 EVERY = {**FAMILIES, **VARIANTS}
 # Who gives no attention to methods over it, and which method says what of which task.
-REFUSED = {("deberta-v2", name): "keep their softmax" for name in METHODS} | {
+REFUSED = {("deberta-v2", name): "compute their softmax" for name in METHODS} | {
     (family, "ValueZeroing"): "not defined" for family in ("t5", "bart")
 }
+ONE_OF_EACH_TASK = ("bert", "gpt2", "t5", "embedder")
 # Six words for exact values, more for what samples.
 SHORT = "not a good payment"
 
@@ -79,9 +80,21 @@ def budget_of(name):
     return max(30, method.least(12))
 
 
+def repeated(family, method):
+    """Every method over one family of each task, and every family by one method of each kind.
+
+    How a method draws and batches is its own, how a family pads and rounds is its own: each is met
+    once. ValueZeroing runs a family's blocks again in batches of its own making, so it meets all.
+    """
+    kind = METHODS[method].needs
+    first_of_kind = next(name for name in METHODS if METHODS[name].needs == kind)
+    return family in ONE_OF_EACH_TASK or method in (first_of_kind, "ValueZeroing")
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", EVERY)
 def test_conformance(family, method):
+    """No trace, within budget; run again, the same bits; in other batches, the same numbers."""
     tiny = EVERY[family]()
     before = state_of(tiny)
     if METHODS[method].needs == "attention" and (family, method) in REFUSED:
@@ -89,40 +102,40 @@ def test_conformance(family, method):
             ask(tiny, method)
         assert [key for key, value in state_of(tiny).items() if before[key] != value] == []
         return
-    first = ask(tiny, method)
+    result = ask(tiny, method)
     after = state_of(tiny)
     changed = [key for key in before if before[key] != after[key]]
     assert changed == []
-
-    # The record survives the store; the unperturbed value is the model's own.
-    assert Attribution.from_json(first.to_json()) == first
-    assert np.all(np.isfinite(first.scores))
-
-    # Same seed, same bits, in a model loaded anew (so with an empty cache).
-    again = ask(tiny, method)
-    assert again.scores.tobytes() == first.scores.tobytes()
-
-    # Batches and the padding they bring change nothing beyond float tolerance.
-    apart = ask(tiny, method, token_budget=1)
-    scale = max(1.0, float(np.abs(first.scores).max()))
-    assert np.allclose(apart.scores, first.scores, atol=3e-5 * scale)
+    assert Attribution.from_json(result.to_json()) == result
+    assert np.all(np.isfinite(result.scores))
 
     # The budget is respected, and the cost says so.
-    cost = first.provenance.cost
+    cost = result.provenance.cost
     spent = {
         "scores": cost.evaluations,
         "gradients": cost.gradient_evaluations,
         "attention": cost.evaluations + cost.gradient_evaluations,
     }[METHODS[method].needs]
-    most = 1 << len(first.segmentation) if method == "ShapleyValues" else budget_of(method)
+    most = 1 << len(result.segmentation) if method == "ShapleyValues" else budget_of(method)
     assert 0 < spent <= max(30, most)
 
     # Scores without a sign have none, and are no more than there is.
-    if first.unit is not None:
+    if result.unit is not None:
         assert METHODS[method].needs == "attention"
-        assert (first.scores >= 0).all()
-        if first.unit.startswith("share"):
-            assert (first.scores.sum(axis=0) <= 1 + 1e-6).all()
+        assert (result.scores >= 0).all()
+        if result.unit.startswith("share"):
+            assert (result.scores.sum(axis=0) <= 1 + 1e-6).all()
+
+    if not repeated(family, method):
+        return
+    # Same seed, same bits, in a model loaded anew (so with an empty cache).
+    again = ask(tiny, method)
+    assert again.scores.tobytes() == result.scores.tobytes()
+
+    # Batches and the padding they bring change nothing beyond float tolerance.
+    apart = ask(tiny, method, token_budget=1)
+    scale = max(1.0, float(np.abs(result.scores).max()))
+    assert np.allclose(apart.scores, result.scores, atol=3e-5 * scale)
 
 
 def test_pythons_random_state_is_left_alone():
@@ -175,21 +188,54 @@ def test_native_values(family):
     assert found.values[0] == pytest.approx(native, abs=2e-5)
 
 
-@pytest.mark.parametrize(
-    "method", [m for m in METHODS if m != "Random" and METHODS[m].needs != "attention"]
-)
-@pytest.mark.parametrize("masker", ["mask-token", "deletion", "attention-mask", "pad"])
-def test_known_answer_on_a_linear_model(method, masker):
+def known_answers():
+    """Methods over values, with every masker; methods over gradients make nothing absent."""
+    maskers = ["mask-token", "deletion", "attention-mask", "pad"]
+    return [
+        pytest.param(name, masker, id=f"{name}-{masker}")
+        for name, kind in METHODS.items()
+        if name != "Random" and kind.needs != "attention"
+        for masker in (maskers if kind.needs == "scores" else ["auto"])
+    ]
+
+
+def agrees(result, expected):
+    """Whether scores are those expected: to 2e-4, or to 4 standard errors where that is more.
+
+    A sampled score that keeps its own standard errors is beyond 4 of them once in 16,000.
+    """
+    errors = 0.0 if result.std_errors is None else np.nan_to_num(result.std_errors[:, 0])
+    return bool(np.all(np.abs(result.scores[:, 0] - expected) <= np.maximum(2e-4, 4 * errors)))
+
+
+def answer_on_linear_model(method, masker="auto"):
     tiny = linear_bag()
-    model = whence.load(tiny.pair)
     text = "He denies chest pain but never missed a payment" if method != "ShapleyValues" else SHORT
     options = {"ridge": 0.0} if method == "Lime" else {}
-    found = explain(
-        model, text, method=method, target="yes", link="logit", masker=masker, options=options
+    result = explain(
+        whence.load(tiny.pair),
+        text,
+        method=method,
+        target="yes",
+        link="logit",
+        masker=masker,
+        options=options,
     )
-    expected = known(tiny, text, found.segmentation.features)
-    assert np.allclose(found.scores[:, 0], expected, atol=2e-4)
-    assert found.values[0] == pytest.approx(sum(expected), abs=1e-4)
+    return result, known(tiny, text, result.segmentation.features)
+
+
+@pytest.mark.parametrize(("method", "masker"), known_answers())
+def test_known_answer_on_a_linear_model(method, masker):
+    result, expected = answer_on_linear_model(method, masker)
+    assert agrees(result, expected)
+    assert result.values[0] == pytest.approx(sum(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["KernelShap", "Lime"])
+def test_a_fit_to_an_additive_game_has_no_error(method):
+    """Both fit linear models, so that here their standard errors allow nothing beyond 2e-4."""
+    result, _ = answer_on_linear_model(method)
+    assert result.std_errors.max() < 5e-5
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if METHODS[m].needs == "attention"])

@@ -14,8 +14,9 @@ from whence.attribution import (
     ShapleyValues,
     method_by_name,
 )
-from whence.attribution.registry import choose, slug
+from whence.attribution.registry import choose
 from whence.core import BudgetError, OptionError
+from whence.core.registry import slug
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,13 +8,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tools.docs_hooks import fill_lists
 from typer.testing import CliRunner
 
 from whence.app.cli.main import app
 from whence.attribution import METHODS
 from whence.core.errors import __all__ as errors
-from whence.evaluation.metrics.registry import METRICS
 from whence.evaluation.metrics.plausibility import PLAUSIBILITY
+from whence.evaluation.metrics.registry import METRICS
 from whence.games import MASKERS, SEGMENTERS
 from whence.students.families.registry import FAMILIES
 
@@ -49,7 +50,7 @@ def test_readme_begins_with_the_two_commands():
 
 
 def test_everything_is_documented():
-    methods = (ROOT / "docs/reference/methods.md").read_text("utf-8")
+    methods = fill_lists((ROOT / "docs/reference/methods.md").read_text("utf-8"))
     for name in METHODS:
         assert f".{name}\n" in methods
     metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
@@ -61,12 +62,15 @@ def test_everything_is_documented():
     commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
     for command in app.registered_commands:
         assert f"`whence {command.callback.__name__}`" in commands
-    absence = (ROOT / "docs/explanation/absence.md").read_text("utf-8")
-    for name in MASKERS:
-        assert f"`{name}`" in absence
-    explain_doc = (ROOT / "src/whence/workflows/explain.py").read_text("utf-8")
-    for unit in SEGMENTERS:
-        assert unit in explain_doc
+    absence = fill_lists((ROOT / "docs/explanation/absence.md").read_text("utf-8"))
+    games = fill_lists((ROOT / "docs/reference/games.md").read_text("utf-8"))
+    for name, masker in MASKERS.items():
+        assert f"| `{name}` |" in absence
+        assert f".{masker.__name__}\n" in games
+    units = (ROOT / "docs/how-to/choose-a-unit.md").read_text("utf-8")
+    for unit, segmenter in SEGMENTERS.items():
+        assert f".{segmenter.__name__}\n" in games
+        assert f"| `{unit}` |" in units
     assert len(errors) > 10
 
 
@@ -79,6 +83,57 @@ def test_every_reported_defect_names_a_test_of_ours():
     assert len(named) >= 18
     for name in named:
         assert f"def {name}(" in tests
+
+
+def test_the_index_links_every_page():
+    index = (ROOT / "docs/index.md").read_text("utf-8")
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", index))
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert linked == pages - {"index.md"}
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert set(listed) - {"images/README.md"} == pages
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+def test_the_glossary_gives_each_word_one_meaning():
+    """Sixty words or more, in alphabetical order, none twice, each used on the page it names."""
+    page = ROOT / "docs/reference/glossary.md"
+    lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
+    words = [row[0] for row in rows]
+    assert len(words) >= 60
+    assert words == sorted(words, key=str.casefold)
+    assert len({word.casefold() for word in words}) == len(words)
+    for word, meaning, term, link in rows:
+        assert meaning.endswith(".")
+        assert term
+        target = page.parent / re.fullmatch(r"\[[^\]]+\]\(([^)]+)\)", link).group(1)
+        text = " ".join(target.read_text("utf-8").casefold().replace("-", " ").split())
+        assert word.split(" (")[0].replace("-", " ") in text, f"{word} is not used on {target.name}"
+
+
+def test_every_behaviour_of_other_libraries_is_held_by_a_test():
+    page = (ROOT / "docs/reference/ecosystem.md").read_text("utf-8")
+    rows = [
+        line for line in page.splitlines() if line.startswith("| ") and "| behaviour" not in line
+    ]
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, row
+        for path, test in named:
+            assert f"def {test}(" in (ROOT / path).read_text("utf-8"), test
+        _, source, *_ = row.strip("| ").split(" | ")
+        finding = re.fullmatch(r"`([\w-]+)`", source)
+        assert finding is None or (ROOT / "findings" / f"{finding.group(1)}.sh").is_file(), source
+        assert finding is not None or "](https://" in source, row
 
 
 def test_contributing_is_short():

@@ -11,7 +11,7 @@ import whence
 from whence.core import BudgetError, CapabilityError
 from whence.games import Words, align
 from whence.games.attention_game import AttendedGame
-from whence.models.internals.interventions import ValuesZeroed
+from whence.models.internals.interventions import ZeroValues
 
 TEXT = "He denies chest pain"
 
@@ -28,16 +28,16 @@ class Narrow:
     def __init__(self, model, rows):
         self.model, self.rows, self.asked = model, rows, []
 
-    def evaluate_changed(self, encoding, readout, changes):
+    def evaluate_with_changes(self, encoding, readout, changes):
         self.asked.append(len(changes))
         if len(changes) > self.rows:
             raise MemoryError("full")
-        return self.model.evaluate_changed(encoding, readout, changes)
+        return self.model.evaluate_with_changes(encoding, readout, changes)
 
 
 def zeroed(row):
     layer = "bert.encoder.layer.0.attention.self"
-    return (ValuesZeroed(layer=layer, keys=np.array([row])),)
+    return (ZeroValues(layer=layer, keys=np.array([row])),)
 
 
 def test_batches_are_halved_until_they_fit():

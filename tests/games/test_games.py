@@ -96,7 +96,7 @@ class TestGame:
     @pytest.mark.parametrize("bad", [np.zeros((2, 3), bool), np.zeros((2, 2)), np.zeros(2, bool)])
     def test_coalitions_of_another_form_are_refused(self, bad):
         game = FunctionGame(2, lambda rows: rows.sum(axis=1))
-        with pytest.raises(Exception, match=r"coalitions|Type-check"):
+        with pytest.raises(Exception, match=r"coalitions|violates type hint"):
             game(bad)
 
     def test_values_must_be_finite(self):
@@ -227,6 +227,13 @@ class TestMaskers:
         encoding = Encoding(encoding.document, encoding.ids, encoding.offsets, encoding.frozen)
         return encoding, tokens_of(encoding), model
 
+    def test_each_absent_token_gets_a_mask_of_its_own(self):
+        encoding = encoding_of(TEXT)
+        model = FakeModel()
+        row = MaskToken().bind(model, encoding, tokens_of(encoding))(coalitions("10011"))[0]
+        mask = model.vocabulary.mask_id
+        assert row.ids.tolist() == [2, 10, mask, mask, 13, 14, 3]
+
     def test_deletion_of_everything_leaves_the_start_token(self):
         encoding, tokens, model = self._unframed(FakeModel())
         rows = Deletion().bind(model, encoding, tokens)(coalitions("00000", "00001"))
@@ -257,7 +264,7 @@ class TestMaskers:
         row = Replacement(text="x y").bind(FakeModel(), encoding, tokens)(coalitions("10011"))[0]
         assert row.ids.tolist() == [2, 10, 7, 7, 7, 7, 13, 14, 3]
         assert len(row.token_types) == 9
-        with pytest.raises(OptionError, match="no tokens"):
+        with pytest.raises(OptionError, match="text with a token"):
             Replacement(text=" ").bind(FakeModel(), encoding, tokens)
 
     def test_row_keys_tell_apart_what_reads_apart(self):
@@ -443,7 +450,7 @@ class TestEmbedded:
     def test_missing_baselines_are_named(self):
         with pytest.raises(CapabilityError, match="mean, zero, pad"):
             self.game(FakeModel(mask_id=None)).baseline("mask")
-        with pytest.raises(Exception, match=r"did you mean 'mean'|Type-check"):
+        with pytest.raises(Exception, match=r"did you mean 'mean'|violates type hint"):
             self.game().baseline("meen")
 
     def test_batches_counts_and_budget(self):
@@ -473,7 +480,7 @@ class TestEmbedded:
 
     def test_models_without_gradients_are_refused(self):
         encoding = encoding_of(TEXT)
-        with pytest.raises(Exception, match=r"no gradients|Type-check"):
+        with pytest.raises(Exception, match=r"no gradients|violates type hint"):
             EmbeddedGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
         full = FakeModel()
         names = (

@@ -109,7 +109,7 @@ def test_own_spans():
 
 
 def test_tokens_need_tokens():
-    with pytest.raises(OptionError, match="units that work here"):
+    with pytest.raises(OptionError, match="Units that work here: word, sentence"):
         Tokens().segment(Document.plain("one"))
 
 

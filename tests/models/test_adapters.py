@@ -465,7 +465,7 @@ class TestEmbedder:
 
 
 def test_out_of_memory_has_one_face():
-    from whence.models.adapters.base import out_of_memory_as_memory_error
+    from whence.models.adapters.local_model import out_of_memory_as_memory_error
 
     for error in (torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory: 9 bytes")):
         with pytest.raises(MemoryError), out_of_memory_as_memory_error():

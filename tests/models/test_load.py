@@ -142,7 +142,7 @@ def test_other_architectures_are_named(tmp_path):
     [
         ({"task": "clasification"}, "did you mean 'classification'"),
         ({"dtype": "float33"}, "did you mean 'float32'"),
-        ({"device": "cpuu"}, "device 'cpuu'"),
+        ({"device": "cpuu"}, "got 'cpuu'"),
         ({"labels": ["a"]}, "for callables"),
     ],
 )
@@ -160,17 +160,17 @@ def test_devices(folder):
 
 def test_what_is_in_memory_is_held_as_it_is():
     tiny = FAMILIES["bert"]()
-    with pytest.raises(OptionError, match="held as it is"):
+    with pytest.raises(OptionError, match="Move or cast it"):
         whence.load(tiny.pair, dtype="float16")
     with pytest.raises(OptionError, match="revision"):
         whence.load(tiny.pair, revision="main")
-    with pytest.raises(OptionError, match="cannot load int"):
+    with pytest.raises(OptionError, match="got int"):
         whence.load(3)
-    with pytest.raises(OptionError, match="transformers model is due"):
+    with pytest.raises(OptionError, match=r"expected .* with a transformers model"):
         whence.load((torch.nn.Linear(2, 2), tiny.tokenizer))
     with pytest.raises(OptionError, match="leave task out"):
         whence.load(tiny.pair, task="callable")
-    with pytest.raises(OptionError, match="of a callable"):
+    with pytest.raises(OptionError, match="not for callables"):
         whence.load(lambda texts: texts, task="causal")
 
 
@@ -208,7 +208,7 @@ def test_pooling_is_read_from_the_folder(tmp_path):
         values.append(float(found.values[0]))
     assert len({round(value, 6) for value in values}) == 3
     config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(ModelLoadError, match="does not know"):
+    with pytest.raises(ModelLoadError, match="unknown pooling"):
         whence.load(tmp_path)
     config.write_text("{")
     with pytest.raises(ModelLoadError, match="not JSON"):

@@ -57,7 +57,10 @@ def test_the_certificate_is_of_what_the_student_says_of_the_texts(found):
 
 def test_prototypes_are_shown_what_the_teacher_read():
     texts = worlds.texts(400)
-    made = distill(of(by_rule), texts, students=[Prototypes(cases=6), RuleList()], budget=PLAIN)
+    made = distill(
+        of(by_rule), texts, students=[Prototypes(cases=6), RuleList()],
+        budget=PLAIN, checks=worlds.UNCHECKED,
+    )  # fmt: skip
     assert made.chosen == "rule-list-10"
     shown = [case.text for case in made["prototypes-6"].cases]
     assert 0 < len(shown) <= 6
@@ -108,7 +111,10 @@ def test_what_nobody_reads_is_never_chosen():
         p = 1 / (1 + np.exp(-z / 40))
         return np.stack([1 - p, p], axis=1)
 
-    made = distill(of(by_every_word), worlds.texts(600), students=STUDENTS, budget=PLAIN)
+    made = distill(
+        of(by_every_word), worlds.texts(600), students=STUDENTS,
+        budget=PLAIN, checks=worlds.UNCHECKED,
+    )  # fmt: skip
     full = next(r for r in made.frontier.rungs if r.name == "full linear")
     assert full.control
     assert not full.best
@@ -121,8 +127,9 @@ def test_what_nobody_reads_is_never_chosen():
 def test_asked_counts_and_the_cache_answers_a_second_time():
     teacher = of(by_rule)
     texts = worlds.texts(400)
-    first = distill(teacher, texts, students=[RuleList()])
-    again = distill(teacher, texts, students=[RuleList()])
+    first, again = (
+        distill(teacher, texts, students=[RuleList()], checks=worlds.BRIEF) for _ in range(2)
+    )
     assert first.asked > 400
     assert again.asked == 0
     assert again.student.to_json() == first.student.to_json()
@@ -136,7 +143,10 @@ def test_a_teacher_that_only_compares_is_not_certified():
             found.append([0.0, 1.0] if words[0] > words[-1] else [1.0, 0.0])
         return found
 
-    made = distill(of(compares), worlds.texts(900, rate=0.1), students=STUDENTS, budget=PLAIN)
+    made = distill(
+        of(compares), worlds.texts(900, rate=0.1), students=STUDENTS,
+        budget=PLAIN, checks=worlds.BRIEF,
+    )  # fmt: skip
     assert made.certificate.verdict in ("refused", "a description of tendencies only")
 
 
@@ -190,7 +200,7 @@ def test_slices_that_are_given_stand_beside_those_there_are():
     texts = worlds.texts(800)
     late = ["late" in text for text in texts]
     made = distill(
-        of(by_rule), texts, students=STUDENTS, budget=PLAIN,
+        of(by_rule), texts, students=STUDENTS, budget=PLAIN, checks=worlds.UNCHECKED,
         slices={"with a word of denial": late},
     )  # fmt: skip
     found = made.certificate.slices

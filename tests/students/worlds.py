@@ -3,10 +3,16 @@
 import numpy as np
 from scipy import sparse
 
+from whence.students.certificate.check_options import Checks
 from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 
 FILLER = [f"word{i}" for i in range(60)]
 SIGNALS = ["late", "waived", "fraud", "steady", "loan"]
+
+UNCHECKED = Checks(refits=0, topics=0, curve=0, permutations=0)
+"""For a test of what is learnt, not of what the certificate says beside agreement."""
+BRIEF = Checks(refits=2, topics=2, curve=1, permutations=9)
+"""Every check, each at its smallest."""
 
 
 def texts(count, seed=0, length=12, rate=0.3):

@@ -10,9 +10,9 @@ import numpy as np
 import regex
 from jaxtyping import Bool, Float, UInt8
 
+from whence.attention.attention_states import EXACT, StatesRecorder
 from whence.attention.common import one_readout, provenance, read_tokens
 from whence.attention.head_ablation import Effects, HeadAblation, HeadsTogether
-from whence.attention.kept_states import EXACT, StatesKeeper
 from whence.attention.roles import clusters_of, roles_of
 from whence.attention.size import AttentionSize, Shapes
 from whence.attention.statistics import (
@@ -37,7 +37,7 @@ from whence.core.targets import LINKS, Continuation, Link, NextToken, Target
 from whence.games.contributions import contributions
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.models.internals.attention_capture import AttentionCall, LayerStates
-from whence.models.internals.pass_counter import PassCount, counting
+from whence.models.internals.pass_counter import PassCount, count_passes
 from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel
 
 __all__ = ["KEEP", "LIMIT", "SIZE_BUDGET", "Keep", "ablate", "attend", "attention_size"]
@@ -150,7 +150,7 @@ def attend(
             f"generate=True asked of a model for {watchable.task}; only causal and seq2seq models "
             "write"
         )
-    with counting(model) as reading:
+    with count_passes(model) as reading:
         encoding = watchable.encode(source)
         forced: list[int] = model.greedy(encoding, max_new_tokens) if generate else []
         # The last token written is read by no one.
@@ -171,13 +171,13 @@ def attend(
         question = _Question(target, link, tuple(forced))
         readout, unasked = question.posed(watchable, encoding, effects)
     found, unmeasured = None, ()
-    with counting(model) as measuring:
+    with count_passes(model) as measuring:
         if effects is not None and readout is not None:
             found, unmeasured = _measure(watchable, encoding, readout, effects, seed, token_budget)
     summaries, layers = sink.summaries(), sink.layers()
     arrays = sink.arrays(summaries)
     followed, unfollowed = None, ()
-    with counting(model) as following:
+    with count_passes(model) as following:
         if flow and all(layer.shown for layer in layers):
             followed, unfollowed = _follow(watchable, encoding, read, found)
         elif flow:
@@ -362,7 +362,7 @@ def _measure(
     found = effects.run(model, encoding, readout, seed=seed, token_budget=token_budget)
     if found is None:
         return None, (
-            "effects of heads are not measured: the layers keep their softmax to themselves, so "
+            "effects of heads are not measured: the layers compute their softmax themselves, so "
             "no head's output can be replaced",
         )
     return found, ()
@@ -450,7 +450,7 @@ class _Sink:
         self.errors: dict[str, float] = {}
         self.limits: dict[str, float] = {}
         self.found: dict[str, HeadStatistics] = {}
-        self.keepers: dict[str, StatesKeeper] = {}
+        self.keepers: dict[str, StatesRecorder] = {}
 
     def rows(
         self,
@@ -545,4 +545,4 @@ class _StatesSink(_Sink):
 
     def states(self, call: AttentionCall, states: LayerStates) -> None:
         """Hold a layer's states until its rows have come."""
-        self.keepers[call.name] = StatesKeeper(states)
+        self.keepers[call.name] = StatesRecorder(states)

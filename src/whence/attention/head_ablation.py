@@ -16,7 +16,7 @@ from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.provenance import Cost
 from whence.core.targets import Output
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET
-from whence.models.internals.interventions import HeadReplaced
+from whence.models.internals.interventions import HeadReplacement
 from whence.models.protocols import Encoding, GivesHeads, Readout, Row, TokenModel
 
 __all__ = ["ABLATIONS", "Ablation", "Effects", "HeadAblation", "HeadsTogether"]
@@ -174,14 +174,14 @@ class _Work:
 
     def effects(self) -> Effects | None:
         started = time.perf_counter()
-        slopes = self.model.head_slopes(self.encoding, self.readout)
-        if not slopes.outputs:
+        gradients = self.model.head_gradients(self.encoding, self.readout)
+        if not gradients.outputs:
             return None
         donors = [] if self.spec.ablation == "zero" else self._donors()
         mean = self._mean(donors)
-        direct = self.model.head_slopes(self.encoding, self.readout, direct=True)
-        gradient = _estimates(slopes.outputs, slopes.slopes, mean)
-        along = _estimates(direct.outputs, direct.slopes, mean)
+        direct = self.model.head_gradients(self.encoding, self.readout, direct=True)
+        gradient = _estimates(gradients.outputs, gradients.gradients, mean)
+        along = _estimates(direct.outputs, direct.gradients, mean)
         names: list[HeadName] = list(gradient)
         order = sorted(names, key=lambda name: -abs(gradient[name]))
         ranked = order[: self.spec.measure]
@@ -197,7 +197,7 @@ class _Work:
                 head=name[1],
                 direct=along[name],
                 gradient=gradient[name],
-                output_norm=_norm(slopes.outputs[name[0]], name[1]),
+                output_norm=_norm(gradients.outputs[name[0]], name[1]),
             )
             for name in names
         }
@@ -226,8 +226,8 @@ class _Work:
                 seconds=time.perf_counter() - started,
             ),
         )
-        last = list(slopes.slopes)[-1]
-        shares = _read_from(slopes.outputs[last][-1], slopes.slopes[last][-1])
+        last = list(gradients.gradients)[-1]
+        shares = _read_from(gradients.outputs[last][-1], gradients.gradients[last][-1])
         return Effects(how, tuple(entries.values()), shares)
 
     def together(self, heads: Sequence[HeadName]) -> HeadsTogether:
@@ -297,9 +297,9 @@ class _Work:
             columns.append(self._values([(_replaced(name, outputs),) for name in heads]))
         return np.stack(columns, axis=1)
 
-    def _values(self, changes: Sequence[tuple[HeadReplaced, ...]]) -> Float[np.ndarray, " rows"]:
-        def run(chosen: Sequence[tuple[HeadReplaced, ...]]) -> list[float]:
-            found = self.model.evaluate_changed(self.encoding, self.readout, chosen).values
+    def _values(self, changes: Sequence[tuple[HeadReplacement, ...]]) -> Float[np.ndarray, " rows"]:
+        def run(chosen: Sequence[tuple[HeadReplacement, ...]]) -> list[float]:
+            found = self.model.evaluate_with_changes(self.encoding, self.readout, chosen).values
             return [float(value) for value in found[:, 0]]
 
         values = batched(changes, self.length, self.token_budget, run)
@@ -307,10 +307,10 @@ class _Work:
         return np.array(values, dtype=np.float64)
 
 
-def _replaced(name: HeadName, outputs: Mapping[str, Any] | None) -> HeadReplaced:
+def _replaced(name: HeadName, outputs: Mapping[str, Any] | None) -> HeadReplacement:
     layer, head = name
     given = None if outputs is None else tuple(call[:, head] for call in outputs[layer])
-    return HeadReplaced(layer=layer, head=head, outputs=given)
+    return HeadReplacement(layer=layer, head=head, outputs=given)
 
 
 def _estimates(

@@ -89,15 +89,15 @@ def logit_lens(
     plan = _plan(known, encoding, target, positions)
     places = [place.index for place in plan.positions if place.index is not None]
     inner = cast("GivesStates", known)
-    stack = inner.stack(encoding, plan.forced, places)
+    stack = inner.block_states(encoding, plan.forced, places)
     block = stack.names[-1]
 
     def stopped(states: Sequence[np.ndarray]) -> np.ndarray:
-        return inner.stopped(encoding, plan.forced, places, np.stack(states), block)
+        return inner.logits_from_states(encoding, plan.forced, places, np.stack(states), block)
 
     last = stopped([stack.states[-1]])[0]
-    certificate = float(np.abs(last - stack.answers).max())
-    final = _distributions(stack.answers, independent=plan.independent)
+    certificate = float(np.abs(last - stack.logits).max())
+    final = _distributions(stack.logits, independent=plan.independent)
 
     def measured(states: Sequence[np.ndarray]) -> list[_Reading]:
         # Reduced batch by batch: the logits of all layers at once would be the largest array.
@@ -106,7 +106,7 @@ def logit_lens(
     tokens, written = read_tokens(known, encoding, list(plan.forced))
     length = len(tokens) + len(written)
     readings = batched(list(stack.states[:-1]), length, token_budget, measured)
-    readings.append(_reading(stack.answers, final, plan, top))
+    readings.append(_reading(stack.logits, final, plan, top))
     count = len(stack.names)
     notes = [CAVEAT]
     if certificate:

@@ -15,8 +15,8 @@ from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Outcome
 from whence.core.provenance import Cost
 from whence.core.targets import Link, Target
-from whence.models.internals.interventions import HeadReplaced
-from whence.models.internals.residual_states import StateReplaced, stack_of
+from whence.models.internals.interventions import HeadReplacement
+from whence.models.internals.residual_states import StateReplacement, stack_of
 from whence.models.protocols import Encoding, Input, Readout, Row, TokenModel
 
 __all__ = ["Patched", "TwoRuns"]
@@ -188,10 +188,10 @@ class TwoRuns:
         inner = cast("Any", self.model)
         if changes[0][0].heads:
             rows = [_heads(site, chosen) for site, chosen in changes]
-            found = inner.evaluate_changed(self.base, self.readout, rows)
+            found = inner.evaluate_with_changes(self.base, self.readout, rows)
         else:
             rows = [_state(site, chosen) for site, chosen in changes]
-            found = inner.evaluate_replaced(self.base, self.readout, rows)
+            found = inner.evaluate_with_states(self.base, self.readout, rows)
         self.passes += len(changes)
         self.tokens += found.tokens
         return found.values[:, 0].tolist()
@@ -239,14 +239,14 @@ class TwoRuns:
         )
 
 
-def _state(site: Site, chosen: Int[np.ndarray, " chosen"]) -> tuple[StateReplaced, ...]:
+def _state(site: Site, chosen: Int[np.ndarray, " chosen"]) -> tuple[StateReplacement, ...]:
     states = tuple(call[:, 0] for call in site.donor)
-    return (StateReplaced(block=site.layer, positions=chosen, states=states),)
+    return (StateReplacement(block=site.layer, positions=chosen, states=states),)
 
 
-def _heads(site: Site, chosen: Int[np.ndarray, " chosen"]) -> tuple[HeadReplaced, ...]:
+def _heads(site: Site, chosen: Int[np.ndarray, " chosen"]) -> tuple[HeadReplacement, ...]:
     return tuple(
-        HeadReplaced(
+        HeadReplacement(
             layer=site.layer,
             head=head,
             outputs=tuple(call[:, index] for call in site.donor),

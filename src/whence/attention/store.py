@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from whence.attention.kept_states import KeptStates
+from whence.attention.attention_states import AttentionStates
 from whence.attention.statistics import LayerSummary, decode_weights
 from whence.attention.tensors import Tensors
 from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEntry
@@ -37,7 +37,7 @@ class Head:
     entry: HeadEntry
     layer: AttentionLayer
     exact: bool
-    _states: KeptStates | None
+    _states: AttentionStates | None
     _coded: np.ndarray | None
 
     def rows(self, queries: Sequence[int] | Int[np.ndarray, " rows"]) -> Float[np.ndarray, "r k"]:
@@ -79,7 +79,7 @@ class Head:
         return self._states.scores(self.entry.head, np.arange(self.layer.queries)[queries], keys)
 
     @property
-    def states(self) -> KeptStates | None:
+    def states(self) -> AttentionStates | None:
         """Queries, keys and normalisers of the head's layer, where they were kept."""
         return self._states
 
@@ -103,7 +103,7 @@ class Attention:
             **{f.name: self.tensors[f"{name}/{f.name}"] for f in fields(LayerSummary)}
         )
 
-    def states(self, name: str) -> KeptStates | None:
+    def states(self, name: str) -> AttentionStates | None:
         """The states of a layer; ``None`` where they were not kept."""
         layer = self._shown(name)
         if layer.states != "kept" or layer.scaling is None:
@@ -113,7 +113,7 @@ class Attention:
             for part in ("query", "key")
         }
         bias = f"{name}/bias"
-        return KeptStates(
+        return AttentionStates(
             query=parts["query"],
             key=parts["key"],
             value_norm=self.tensors[f"{name}/value_norm"],
@@ -213,7 +213,7 @@ def pack_layer(name: str, summary: LayerSummary) -> dict[str, np.ndarray]:
     return {f"{name}/{f.name}": getattr(summary, f.name) for f in fields(summary)}
 
 
-def pack_states(name: str, states: KeptStates, dtype: str) -> dict[str, np.ndarray]:
+def pack_states(name: str, states: AttentionStates, dtype: str) -> dict[str, np.ndarray]:
     """A layer's states as named arrays, queries and keys in the model's own dtype."""
     found = {f"{name}/{part}": _narrow(getattr(states, part), dtype) for part in ("query", "key")}
     for part in ("value_norm", "lse", "interval"):

@@ -5,9 +5,9 @@ conformance battery follow from its class, fields and docstring.
 """
 
 from whence.attribution.attention.alti import Alti
-from whence.attribution.attention.flow import AttentionFlow
-from whence.attribution.attention.gradient_weighted import GradientWeightedAttention
-from whence.attribution.attention.knockout import AttentionKnockout
+from whence.attribution.attention.attention_flow import AttentionFlow
+from whence.attribution.attention.attention_knockout import AttentionKnockout
+from whence.attribution.attention.gradient_weighted_attention import GradientWeightedAttention
 from whence.attribution.attention.norm_based import NormBased
 from whence.attribution.attention.rollout import Rollout
 from whence.attribution.attention.value_zeroing import ValueZeroing

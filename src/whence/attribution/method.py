@@ -49,6 +49,8 @@ class Method(ABC):
     needs: ClassVar[Needs]
     quantity: ClassVar[str]
     """What the scores estimate, for a reader: ``"Shapley value"``."""
+    rank: ClassVar[int] = 1000
+    """Place in lists: the most dependable method has the lowest rank. Steps of ten leave room."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

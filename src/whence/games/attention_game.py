@@ -21,6 +21,7 @@ from whence.core.provenance import Cost
 from whence.games.batching import TokenBudget
 from whence.games.token_alignment import FeatureTokens
 from whence.models.internals.trace import Trace, TracedCall, trace
+from whence.models.internals.trace_hooks import TraceParts
 from whence.models.protocols import (
     Encoding,
     Evaluated,
@@ -178,9 +179,7 @@ class AttendedGame:
                 self._heads,
                 self._encoding,
                 self._readout,
-                slopes=slopes,
-                stream=stream,
-                blocks=blocks,
+                parts=TraceParts(gradients=slopes, stream=stream, blocks=blocks),
             )
         except CapabilityError as error:
             raise self.refusal(str(error)) from error
@@ -227,7 +226,7 @@ class AttendedGame:
 
         def run(rows: range) -> Evaluated:
             batch = [change(row) for row in rows]
-            return self._heads.evaluate_changed(self._encoding, self._readout, batch)
+            return self._heads.evaluate_with_changes(self._encoding, self._readout, batch)
 
         try:
             for rows, found in self._token_budget.batches(count, self._length, run):

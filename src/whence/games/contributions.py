@@ -12,6 +12,7 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.games.attention_game import row_blocks
 from whence.models.internals.residual_addition import Addition
 from whence.models.internals.trace import Trace, TracedCall, trace
+from whence.models.internals.trace_hooks import TraceParts
 from whence.models.protocols import Encoding, GivesHeads, Input, TokenModel
 
 __all__ = ["Proximity", "contributions", "proximities"]
@@ -111,7 +112,7 @@ def contributions(
         )
     encoding = source if isinstance(source, Encoding) else model.encode(source)
     size = len(encoding.ids) + len(forced)
-    found = trace(model, encoding, forced=forced, stream=True)
+    found = trace(model, encoding, forced=forced, parts=TraceParts(stream=True))
     if any(call.kind == "cross" for call in found.calls):
         raise CapabilityError(
             f"contributions asked of {model.identity.ref}, which reads with an encoder and writes "

@@ -22,9 +22,9 @@ from whence.games.attention_game import AttendedGame
 from whence.games.cache import Cache
 from whence.games.embedding_game import EmbeddedGame
 from whence.games.game import Game
-from whence.games.maskers import MASKERS, Deletion, Masker, default_masker, masker_by_name
+from whence.games.maskers import Deletion, Masker, default_masker, masker_by_name
 from whence.games.model_game import DEFAULT_TOKEN_BUDGET, ModelGame, Progress, TextGame, TokenGame
-from whence.games.segmenters import SEGMENTERS, Segmenter, Spans, segmenter_by_name
+from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
 from whence.models.protocols import (
     Encoding,
@@ -423,10 +423,12 @@ def _document(model: Any, source: Input) -> Document:
 
 def _segmenter_of(spec: MethodSpec) -> Segmenter | None:
     """The segmenter a record names; ``None`` where its settings cannot be read back."""
-    for kind in SEGMENTERS.values():
-        if kind.__name__ == spec.name and kind is not Spans:
-            return kind(**spec.options)
-    return None
+    if spec.name == Spans.__name__:
+        return None
+    try:
+        return segmenter_by_name(spec.name, **spec.options)
+    except OptionError:
+        return None
 
 
 def source_of(document: Document) -> Input:
@@ -454,10 +456,7 @@ def recorded_masker(spec: MethodSpec) -> Masker:
     Raises:
         OptionError: this version has no such masker.
     """
-    for kind in MASKERS.values():
-        if kind.__name__ == spec.name:
-            return kind(**spec.options)
-    raise unknown("masker of the record", spec.name, [kind.__name__ for kind in MASKERS.values()])
+    return masker_by_name(spec.name, dict(spec.options))
 
 
 def _targets(target: Target | str | int | Sequence[Target] | None) -> tuple[Target, ...]:

@@ -13,13 +13,14 @@ import numpy as np
 from whence._version import __version__
 from whence.attribution.baseline.random import Random
 from whence.attribution.method import Method
-from whence.attribution.registry import METHODS, method_by_name, slug
+from whence.attribution.registry import METHODS, method_by_name
 from whence.attribution.run import answer, cache_of, plan_for
 from whence.core.arrays import frozen_array
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec, now
+from whence.core.registry import slug
 from whence.core.selection import Candidate, Selection
 from whence.core.targets import Target
 from whence.evaluation.comparison.ensemble import cross_fitted, ensemble

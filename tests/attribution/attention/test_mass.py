@@ -262,7 +262,7 @@ def test_too_small_a_budget_is_refused_before_anything_runs():
 def test_models_without_attention_hear_what_works():
     with pytest.raises(CapabilityError, match=r"Rollout needs attention.*KernelShap"):
         explain(whence.load(lambda texts: [1.0 for _ in texts]), "a b", method="Rollout")
-    with pytest.raises(CapabilityError, match=r"keep their softmax.*IntegratedGradients"):
+    with pytest.raises(CapabilityError, match=r"compute their softmax.*IntegratedGradients"):
         explain(whence.load(FAMILIES["deberta-v2"]().pair), "a b", method="Rollout")
     with pytest.raises(CapabilityError, match=r"effect='target' is.*Rollout"):
         explain(whence.load(FAMILIES["bart"]().pair), "a b", method="ValueZeroing")
@@ -372,7 +372,7 @@ def test_memory_that_is_full_halves_the_batch_of_zeroed_keys(monkeypatch):
 
     model = whence.load(FAMILIES["bert"]().pair)
     calm = explain(model, naive.TEXT, method="ValueZeroing")
-    real, sizes = Trace.zeroed, []
+    real, sizes = Trace.with_values_zeroed, []
 
     def full(self, call, keys):
         sizes.append(len(keys))
@@ -380,7 +380,7 @@ def test_memory_that_is_full_halves_the_batch_of_zeroed_keys(monkeypatch):
             raise MemoryError
         return real(self, call, keys)
 
-    monkeypatch.setattr(Trace, "zeroed", full)
+    monkeypatch.setattr(Trace, "with_values_zeroed", full)
     found = explain(model, naive.TEXT, method="ValueZeroing")
     assert np.allclose(found.scores, calm.scores, atol=1e-5)
     assert max(sizes) > 3

@@ -21,7 +21,7 @@ from whence.evaluation.robustness.model_randomization import (
     randomisation,
 )
 from whence.evaluation.robustness.rank_agreement import spearman
-from whence.models.weights.randomize import layers_of, randomised
+from whence.models.weights.randomize import layers_of, randomize
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -39,7 +39,7 @@ def test_the_cascade_is_made_of_randomised_models_alone(name):
     assert result.share == 1.0
     own = np.array(found.scores[:, 0])
     for count in (1, len(layers)):
-        with randomised(model, seed=2, layers=layers[:count]):
+        with randomize(model, seed=2, layers=layers[:count]):
             other = np.array(again("not a good payment", 0).scores[:, 0])
         assert result.steps[count - 1][1] == abs(spearman(own, other))
     values = [value for _, value in result.steps]

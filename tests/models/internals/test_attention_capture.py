@@ -14,7 +14,7 @@ from tests.zoo.families import FAMILIES
 from transformers import AttentionInterface
 
 from whence.core import CapabilityError
-from whence.models.internals.attention_capture import watching
+from whence.models.internals.attention_capture import capture_attention
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
 SHARED = [name for name in FAMILIES if name != "deberta-v2"]
@@ -83,7 +83,7 @@ def test_own_output_to_the_bit_and_the_weights_of_eager(name, padding):
     kept = Kept()
     with torch.inference_mode():
         plain = tiny.module(**given).logits
-        with watching(tiny.module, kept, row_block=5):
+        with capture_attention(tiny.module, kept, row_block=5):
             watched = tiny.module(**given).logits
         after = tiny.module(**given).logits
     assert torch.equal(plain, watched)
@@ -107,7 +107,7 @@ def test_the_weights_of_eager_in_every_layer_where_the_model_does_not_round(name
     tiny = doubled(FAMILIES[name]())
     given = inputs(tiny, padding=padding)
     kept = Kept()
-    with torch.inference_mode(), watching(tiny.module, kept, row_block=5):
+    with torch.inference_mode(), capture_attention(tiny.module, kept, row_block=5):
         tiny.module(**given)
     # Where softmax is taken in float32, the mask's least float64 becomes -inf, so that a row of
     # padding that sees nothing is NaN in eager, and NaN spreads from it to all later layers. Such
@@ -165,7 +165,7 @@ def test_generation_with_the_cache_says_where_queries_and_keys_are(name):
     options = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     kept = Kept()
     plain = tiny.module.generate(**given, **options)
-    with watching(tiny.module, kept):
+    with capture_attention(tiny.module, kept):
         watched = tiny.module.generate(**given, **options)
     assert torch.equal(plain, watched)
     size = given["input_ids"].shape[1]
@@ -185,7 +185,7 @@ def test_generation_with_the_cache_says_where_queries_and_keys_are(name):
 def test_the_private_table_is_there_and_is_put_back_after_an_exception():
     before = dict(AttentionInterface._global_mapping)
     tiny = FAMILIES["bert"]()
-    with pytest.raises(ZeroDivisionError), watching(tiny.module, Kept()):
+    with pytest.raises(ZeroDivisionError), capture_attention(tiny.module, Kept()):
         assert AttentionInterface._global_mapping["sdpa"] is not before["sdpa"]
         raise ZeroDivisionError
     assert AttentionInterface._global_mapping == before
@@ -199,13 +199,13 @@ def test_other_models_and_other_threads_pass_through():
     inside, done = threading.Event(), threading.Event()
 
     def run():
-        with torch.inference_mode(), watching(tiny.module, theirs):
+        with torch.inference_mode(), capture_attention(tiny.module, theirs):
             inside.set()
             done.wait(20)
             tiny.module(**inputs(tiny))
 
     thread = threading.Thread(target=run)
-    with torch.inference_mode(), watching(tiny.module, kept):
+    with torch.inference_mode(), capture_attention(tiny.module, kept):
         thread.start()
         assert inside.wait(20)
         other.module(**inputs(other))
@@ -221,7 +221,7 @@ def test_other_models_and_other_threads_pass_through():
 def test_layers_with_their_own_softmax_give_nothing():
     tiny = FAMILIES["deberta-v2"]()
     kept = Kept()
-    with torch.inference_mode(), watching(tiny.module, kept):
+    with torch.inference_mode(), capture_attention(tiny.module, kept):
         tiny.module(**inputs(tiny))
     assert kept.calls == []
 
@@ -230,7 +230,7 @@ def test_a_mask_that_has_no_rows_is_refused_by_name():
     tiny = FAMILIES["bert"]()
     layer = tiny.module.bert.encoder.layer[0].attention.self
     states = torch.zeros(1, 4, 3, 8)
-    with watching(tiny.module, Kept()):
+    with capture_attention(tiny.module, Kept()):
         kernel = AttentionInterface._global_mapping["sdpa"]
         with pytest.raises(CapabilityError, match="attn_implementation='sdpa'"):
             kernel(layer, states, states, states, torch.zeros(3, 3), scaling=1.0)
@@ -278,7 +278,7 @@ def test_capped_scores_and_sinks(kind, padding):
     kept = Kept()
     with torch.inference_mode():
         plain = module(**given).logits
-        with watching(module, kept, row_block=7):
+        with capture_attention(module, kept, row_block=7):
             watched = module(**given).logits
         wanted = module(**given, output_attentions=True).attentions
     assert torch.equal(plain, watched)
@@ -306,15 +306,15 @@ def test_a_kernel_registered_meanwhile_stays_and_is_hooked_from_the_next_context
 
     kept = Kept()
     try:
-        with watching(other.module, Kept()):
+        with capture_attention(other.module, Kept()):
             AttentionInterface.register("sdpa", mine)
             AttentionInterface.register("new", mine)
-            with torch.inference_mode(), watching(tiny.module, kept):
+            with torch.inference_mode(), capture_attention(tiny.module, kept):
                 tiny.module(**inputs(tiny))
         assert ran == ["mine", "mine"]
         assert len(kept.calls) == 2
         assert dict(table) == {**before, "sdpa": mine, "new": mine}
-        with watching(other.module, Kept()):
+        with capture_attention(other.module, Kept()):
             del table["new"]
         assert dict(table) == {**before, "sdpa": mine}
     finally:

@@ -10,7 +10,7 @@ from transformers import AttentionInterface
 
 import whence
 from whence.core import CapabilityError, OptionError
-from whence.models.internals.interventions import EdgesCut, HeadReplaced, ValuesZeroed
+from whence.models.internals.interventions import EdgeKnockout, HeadReplacement, ZeroValues
 from whence.models.protocols import GivesHeads
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
@@ -41,9 +41,9 @@ def test_no_change_changes_nothing_and_a_heads_own_output_is_no_change(name):
     before = dict(AttentionInterface._global_mapping)
     outputs = layers(model, encoding, readout)
     first = next(iter(outputs))
-    own = HeadReplaced(layer=first, head=1, outputs=tuple(c[0, :, 1] for c in outputs[first]))
-    zero = HeadReplaced(layer=first, head=1)
-    values = model.evaluate_changed(encoding, readout, [(), (own,), (zero,)]).values
+    own = HeadReplacement(layer=first, head=1, outputs=tuple(c[0, :, 1] for c in outputs[first]))
+    zero = HeadReplacement(layer=first, head=1)
+    values = model.evaluate_with_changes(encoding, readout, [(), (own,), (zero,)]).values
     assert np.allclose(values[0], values[1], atol=1e-6)
     assert abs(values[2, 0] - values[0, 0]) > 1e-7
     assert AttentionInterface._global_mapping == before
@@ -73,12 +73,12 @@ def test_zeroed_values_and_cut_edges_agree_with_eager_weights_done_by_hand(name)
     weights = np.concatenate(kept.weights[last], axis=2)[0]
     cut = np.zeros((queries, queries), dtype=bool)
     cut[n - 1, 0] = True
-    edges = EdgesCut(layer=last, head=0, cut=cut)
+    edges = EdgeKnockout(layer=last, head=0, cut=cut)
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        from whence.models.internals import interventions as changing
+        from whence.models.internals import interventions
 
-        real = changing._Changes.after
+        real = interventions._Changes.after
 
         def after(self, call):
             found = real(self, call)
@@ -86,9 +86,9 @@ def test_zeroed_values_and_cut_edges_agree_with_eager_weights_done_by_hand(name)
                 seen.append((call.states[2], call.output.clone(), found.clone()))
             return found
 
-        patch.setattr(changing._Changes, "after", after)
-        zeroed = ValuesZeroed(layer=last, keys=np.array([0]))
-        model.evaluate_changed(encoding, readout, [(), (edges,), (zeroed,)])
+        patch.setattr(interventions._Changes, "after", after)
+        zeroed = ZeroValues(layer=last, keys=np.array([0]))
+        model.evaluate_with_changes(encoding, readout, [(), (edges,), (zeroed,)])
     value, kernel, found = seen[0]
     value = value[0].repeat_interleave(weights.shape[0] // value.shape[1], dim=0).numpy()
     # Everywhere but in the one row of the one head, the kernel's own output.
@@ -112,24 +112,24 @@ def test_a_changed_model_gives_its_own_answer_afterwards():
     row = whence.models.protocols.Row(ids=encoding.ids)
     before = model.evaluate([row], readout).values
     name = next(iter(layers(model, encoding, readout)))
-    model.evaluate_changed(encoding, readout, [(HeadReplaced(layer=name, head=0),)])
+    model.evaluate_with_changes(encoding, readout, [(HeadReplacement(layer=name, head=0),)])
     assert np.array_equal(before, model.evaluate([row], readout).values)
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_slopes_are_what_a_small_step_measures(name):
+def test_gradients_are_what_a_small_step_measures(name):
     model, encoding, readout = ready(name)
-    found = model.head_slopes(encoding, readout)
+    found = model.head_gradients(encoding, readout)
     last = list(found.outputs)[-1]
     own = found.outputs[last][0][:, 0]
     direction = np.random.default_rng(0).normal(size=own.shape).astype(np.float32)
     step = 1e-2
     pair = [
-        (HeadReplaced(layer=last, head=0, outputs=(own + sign * step * direction,)),)
+        (HeadReplacement(layer=last, head=0, outputs=(own + sign * step * direction,)),)
         for sign in (1, -1)
     ]
-    up, down = model.evaluate_changed(encoding, readout, pair).values[:, 0]
-    slope = float((found.slopes[last][0][0, :, 0] * direction).sum())
+    up, down = model.evaluate_with_changes(encoding, readout, pair).values[:, 0]
+    slope = float((found.gradients[last][0][0, :, 0] * direction).sum())
     assert slope == pytest.approx((up - down) / (2 * step), rel=0.05, abs=2e-4)
 
 
@@ -138,23 +138,27 @@ def test_what_cannot_be_changed_says_so():
     name = next(iter(layers(model, encoding, readout)))
     n = len(encoding.ids)
     wrong = [
-        (HeadReplaced(layer=name, head=99), OptionError, "head 99"),
-        (HeadReplaced(layer=name, head=0, queries=np.array([n])), OptionError, f"query {n}"),
-        (ValuesZeroed(layer=name, keys=np.array([n])), OptionError, f"key {n}"),
-        (EdgesCut(layer=name, head=0, cut=np.ones((2, 2), bool)), OptionError, "edges of"),
-        (EdgesCut(layer=name, head=0, cut=np.ones((n, n), bool)), OptionError, "no key"),
-        (EdgesCut(layer=name, head=9, cut=np.eye(n, dtype=bool)), OptionError, "head 9"),
-        (HeadReplaced(layer=name, head=0, outputs=()), CapabilityError, "ran 1 times"),
+        (HeadReplacement(layer=name, head=99), OptionError, "head 99"),
+        (HeadReplacement(layer=name, head=0, queries=np.array([n])), OptionError, f"query {n}"),
+        (ZeroValues(layer=name, keys=np.array([n])), OptionError, f"key {n}"),
         (
-            HeadReplaced(layer=name, head=0, outputs=(np.zeros((2, 8), np.float32),)),
+            EdgeKnockout(layer=name, head=0, cut=np.ones((2, 2), bool)),
+            OptionError,
+            "expected edges",
+        ),
+        (EdgeKnockout(layer=name, head=0, cut=np.ones((n, n), bool)), OptionError, "no key"),
+        (EdgeKnockout(layer=name, head=9, cut=np.eye(n, dtype=bool)), OptionError, "head 9"),
+        (HeadReplacement(layer=name, head=0, outputs=()), CapabilityError, "ran 1 times"),
+        (
+            HeadReplacement(layer=name, head=0, outputs=(np.zeros((2, 8), np.float32),)),
             OptionError,
             "same number of tokens",
         ),
-        (HeadReplaced(layer="nowhere", head=0), CapabilityError, "nowhere"),
+        (HeadReplacement(layer="nowhere", head=0), CapabilityError, "nowhere"),
     ]
     for change, kind, words in wrong:
         with pytest.raises(kind, match=words):
-            model.evaluate_changed(encoding, readout, [(change,)])
+            model.evaluate_with_changes(encoding, readout, [(change,)])
     assert torch.is_grad_enabled()
 
 
@@ -164,7 +168,7 @@ def test_the_direct_slope_is_what_a_head_adds_to_the_logit_by_itself(name):
     model, encoding, _ = ready(name)
     token = 7
     readout = model.readout(encoding, [whence.NextToken(token=token)], link="logit")
-    found = model.head_slopes(encoding, readout, direct=True)
+    found = model.head_gradients(encoding, readout, direct=True)
     module, n = tiny.module, len(encoding.ids)
     body = getattr(module, "transformer", None) or module.model
     blocks = body.h if name == "gpt2" else body.layers
@@ -193,20 +197,22 @@ def test_the_direct_slope_is_what_a_head_adds_to_the_logit_by_itself(name):
                 part = part * (1 + after.weight.detach().double()) * rms
             part = part - part.mean() if name == "gpt2" else part
             wanted = float((module.lm_head.weight[token].double() @ (scale * part)).detach())
-            slopes = found.slopes[path][0][0]
-            mine = float((slopes[:, head] * calls[0][:, head]).sum())
+            gradients = found.gradients[path][0][0]
+            mine = float((gradients[:, head] * calls[0][:, head]).sum())
             assert mine == pytest.approx(wanted, abs=2e-6, rel=2e-4)
-            assert np.abs(slopes[: n - 1]).max() == 0
+            assert np.abs(gradients[: n - 1]).max() == 0
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_direct_slopes_of_the_last_layer_before_any_feed_forward_hold_what_later_layers_read(name):
+def test_direct_gradients_of_the_last_layer_before_any_feed_forward_hold_what_later_layers_read(
+    name,
+):
     model, encoding, readout = ready(name)
-    whole = model.head_slopes(encoding, readout)
-    direct = model.head_slopes(encoding, readout, direct=True)
-    assert list(whole.slopes) == list(direct.slopes)
-    first = next(iter(direct.slopes))
-    assert not np.allclose(whole.slopes[first][0], direct.slopes[first][0])
+    whole = model.head_gradients(encoding, readout)
+    direct = model.head_gradients(encoding, readout, direct=True)
+    assert list(whole.gradients) == list(direct.gradients)
+    first = next(iter(direct.gradients))
+    assert not np.allclose(whole.gradients[first][0], direct.gradients[first][0])
     assert not [
         h for m in model.module.modules() for h in (*m._forward_hooks, *m._forward_pre_hooks)
     ]

@@ -9,7 +9,7 @@ import torch
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.models.internals.pass_counter import counting
+from whence.models.internals.pass_counter import count_passes
 from whence.models.protocols import Row
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
@@ -23,7 +23,7 @@ def test_rows_count_and_padding_does_not():
     model = loaded("bert")
     ids = model.encode(TEXT).ids
     readout = model.readout(model.encode(TEXT), [whence.Label(label="low")])
-    with counting(model) as count:
+    with count_passes(model) as count:
         model.evaluate([Row(ids=ids), Row(ids=ids[:5])], readout)
     assert (count.passes, count.tokens) == (2, len(ids) + 5)
     assert count.seconds > 0
@@ -33,7 +33,7 @@ def test_what_a_cache_held_is_not_read_again():
     model = loaded("llama")
     ids = torch.arange(5, 15)[None]
     options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-    with counting(model) as count:
+    with count_passes(model) as count:
         model.module.generate(ids, attention_mask=torch.ones_like(ids), **options)
     assert (count.passes, count.tokens) == (3, 10 + 1 + 1)
 
@@ -42,7 +42,7 @@ def test_what_a_cache_held_is_not_read_again():
 def test_an_encoder_by_itself_counts_by_its_tokens(name):
     model = loaded(name)
     encoding = model.encode(TEXT)
-    with counting(model) as count:
+    with count_passes(model) as count:
         written = model.greedy(encoding, 3)
     steps = count.passes
     assert len(written) <= steps <= len(written) + 1
@@ -52,7 +52,7 @@ def test_an_encoder_by_itself_counts_by_its_tokens(name):
 def test_embedded_inputs_and_inputs_given_by_place():
     model = loaded("bert")
     ids = torch.arange(5, 15)[None]
-    with torch.inference_mode(), counting(model) as count:
+    with torch.inference_mode(), count_passes(model) as count:
         model.module(ids)
         model.module(inputs_embeds=torch.zeros(2, 7, 32))
     assert (count.passes, count.tokens) == (3, 10 + 14)
@@ -66,7 +66,7 @@ def test_other_threads_are_not_counted_and_no_hook_is_left():
         return sum(len(child._forward_pre_hooks) for child in model.module.modules())
 
     before = hooks()
-    with pytest.raises(ZeroDivisionError), counting(model) as count:
+    with pytest.raises(ZeroDivisionError), count_passes(model) as count:
         thread = threading.Thread(target=model.decide, args=(encoding,))
         thread.start()
         thread.join(30)

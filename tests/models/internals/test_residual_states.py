@@ -11,11 +11,11 @@ from tests.zoo.families import VARIANTS
 import whence
 from whence.core import CapabilityError, OptionError
 from whence.models.internals.residual_states import (
-    StateReplaced,
+    StateReplacement,
     StateSink,
-    capturing,
+    capture_states,
     last_stack,
-    replacing,
+    replace_states,
 )
 from whence.models.protocols import GivesStates, Row
 
@@ -42,12 +42,12 @@ def test_a_states_own_copy_is_no_change_and_another_is_one(name):
     value = model.evaluate([row], readout).values
     for block, calls in states.items():
         assert len(calls) == 1
-        own = StateReplaced(block=block, positions=np.arange(len(calls[0])), states=tuple(calls))
-        kept = model.evaluate_replaced(encoding, readout, [(own,)]).values
+        own = StateReplacement(block=block, positions=np.arange(len(calls[0])), states=tuple(calls))
+        kept = model.evaluate_with_states(encoding, readout, [(own,)]).values
         assert np.array_equal(kept, value)
         mirrored = tuple(call[:, ::-1].copy() for call in calls)
-        turned = StateReplaced(block=block, positions=own.positions, states=mirrored)
-        both = model.evaluate_replaced(encoding, readout, [(), (turned,)]).values
+        turned = StateReplacement(block=block, positions=own.positions, states=mirrored)
+        both = model.evaluate_with_states(encoding, readout, [(), (turned,)]).values
         assert np.allclose(both[0], value, atol=1e-5)
         assert abs(both[1, 0] - value[0, 0]) > 1e-6
     assert hooks(model.module) == before
@@ -71,11 +71,12 @@ def test_only_the_positions_asked_are_replaced():
     last = list(states)[-1]
     # The head reads the first token alone.
     settings = {"block": last, "states": tuple(donor[last])}
-    elsewhere = StateReplaced(positions=np.arange(1, len(encoding.ids)), **settings)
-    there = StateReplaced(positions=np.array([0]), **settings)
+    elsewhere = StateReplacement(positions=np.arange(1, len(encoding.ids)), **settings)
+    there = StateReplacement(positions=np.array([0]), **settings)
     value = model.evaluate([row], readout).values[0, 0]
     found = [
-        model.evaluate_replaced(encoding, readout, [(c,)]).values[0, 0] for c in (elsewhere, there)
+        model.evaluate_with_states(encoding, readout, [(c,)]).values[0, 0]
+        for c in (elsewhere, there)
     ]
     wanted = model.evaluate([Row(ids=other.ids, token_types=other.token_types)], readout).values
     assert found == [value, wanted[0, 0]]
@@ -88,7 +89,7 @@ def test_the_hooks_are_gone_after_an_exception():
 
     def asked(**changes):
         settings = {"block": block, "positions": np.array([0]), "states": tuple(calls)}
-        return [(StateReplaced(**{**settings, **changes}),)]
+        return [(StateReplacement(**{**settings, **changes}),)]
 
     for changes, error, match in (
         (asked(block="nowhere"), OptionError, "the blocks are transformer.h.0"),
@@ -98,17 +99,20 @@ def test_the_hooks_are_gone_after_an_exception():
         (asked(states=()), CapabilityError, "ran 1 times; states were given for 0"),
     ):
         with pytest.raises(error, match=match):
-            model.evaluate_replaced(encoding, readout, changes)
+            model.evaluate_with_states(encoding, readout, changes)
         assert hooks(model.module) == before
-    with pytest.raises(RuntimeError, match="stop"), capturing(model.module, StateSink()):
+    with pytest.raises(RuntimeError, match="stop"), capture_states(model.module, StateSink()):
         raise RuntimeError("stop")
     assert hooks(model.module) == before
-    with pytest.raises(CapabilityError, match="which never ran"), replacing(model.module, asked()):
+    with (
+        pytest.raises(CapabilityError, match="which never ran"),
+        replace_states(model.module, asked()),
+    ):
         pass
     with (
         pytest.raises(CapabilityError, match="changes for 1 rows asked"),
         torch.inference_mode(),
-        replacing(model.module, asked()),
+        replace_states(model.module, asked()),
     ):
         model.module(input_ids=torch.ones((2, 4), dtype=torch.long))
 
@@ -133,7 +137,7 @@ def test_blocks_that_cannot_be_told_apart_and_models_without_any():
         StateSink().check("Nothing", 1)
     embedder = whence.load(VARIANTS["embedder"]().pair)
     with pytest.raises(CapabilityError, match="has no logits"):
-        embedder.stack(embedder.encode(CLEAN), (), ())
+        embedder.block_states(embedder.encode(CLEAN), (), ())
 
 
 def test_the_last_stack_is_the_decoders():

@@ -7,7 +7,7 @@ import torch
 from tests.zoo.families import FAMILIES
 from transformers import DynamicCache
 
-from whence.models.internals.attention_capture import watching
+from whence.models.internals.attention_capture import capture_attention
 
 IDS = torch.arange(5, 15)[None]
 
@@ -30,7 +30,7 @@ class Calls:
 
 def watched(module, run):
     calls = Calls()
-    with torch.inference_mode(), watching(module, calls):
+    with torch.inference_mode(), capture_attention(module, calls):
         run()
     return calls
 

@@ -39,7 +39,9 @@ def test_a_teacher_is_asked_no_more_than_the_budget():
     teacher = of(by_rule)
     texts = worlds.texts(3_000)
     allowed = Budget(queries=1_500, attributions=100, parting=90)
-    found = distill(teacher, texts, students=[RuleList(rules=4)], budget=allowed)
+    found = distill(
+        teacher, texts, students=[RuleList(rules=4)], budget=allowed, checks=worlds.UNCHECKED
+    )
     assert teacher.asked == found.asked <= found.plan.total <= 1_500
     assert len(found.rows) == found.plan.texts < 3_000
     assert sorted(set(found.rows)) == list(found.rows)
@@ -52,7 +54,10 @@ def test_a_teacher_is_asked_no_more_than_the_budget():
 def test_nothing_but_the_texts_is_asked_where_nothing_else_is_allowed():
     teacher = of(by_rule)
     none = Budget(edits=0.0, ngrams=0.0, flips=0, again=0, attributions=0, parting=0)
-    found = distill(teacher, worlds.texts(400), students=[RuleList(rules=4)], budget=none)
+    found = distill(
+        teacher, worlds.texts(400), students=[RuleList(rules=4)],
+        budget=none, checks=worlds.UNCHECKED,
+    )  # fmt: skip
     assert found.asked == found.plan.total == 400
     assert found.certificate.flips == {}
     assert found.ceiling is None

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def method_rows() -> list[dict[str, Any]]:
     """Every method: name, what it estimates, what it needs, its options with defaults."""
     from whence.attribution import METHODS
-    from whence.attribution.registry import slug
+    from whence.core.registry import slug
 
     return [
         {

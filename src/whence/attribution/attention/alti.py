@@ -51,6 +51,7 @@ class Alti(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "ALTI contribution, rolled out"
+    rank: ClassVar[int] = 100
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""

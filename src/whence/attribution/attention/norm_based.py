@@ -98,6 +98,7 @@ class NormBased(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "norm-based attention, rolled out"
+    rank: ClassVar[int] = 110
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""

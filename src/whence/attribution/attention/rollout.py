@@ -65,6 +65,7 @@ class Rollout(AttentionMethod):
     """
 
     quantity: ClassVar[str] = "attention rollout"
+    rank: ClassVar[int] = 130
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""

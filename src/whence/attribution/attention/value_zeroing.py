@@ -13,7 +13,7 @@ from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError, unknown
 from whence.games.attention_game import AttendedGame, Passes
 from whence.games.batching import TokenBudget
-from whence.models.internals.interventions import ValuesZeroed
+from whence.models.internals.interventions import ZeroValues
 from whence.models.internals.trace import Trace, TracedCall
 
 __all__ = ["StateDistances", "ValueZeroing", "cosine_distances"]
@@ -58,7 +58,7 @@ class StateDistances:
         if self._kept is None or self._kept[0] != call.index:
             found = np.empty((call.queries, call.keys))
             for keys, states in self._keys.batches(
-                call.keys, 1, lambda keys: self.trace.zeroed(call, keys)
+                call.keys, 1, lambda keys: self.trace.with_values_zeroed(call, keys)
             ):
                 found[:, keys.start : keys.stop] = cosine_distances(*states)
             self._kept = (call.index, found)
@@ -114,6 +114,7 @@ class ValueZeroing(AttentionMethod):
     effect: str = "states"
 
     quantity: ClassVar[str] = "value-zeroing distance, rolled out"
+    rank: ClassVar[int] = 90
 
     def __post_init__(self) -> None:
         if self.effect not in _EFFECTS:
@@ -147,11 +148,11 @@ def _on_target(game: AttendedGame) -> Estimate:
     passes = game.follow()
     layers = _readers(passes)
 
-    def change(row: int) -> tuple[ValuesZeroed, ...]:
+    def change(row: int) -> tuple[ZeroValues, ...]:
         if row == 0:
             return ()
         keys = game.groups[row - 1].astype(np.int64)
-        return tuple(ValuesZeroed(layer=layer, keys=keys) for layer in layers)
+        return tuple(ZeroValues(layer=layer, keys=keys) for layer in layers)
 
     values = game.changed(game.n + 1, change)
     return Estimate(

@@ -28,6 +28,7 @@ class Random(GameMethod):
     """
 
     quantity: ClassVar[str] = "nothing (random numbers)"
+    rank: ClassVar[int] = 140
 
     def least(self, n: int) -> int:
         """2: both ends."""

@@ -28,6 +28,7 @@ class InputXGradient(GradientMethod):
     """
 
     quantity: ClassVar[str] = "input times gradient"
+    rank: ClassVar[int] = 60
 
     def least(self, n: int) -> int:
         """2 passes."""

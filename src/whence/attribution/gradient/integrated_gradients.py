@@ -54,6 +54,7 @@ class IntegratedGradients(GradientMethod):
     baseline: str = "mean"
     tolerance: float = 0.01
     quantity: ClassVar[str] = "integrated gradient"
+    rank: ClassVar[int] = 50
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:

@@ -61,6 +61,7 @@ class KernelShap(GameMethod):
 
     design: str = "balanced"
     quantity: ClassVar[str] = "Shapley value"
+    rank: ClassVar[int] = 20
 
     def __post_init__(self) -> None:
         if self.design not in DESIGNS:

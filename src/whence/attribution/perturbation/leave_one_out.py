@@ -33,6 +33,7 @@ class LeaveOneOut(GameMethod):
     """
 
     quantity: ClassVar[str] = "leave-one-out effect"
+    rank: ClassVar[int] = 40
 
     def least(self, n: int) -> int:
         """N + 2: every feature once, and both ends; 2 where the one feature's absence is an end."""

@@ -51,6 +51,7 @@ class Lime(GameMethod):
     kernel_width: float = 0.25
     ridge: float = 0.01
     quantity: ClassVar[str] = "local linear coefficient"
+    rank: ClassVar[int] = 30
 
     def __post_init__(self) -> None:
         if not self.kernel_width > 0:

@@ -45,6 +45,7 @@ class ShapleyValues(GameMethod):
     """
 
     quantity: ClassVar[str] = "Shapley value"
+    rank: ClassVar[int] = 10
 
     def least(self, n: int) -> int:
         """2^n.

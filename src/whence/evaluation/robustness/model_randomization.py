@@ -73,7 +73,7 @@ def randomisation(
 
     Source: Adebayo et al. (2018), arXiv:1810.03292.
     """
-    from whence.models.weights.randomize import layers_of, randomised
+    from whence.models.weights.randomize import layers_of, randomize
 
     question = instance.question
     if question is None:
@@ -83,7 +83,7 @@ def randomisation(
     steps: list[tuple[str, float]] = []
     share = 0.0
     for count in range(1 if cascade else len(layers), len(layers) + 1):
-        with randomised(question.model, seed=seed, layers=layers[:count]) as changed:
+        with randomize(question.model, seed=seed, layers=layers[:count]) as changed:
             again = explain(question.source, found.provenance.seed)
             share = changed.share
         other = np.array(again.scores[:, instance.output])

@@ -129,7 +129,7 @@ def stability(
     Only changes that leave the prediction as it was count. ``random`` is what shuffled scores
     would give: the least of as many shuffles, where the value is a least.
 
-    ``dtype`` and ``quantisation`` round the weights (:func:`whence.models.weights.quantize.rounded`).
+    ``dtype`` and ``quantisation`` round the weights (:func:`whence.models.weights.quantize.quantize`).
     ``padding`` and ``batch`` compare the model's answers on eight coalitions, asked one by one,
     with the same rows beside a longer one and in one batch; they are tests for a fault, and due
     to be below 1e-4 in float32.
@@ -256,14 +256,14 @@ class _Run:
 
     def rounded(self, axis: Axis) -> None:
         # The room of models is entered only where weights are touched: it brings torch along.
-        from whence.models.weights.quantize import rounded
+        from whence.models.weights.quantize import quantize
 
         model: Any = self.question.model
         if not hasattr(model, "module"):
             self.open.append(f"{axis}: {model.identity.ref} has no weights to round")
             return
         to = "bfloat16" if axis == "dtype" else "int8"
-        context: AbstractContextManager[Any] = rounded(model, to)
+        context: AbstractContextManager[Any] = quantize(model, to)
         with context:
             why = holds(self.before, decides(self.question, self.question.source))
             self.shares[axis] = float(why is not None)

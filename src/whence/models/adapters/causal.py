@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Target
-from whence.models.adapters.base import TorchModel, slopes
+from whence.models.adapters.base import TorchModel
+from whence.models.adapters.local_model import gradients_of
 from whence.models.adapters.target_sequences import (
     SEQUENCE_LINKS,
     SequenceReadout,
@@ -173,7 +174,7 @@ class CausalLM(TorchModel):
         chosen = gathered(logits, index, torch.from_numpy(places).to(logits.device), tokens)
         return chosen, sum(len(row) - shared for row in rows)
 
-    def _answers(
+    def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
     ) -> torch.Tensor:
         """Logits at some positions of the text and the forced tokens after it."""
@@ -261,8 +262,8 @@ class CausalLM(TorchModel):
                 rows = torch.arange(count, device=logits.device)
                 found.append(gathered(logits, rows, places, tokens))
             values = readout.combine(found)
-            slope = slopes(values, leaf)
-        return Gradients(numbers(values), slope)
+            gradients = gradients_of(values, leaf)
+        return Gradients(numbers(values), gradients)
 
 
 def _append(row: Row, forced: np.ndarray) -> Row:

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Contrast, Label, Link, Output, Target
-from whence.models.adapters.base import TorchModel, slopes
+from whence.models.adapters.base import TorchModel
+from whence.models.adapters.local_model import gradients_of
 from whence.models.links import UNITS, check_link, label_scores
 from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
 
@@ -214,7 +215,7 @@ class SequenceClassifier(TorchModel):
             return self._score_last(seen, **inputs)
         return self.module(**inputs).logits
 
-    def _answers(
+    def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
     ) -> torch.Tensor:
         """Logits of all labels, through the model's own pooling and head."""
@@ -249,8 +250,8 @@ class SequenceClassifier(TorchModel):
             else:
                 logits = self.module(**inputs).logits
             values = _read_tensor(logits.double(), readout)
-            found = slopes(values, leaf)
-        return Gradients(values.detach().cpu().numpy(), found)
+            gradients = gradients_of(values, leaf)
+        return Gradients(values.detach().cpu().numpy(), gradients)
 
 
 def _array(logits: torch.Tensor) -> np.ndarray:

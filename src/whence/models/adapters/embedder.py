@@ -15,7 +15,8 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
-from whence.models.adapters.base import TorchModel, slopes
+from whence.models.adapters.base import TorchModel
+from whence.models.adapters.local_model import gradients_of
 from whence.models.links import UNITS, check_link
 from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
 
@@ -139,5 +140,5 @@ class Embedder(TorchModel):
                 types["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
             hidden = self.module(inputs_embeds=leaf, attention_mask=mask, **types)
             values = self._pool(hidden.last_hidden_state, mask) @ readout.others.clone().T
-            found = slopes(values, leaf)
-        return Gradients(values.detach().cpu().numpy(), found)
+            gradients = gradients_of(values, leaf)
+        return Gradients(values.detach().cpu().numpy(), gradients)

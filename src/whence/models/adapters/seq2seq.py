@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 
 from whence.core.errors import ModelLoadError
-from whence.models.adapters.base import slopes
 from whence.models.adapters.causal import CausalLM
+from whence.models.adapters.local_model import gradients_of
 from whence.models.adapters.target_sequences import SequenceReadout, gathered, numbers
 from whence.models.protocols import Encoding, Evaluated, Gradients, Row
 
@@ -70,7 +70,7 @@ class Seq2SeqLM(CausalLM):
         inputs = self.batch([Row(ids=encoding.ids)])
         return self.module(**inputs, decoder_input_ids=start, use_cache=False, **options)
 
-    def _answers(
+    def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
     ) -> torch.Tensor:
         """Logits at some positions of what the decoder reads."""
@@ -127,5 +127,5 @@ class Seq2SeqLM(CausalLM):
             mask = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
             encoded = self.module.get_encoder()(inputs_embeds=leaf, attention_mask=mask)
             values = readout.combine(self._decode(encoded, mask, readout))
-            slope = slopes(values, leaf)
-        return Gradients(numbers(values), slope)
+            gradients = gradients_of(values, leaf)
+        return Gradients(numbers(values), gradients)

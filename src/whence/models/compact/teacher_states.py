@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float
 from whence.core.errors import CapabilityError
 from whence.models.adapters.base import TorchModel
 from whence.models.compact.losses import layer_pairs
-from whence.models.internals.attention_capture import AttentionCall, watching
-from whence.models.internals.residual_states import StateSink, capturing, last_stack
+from whence.models.internals.attention_capture import AttentionCall, capture_attention
+from whence.models.internals.residual_states import StateSink, capture_states, last_stack
 from whence.models.protocols import Row
 
 __all__ = ["KEPT_BYTES", "TeacherViews", "View"]
@@ -85,15 +85,15 @@ class TeacherViews:
         teacher, states, weights = self._teacher, StateSink(), _MeanAttention()
         # The head is left out: what it makes of padding is of no concern here.
         body: Any = teacher.module.base_model
-        with torch.inference_mode(), teacher.running(), capturing(body, states):
+        with torch.inference_mode(), teacher.running(), capture_states(body, states):
             batch = teacher.batch(rows)
             if self._attention:
-                with watching(body, weights):
+                with capture_attention(body, weights):
                     body(**batch)
             else:
                 body(**batch)
         states.check(teacher.architecture, 1)
-        names = last_stack(list(states.found))
+        names = last_stack(list(states.states))
         if len(names) < self._layers:
             raise CapabilityError(
                 f"a student of {self._layers} layers asked of {teacher.ref}, which has "
@@ -101,7 +101,7 @@ class TeacherViews:
                 "at most, or distil the answers alone"
             )
         pairs = layer_pairs(self._layers, len(names))
-        chosen = tuple(torch.from_numpy(states.found[names[p]][0]).float() for p in pairs)
+        chosen = tuple(torch.from_numpy(states.states[names[p]][0]).float() for p in pairs)
         if not self._attention:
             return View(chosen, ())
         found = list(weights.found.values())

@@ -1,9 +1,9 @@
-"""Attention weights while the model runs its own kernel.
+"""Attention weights, captured while the model runs its own kernel.
 
-Weights are not asked of the model, for that would switch it to another kernel. The model's own
-function computes the output (see :mod:`whence.models.internals.kernel_hooks`), then the weights are computed
-again in blocks of rows by the ``eager_attention_forward`` of the model's own file. No ``n x n``
-tensor is made. A certificate for each call compares ``weights @ values`` with the output.
+Asking a model for its weights switches it to another kernel, so they are not asked for. The model's
+own function computes the output (see :mod:`whence.models.internals.kernel_hooks`), then the weights
+are computed again in blocks of rows by the ``eager_attention_forward`` of the model's own file. No
+``n x n`` tensor is made. A certificate for each call compares ``weights @ values`` with the output.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from whence.models.internals.kernel_hooks import KernelCall, States, hooked
-from whence.models.internals.token_positions import Kind, Places, kind_of
+from whence.models.internals.kernel_hooks import KernelCall, States, hook_kernels
+from whence.models.internals.token_positions import Kind, PositionTracker, kind_of
 
 __all__ = [
     "AttentionCall",
@@ -27,8 +27,8 @@ __all__ = [
     "LayerStates",
     "RowReader",
     "StatesSink",
+    "capture_attention",
     "kind_of",
-    "watching",
 ]
 
 
@@ -42,7 +42,7 @@ class AttentionCall:
         heads, queries, keys: sizes; grouped key heads are repeated to the query heads.
         query_start, key_start: the position of the first query and of the first key: with a
             cache, and with a sliding window that dropped keys, neither need be 0; see
-            :class:`~whence.models.internals.token_positions.Places`.
+            :class:`~whence.models.internals.token_positions.PositionTracker`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class AttentionCall:
 
 @runtime_checkable
 class AttentionSink(Protocol):
-    """What takes the weights as they come."""
+    """An object that takes the weights of each call, block by block."""
 
     def rows(
         self,
@@ -75,15 +75,15 @@ class AttentionSink(Protocol):
     def close(self, call: AttentionCall, error: float, rounding: float) -> None:
         """The call is over: ``max |weights @ values - output| / max |output|`` over its rows.
 
-        ``rounding`` is the relative step between numbers of the output's own dtype: a kernel in
-        half precision cannot be met more closely than that.
+        ``rounding`` is the relative step between numbers of the output's own dtype: the output of a
+        kernel in half precision cannot be matched more closely than that.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerStates:
-    """What a call's scores are made of: ``score = cap(scaling q . k) + bias``.
+    """The states that give a call's scores: ``score = cap(scaling q . k) + bias``.
 
     Attributes:
         query: ``[heads, queries, width]``.
@@ -114,61 +114,78 @@ class StatesSink(AttentionSink, Protocol):
 
 
 @contextmanager
-def watching(module: Any, sink: AttentionSink, *, row_block: int = 64) -> Generator[dict[str, int]]:
+def capture_attention(
+    module: Any, sink: AttentionSink, *, row_block: int = 64
+) -> Generator[dict[str, int]]:
     """Give ``sink`` every attention weight that ``module`` computes in this context.
 
-    Yields the queries read so far by each layer that could be watched.
+    Yields the number of queries so far of each layer whose weights were captured. The module's
+    outputs stay bit for bit what they are; see
+    :func:`~whence.models.internals.kernel_hooks.hook_kernels`.
 
-    The module's outputs stay bit for bit what they are; see :func:`~whence.models.internals.kernel_hooks.hooked`.
-
-    Layers that keep their softmax to themselves (DeBERTa, GPT-J, Bloom) call no shared function,
-    and give nothing: compare what came with what was expected.
+    Layers that compute their softmax themselves (DeBERTa, GPT-J, Bloom) call no shared function and
+    give nothing: compare the names that came with those expected.
 
     Cost: the weights of each layer once more, ``row_block`` rows of them in memory at a time.
 
     Raises:
         CapabilityError: in the forward pass, where the kernel's mask cannot be read by rows.
     """
-    watch = _Watch(sink=sink, row_block=row_block)
-    with hooked(module, watch):
-        yield watch.read
+    hook = _CaptureHook(sink=sink, row_block=row_block)
+    with hook_kernels(module, hook):
+        yield hook.queries
 
 
 @dataclass(slots=True, eq=False)
-class _Watch:
+class _CaptureHook:
     sink: AttentionSink
     row_block: int
-    read: dict[str, int] = field(default_factory=dict[str, int])
-    places: Places = field(default_factory=Places)
+    queries: dict[str, int] = field(default_factory=dict[str, int])
+    positions: PositionTracker = field(default_factory=PositionTracker)
 
     def before(self, name: str, states: States) -> States:
         return states
 
     def after(self, call: KernelCall) -> torch.Tensor:
-        _again(self, call)
+        self._compute_weights(call)
         return call.output
 
+    def _compute_weights(self, kernel: KernelCall) -> None:
+        """Compute the weights of a call again, by rows, and its certificate."""
+        call = self._describe(kernel)
+        reader = RowReader(kernel)
+        output = kernel.output
+        if isinstance(self.sink, StatesSink) and len(output) == 1:
+            self.sink.states(call, _states(kernel))
+        worst = torch.zeros((), dtype=torch.float32, device=output.device)
+        with torch.no_grad():
+            for start in range(0, call.queries, self.row_block):
+                lines = torch.arange(start, min(start + self.row_block, call.queries))
+                lines = lines.to(output.device)
+                result, weights, seen = reader.read(lines)
+                gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
+                worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
+                # Not times zero: softmax may give NaN over a row that may read nothing.
+                weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
+                self.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
+            size = float(output.float().abs().max())
+        error = float(worst) / size if size else float(worst)
+        self.sink.close(call, error, torch.finfo(output.dtype).eps)
 
-def _again(watch: _Watch, kernel: KernelCall) -> None:
-    call = _describe(watch, kernel)
-    reader = RowReader(kernel)
-    output = kernel.output
-    if isinstance(watch.sink, StatesSink) and len(output) == 1:
-        watch.sink.states(call, _states(kernel))
-    worst = torch.zeros((), dtype=torch.float32, device=output.device)
-    with torch.no_grad():
-        for start in range(0, call.queries, watch.row_block):
-            lines = torch.arange(start, min(start + watch.row_block, call.queries))
-            lines = lines.to(output.device)
-            result, weights, seen = reader.read(lines)
-            gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
-            worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
-            # Not times zero: softmax may give NaN over a row that sees nothing.
-            weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
-            watch.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
-        size = float(output.float().abs().max())
-    error = float(worst) / size if size else float(worst)
-    watch.sink.close(call, error, torch.finfo(output.dtype).eps)
+    def _describe(self, kernel: KernelCall) -> AttentionCall:
+        query, key, _ = kernel.states
+        queries, keys = int(query.shape[2]), int(key.shape[2])
+        positions = self.positions.positions(kernel)
+        self.queries[kernel.name] = self.queries.get(kernel.name, 0) + queries
+        return AttentionCall(
+            name=kernel.name,
+            kind=kind_of(kernel),
+            heads=int(query.shape[1]),
+            queries=queries,
+            keys=keys,
+            query_start=positions.query,
+            key_start=positions.key,
+        )
 
 
 def _states(kernel: KernelCall) -> LayerStates:
@@ -193,32 +210,17 @@ def _states(kernel: KernelCall) -> LayerStates:
     )
 
 
-def _describe(watch: _Watch, kernel: KernelCall) -> AttentionCall:
-    query, key, _ = kernel.states
-    queries, keys = int(query.shape[2]), int(key.shape[2])
-    place = watch.places.place(kernel)
-    watch.read[kernel.name] = watch.read.get(kernel.name, 0) + queries
-    return AttentionCall(
-        name=kernel.name,
-        kind=kind_of(kernel),
-        heads=int(query.shape[1]),
-        queries=queries,
-        keys=keys,
-        query_start=place.query,
-        key_start=place.key,
-    )
-
-
 class RowReader:
     """Computes chosen rows of one call again, with the eager function of the model's own file."""
 
     def __init__(self, kernel: KernelCall) -> None:
         self.kernel = kernel
-        # In float32 at least: of a half-precision kernel only its own rounding is left to differ.
+        # In float32 at least, so that the only difference to a half-precision kernel is the kernel's
+        # own rounding.
         query, key, value = (_at_least_float32(state) for state in kernel.states)
         self.states = (query, key, value)
-        alone = {"dropout", "position_bias"}
-        self.options = {k: v for k, v in kernel.options.items() if k not in alone}
+        separate = {"dropout", "position_bias"}
+        self.options = {k: v for k, v in kernel.options.items() if k not in separate}
         self.bias = kernel.options.get("position_bias")
         causal = kind_of(kernel) == "causal" and kernel.mask is None
         self.causal = causal and query.shape[2] > 1
@@ -278,6 +280,6 @@ def _row_mask(
         added = added.masked_fill(~rows, least)
     else:
         added = rows
-    # A float mask may carry a bias; only what nears the least number is a mask.
+    # A float mask may hold a bias too; only numbers near the dtype's least one bar a key.
     open_rows = (added > barred / 2).any(-1).any(1)
     return added, open_rows.expand(batch, len(lines))

@@ -12,21 +12,9 @@ import torch
 from jaxtyping import Float
 
 from whence.core.errors import CapabilityError
-from whence.models.internals.interventions import ValuesZeroed, changing
+from whence.models.internals.interventions import ZeroValues, intervene
 
-__all__ = ["BlockCall", "block_name", "rerun"]
-
-
-def block_name(name: str) -> str:
-    """The outermost block that a layer belongs to: its path up to the first number.
-
-    Example:
-        >>> block_name("encoder.block.1.layer.0.SelfAttention")
-        'encoder.block.1'
-    """
-    parts = name.split(".")
-    first = next((i for i, part in enumerate(parts) if part.isdigit()), -1)
-    return ".".join(parts[: first + 1])
+__all__ = ["BlockCall", "rerun"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +73,9 @@ def rerun(
         named["use_cache"] = False
     changes = [
         (),
-        *((ValuesZeroed(layer=layer, keys=np.array([key], dtype=np.int64)),) for key in keys),
+        *((ZeroValues(layer=layer, keys=np.array([key], dtype=np.int64)),) for key in keys),
     ]
-    with changing(module, changes):
+    with intervene(module, changes):
         output = block.module(*given, **named)
     state = output[0] if isinstance(output, tuple | list) else output
     if not torch.is_tensor(state) or state.dim() != 3 or len(state) != count:

@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 
 from whence.core.errors import CapabilityError
 
-__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "differentiating", "hooked"]
+__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "announce_gradient", "hook_kernels"]
 
 Kernel = Callable[..., tuple[torch.Tensor, Any]]
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -65,7 +65,7 @@ class KernelHook(Protocol):
 
 @runtime_checkable
 class _Differentiated(Protocol):
-    def differentiating(self, output: int) -> None: ...
+    def announce_gradient(self, output: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ _users = 0
 
 
 @contextmanager
-def hooked(module: Any, hook: KernelHook) -> Generator[None]:
+def hook_kernels(module: Any, hook: KernelHook) -> Generator[None]:
     """Put ``hook`` on the attention kernels of ``module`` in this context.
 
     Other threads and other modules run their own kernels untouched. Everything is put back at
@@ -103,14 +103,14 @@ def hooked(module: Any, hook: KernelHook) -> Generator[None]:
         _uninstall()
 
 
-def differentiating(output: int) -> None:
+def announce_gradient(output: int) -> None:
     """Tell the hook of this context, where it wants to know, which output's gradient comes next.
 
     A gradient comes back in a thread of its own on some devices, where no context is seen.
     """
     active = _ACTIVE.get()
     if active is not None and isinstance(active.hook, _Differentiated):
-        active.hook.differentiating(output)
+        active.hook.announce_gradient(output)
 
 
 def _table() -> dict[str, Kernel]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["PassCount", "counting"]
+__all__ = ["PassCount", "count_passes"]
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +31,7 @@ class PassCount:
 
 
 @contextmanager
-def counting(model: Any) -> Generator[PassCount]:
+def count_passes(model: Any) -> Generator[PassCount]:
     """Count the forward passes of an adapter's module that this thread runs in this context.
 
     An encoder that runs by itself counts by its tokens only: it is a part of the passes that go on
@@ -40,7 +40,7 @@ def counting(model: Any) -> Generator[PassCount]:
     Example:
         >>> import whence
         >>> model = whence.load("embedded:credit")
-        >>> with counting(model) as count:
+        >>> with count_passes(model) as count:
         ...     encoding = model.encode("She has missed 3 payments.")
         ...     decision = model.decide(encoding)
         >>> count.passes, count.tokens == len(encoding.ids)

@@ -1,9 +1,9 @@
-"""How an attention layer's output joins the residual stream, read off what norms got and gave.
+"""How an attention layer's output is added to the residual stream, read off what norms read and gave.
 
-No family is named. The projection wrote ``o``; some later norm reads ``z = x + o``, where ``x`` is
-a state that the model had before. Where ``x`` had gone through a norm on its way to the layer, the
-stream goes on as ``z`` (norm first); else as the norm of ``z`` (norm last). A norm that reads
-``o`` alone stands before the sum.
+No family is named. The projection gave ``o``; some later norm reads ``z = x + o``, where ``x`` is an
+earlier state of the model. Where a norm read ``x`` before the layer did, the stream goes on as ``z``
+(norm first); else as the norm of ``z`` (norm last). A norm that reads ``o`` alone stands before the
+sum.
 """
 
 from __future__ import annotations
@@ -11,39 +11,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-__all__ = ["Addition", "FrozenNorm", "NormCall", "additions", "is_norm"]
+from whence.models.internals.frozen_norm import FrozenNorm, NormCall, freeze
 
+__all__ = ["Addition", "additions"]
 
-class NormCall(NamedTuple):
-    """A norm, what it read and what it gave: ``[queries, model]`` each."""
+SAME = 1e-4
+"""Largest difference, over the largest value of the sum, at which two states are the same. Far above
+the rounding of float32 (1.2e-7) in one addition and far below what a layer adds. Chosen by hand; not
+calibrated."""
 
-    module: Any
-    read: torch.Tensor
-    gave: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FrozenNorm:
-    """A norm as the linear map it is while its divisor is held: ``gain * scale[i] * centred(x)``."""
-
-    centred: bool
-    scale: Float[np.ndarray, " queries"]
-    gain: Float[np.ndarray, " model"]
-
-    def of(
-        self, vectors: Float[np.ndarray, "rows keys model"], start: int
-    ) -> Float[np.ndarray, "rows keys model"]:
-        """The map of the rows from ``start`` on, applied to what each key sends to each of them."""
-        if self.centred:
-            vectors = vectors - vectors.mean(axis=2, keepdims=True)
-        scale = self.scale[start : start + len(vectors), None, None]
-        return (vectors * (scale * self.gain)).astype(np.float32)
+ROUNDINGS = 8
+"""Steps of the dtype that a sum and its parts may differ by, where those are more than ``SAME`` (half
+precision). Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +38,7 @@ class Addition:
     Attributes:
         residual: the stream before the layer.
         result: the stream after it.
-        inner, outer: norms on the way, their divisors held; ``None``: there is none.
+        inner, outer: norms of the output and of the sum, their divisors frozen; ``None``: no norm.
     """
 
     residual: Float[np.ndarray, "queries model"]
@@ -62,16 +47,11 @@ class Addition:
     outer: FrozenNorm | None
 
 
-def is_norm(module: Any) -> bool:
-    """Whether a module is a norm, by the name of its class."""
-    return "norm" in type(module).__name__.lower() and not list(module.children())
-
-
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     residual: torch.Tensor
     call: NormCall
     inner: FrozenNorm | None
-    first: bool
+    norm_first: bool
 
 
 def additions(
@@ -80,52 +60,57 @@ def additions(
     inputs: Mapping[int, torch.Tensor],
     norms: Mapping[int, Sequence[NormCall]],
 ) -> dict[int, Addition | str]:
-    """For each call of an attention layer its addition, or why it could not be told.
+    """For each call of an attention layer its addition, or why it could not be found.
 
-    ``written[i]`` is what the projection of call ``i`` gave, ``inputs[i]`` what the last module before
-    it read. ``norms[i]`` are the calls of norms after call ``i`` and before the next; ``norms[-1]``
-    those before the first.
+    ``written[i]`` is what the projection of call ``i`` gave, ``inputs[i]`` what the last module
+    before it read. ``norms[i]`` are the calls of norms after call ``i`` and before the next;
+    ``norms[-1]`` those before the first.
     """
-    found: dict[int, _Found | None] = {}
+    matches: dict[int, _Match | None] = {}
     for index in range(len(names)):
         before = norms.get(index - 1, ())
-        # A stream is known by the norm that reads it before the layer; else by one that gave it,
-        # or by the layer's reading it as it is.
-        known = [(True, call.read) for call in before] + [(False, call.gave) for call in before]
+        # A stream is recognised by the norm that reads it before the layer; else by one that gave
+        # it, or by the layer's reading it as it is.
+        streams = [(True, call.read) for call in before] + [(False, call.gave) for call in before]
         if index in inputs:
-            known.append((False, inputs[index]))
-        found[index] = _match(written.get(index), known, norms.get(index, ()))
-    # A first layer may read the norm of the embeddings without a norm of its own: the stack tells.
+            streams.append((False, inputs[index]))
+        matches[index] = _match(written.get(index), streams, norms.get(index, ()))
+    # The first layer may read the norm of the embeddings without a norm of its own: whether norms
+    # come first is a property of the whole stack.
     stacks = [re.sub(r"\d+", "#", name) for name in names]
-    norm_first = {s for s, f in zip(stacks, found.values(), strict=True) if f and f.first}
-    settled: dict[int, Addition | str] = {}
-    for index, match in found.items():
-        why = (
-            f"the residual stream around {names[index]} could not be followed: what its output is "
-            "added to is no state that was there before (blocks run in parallel, or gated)"
+    norm_first = {
+        stack
+        for stack, match in zip(stacks, matches.values(), strict=True)
+        if match and match.norm_first
+    }
+    return {
+        index: _addition(names[index], match, norm_first=stacks[index] in norm_first)
+        for index, match in matches.items()
+    }
+
+
+def _addition(name: str, match: _Match | None, *, norm_first: bool) -> Addition | str:
+    if match is None:
+        return (
+            f"the residual stream around {name} could not be followed: what its output is added to "
+            "is no earlier state (blocks run in parallel, or are gated)"
         )
-        if match is None:
-            settled[index] = why
-            continue
-        outer = None if stacks[index] in norm_first else frozen(match.call)
-        last = stacks[index] not in norm_first
-        if last and outer is None:
-            settled[index] = f"the norm after {names[index]} is not linear at a held divisor"
-            continue
-        settled[index] = Addition(
-            residual=_array(match.residual),
-            result=_array(match.call.gave if last else match.call.read),
-            inner=match.inner,
-            outer=outer,
-        )
-    return settled
+    outer = None if norm_first else freeze(match.call)
+    if not norm_first and outer is None:
+        return f"the norm after {name} is not linear when its divisor is frozen"
+    return Addition(
+        residual=_array(match.residual),
+        result=_array(match.call.read if norm_first else match.call.gave),
+        inner=match.inner,
+        outer=outer,
+    )
 
 
 def _match(
     written: torch.Tensor | None,
-    known: Sequence[tuple[bool, torch.Tensor]],
+    streams: Sequence[tuple[bool, torch.Tensor]],
     after: Sequence[NormCall],
-) -> _Found | None:
+) -> _Match | None:
     if written is None:
         return None
     inner: FrozenNorm | None = None
@@ -134,52 +119,22 @@ def _match(
         if call.read.shape != written.shape:
             continue
         if inner is None and _same(call.read, written, written):
-            inner = frozen(call)
+            inner = freeze(call)
             if inner is None:
                 return None
             added = call.gave
             continue
         residual = call.read - added
-        for first, state in known:
+        for norm_first, state in streams:
             if state.shape == residual.shape and _same(residual, state, call.read):
-                return _Found(state, call, inner, first)
+                return _Match(state, call, inner, norm_first)
     return None
 
 
 def _same(a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor) -> bool:
-    most = max(1e-4, 8 * torch.finfo(scale.dtype).eps)
+    most = max(SAME, ROUNDINGS * torch.finfo(scale.dtype).eps)
     return bool((a - b).float().abs().max() <= most * scale.float().abs().max())
 
 
 def _array(tensor: torch.Tensor) -> Float[np.ndarray, "queries model"]:
     return tensor.float().cpu().numpy()
-
-
-def frozen(call: NormCall) -> FrozenNorm | None:
-    """The norm with its divisor held; ``None`` where it does not give back what the norm gave."""
-    module: Any = call.module
-    wide = call.read.double()
-    centred = isinstance(call.module, torch.nn.LayerNorm)
-    if centred:
-        wide = wide - wide.mean(-1, keepdim=True)
-    # At held divisor what is left of the norm is one number a row and one a coordinate.
-    with torch.no_grad():
-        ones = torch.ones_like(call.read[:1])
-        if centred:
-            gain = ones[0] if module.weight is None else module.weight
-        else:
-            gain = module.forward(ones[None])[0, 0]
-    gain = gain.detach().double()
-    bias = getattr(module, "bias", None)
-    given = call.gave.double() - (0.0 if bias is None else bias.detach().double())
-    line = wide * gain
-    scale = (given * line).sum(-1) / line.square().sum(-1).clamp_min(1e-300)
-    miss = (line * scale[:, None] - given).abs().max()
-    most = max(1e-3, 16 * torch.finfo(call.gave.dtype).eps)
-    if float(miss) > most * float(given.abs().max()):
-        return None
-    return FrozenNorm(
-        centred=centred,
-        scale=scale.float().cpu().numpy(),
-        gain=gain.float().cpu().numpy(),
-    )

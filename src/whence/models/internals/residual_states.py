@@ -18,20 +18,20 @@ import torch
 from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError, OptionError
+from whence.models.internals.module_paths import stack_of
 
 __all__ = [
-    "StateReplaced",
+    "StateReplacement",
     "StateSink",
     "array_of",
-    "capturing",
+    "capture_states",
     "last_stack",
-    "replacing",
-    "stack_of",
+    "replace_states",
 ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StateReplaced:
+class StateReplacement:
     """The state after a block is taken from elsewhere at some positions.
 
     Attributes:
@@ -50,7 +50,7 @@ class StateReplaced:
 class StateSink:
     """The state after each block, for each of its calls: ``[rows, tokens, width]``."""
 
-    found: dict[str, list[np.ndarray]] = field(default_factory=dict[str, list[np.ndarray]])
+    states: dict[str, list[np.ndarray]] = field(default_factory=dict[str, list[np.ndarray]])
 
     def check(self, architecture: str, sequences: int) -> None:
         """Refuse what cannot be patched block by block.
@@ -58,12 +58,12 @@ class StateSink:
         Raises:
             CapabilityError: no blocks, or blocks that run again and again in one pass.
         """
-        if not self.found:
+        if not self.states:
             raise CapabilityError(
                 f"{architecture} has no list of blocks that pass a state of one shape on, so "
                 "there are no layers to look across"
             )
-        for name, calls in self.found.items():
+        for name, calls in self.states.items():
             if len(calls) not in (1, sequences):
                 raise CapabilityError(
                     f"{name} runs {len(calls)} times in {sequences} pass(es) of {architecture}: "
@@ -72,7 +72,7 @@ class StateSink:
 
 
 @contextmanager
-def capturing(module: Any, sink: StateSink) -> Generator[None]:
+def capture_states(module: Any, sink: StateSink) -> Generator[None]:
     """Give ``sink`` the state after every block in this context; nothing is changed."""
 
     def listen(name: str) -> Any:
@@ -80,7 +80,7 @@ def capturing(module: Any, sink: StateSink) -> Generator[None]:
             state = _state(output)
             entered: Any = given[0] if given else named.get("hidden_states")
             if _is_state(state) and _is_state(entered) and entered.shape == state.shape:
-                sink.found.setdefault(name, []).append(array_of(state))
+                sink.states.setdefault(name, []).append(array_of(state))
 
         return hook
 
@@ -89,7 +89,7 @@ def capturing(module: Any, sink: StateSink) -> Generator[None]:
 
 
 @contextmanager
-def replacing(module: Any, changes: Sequence[Sequence[StateReplaced]]) -> Generator[None]:
+def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -> Generator[None]:
     """Run ``module`` with ``changes[b]`` made to row ``b`` of the batch, in this context.
 
     Raises:
@@ -97,7 +97,7 @@ def replacing(module: Any, changes: Sequence[Sequence[StateReplaced]]) -> Genera
         CapabilityError: a block named here never ran, or ran more often than states were given.
     """
     known = _candidates(module)
-    by_block: dict[str, list[tuple[int, StateReplaced]]] = {}
+    by_block: dict[str, list[tuple[int, StateReplacement]]] = {}
     for row, group in enumerate(changes):
         for change in group:
             if change.block not in known:
@@ -130,18 +130,6 @@ def replacing(module: Any, changes: Sequence[Sequence[StateReplaced]]) -> Genera
     missing = sorted(set(by_block) - set(calls))
     if missing:
         raise CapabilityError(f"a change was asked at {', '.join(missing)}, which never ran")
-
-
-def stack_of(name: str) -> str:
-    """The stack that a block, or a layer in it, belongs to: its path up to the first number.
-
-    Example:
-        >>> stack_of("decoder.block.1.layer.0.SelfAttention")
-        'decoder.block'
-    """
-    parts = name.split(".")
-    first = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts))
-    return ".".join(parts[:first])
 
 
 def last_stack(names: Sequence[str]) -> tuple[str, ...]:
@@ -190,7 +178,7 @@ def _is_state(value: Any) -> bool:
 
 
 def _stand_in(
-    change: StateReplaced,
+    change: StateReplacement,
     number: int,
     state: torch.Tensor,
     tensors: dict[tuple[int, ...], torch.Tensor],
@@ -213,7 +201,7 @@ def _stand_in(
     return tensors[key]
 
 
-def _places(change: StateReplaced, size: int) -> torch.Tensor:
+def _places(change: StateReplacement, size: int) -> torch.Tensor:
     asked = change.positions
     if asked.size and not (asked.min() >= 0 and asked.max() < size):
         raise OptionError(

@@ -1,4 +1,4 @@
-"""Which positions a call of an attention kernel is about: where its queries and keys begin."""
+"""Which positions of the text a call of an attention kernel reads: its first query and first key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from whence.models.internals.kernel_hooks import KernelCall
 
-__all__ = ["Kind", "Place", "Places", "kind_of"]
+__all__ = ["Kind", "PositionTracker", "Positions", "kind_of"]
 
 Kind = Literal["bidirectional", "causal", "cross"]
 
@@ -18,7 +18,7 @@ _CROSS = re.compile(r"cross_?att|encdecattention|encoder_attn", re.IGNORECASE)
 
 
 def kind_of(kernel: KernelCall) -> Kind:
-    """Whether a call reads to both sides, only back, or another text."""
+    """Whether a call reads the whole text, the text before each query, or another text."""
     if _CROSS.search(kernel.name):
         return "cross"
     stated = kernel.options.get("is_causal")
@@ -27,7 +27,7 @@ def kind_of(kernel: KernelCall) -> Kind:
     return "bidirectional"
 
 
-class Place(NamedTuple):
+class Positions(NamedTuple):
     """The position of a call's first query and of its first key."""
 
     query: int
@@ -35,39 +35,39 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Places:
-    """Places the calls of a model's layers, given one by one as they run.
+class PositionTracker:
+    """Finds the positions of a model's kernel calls, one by one as they run.
 
-    A call with as many keys as queries has no cache, or one with nothing in it yet: its positions
-    begin at 0. More keys than that are a cache's, and its queries follow what the cache holds. A
-    cache with a window forgets how much it held; where such a cache was filled before the first
-    call that is seen, positions count from the first key that is left.
+    A call with as many keys as queries has no cache, or an empty one: its positions begin at 0.
+    Further keys come from a cache, and the queries follow them. A cache with a window drops keys
+    and does not count them; where such a cache was filled before the first call that is tracked,
+    positions count from the first key that is left.
     """
 
     _following: dict[str, int] = field(default_factory=dict[str, int])
     _latest: tuple[int, int] = (0, 0)
 
-    def place(self, kernel: KernelCall) -> Place:
-        """Where the next call begins."""
+    def positions(self, kernel: KernelCall) -> Positions:
+        """The positions of the next call."""
         queries, keys = _sizes(kernel)
         kind = kind_of(kernel)
         if kind == "bidirectional":
-            return Place(0, 0)
+            return Positions(0, 0)
         if kind == "cross":
             # Its queries are those of the decoder's own attention just before it.
             first, count = self._latest
-            return Place(first if count == queries else 0, 0)
-        first, own = 0, keys - 1
+            return Positions(first if count == queries else 0, 0)
+        first, last_key = 0, keys - 1
         if keys > queries:
-            own = _own_key(kernel)
-            first = own + 1 - queries
-            # Behind the own key of a cache of fixed size lie slots that hold nothing yet. Where
-            # none is left, a window may have dropped keys, and the place among the rest is too low.
-            if own == keys - 1:
+            last_key = _last_readable_key(kernel)
+            first = last_key + 1 - queries
+            # A cache of fixed size has empty slots after the last readable key. Without such slots a
+            # window may have dropped keys, and the position among the rest is too low.
+            if last_key == keys - 1:
                 first = max(first, self._following.get(kernel.name, 0))
         self._following[kernel.name] = first + queries
         self._latest = (first, queries)
-        return Place(first, first + queries - 1 - own)
+        return Positions(first, first + queries - 1 - last_key)
 
 
 def _sizes(kernel: KernelCall) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def _sizes(kernel: KernelCall) -> tuple[int, int]:
     return int(query.shape[2]), int(key.shape[2])
 
 
-def _own_key(kernel: KernelCall) -> int:
+def _last_readable_key(kernel: KernelCall) -> int:
     """The last key that the last query of any input may read."""
     queries, keys = _sizes(kernel)
     if kernel.mask is None:

@@ -9,16 +9,16 @@ from typing import Any, Literal, get_args
 import torch
 
 from whence.core.errors import unknown
-from whence.models.weights.randomize import Changed, parameters_changed
+from whence.models.weights.randomize import Changed, change_parameters
 
-__all__ = ["Format", "rounded"]
+__all__ = ["Format", "quantize"]
 
 Format = Literal["bfloat16", "int8"]
 """``bfloat16``: eight bits of mantissa. ``int8``: 255 levels for each row of a matrix."""
 
 
 @contextmanager
-def rounded(model: Any, to: str) -> Generator[Changed]:
+def quantize(model: Any, to: str) -> Generator[Changed]:
     """Round the model's weights to a number format in this context; they are put back after it.
 
     ``bfloat16`` rounds every parameter to the nearest number of that format. ``int8`` rounds
@@ -40,7 +40,7 @@ def rounded(model: Any, to: str) -> Generator[Changed]:
     rule = _to_bfloat16 if to == "bfloat16" else _to_int8
     named = dict(module.named_parameters()) if hasattr(module, "named_parameters") else {}
     names = [name for name, p in named.items() if to == "bfloat16" or p.dim() > 1]
-    with parameters_changed(model, names, rule) as changed:
+    with change_parameters(model, names, rule) as changed:
         yield changed
 
 

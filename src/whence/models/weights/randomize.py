@@ -19,7 +19,7 @@ import torch
 
 from whence.core.errors import CapabilityError, OptionError, unknown
 
-__all__ = ["Changed", "Layer", "layers_of", "parameters_changed", "randomised"]
+__all__ = ["Changed", "Layer", "change_parameters", "layers_of", "randomize"]
 
 FLOOR = 0.02
 """Standard deviation for a tensor of zeros, as most initialisers of transformers have it."""
@@ -106,7 +106,7 @@ def _parameters(model: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def randomised(
+def randomize(
     model: Any, *, seed: int, layers: Sequence[Layer | str] | None = None
 ) -> Generator[Changed]:
     """Draw the parameters of some layers anew in this context; afterwards all are as before.
@@ -142,14 +142,14 @@ def randomised(
         noise = torch.randn(value.shape, generator=generator, dtype=wide.dtype)
         return (mean + spread * noise).to(value.device, value.dtype)
 
-    with parameters_changed(model, chosen, drawn) as changed:
+    with change_parameters(model, chosen, drawn) as changed:
         missed = [name for name, distance in changed.distances.items() if not distance > 0]
         assert not missed, f"not randomised: {missed}"
         yield changed
 
 
 @contextmanager
-def parameters_changed(model: Any, names: Sequence[str], rule: Rule) -> Generator[Changed]:
+def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator[Changed]:
     """Put what ``rule`` makes of it in the place of each named parameter, in this context.
 
     The values are written into the tensors that the model has, so that whatever is tied stays

@@ -1,0 +1,146 @@
+"""Gradient-weighted attention: weights that raise the target, carried through the layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.method import AttentionMethod, Estimate
+from whence.games.attention_game import AttendedGame, Passes, Run, row_blocks
+from whence.models.internals.trace import Trace, TracedCall
+
+__all__ = ["GradientWeightedAttention", "RaisingAttention"]
+
+
+class RaisingAttention:
+    """``E_h[(A * dv/dA)^+]`` for each output, without a gradient by the weights.
+
+    A head's output is ``o[i] = sum_j A[i, j] v[j]``, so ``dv/dA[i, j] = dv/do[i] . v[j]`` exactly.
+    """
+
+    def __init__(self, trace: Trace, k: int) -> None:
+        self.trace = trace
+        self.k = k
+        self._kept: tuple[int, np.ndarray] | None = None
+
+    def each(self, call: TracedCall) -> int:
+        """All heads' weights of a row, and their gradients."""
+        return (2 * call.heads + self.k) * call.keys
+
+    def rows(
+        self, call: TracedCall, start: int, stop: int
+    ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
+        """See the class; everything stays besides, for relevance is added up."""
+        if self._kept is None or self._kept[0] != call.index:
+            self._kept = (call.index, self.trace.value_vectors(call))
+        values = self._kept[1]
+        weights = self.trace.weights(call, start, stop)
+        found = np.empty((self.k, stop - start, call.keys))
+        for output in range(self.k):
+            slope = self.trace.gradients(call, output)[start:stop].transpose(1, 0, 2)
+            product = weights * (slope @ values.transpose(0, 2, 1))
+            found[output] = np.maximum(product, 0.0).astype(np.float64).mean(axis=0)
+        return found, np.ones(stop - start)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GradientWeightedAttention(AttentionMethod):
+    """Attention weighted by its gradient, its positive part carried through the layers.
+
+    ``R = (I + B_L) ... (I + B_1) - I`` with ``B_l = E_h[(A_h * dv/dA_h)^+]``; a token's score is
+    its entry in the row of the explained position (positions by shares, as for ``Rollout``), a
+    feature's the sum over its tokens. The identity that the recursion begins with holds no
+    evidence and is taken off. Encoder-decoders follow the paper's rules for two streams: what a
+    decoder's layer reads of the encoder is ``B`` times the encoder's relevance, rows normalised.
+
+    Relevance: at least 0, without a sign and without a scale of its own; more is more. Only what
+    raises the target counts, so evidence against it scores as nothing, not below it.
+
+    Cost: one forward-and-backward pass (a backward pass for each output), and each layer's weights
+    once more. The model runs its own kernel and no weights are kept: the gradient by a weight is
+    the gradient by the head's output times the value it reads, which is exact.
+
+    Chefer, Gur & Wolf (2021), arXiv:2103.15679.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> e = whence.explain(
+        ...     model, "She has missed 3 payments.", method="gradient-weighted-attention"
+        ... )
+        >>> e.unit, bool((e.scores >= 0).all())
+        ('relevance', True)
+    """
+
+    quantity: ClassVar[str] = "gradient-weighted attention"
+    rank: ClassVar[int] = 80
+
+    def least(self, n: int, tokens: int) -> int:
+        """1 pass."""
+        return 1
+
+    def estimate(self, game: AttendedGame, *, budget: int, seed: int) -> Estimate:
+        """See :class:`GradientWeightedAttention`."""
+        passes = game.follow(slopes=True)
+        mix = RaisingAttention(passes.trace, game.k)
+        if passes.encoder:
+            per_token, written = _two_streams(game, passes, mix)
+        else:
+            per_token, written = carry(game, passes, mix)
+            for run in passes.runs:
+                per_token = per_token - run.shares[:, : game.size].T
+                written = written - run.shares[:, game.size :].sum(axis=1)
+            # Rounding may leave a hair of the identity, on either side of nothing.
+            per_token, written = np.maximum(per_token, 0.0), np.maximum(written, 0.0)
+        return mass_estimate(game, passes, per_token, written, unit="relevance", what="relevance")
+
+
+def _two_streams(
+    game: AttendedGame, passes: Passes, mix: RaisingAttention
+) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
+    """The paper's equations 6, 7, 10 and 11: relevance of the encoder's tokens to the decoder."""
+    encoder = np.repeat(np.eye(game.size)[None], game.k, axis=0)
+    for call in passes.encoder:
+        encoder = encoder + _whole(mix, call) @ encoder
+    source = _normalised(encoder)
+    text = np.zeros((game.size, game.k))
+    written = np.zeros(game.k)
+    for run in passes.runs:
+        own, other = _decoded(run, mix, source)
+        text += np.einsum("kq,kqj->jk", run.shares, other)
+        written += np.einsum("kq,kqj->k", run.shares, own - np.eye(own.shape[1]))
+    return text, written
+
+
+def _decoded(
+    run: Run, mix: RaisingAttention, source: Float[np.ndarray, "k tokens tokens"]
+) -> tuple[Float[np.ndarray, "k queries queries"], Float[np.ndarray, "k queries tokens"]]:
+    size = run.shares.shape[1]
+    own = np.repeat(np.eye(size)[None], mix.k, axis=0)
+    other = np.zeros((mix.k, size, source.shape[1]))
+    for call in run.calls:
+        raising = _whole(mix, call)
+        if call.kind == "cross":
+            other = other + _normalised(own).transpose(0, 2, 1) @ raising @ source
+        else:
+            own, other = own + raising @ own, other + raising @ other
+    return own, other
+
+
+def _whole(mix: RaisingAttention, call: TracedCall) -> Float[np.ndarray, "k queries keys"]:
+    blocks = [mix.rows(call, *block)[0] for block in row_blocks(call, mix.each(call))]
+    return np.concatenate(blocks, axis=1)
+
+
+def _normalised(
+    relevance: Float[np.ndarray, "k rows rows"],
+) -> Float[np.ndarray, "k rows rows"]:
+    """Rows of what was added to the identity made to sum to one, and the identity again."""
+    eye = np.eye(relevance.shape[1])
+    added = relevance - eye
+    total = added.sum(axis=2, keepdims=True)
+    return np.divide(added, total, out=np.zeros_like(added), where=total > 1e-15) + eye

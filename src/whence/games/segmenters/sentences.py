@@ -1,0 +1,31 @@
+"""Features that are sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from whence.core.features import Document, Part
+from whence.games.segmenters.base import Segmenter
+from whence.games.segmenters.boundaries import sentence_spans
+from whence.models.protocols import Encoding
+
+__all__ = ["Sentences"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sentences(Segmenter):
+    """Sentences: up to a full stop, question or exclamation mark and what closes it.
+
+    Common abbreviations and single capitals before a dot do not end a sentence; a blank line
+    does. A rule without a dictionary: "approx." of an unlisted language may end one.
+    """
+
+    unit: ClassVar[str] = "sentence"
+    rank: ClassVar[int] = 3
+
+    def _spans(
+        self, document: Document, part: Part, encoding: Encoding | None
+    ) -> Iterable[tuple[int, int]]:
+        return sentence_spans(document.text, part.start, part.end)
