@@ -15,7 +15,8 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.classifier import SequenceClassifier
-from whence.models.compact.architecture import Sizes, learnt_tokenizer, reduced, seeded, small_bert
+from whence.models.compact.architecture import learnt_tokenizer, reduced, seeded, small_bert
+from whence.models.compact.sizes import Sizes
 from whence.models.compact.training import Batch, Epoch, logits_of, train
 from whence.models.protocols import Model, Row
 
@@ -86,7 +87,7 @@ def shrink(
         CapabilityError: a teacher whose layers cannot be matched.
         ModelOutputError: training diverged.
     """
-    sizes.check()
+    sizes.refuse_invalid()
     matched = _matched(sizes, teacher)
     own = np.ones(len(texts)) if weights is None else weights
     if select is None:

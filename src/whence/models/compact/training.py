@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from whence.core.errors import ModelOutputError
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.classifier import SequenceClassifier
-from whence.models.compact.architecture import Sizes
 from whence.models.compact.losses import attention_loss, hidden_loss, soft_loss
+from whence.models.compact.sizes import Sizes
 from whence.models.compact.teacher_states import TeacherViews
 from whence.models.protocols import Row
 

@@ -15,20 +15,20 @@ from jaxtyping import Float
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError, WriteError
+from whence.models.compact.sizes import Sizes
 from whence.models.protocols import Model
 from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, training_weights
 from whence.students.features.vectorizer import Features, ReadableFeatures
 
 if TYPE_CHECKING:
     from whence.models.adapters.classifier import SequenceClassifier
-    from whence.models.compact.architecture import Sizes
     from whence.models.compact.training import Epoch
 
 __all__ = ["FittedTransformer", "Transformer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Transformer(Student):
+class Transformer(Sizes, Student):
     """A BERT of a few layers, trained from nothing on the teacher's probabilities.
 
     With ``T`` the temperature, the loss of a text is
@@ -54,21 +54,7 @@ class Transformer(Student):
     Hinton et al. (2015), arXiv:1503.02531; Jiao et al. (2020), arXiv:1909.10351; Wang et al.
     (2020), arXiv:2002.10957.
 
-    Args:
-        layers: of the student; the teacher's at most where they are matched.
-        hidden: width of its states, a multiple of ``heads``.
-        heads: attention heads in each layer.
-        epochs: rounds over the texts at most.
-        patience: rounds without a gain on ``select`` after which training stops.
-        temperature: above 1, the labels that the teacher did not choose count for more.
-        hidden_weight: of the distance to the teacher's states, as a share of their size.
-        attention_weight: of the divergence from the teacher's mean attention, in nats.
-        vocabulary: pieces that are learnt, at most; the teacher's own are taken for its layers.
-        tokens: read of a text at most; a longer one is refused.
-        batch: texts of one step.
-        rate: of learning, at its highest.
-        dropout: share of states set to zero in training.
-        seed: of the first weights, the order of texts and dropout.
+    The settings are those of :class:`whence.models.compact.sizes.Sizes`.
 
     Example:
         >>> Transformer(layers=2, hidden=64, heads=2).name
@@ -76,21 +62,6 @@ class Transformer(Student):
     """
 
     readable = False
-
-    layers: int = 2
-    hidden: int = 128
-    heads: int = 2
-    epochs: int = 12
-    patience: int = 3
-    temperature: float = 2.0
-    hidden_weight: float = 0.0
-    attention_weight: float = 0.0
-    vocabulary: int = 8000
-    tokens: int = 512
-    batch: int = 32
-    rate: float = 1e-3
-    dropout: float = 0.1
-    seed: int = 0
 
     @classmethod
     def of_size(cls, size: str) -> Student:
@@ -107,18 +78,7 @@ class Transformer(Student):
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse sizes, rates and weights out of their range, before anything is asked."""
-        self._sizes().check()
-
-    def _sizes(self) -> Sizes:
-        from whence.models.compact.architecture import Sizes
-
-        return Sizes(
-            layers=self.layers, hidden=self.hidden, heads=self.heads, epochs=self.epochs,
-            patience=self.patience, temperature=self.temperature,
-            hidden_weight=self.hidden_weight, attention_weight=self.attention_weight,
-            vocabulary=self.vocabulary, tokens=self.tokens, batch=self.batch, rate=self.rate,
-            dropout=self.dropout, seed=self.seed,
-        )  # fmt: skip
+        self.refuse_invalid()
 
     def fit(
         self,
@@ -166,7 +126,7 @@ class Transformer(Student):
         from whence.models.compact.fit import shrink
 
         shrunk = shrink(
-            texts, targets, labels=labels, sizes=self._sizes(), select=select, weights=share,
+            texts, targets, labels=labels, sizes=self, select=select, weights=share,
             teacher=teacher,
         )  # fmt: skip
         return FittedTransformer(shrunk.model, shrunk.epochs[: shrunk.best + 1])
