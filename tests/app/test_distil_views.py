@@ -116,7 +116,7 @@ class TestWording:
         [
             (0.01, 0.05, "+3.0 points (+1.0 to +5.0"),
             (-0.05, -0.01, "none"),
-            (-0.01, 0.02, "not told from zero"),
+            (-0.01, 0.02, "not distinguishable from zero"),
         ],
     )
     def test_a_price_is_told_from_zero_or_said_not_to_be(self, low, high, says):
@@ -129,7 +129,7 @@ class TestWording:
 
     def test_answer_or_ask(self):
         found = replace(distilled(), answering=answering())
-        assert "From a certainty of 0.800 on" in answering_sentence(found)
+        assert "Where its certainty is 0.800 or more" in answering_sentence(found)
         assert "60.0% of texts" in answering_sentence(found)
         always = replace(distilled(), answering=answering(certified=False))
         assert answering_sentence(always).startswith("Always ask the teacher: no certainty")
@@ -145,7 +145,7 @@ class TestWording:
         assert (
             says == "agrees in 76.5%, at least 68.5% and at most 83.3% (n = 102); elsewhere 95.0%"
         )
-        assert region_mark(region()) == "confirmed on texts not searched; the teacher is asked here"
+        assert region_mark(region()) == "confirmed on a holdout; the teacher is asked here"
         assert "too few texts" in region_lines(region(few=True))[1]
 
 
@@ -274,9 +274,9 @@ class TestTerminal:
         assert lines[0] == "\u2713 Faithful enough to replace"
         assert "in the teacher's place" in lines[1]
         text = "\n".join(lines)
-        order = ["The student rule-list-4", "What reading more would buy", "Price of transparency",
-                 "The certificate", "Does it change its mind", "Where not to trust it",
-                 "Answer or ask"]  # fmt: skip
+        order = ["The student rule-list-4", "Would a longer student agree more?", "Price of transparency",
+                 "The certificate", "Does its answer change", "Where not to trust it",
+                 "When to ask the teacher"]  # fmt: skip
         places = [text.index(part) for part in order]
         assert places == sorted(places)
         assert "else if 'late' and no 'waived'" in text
@@ -328,8 +328,8 @@ class TestPage:
 
     def test_every_part_is_there(self):
         text = " ".join(Reader(page(full())).texts)
-        for part in ("The student, whole: rule-list-4", "What reading more would buy", "The certificate",
-                     "Does it change its mind", "Where not to trust it", "Answer or ask",
+        for part in ("The student, whole: rule-list-4", "Would a longer student agree more?", "The certificate",
+                     "Does its answer change", "Where not to trust it", "When to ask the teacher",
                      "Would more questions help?", "Model card", "Where it comes from"):  # fmt: skip
             assert part in text
         for part in ("fit", "select", "certify", "report"):
@@ -378,7 +378,11 @@ class TestPage:
             found, curve=None, regions=(), certificate=replace(found.certificate, flips={})
         )
         text = " ".join(Reader(page(bare)).texts)
-        for part in ("Would more questions help?", "Where not to trust it", "change its mind"):
+        for part in (
+            "Would more questions help?",
+            "Where not to trust it",
+            "Does its answer change",
+        ):
             assert part not in text
 
 

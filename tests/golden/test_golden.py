@@ -13,7 +13,7 @@ from whence.students.certificate.certificate import Certificate
 from whence.students.export.runtime import Runtime
 from whence.students.export.store import load_student
 from whence.students.routing.router import Router
-from whence.students.teacher.offline import Absent
+from whence.students.teacher.offline import OfflineTeacher
 
 FOLDER = Path(__file__).parent / "version-1"
 STUDENTS = sorted(FOLDER.glob("student-*"))
@@ -52,7 +52,7 @@ def test_a_router_reads(folder):
     tree = json.loads((folder / "router.json").read_text())
     student = load_student(folder)
     router = Router.from_json(
-        tree, student=student, teacher=Absent("rule", tree["certified"], student.labels)
+        tree, student=student, teacher=OfflineTeacher("rule", tree["certified"], student.labels)
     )
     assert router.threshold == tree["threshold"]
     assert len(router.vetoes) == len(tree["vetoes"])

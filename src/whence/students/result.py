@@ -23,14 +23,14 @@ from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
 from whence.students.families.base import Fitted
 from whence.students.families.transformer import FittedTransformer
-from whence.students.features.word_groups import Concepts
+from whence.students.features.word_groups import WordGroups
 from whence.students.file_names import MODEL, REPORT, ROUTER
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
 from whence.students.routing.selective_prediction import AnswerOrAsk
-from whence.students.teacher.offline import Absent
+from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Askable
 
 __all__ = ["Distilled"]
@@ -77,7 +77,7 @@ class Distilled:
     curve: LearningCurve | None
     compact: FittedTransformer | None
     choices: tuple[Choice, ...]
-    groups: Concepts | None
+    groups: WordGroups | None
     split: Split
     rows: tuple[int, ...]
     digests: Mapping[Part, str]
@@ -196,7 +196,7 @@ class Distilled:
             reach=self.reach,
             also=beside,
         )
-        router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
+        router = self.router(OfflineTeacher(self.teacher, self.fingerprint, self.labels))
         made = router.to_json()
         same = before is not None and before == _bytes(place / MODEL)
         kept = _bytes(place / ROUTER) if same else None

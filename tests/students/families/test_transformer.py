@@ -153,11 +153,11 @@ def test_texts_are_due_one_a_row():
     texts, targets = ordered(30)
     features = ReadableFeatures(least_texts=1).learn(texts)
     table = features.table(texts)
-    with pytest.raises(InputError, match="texts=30 texts are due; none given"):
+    with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got none"):
         TINY.fit(table, targets, features=features, labels=LABELS)
     with pytest.raises(InputError, match="29 texts given"):
         TINY.fit(table, targets, features=features, labels=LABELS, texts=texts[1:])
-    with pytest.raises(InputError, match="select came with 3 texts"):
+    with pytest.raises(InputError, match="got 3 texts"):
         TINY.fit(
             table, targets, features=features, labels=LABELS, texts=texts,
             select=(FILLERS[:3], np.ones((2, 2)) / 2),

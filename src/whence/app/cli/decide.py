@@ -78,22 +78,22 @@ def decide(
         )  # fmt: skip
         tree = _kept(folder)
         with _asked(options, folder, tree) as teacher:
-            made = _decided(folder, tree, teacher, wanted, alone=model is None)
-        _show(wanted, made, tree["labels"], format_)
-        if any(routed.label is None for routed in made):
+            decisions = _decided(folder, tree, teacher, wanted, alone=model is None)
+        _show(wanted, decisions, tree["labels"], format_)
+        if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
 
 
-def _texts(given: Sequence[str], rows: Path | None, column: str) -> list[str]:
+def _texts(entries: Sequence[str], rows: Path | None, column: str) -> list[str]:
     if rows is not None:
-        if given:
+        if entries:
             raise OptionError("give the texts once: as arguments, or with --input")
         return read_table(rows, column)[0]
-    if list(given) in ([], ["-"]):
-        if not given and sys.stdin.isatty():
-            raise OptionError("no text given; write it after the folder, or pipe it in")
+    if list(entries) in ([], ["-"]):
+        if not entries and sys.stdin.isatty():
+            raise OptionError("expected a text, got none; write it after the folder, or pipe it in")
         return [line for line in sys.stdin.read().splitlines() if line.strip()]
-    return list(given)
+    return list(entries)
 
 
 def _kept(folder: Path) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def _asked(
     options: TeacherOptions | None, folder: Path, tree: dict[str, Any]
 ) -> Generator[Askable]:
     if options is None:
-        from whence.students.teacher.offline import Absent
+        from whence.students.teacher.offline import OfflineTeacher
 
-        yield Absent("--model", tree.get("certified"), tuple(tree["labels"]))
+        yield OfflineTeacher("--model", tree.get("certified"), tuple(tree["labels"]))
         return
     with teaching(options, folder) as teacher:
         yield teacher
@@ -135,23 +135,23 @@ def _decided(
     # Nobody can be asked to audit, and an audit that cannot be made is none.
     state = {**tree, "audit_rate": 0.0} if alone else tree
     router = Router.from_json(state, student=load_student(folder), teacher=teacher)
-    made = router.decide_many(texts)
+    decision = router.decide_many(texts)
     if not alone:
         write_atomic(folder / ROUTER, json.dumps(router.to_json(), indent=1).encode())
-    return made
+    return decision
 
 
 def _show(
-    texts: Sequence[str], made: Sequence[Routed], labels: Sequence[str], format_: Format
+    texts: Sequence[str], decisions: Sequence[Routed], labels: Sequence[str], format_: Format
 ) -> None:
     if format_ is Format.json:
-        for text, routed in zip(texts, made, strict=True):
+        for text, routed in zip(texts, decisions, strict=True):
             typer.echo(json.dumps(_plain(text, routed, labels)))
         return
-    for text, routed in zip(texts, made, strict=True):
-        if len(made) > 1:
+    for text, routed in zip(texts, decisions, strict=True):
+        if len(decisions) > 1:
             typer.echo(visible(text))
-        lead = "  " if len(made) > 1 else ""
+        lead = "  " if len(decisions) > 1 else ""
         if routed.label is None or routed.probabilities is None:
             typer.echo(f"{lead}no decision: {visible(routed.reason)}")
             continue

@@ -38,7 +38,7 @@ def learnt_tokenizer(texts: Sequence[str], *, size: int, longest: int) -> Any:
     Sennrich et al. (2016), arXiv:1508.07909.
 
     Args:
-        texts: what it is learnt from.
+        texts: training texts.
         size: pieces at most, of which 256 are bytes and 5 special.
         longest: tokens of a text that a model reads, [CLS] and [SEP] included.
 

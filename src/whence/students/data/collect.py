@@ -11,7 +11,7 @@ from whence.students.data.augmentation import EDITS, Edit, edited, frequent_ngra
 from whence.students.data.query_budget import Plan
 from whence.students.data.split import Split
 from whence.students.data.training_set import Asked, Lesson, joined
-from whence.students.features.word_groups import Concepts, concepts
+from whence.students.features.word_groups import WordGroups, word_groups
 from whence.students.teacher.teacher import Answers, Teacher
 
 __all__ = ["Told", "asked_of", "asked_where_read", "lesson_of", "refuse_one_label"]
@@ -80,7 +80,7 @@ def lesson_of(
     planned: Plan,
     seed: int,
     progress: Told | None,
-) -> tuple[Lesson, Concepts | None]:
+) -> tuple[Lesson, WordGroups | None]:
     """The texts of ``fit`` with edits of some, family after family, and their n-grams alone.
 
     Edits that are longer than the teacher reads are left out, and so is what is held out. Beside it
@@ -118,4 +118,4 @@ def lesson_of(
               [group[e.parent] for e in made]),
         Asked("ngram", alone, said, range(first, first + len(alone))),
     )  # fmt: skip
-    return lesson, concepts(alone, said, own, seed=seed) if alone else None
+    return lesson, word_groups(alone, said, own, seed=seed) if alone else None

@@ -75,7 +75,7 @@ def pack(student: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
     """The bytes of ``model.json``, and of ``weights.safetensors`` where an array is large.
 
     Args:
-        student: what ``to_json`` of a student gives.
+        student: stored form of a student, as its ``to_json`` gives it.
 
     Raises:
         RecordError: a number that is not finite.
@@ -156,7 +156,7 @@ def _parsed(data: bytes, path: Path) -> Tree:
     except (ValueError, RecursionError) as error:
         refuse(f"{path} is not JSON: {error}")
     if not isinstance(tree, dict):
-        refuse(f"{path} holds a {type(tree).__name__}; an object is due")
+        refuse(f"{path} holds a {type(tree).__name__}; expected an object")
     return cast("Tree", tree)
 
 
@@ -165,7 +165,7 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
     if beside is None:
         return tree
     if beside.get("file") != WEIGHTS:
-        refuse(f"{path} names {beside.get('file')!r} for its arrays; {WEIGHTS} is due")
+        refuse(f"{path} names {beside.get('file')!r} for its arrays; expected {WEIGHTS}")
     data = _read(path.parent / WEIGHTS)
     if hashlib.sha256(data).hexdigest() != beside.get("sha256"):
         refuse(
@@ -175,13 +175,13 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
     from safetensors.numpy import load
 
     arrays = load(data)
-    filled: Tree = {}
+    whole: Tree = {}
     for name, value in tree.items():
-        named: Any = cast("Tree", value).get("array") if isinstance(value, dict) else None
-        if named is not None and named not in arrays:
-            refuse(f"{path} asks for the array {named!r}, which {WEIGHTS} does not hold")
-        filled[name] = value if named is None else arrays[named].tolist()
-    return filled
+        array: Any = cast("Tree", value).get("array") if isinstance(value, dict) else None
+        if array is not None and array not in arrays:
+            refuse(f"{path} asks for the array {array!r}, which {WEIGHTS} does not hold")
+        whole[name] = value if array is None else arrays[array].tolist()
+    return whole
 
 
 def _numbers(value: Any) -> int:

@@ -42,8 +42,8 @@ def export_onnx(student: Fitted, path: str | Path, texts: Sequence[str]) -> Path
 
     Args:
         student: linear, additive, a scorecard, a rule list, a tree or a sum of trees.
-        path: of the file, usually ``model.onnx``.
-        texts: those to compare on; texts of the report part, for one.
+        path: path of the file, usually ``model.onnx``.
+        texts: texts to compare on, such as those of the report part.
 
     Raises:
         CapabilityError: the extra is not installed, the student is of another kind, a feature is
@@ -70,15 +70,15 @@ def _compare(student: Fitted, data: bytes, texts: Sequence[str]) -> None:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    due = student.predict_proba(texts)
-    for place, (text, chances) in enumerate(zip(texts, due, strict=True)):
+    expected = student.predict_proba(texts)
+    for place, (text, chances) in enumerate(zip(texts, expected, strict=True)):
         label = student.labels[int(chances.argmax())]
-        said, found = session.run(None, {"tokens": np.array(words(text), dtype=object)})
-        gap = float(np.abs(found - chances).max())
-        if said[0] != label or not gap <= TOLERANCE:
+        answer, result = session.run(None, {"tokens": np.array(words(text), dtype=object)})
+        gap = float(np.abs(result - chances).max())
+        if answer[0] != label or not gap <= TOLERANCE:
             raise CapabilityError(
                 f"the ONNX model is not written: on text {place} ({text[:60]!r}) it says "
-                f"{said[0]!r} where the student says {label!r}, and a probability differs by "
+                f"{answer[0]!r} where the student says {label!r}, and a probability differs by "
                 f"{gap:.2g} ({TOLERANCE:g} is allowed)"
             )
 
@@ -123,8 +123,8 @@ def _present(graph: Graph, features: WordFeatures) -> str:
         return graph.constant(np.zeros(1))
     if order == sorted(order) and len(parts) == 1:
         return parts[0]
-    joined = graph.add("Concat", *parts, axis=0)
-    return graph.add("Gather", joined, graph.constant(np.argsort(order)))
+    whole = graph.add("Concat", *parts, axis=0)
+    return graph.add("Gather", whole, graph.constant(np.argsort(order)))
 
 
 def _part(graph: Graph, kind: str, chosen: Sequence[Feature], features: WordFeatures) -> str:
@@ -143,8 +143,8 @@ def _lists(graph: Graph, chosen: Sequence[Feature], features: WordFeatures) -> s
     """Whether enough entries of each list are in the text."""
     lists = [set(features.spec.lexicons[feature.words]) for feature in chosen]
     known = sorted(set.union(*lists))
-    inside = np.array([[float(entry in listed) for listed in lists] for entry in known])
+    inside = np.array([[float(entry in entries) for entries in lists] for entry in known])
     counts = graph.double(graph.counts("tokens", [entry.split(" ") for entry in known]))
-    found = graph.add("MatMul", counts, graph.constant(inside))
+    result = graph.add("MatMul", counts, graph.constant(inside))
     least = graph.constant(np.array([float(feature.least) for feature in chosen]))
-    return graph.double(graph.add("GreaterOrEqual", found, least))
+    return graph.double(graph.add("GreaterOrEqual", result, least))

@@ -96,9 +96,9 @@ class Runtime:
         """The student's label and probabilities of one text."""
         columns = self.features.of(text)
         chances = self._score(columns)
-        found = tuple(self.features.describe(column) for column in columns)
+        result = tuple(self.features.describe(column) for column in columns)
         return Decision(
-            label=self.labels[int(chances.argmax())], probabilities=chances, found=found
+            label=self.labels[int(chances.argmax())], probabilities=chances, found=result
         )
 
     def __repr__(self) -> str:

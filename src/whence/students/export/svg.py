@@ -82,20 +82,20 @@ def as_svg(student: Fitted, *, title: str | None = None) -> str:
     leaves = sum(box.down is None for box in boxes)
     width, height = starts[-1] + widths[-1] + EDGE, 2 * EDGE + ROW * (leaves - 1) + BOX
     asking = [box for box in boxes if box.down is not None]
-    drawn = [_lines(box, starts[box.column], starts[box.column + 1]) for box in asking]
-    drawn += [_drawn(box, starts[box.column]) for box in boxes]
-    named = title or f"Decision tree of {leaves} leaves"
-    told = student.to_text()
+    shapes = [_lines(box, starts[box.column], starts[box.column + 1]) for box in asking]
+    shapes += [_drawn(box, starts[box.column]) for box in boxes]
+    heading = title or f"Decision tree of {leaves} leaves"
+    words = student.to_text()
     # Several pictures may stand in one page, where names and styles must not meet.
-    own = "tree-" + hashlib.sha256((named + told).encode("utf-8", "replace")).hexdigest()[:8]
+    name = "tree-" + hashlib.sha256((heading + words).encode("utf-8", "replace")).hexdigest()[:8]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" id="{own}" role="img" '
-        f'aria-labelledby="{own}-title {own}-desc" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" role="img" '
+        f'aria-labelledby="{name}-title {name}-desc" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">\n'
-        f'<title id="{own}-title">{_safe(named)}</title>\n'
-        f'<desc id="{own}-desc">{_safe(told)}</desc>\n'
-        f"<style>{_style(own)}</style>\n"
-        '<rect class="page" width="100%" height="100%"/>\n' + "\n".join(drawn) + "\n</svg>\n"
+        f'<title id="{name}-title">{_safe(heading)}</title>\n'
+        f'<desc id="{name}-desc">{_safe(words)}</desc>\n'
+        f"<style>{_style(name)}</style>\n"
+        '<rect class="page" width="100%" height="100%"/>\n' + "\n".join(shapes) + "\n</svg>\n"
     )
 
 
@@ -141,9 +141,9 @@ def _drawn(box: _Box, start: float) -> str:
         f'height="{BOX}" rx="6"/>'
     )
     base = top + BOX / 2 + (5 if kind == "ask" else 3)
-    said = f'<tspan class="said">{_safe(box.says)}</tspan>'
+    text = f'<tspan class="said">{_safe(box.says)}</tspan>'
     if kind == "leaf":
-        said += f'<tspan class="small" xml:space="preserve">{_safe(box.beside)}</tspan>'
+        text += f'<tspan class="small" xml:space="preserve">{_safe(box.beside)}</tspan>'
         full = box.width - 2 * PAD
         y = top + BOX - BAR - 4
         shape += (
@@ -151,38 +151,38 @@ def _drawn(box: _Box, start: float) -> str:
             f'height="{BAR}"/><rect class="c{box.top % len(_LIGHT)}" x="{start + PAD:.1f}" '
             f'y="{y:.1f}" width="{full * box.chance:.1f}" height="{BAR}"/>'
         )
-    return f'{shape}<text x="{start + PAD:.1f}" y="{base:.1f}">{said}</text>'
+    return f'{shape}<text x="{start + PAD:.1f}" y="{base:.1f}">{text}</text>'
 
 
-def _style(own: str) -> str:
+def _style(name: str) -> str:
     def colours(page: str, ink: str, line: str, box: str, track: str, bars: tuple[str, ...]) -> str:
         rules = [
-            f"#{own} .page{{fill:{page}}}",
-            f"#{own} text{{fill:{ink}}}",
-            f"#{own} .line{{stroke:{line}}}",
-            f"#{own} .ask{{fill:{box};stroke:{line}}}",
-            f"#{own} .leaf{{fill:{page};stroke:{line}}}",
-            f"#{own} .track{{fill:{track}}}",
-            *(f"#{own} .c{place}{{fill:{bar}}}" for place, bar in enumerate(bars)),
+            f"#{name} .page{{fill:{page}}}",
+            f"#{name} text{{fill:{ink}}}",
+            f"#{name} .line{{stroke:{line}}}",
+            f"#{name} .ask{{fill:{box};stroke:{line}}}",
+            f"#{name} .leaf{{fill:{page};stroke:{line}}}",
+            f"#{name} .track{{fill:{track}}}",
+            *(f"#{name} .c{place}{{fill:{bar}}}" for place, bar in enumerate(bars)),
         ]
         return "".join(rules)
 
     light = colours("#ffffff", "#1b1b1f", "#767680", "#eef1f6", "#dcdce2", _LIGHT)
     dark = colours("#16171b", "#ececf1", "#8b8d98", "#262931", "#3b3e48", _DARK)
     return (
-        f"#{own} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',"
+        f"#{name} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',"
         f"'DejaVu Sans',sans-serif;font-size:{FONT}px}}"
-        f"#{own} .said{{unicode-bidi:isolate}}"
-        f"#{own} .small{{font-size:{SMALL}px}}"
-        f"#{own} .line{{fill:none;stroke-width:1.5}}"
+        f"#{name} .said{{unicode-bidi:isolate}}"
+        f"#{name} .small{{font-size:{SMALL}px}}"
+        f"#{name} .line{{fill:none;stroke-width:1.5}}"
         f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
     )
 
 
 def _safe(text: str) -> str:
     """Text that XML takes."""
-    shown = "".join(c if _allowed(ord(c)) else f"\\u{ord(c):04x}" for c in text)
-    return escape(shown, quote=True)
+    legal = "".join(c if _allowed(ord(c)) else f"\\u{ord(c):04x}" for c in text)
+    return escape(legal, quote=True)
 
 
 def _allowed(code: int) -> bool:

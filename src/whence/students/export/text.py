@@ -13,8 +13,8 @@ def as_markdown(student: Fitted, *, name: str) -> str:
     """The whole student for a reader, with its labels and how much there is to read.
 
     Args:
-        student: any readable student.
-        name: its name, such as ``"rule-list-10"``.
+        student: student of a readable family.
+        name: name of the student, such as ``"rule-list-10"``.
 
     Example:
         >>> import numpy as np

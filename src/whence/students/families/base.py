@@ -62,9 +62,9 @@ class Evidence:
     """One reason for a decision.
 
     Attributes:
-        says: the reason in words.
+        says: reason in words.
         spans: characters of the text it stands at; none where something is absent from the text.
-        shares: what it adds for each label, in the unit of the :class:`Reasons`.
+        shares: amount it adds for each label, in the unit of the :class:`Reasons`.
     """
 
     says: str

@@ -84,8 +84,8 @@ def hashed(texts: Sequence[str]) -> sparse.csr_array:
         pieces = {
             padded[at : at + size] for size in (3, 4, 5) for at in range(len(padded) - size + 1)
         }
-        found = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
-        columns.append(np.fromiter(sorted(found), dtype=np.int32, count=len(found)))
+        result = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
+        columns.append(np.fromiter(sorted(result), dtype=np.int32, count=len(result)))
     counts = np.array([len(own) for own in columns], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])
     values = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
@@ -99,17 +99,17 @@ class OpaqueCeiling(Fitted):
     kind = "opaque"
     readable = False
 
-    def __init__(self, labels: Sequence[str], found: Linear) -> None:
+    def __init__(self, labels: Sequence[str], linear: Linear) -> None:
         super().__init__(labels, Features(ReadableFeatures(), ()))
-        self._weights = found.weights
-        self._intercept = found.intercept
+        self._weights = linear.weights
+        self._intercept = linear.intercept
 
     def predict_proba(
         self, texts: Sequence[str], read_to: Sequence[int] | None = None
     ) -> Float[np.ndarray, "texts labels"]:
         """Probabilities of all labels."""
-        seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-        return self.probabilities(hashed(seen))
+        read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+        return self.probabilities(hashed(read))
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Softmax of the sums, of hashed characters."""
@@ -155,12 +155,12 @@ def opaque_ceiling(
     the price of transparency; where there is none, more questions would help and opacity not.
     It is one unreadable student of many, so a lower bound of what opacity could buy.
     """
-    seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-    table = hashed(seen)
+    read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+    table = hashed(read)
     # A column that no text has keeps the weight 0, so it need not be asked for.
     columns, places = np.unique(table.indices, return_inverse=True)
-    part = sparse.csr_array((table.data, places, table.indptr), shape=(len(seen), len(columns)))
-    found = ridge(part, targets, np.ones(len(texts)), strength=strength, rounds=50)
-    weights = np.zeros((BUCKETS, found.weights.shape[1]))
-    weights[columns] = found.weights
-    return OpaqueCeiling(labels, Linear(np.arange(BUCKETS), weights, found.intercept))
+    part = sparse.csr_array((table.data, places, table.indptr), shape=(len(read), len(columns)))
+    result = ridge(part, targets, np.ones(len(texts)), strength=strength, rounds=50)
+    weights = np.zeros((BUCKETS, result.weights.shape[1]))
+    weights[columns] = result.weights
+    return OpaqueCeiling(labels, Linear(np.arange(BUCKETS), weights, result.intercept))

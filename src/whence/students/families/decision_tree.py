@@ -38,7 +38,7 @@ class Node:
     Attributes:
         chances: mean of the teacher's probabilities here.
         texts: weight of the texts it was learnt from.
-        column: the feature asked for.
+        column: column of the feature asked for.
         absent: node where the text lacks it.
         there: node where it has it.
     """
@@ -59,7 +59,7 @@ class DecisionTree(Student):
     less. Greedy: two features that only tell together (an exclusive or) are missed.
 
     Args:
-        leaves: at most.
+        leaves: most leaves.
         least_texts: texts a leaf must hold.
         least_gain: share of the whole squared error that a split must take off.
     """
@@ -101,10 +101,10 @@ class DecisionTree(Student):
         queue: list[tuple[float, int, int, np.ndarray, Sums]] = []
 
         def offer(node: int, rows: np.ndarray, sums: Sums) -> None:
-            found = gains(sums, float(self.least_texts))
-            best = int(found.argmax()) if len(found) else -1
-            if best >= 0 and found[best] > floor:
-                heapq.heappush(queue, (-float(found[best]), node, best, rows, sums))
+            result = gains(sums, float(self.least_texts))
+            best = int(result.argmax()) if len(result) else -1
+            if best >= 0 and result[best] > floor:
+                heapq.heappush(queue, (-float(result[best]), node, best, rows, sums))
 
         offer(0, rows, sums)
         leaves = 1
@@ -122,13 +122,13 @@ class DecisionTree(Student):
                 nodes.append(Node(child.total / child.weight, child.weight))
                 offer(len(nodes) - 1, own, child)
             leaves += 1
-        asked = np.unique([node.column for node in nodes if node.column is not None])
-        asked = asked.astype(np.int64)
-        place = {column: new for new, column in enumerate(asked.tolist())}
+        used = np.unique([node.column for node in nodes if node.column is not None])
+        used = used.astype(np.int64)
+        place = {column: new for new, column in enumerate(used.tolist())}
         for node in nodes:
             if node.column is not None:
                 node.column = place[node.column]
-        return FittedDecisionTree(labels, feature_subset(features, asked), nodes)
+        return FittedDecisionTree(labels, feature_subset(features, used), nodes)
 
 
 class FittedDecisionTree(Fitted):
@@ -141,15 +141,15 @@ class FittedDecisionTree(Fitted):
     def reached(self, table: sparse.csr_array) -> list[Int[np.ndarray, " _"]]:
         """The texts that come to each node."""
         answers = dense(table) > 0
-        found: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
-        waiting = [(0, found[0])]
-        while waiting:
-            index, rows = waiting.pop()
-            node, found[index] = self.nodes[index], rows
+        result: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
+        queue = [(0, result[0])]
+        while queue:
+            index, rows = queue.pop()
+            node, result[index] = self.nodes[index], rows
             if node.column is not None:
                 has = answers[rows, node.column]
-                waiting += [(node.there, rows[has]), (node.absent, rows[~has])]
-        return found
+                queue += [(node.there, rows[has]), (node.absent, rows[~has])]
+        return result
 
     def counted(self, table: sparse.csr_array) -> FittedDecisionTree:
         """The same tree, with the number of texts that come to each node."""
@@ -161,18 +161,18 @@ class FittedDecisionTree(Fitted):
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The leaf of each text."""
-        found = np.empty((size(table)[0], len(self.labels)))
+        result = np.empty((size(table)[0], len(self.labels)))
         for node, rows in zip(self.nodes, self.reached(table), strict=True):
             if node.column is None:
-                found[rows] = node.chances
-        return found
+                result[rows] = node.chances
+        return result
 
     @property
     def reading_cost(self) -> ReadingCost:
         """The questions, and the probabilities of the leaves (all labels but one)."""
-        asked = [node.column for node in self.nodes if node.column is not None]
-        leaves = len(self.nodes) - len(asked)
-        words = sum(self.features.cost([column]) for column in asked)
+        columns = [node.column for node in self.nodes if node.column is not None]
+        leaves = len(self.nodes) - len(columns)
+        words = sum(self.features.cost([column]) for column in columns)
         return ReadingCost(words, leaves * (len(self.labels) - 1))
 
     def explain(self, text: str) -> Reasons:

@@ -67,8 +67,8 @@ class RuleList(Student):
     Rivest (1987), doi:10.1007/BF00058680; Letham et al. (2015), arXiv:1511.01644.
 
     Args:
-        rules: at most, the last one ("else") not counted.
-        conditions: of one rule, 1 or 2; the first asks for a feature that is there.
+        rules: most rules, the last one ("else") not counted.
+        conditions: most conditions of one rule, 1 or 2; the first asks for a feature that is there.
         least_texts: texts that a rule must apply to.
         least_gain: share of the whole squared error that a rule must take off.
     """
@@ -117,9 +117,9 @@ class RuleList(Student):
             for literal in literals:
                 has = np.isin(rows, _having(columns, literal.column), assume_unique=True)
                 inside &= has == literal.there
-            taken = sums_of(table, targets, share, rows[inside])
-            rules.append(Rule(literals, taken.total / taken.weight, taken.weight))
-            rows, sums = rows[~inside], sums.less(taken)
+            caught = sums_of(table, targets, share, rows[inside])
+            rules.append(Rule(literals, caught.total / caught.weight, caught.weight))
+            rows, sums = rows[~inside], sums.less(caught)
         rest = sums_of(table, targets, share, rows)
         rules.append(Rule((), rest.total / rest.weight, rest.weight))
         return FittedRuleList(labels, *_compact(features, rules))
@@ -143,8 +143,8 @@ class RuleList(Student):
         inside = np.zeros(size(table)[0], dtype=np.bool_)
         inside[rows] = True
         bar = best[0] * WORTH
-        tried: list[int] = np.argsort(-alone, kind="stable")[:BEAM].tolist()
-        for column in tried:
+        candidates: list[int] = np.argsort(-alone, kind="stable")[:BEAM].tolist()
+        for column in candidates:
             if not np.isfinite(alone[column]):
                 break
             having = _having(columns, column)
@@ -153,12 +153,12 @@ class RuleList(Student):
             for there in (True, False):
                 weight = own.with_weight if there else own.weight - own.with_weight
                 total = own.with_total if there else own.total - own.with_total
-                found = _gain(sums, weight, total, float(self.least_texts))
-                found[column] = -np.inf
-                second = int(found.argmax())
-                if found[second] > max(bar, best[0]):
+                result = _gain(sums, weight, total, float(self.least_texts))
+                result[column] = -np.inf
+                second = int(result.argmax())
+                if result[second] > max(bar, best[0]):
                     best = (
-                        float(found[second]),
+                        float(result[second]),
                         (Literal(column, True), Literal(second, there)),
                     )
         return best
@@ -172,22 +172,22 @@ def _gain(sums: Sums, weight: np.ndarray, total: np.ndarray, least: float) -> np
     """Fall of the squared error where rows of this weight and total are split off."""
     rest = sums.weight - weight
     whole = float((sums.total**2).sum()) / sums.weight
-    found = purity(weight, total) + purity(rest, sums.total - total) - whole
-    found[(weight < least) | (rest < least)] = -np.inf
-    return found
+    result = purity(weight, total) + purity(rest, sums.total - total) - whole
+    result[(weight < least) | (rest < least)] = -np.inf
+    return result
 
 
 def _compact(features: Features, rules: Sequence[Rule]) -> tuple[Features, list[Rule]]:
-    asked = np.unique([literal.column for rule in rules for literal in rule.literals])
-    asked = asked.astype(np.int64)
-    place = {column: new for new, column in enumerate(asked.tolist())}
+    used = np.unique([literal.column for rule in rules for literal in rule.literals])
+    used = used.astype(np.int64)
+    place = {column: new for new, column in enumerate(used.tolist())}
     renamed = [
         Rule(
             tuple(Literal(place[c], there) for c, there in rule.literals), rule.chances, rule.texts
         )
         for rule in rules
     ]
-    return feature_subset(features, asked), renamed
+    return feature_subset(features, used), renamed
 
 
 class FittedRuleList(Fitted):
@@ -200,15 +200,15 @@ class FittedRuleList(Fitted):
     def applied(self, table: sparse.csr_array) -> Int[np.ndarray, " texts"]:
         """Which rule answers each text."""
         has = dense(table) > 0
-        found = np.full(size(table)[0], len(self.rules) - 1)
+        result = np.full(size(table)[0], len(self.rules) - 1)
         free = np.ones(size(table)[0], dtype=np.bool_)
         for index, rule in enumerate(self.rules[:-1]):
             holds = free.copy()
             for column, there in rule.literals:
                 holds &= has[:, column] == there
-            found[holds] = index
+            result[holds] = index
             free &= ~holds
-        return found
+        return result
 
     def counted(self, table: sparse.csr_array) -> FittedRuleList:
         """The same rules, with the number of texts each decides."""
@@ -250,11 +250,11 @@ class FittedRuleList(Fitted):
 
     def condition(self, rule: Rule) -> str:
         """The conditions of a rule in words."""
-        named = [
+        parts = [
             ("" if there else "no ") + self.features.describe(column)
             for column, there in rule.literals
         ]
-        return " and ".join(named)
+        return " and ".join(parts)
 
     def to_text(self) -> str:
         """One line a rule."""

@@ -47,7 +47,7 @@ class Scorecard(Student):
     After FasterRisk, Liu et al. (2022), arXiv:2210.05846, without its beam.
 
     Args:
-        features: at most.
+        features: most features with points.
         most: points a feature may have, either way.
     """
 
@@ -93,14 +93,14 @@ class Scorecard(Student):
         top = float(np.abs(slopes).max()) if len(slopes) else 0.0
         for scale in np.linspace(1.0, self.most + 0.49, SCALES) if top > 0 else ():
             points = np.clip(np.rint(slopes * scale / top), -self.most, self.most).astype(np.int64)
-            found = search.loss(points)
-            if found < loss - 1e-12:
-                best, loss = points, found
+            result = search.loss(points)
+            if result < loss - 1e-12:
+                best, loss = points, result
         best = search.improve(best, loss, self.most)
-        kept = np.flatnonzero(best)
+        nonzero = np.flatnonzero(best)
         sums, chances = search.table(best)
         return FittedScorecard(
-            labels, feature_subset(features, columns[kept]), best[kept], sums, chances
+            labels, feature_subset(features, columns[nonzero]), best[nonzero], sums, chances
         )
 
 
@@ -127,24 +127,24 @@ class _Search:
         return -float((hit * np.log(p) + (w - hit) * np.log(1 - p)).sum()) / self._n
 
     def _chances(self, weight: np.ndarray, hits: np.ndarray) -> np.ndarray:
-        drawn = isotonic((hits + SMOOTH * self._mean) / (weight + SMOOTH), weight + SMOOTH)
-        return np.clip(drawn, 1e-6, 1 - 1e-6)
+        shrunk = isotonic((hits + SMOOTH * self._mean) / (weight + SMOOTH), weight + SMOOTH)
+        return np.clip(shrunk, 1e-6, 1 - 1e-6)
 
     def improve(self, points: np.ndarray, loss: float, most: int) -> np.ndarray:
         """Points changed by one while that helps, one feature after the other."""
         points = points.copy()
-        moved = True
-        while moved:
-            moved = False
+        changed = True
+        while changed:
+            changed = False
             for j in range(len(points)):
                 for change in (-1, 1):
-                    tried = points.copy()
-                    tried[j] += change
-                    if abs(int(tried[j])) > most:
+                    candidate = points.copy()
+                    candidate[j] += change
+                    if abs(int(candidate[j])) > most:
                         continue
-                    found = self.loss(tried)
-                    if found < loss - 1e-9:
-                        points, loss, moved = tried, found, True
+                    result = self.loss(candidate)
+                    if result < loss - 1e-9:
+                        points, loss, changed = candidate, result, True
         return points
 
     def table(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -49,9 +49,9 @@ class SparseLinear(Student):
     that would have to have the other sign gets no weight and is left out, so fewer may be used.
 
     Args:
-        features: how many features are used at most.
+        features: most features used; ``None`` for all.
         mixing: share of the absolute penalty in the choice; 1 is the lasso.
-        strength: of the ridge in the last fit, in texts.
+        strength: strength of the ridge in the last fit, in texts.
         signs: features to +1, a weight for the second of two labels that is 0 or more, or -1, one
             that is 0 or less. A feature is named as it is shown, an n-gram also by its words.
     """
@@ -84,7 +84,9 @@ class SparseLinear(Student):
                 f"strength={self.strength}, mixing={self.mixing}: both above 0, and mixing at most 1"
             )
         if self.features is not None and self.features < 1:
-            raise OptionError(f"features={self.features} asked; at least 1, or None for all")
+            raise OptionError(
+                f"expected features of at least 1, or None for all, got {self.features}"
+            )
         if not self.signs:
             return
         if len(labels) != 2:
@@ -94,7 +96,7 @@ class SparseLinear(Student):
             )
         for name, sign in self.signs.items():
             if sign not in (1, -1):
-                raise OptionError(f"signs[{name!r}] is {sign!r}; 1 or -1 is due")
+                raise OptionError(f"expected 1 or -1 for signs[{name!r}], got {sign!r}")
 
     def fit(
         self,
@@ -111,31 +113,31 @@ class SparseLinear(Student):
         known = _signs(self.signs, features) if self.signs else None
         if self.features is not None:
             columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
-            part, own = sparse.csr_array(table[:, columns]), feature_subset(features, columns)
+            part, subset = sparse.csr_array(table[:, columns]), feature_subset(features, columns)
         else:
-            columns, part, own = np.arange(len(features)), table, features
+            columns, part, subset = np.arange(len(features)), table, features
         if known is None:
-            found = ridge(part, targets, share, strength=self.strength)
-            return FittedSparseLinear(labels, own, found)
-        found = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
-        kept = np.flatnonzero((known[columns] == 0) | (found.weights[:, 0] != 0))
-        found = Linear(kept, found.weights[kept], found.intercept)
-        return FittedSparseLinear(labels, feature_subset(own, kept), found)
+            result = ridge(part, targets, share, strength=self.strength)
+            return FittedSparseLinear(labels, subset, result)
+        result = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
+        allowed = np.flatnonzero((known[columns] == 0) | (result.weights[:, 0] != 0))
+        result = Linear(allowed, result.weights[allowed], result.intercept)
+        return FittedSparseLinear(labels, feature_subset(subset, allowed), result)
 
 
 def _signs(signs: Mapping[str, int], features: Features) -> np.ndarray:
     """The sign of each column, 0 where none is given."""
     place = {feature.words: j for j, feature in enumerate(features.kept) if feature.kind == "ngram"}
     place |= {features.describe(column): column for column in range(len(features))}
-    found = np.zeros(len(features), dtype=np.int64)
+    result = np.zeros(len(features), dtype=np.int64)
     for name, sign in signs.items():
         if name not in place:
             raise OptionError(
                 f"signs name {name!r}, which is none of the {len(features)} features; name one as "
                 f"it is shown, such as {features.describe(0)!r}"
             )
-        found[place[name]] = sign
-    return found
+        result[place[name]] = sign
+    return result
 
 
 def _signed(
@@ -160,11 +162,11 @@ def _signed(
     bounds: list[tuple[float | None, float | None]] = [
         (0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in [*signs.tolist(), 0]
     ]
-    found = optimize.minimize(
+    result = optimize.minimize(
         value, np.zeros(d + 1), jac=True, method="L-BFGS-B", bounds=bounds,
         options={"maxiter": 500, "maxfun": 1000, "gtol": 1e-8, "ftol": 1e-12},
     )  # fmt: skip
-    return Linear(np.arange(d), found.x[:d, None], found.x[d:])
+    return Linear(np.arange(d), result.x[:d, None], result.x[d:])
 
 
 def chosen_columns(
@@ -197,10 +199,10 @@ class FittedSparseLinear(Fitted):
     Logits are centred: those of a text add up to 0, so weights of one feature do too.
     """
 
-    def __init__(self, labels: Sequence[str], features: Features, found: Linear) -> None:
+    def __init__(self, labels: Sequence[str], features: Features, linear: Linear) -> None:
         super().__init__(labels, features)
-        self.weights = all_logits(found.weights)
-        self.intercept = all_logits(found.intercept[None])[0]
+        self.weights = all_logits(linear.weights)
+        self.intercept = all_logits(linear.intercept[None])[0]
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Softmax of the sums."""

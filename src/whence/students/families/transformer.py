@@ -95,15 +95,15 @@ class Transformer(Sizes, Student):
         """Train it; the same seed gives the same weights, bit for bit.
 
         Args:
-            table: one row a text; only its size is looked at.
-            targets: the teacher's probabilities.
-            features: what the columns are; none is used.
-            labels: what the columns of ``targets`` are.
-            weights: of the texts; equal where not given.
-            texts: the texts of the rows, as the teacher read them.
+            table: row for each text; only their number is used.
+            targets: probabilities of the teacher.
+            features: features of the columns; none is used.
+            labels: labels of the columns of ``targets``.
+            weights: weight of each text; all equal by default.
+            texts: texts of the rows, as far as the teacher read them.
             select: texts and the teacher's probabilities that decide when to stop; a tenth of
                 the texts where not given.
-            teacher: the model whose layers are matched, where a weight asks for it.
+            teacher: model whose layers are matched, where a weight above 0 needs it.
 
         Raises:
             OptionError: sizes out of their range, or a teacher that no weight asks for.
@@ -114,14 +114,15 @@ class Transformer(Sizes, Student):
         """
         share = training_weights(table, targets, features, labels, weights)
         if texts is None or len(texts) != len(targets):
-            found = "none" if texts is None else f"{len(texts)} texts"
+            number = "none" if texts is None else len(texts)
             raise InputError(
-                f"a transformer reads texts, so texts={len(targets)} texts are due; {found} given"
+                f"expected the {len(targets)} texts of the rows in texts=, got {number}; a "
+                "transformer reads texts"
             )
         if select is not None and select[1].shape != (len(select[0]), len(labels)):
             raise InputError(
-                f"select came with {len(select[0])} texts and probabilities of shape "
-                f"{select[1].shape}; one row a text and {len(labels)} columns are due"
+                f"expected one row a text and {len(labels)} columns of probabilities in select, got "
+                f"{len(select[0])} texts and shape {select[1].shape}"
             )
         from whence.models.compact.fit import shrink
 
@@ -136,8 +137,8 @@ class FittedTransformer(Fitted):
     """A small transformer that was taught; it decides, and gives no reasons of its own.
 
     Args:
-        model: a classifier, as training made it or as :func:`whence.load` gives it.
-        epochs: the losses of training up to its weights.
+        model: classifier, as training made it or as :func:`whence.load` gives it.
+        epochs: losses of training up to its weights.
     """
 
     readable = False
@@ -153,7 +154,7 @@ class FittedTransformer(Fitted):
         """Probabilities of all labels.
 
         Args:
-            texts: any texts that are not empty.
+            texts: texts that are not empty.
             read_to: characters the teacher reads of each; what follows is not looked at.
 
         Raises:
@@ -161,8 +162,8 @@ class FittedTransformer(Fitted):
         """
         from whence.models.compact.fit import probabilities
 
-        seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-        return probabilities(self.model, seen)
+        read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+        return probabilities(self.model, read)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Refused: it reads texts.
@@ -235,8 +236,10 @@ class FittedTransformer(Fitted):
         if target.exists():
             raise OptionError(f"{target} exists already; nothing is overwritten. Name a new folder")
         try:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
-                inner = Path(made) / "model"
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=f".{target.name}."
+            ) as temporary:
+                inner = Path(temporary) / "model"
                 save(self.model, inner)
                 shutil.move(inner, target)
         except OSError as error:

@@ -34,9 +34,9 @@ class Branch:
     """A question of one of the trees, or a leaf where ``column`` is ``None``.
 
     Attributes:
-        adds: to the sum, on average over the texts here; 0 at every root.
+        adds: amount added to the sum, on average over the texts here; 0 at every root.
         texts: weight of the texts it was learnt from.
-        column: the feature asked for.
+        column: column of the feature asked for.
         absent: branch where the text lacks it.
         there: branch where it has it.
     """
@@ -60,8 +60,8 @@ def onto_simplex(sums: Float[np.ndarray, "texts labels"]) -> Float[np.ndarray, "
     """
     ordered = -np.sort(-sums, axis=1)
     over = (np.cumsum(ordered, axis=1) - 1.0) / np.arange(1, sums.shape[1] + 1)
-    kept = (ordered > over).sum(axis=1)
-    return np.maximum(sums - over[np.arange(len(sums)), kept - 1, None], 0.0)
+    count = (ordered > over).sum(axis=1)
+    return np.maximum(sums - over[np.arange(len(sums)), count - 1, None], 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,17 +149,17 @@ class _Growing:
         self.own: list[np.ndarray] = []
         self.left = targets - self.base
 
-    def grown(self, wanted: TreeSum, features: Features, labels: Sequence[str]) -> FittedTreeSum:
+    def grown(self, student: TreeSum, features: Features, labels: Sequence[str]) -> FittedTreeSum:
         everyone = np.arange(size(self.table)[0])
         whole = sums_of(self.table, self.targets, self.share, everyone)
-        floor = floor_of(whole, self.targets, self.share, wanted.least_gain)
-        for _ in range(wanted.splits):
+        floor = floor_of(whole, self.targets, self.share, student.least_gain)
+        for _ in range(student.splits):
             best, tree, branch, column = floor, -1, 0, -1
             for own, place, sums in self._leaves(everyone):
-                found = gains(sums, float(wanted.least_texts))
-                top = int(found.argmax()) if len(found) else -1
-                if top >= 0 and found[top] > best:
-                    best, tree, branch, column = float(found[top]), own, place, top
+                result = gains(sums, float(student.least_texts))
+                top = int(result.argmax()) if len(result) else -1
+                if top >= 0 and result[top] > best:
+                    best, tree, branch, column = float(result[top]), own, place, top
             if column < 0:
                 break
             self._split(tree, branch, column)
@@ -169,7 +169,7 @@ class _Growing:
     def _leaves(self, everyone: np.ndarray) -> list[tuple[int, int, Sums]]:
         """Sums of what is left at the root of a new tree and at every leaf of the others."""
         whole = sums_of(self.table, self.left, self.share, everyone)
-        found = [(len(self.trees), 0, whole)]
+        result = [(len(self.trees), 0, whole)]
         for tree, (branches, own) in enumerate(zip(self.trees, self.own, strict=True)):
             counts = np.bincount(own, minlength=len(branches))
             largest, rest = int(counts.argmax()), whole
@@ -177,10 +177,10 @@ class _Growing:
                 if branch.column is None and place != largest:
                     rows = np.flatnonzero(own == place)
                     sums = sums_of(self.table, self.left, self.share, rows)
-                    found.append((tree, place, sums))
+                    result.append((tree, place, sums))
                     rest = rest.less(sums)
-            found.append((tree, largest, rest))
-        return found
+            result.append((tree, largest, rest))
+        return result
 
     def _split(self, tree: int, place: int, column: int) -> None:
         nothing = np.zeros_like(self.base)
@@ -209,9 +209,9 @@ class _Growing:
         across = sparse.csr_array(inside.T)
         gram = dense(sparse.csr_array(across @ sparse.csr_array(inside * self.share[:, None])))
         base = (self.share[:, None] * self.targets).sum(axis=0) / self.share.sum()
-        due = np.asarray(across @ (self.share[:, None] * (self.targets - base)))
+        aims = np.asarray(across @ (self.share[:, None] * (self.targets - base)))
         # The indicators of each tree add up to 1, so only the shortest solution is unique.
-        values = np.linalg.lstsq(gram, due, rcond=1e-10)[0]
+        values = np.linalg.lstsq(gram, aims, rcond=1e-10)[0]
         self.base = base
         for start, branches in zip(starts, self.trees, strict=False):
             for place in range(len(branches) - 1, -1, -1):
@@ -231,12 +231,12 @@ class _Growing:
 
     def _compact(self, features: Features, labels: Sequence[str]) -> FittedTreeSum:
         branches = [branch for tree in self.trees for branch in tree]
-        asked = np.unique([b.column for b in branches if b.column is not None]).astype(np.int64)
-        place = {column: new for new, column in enumerate(asked.tolist())}
+        columns = np.unique([b.column for b in branches if b.column is not None]).astype(np.int64)
+        place = {column: new for new, column in enumerate(columns.tolist())}
         for branch in branches:
             if branch.column is not None:
                 branch.column = place[branch.column]
-        return FittedTreeSum(labels, feature_subset(features, asked), self.base, self.trees)
+        return FittedTreeSum(labels, feature_subset(features, columns), self.base, self.trees)
 
 
 class FittedTreeSum(Fitted):
@@ -256,10 +256,10 @@ class FittedTreeSum(Fitted):
     def sums(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The base and the leaves added up, before they are brought to probabilities."""
         has = dense(table) > 0
-        found = np.tile(self.base, (len(has), 1))
+        result = np.tile(self.base, (len(has), 1))
         for branches in self.trees:
-            found += np.stack([branch.adds for branch in branches])[_leaf_of(branches, has)]
-        return found
+            result += np.stack([branch.adds for branch in branches])[_leaf_of(branches, has)]
+        return result
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The probabilities nearest to the sums."""
@@ -269,9 +269,9 @@ class FittedTreeSum(Fitted):
     def reading_cost(self) -> ReadingCost:
         """The questions; the base and what each leaf adds (all labels but one)."""
         branches = [branch for tree in self.trees for branch in tree]
-        asked = [branch.column for branch in branches if branch.column is not None]
-        leaves = len(branches) - len(asked)
-        words = sum(self.features.cost([column]) for column in asked)
+        columns = [branch.column for branch in branches if branch.column is not None]
+        leaves = len(branches) - len(columns)
+        words = sum(self.features.cost([column]) for column in columns)
         return ReadingCost(words, (leaves + 1) * (len(self.labels) - 1))
 
     def explain(self, text: str) -> Reasons:
@@ -317,8 +317,8 @@ class FittedTreeSum(Fitted):
     def _said(self, values: np.ndarray, sign: str) -> str:
         """Of two labels the second speaks for both."""
         first = 1 if len(self.labels) == 2 else 0
-        named = zip(self.labels[first:], values[first:], strict=True)
-        return ", ".join(f"{label} {value:{sign}.2f}" for label, value in named)
+        pairs = zip(self.labels[first:], values[first:], strict=True)
+        return ", ".join(f"{label} {value:{sign}.2f}" for label, value in pairs)
 
     def view(self) -> TreesView:
         """The trees with their questions in words."""
@@ -370,10 +370,10 @@ class FittedTreeSum(Fitted):
 
 def _leaf_of(branches: Sequence[Branch], has: Bool[np.ndarray, "texts columns"]) -> np.ndarray:
     """At which leaf each text ends."""
-    found: Int[np.ndarray, " texts"] = np.zeros(len(has), dtype=np.int64)
+    result: Int[np.ndarray, " texts"] = np.zeros(len(has), dtype=np.int64)
     for place, branch in enumerate(branches):
         if branch.column is not None:
-            here = found == place
+            here = result == place
             answer = has[:, branch.column]
-            found[here & answer], found[here & ~answer] = branch.there, branch.absent
-    return found
+            result[here & answer], result[here & ~answer] = branch.there, branch.absent
+    return result

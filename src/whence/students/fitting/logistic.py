@@ -14,7 +14,7 @@ from scipy import optimize, sparse
 
 from whence.students.fitting.sparse import dense, size
 
-__all__ = ["Linear", "all_logits", "cross_entropy", "lasso_path", "ridge", "softmax"]
+__all__ = ["Linear", "all_logits", "lasso_path", "ridge", "softmax"]
 
 SWEEPS, ROUNDS = 100, 50
 CLOSE = 1e-10
@@ -51,13 +51,6 @@ def all_logits(outputs: Float[np.ndarray, "texts outputs"]) -> Float[np.ndarray,
     if outputs.shape[1] == 1:
         return np.hstack([-outputs / 2, outputs / 2])
     return outputs - outputs.mean(axis=1, keepdims=True)
-
-
-def cross_entropy(
-    targets: Float[np.ndarray, "texts labels"], chances: Float[np.ndarray, "texts labels"]
-) -> float:
-    """Mean cross-entropy in nats; probabilities below 1e-12 count as that."""
-    return float(-(targets * np.log(np.maximum(chances, 1e-12))).sum(axis=1).mean())
 
 
 def ridge(

@@ -59,8 +59,8 @@ class Graph:
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """The name of what an operator gives."""
         name = output or f"{operator.lower()}_{len(self._nodes)}"
-        made = self._onnx.helper.make_node(operator, list(inputs), [name], name, **attributes)
-        self._nodes.append(made)
+        node = self._onnx.helper.make_node(operator, list(inputs), [name], name, **attributes)
+        self._nodes.append(node)
         return name
 
     def constant(self, array: np.ndarray) -> str:
@@ -72,10 +72,10 @@ class Graph:
     def texts(self, values: Sequence[str]) -> str:
         """The name of a row of texts."""
         name = f"constant_{len(self._constants)}"
-        coded = [value.encode() for value in values]
+        encoded = [value.encode() for value in values]
         kind = self._onnx.TensorProto.STRING
-        made = self._onnx.helper.make_tensor(name, kind, [len(coded)], coded)
-        self._constants.append(made)
+        tensor = self._onnx.helper.make_tensor(name, kind, [len(encoded)], encoded)
+        self._constants.append(tensor)
         return name
 
     def double(self, name: str) -> str:
@@ -130,15 +130,15 @@ class Graph:
     def leaves(nodes: Sequence[Question]) -> list[tuple[int, list[tuple[int, bool]]]]:
         """Each leaf of a tree with the answers that lead to it."""
         leaves: list[tuple[int, list[tuple[int, bool]]]] = []
-        waiting: list[tuple[int, list[tuple[int, bool]]]] = [(0, [])]
-        while waiting:
-            place, path = waiting.pop()
+        queue: list[tuple[int, list[tuple[int, bool]]]] = [(0, [])]
+        while queue:
+            place, path = queue.pop()
             node = nodes[place]
             if node.column is None:
                 leaves.append((place, path))
             else:
-                waiting.append((node.absent, [*path, (node.column, False)]))
-                waiting.append((node.there, [*path, (node.column, True)]))
+                queue.append((node.absent, [*path, (node.column, False)]))
+                queue.append((node.there, [*path, (node.column, True)]))
         return leaves
 
     def onto_simplex(self, sums: str, labels: int) -> str:
@@ -158,13 +158,13 @@ class Graph:
 
         Features asked for less features forbidden reach the number asked for just then.
         """
-        asked = np.zeros((self.width, len(conditions)))
+        required = np.zeros((self.width, len(conditions)))
         for place, literals in enumerate(conditions):
             for column, there in literals:
-                asked[column, place] += 1.0 if there else -1.0
+                required[column, place] += 1.0 if there else -1.0
         needed = np.array([float(sum(there for _, there in c)) for c in conditions])
-        counted = self.add("MatMul", presence, self.constant(asked))
-        return self.add("Equal", counted, self.constant(needed))
+        reached = self.add("MatMul", presence, self.constant(required))
+        return self.add("Equal", reached, self.constant(needed))
 
     def model(self, labels: int, notes: Mapping[str, str]) -> Any:
         """The whole model, with what a user of it needs to know.

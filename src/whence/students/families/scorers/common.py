@@ -73,17 +73,17 @@ def questions(nodes: Any, features: WordFeatures, labels: int) -> list[Question]
     Raises:
         ValueError: no node, or children that do not stand after their parent.
     """
-    found: list[Question] = []
+    result: list[Question] = []
     for place, (gives, _, column, absent, there) in enumerate(nodes):
         if column is not None:
             column_of(column, features)
             # Children stand after their parent, so that every way down ends.
             if not all(place < child < len(nodes) for child in (absent, there)):
                 raise ValueError(f"node {place} has no children {absent!r} and {there!r}")
-        found.append((numbers(gives, (labels,)), column, absent, there))
-    if not found:
+        result.append((numbers(gives, (labels,)), column, absent, there))
+    if not result:
         raise ValueError("a tree holds one node at least")
-    return found
+    return result
 
 
 def leaf(nodes: list[Question], has: set[int]) -> np.ndarray:

@@ -27,7 +27,7 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
     sums = numbers(tree["sums"], (len(tree["chances"]),))
     chances = numbers(tree["chances"], (len(sums),))
     if not len(sums) or (np.diff(sums) <= 0).any():
-        raise ValueError("a table of rising sums is due")
+        raise ValueError("expected a table of rising sums")
 
     def score(columns: Sequence[int]) -> np.ndarray:
         total = sum(points[column] for column in columns)
