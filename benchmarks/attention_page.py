@@ -196,7 +196,7 @@ def main() -> None:
     ]
     text = (
         f"Chromium {data['chromium']}; 32 layers x 32 heads over 4,096 tokens and one whole matrix, "
-        f"made numbers (`web/fixtures/make.mjs big`), {data['bytes'] / 1e6:.0f} MB, "
+        f"generated numbers (`web/fixtures/make.mjs big`), {data['bytes'] / 1e6:.0f} MB, "
         f"{data['nodes']:,} elements. Milliseconds. A move within one cell changes nothing and is not "
         f"among the times, of {HOVERS} moves each. The texts beside the matrix wait 60 ms by design, until the pointer rests; the "
         "number above it does not.\n\n"

@@ -36,7 +36,7 @@ def stored(folder, queries):
 
 
 def most_correlated(table, aims, count):
-    """The columns that go most with the teacher's probability: the best case for the peer."""
+    """The columns that correlate most with the teacher's probability: the best case for the peer."""
     rate = np.asarray(table.mean(axis=0)).ravel()
     joint = np.asarray(table.T @ (aims - aims.mean())).ravel() / len(aims)
     strength = np.abs(joint) / np.sqrt(np.maximum(rate * (1 - rate), 1e-9))

@@ -105,7 +105,7 @@ def write(rows):
     slow = [row["student"] for row in rows if row["median_ms"] >= GOAL_MS]
     heavy = sorted({name for row in rows for name in row["heavy"]})
     text = (
-        f"1,000 made texts of 60 words, five times over, one at a time, one thread; each student "
+        f"1,000 generated texts of 60 words, five times over, one at a time, one thread; each student "
         f"in a process of its own. The goal is {GOAL_MS:g} ms a text"
         + (f"; missed by {', '.join(slow)}. " if slow else ", met by all. ")
         + (f"Imported beside NumPy: {', '.join(heavy)}." if heavy else

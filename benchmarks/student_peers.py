@@ -204,7 +204,7 @@ def write(rows, facts, versions):
         f"{facts['fit']:,} sentences to learn from, {facts['held']:,} held out; with edits and "
         f"bare n-grams {facts['beside']:,} questions more. The table has {facts['features']:,} "
         f"uni- and bigrams; peers that take dense tables only, or build a shape for each column, "
-        f"get the {COLUMNS} columns that go most with the teacher's probability, found before the "
+        f"get the {COLUMNS} columns that correlate most with the teacher's probability, found before the "
         "clock starts. Agreement is on the sentences held out, with one-sided exact bounds of "
         f".95. Flip-recall: of the {flipped:,} edits of these that changed the teacher's decision "
         "(five families, the same for all), those that the student followed. To read: words and "

@@ -89,7 +89,7 @@ def write(rows, count):
         "agreement", "majority",
     ]  # fmt: skip
     text = (
-        f"{rows[0]['texts']:,} made texts of 60 words, {rows[0]['features']:,} uni- and bigrams; "
+        f"{rows[0]['texts']:,} generated texts of 60 words, {rows[0]['features']:,} uni- and bigrams; "
         "the teacher is a sum of 200 word weights and one pair that counts only together. One "
         "run each, in a process of its own, one thread; agreement is on the "
         f"{count - rows[0]['texts']:,} texts held out. The goal is {GOAL_S} s and "

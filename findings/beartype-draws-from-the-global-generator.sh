@@ -13,7 +13,7 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet beartype==0.23.1
+"$folder/venv/bin/pip" install --quiet --no-compile beartype==0.23.1
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import random

@@ -15,7 +15,7 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet shap==0.51.0 numpy==2.4.6 numba==0.68.1
+"$folder/venv/bin/pip" install --quiet --no-compile shap==0.51.0 numpy==2.4.6 numba==0.68.1
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import numpy as np

@@ -14,7 +14,7 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet torch==2.13.0 numpy==2.4.6
+"$folder/venv/bin/pip" install --quiet --no-compile torch==2.13.0 numpy==2.4.6
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import torch

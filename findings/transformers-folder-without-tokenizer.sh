@@ -2,9 +2,9 @@
 # transformers 5.23.0, tokenizers 0.23.3. A BERT folder that holds no tokenizer gives one all the same.
 #
 # A folder with config.json and weights only, as `model.save_pretrained` writes it, has no file that says
-# how text becomes ids. AutoTokenizer does not raise and, at the usual log level, says nothing: it returns a BertTokenizer of the five
-# special tokens, which reads every word as unknown. The model then answers all texts of one length alike.
-# A Llama folder in the same state raises ValueError.
+# how text becomes ids. AutoTokenizer does not raise and, at the usual log level, says nothing: it returns
+# a BertTokenizer of the five special tokens, which reads every word as unknown. The model then answers
+# all texts of one length alike. A Llama folder in the same state raises ValueError.
 #
 # Output seen:
 #   BertTokenizer of 5 tokens for a model of 50
@@ -14,7 +14,7 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet torch==2.13.0 transformers==5.23.0
+"$folder/venv/bin/pip" install --quiet --no-compile torch==2.13.0 transformers==5.23.0
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import transformers

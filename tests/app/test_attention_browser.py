@@ -180,7 +180,7 @@ def test_the_table_twin_holds_every_head(browser, tmp_path, causal):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser, tmp_path, name, scheme):
     if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `make web` installs it")
+        pytest.skip("axe-core is not installed; `make test` installs it")
     writes = name in ("llama", "t5")
     found = attended(name, generate=True, max_new_tokens=4) if writes else attended(name)
     for view in VIEWS[: 2 if name == "t5" else 3]:

@@ -95,7 +95,7 @@ def test_a_pooled_target_is_read_from_all_positions_and_says_how_much():
     flow = found.record.flow
     assert flow.pooled
     last = found.tensors["flow"][-1]
-    assert last[flow.target].sum() == pytest.approx(1)
+    assert last[flow.target].sum() == pytest.approx(1, abs=1e-5)  # stored in single precision
     assert np.count_nonzero(last[flow.target]) > 1
     others = np.delete(np.arange(len(last)), flow.target)
     assert np.array_equal(last[others], np.eye(len(last))[others])

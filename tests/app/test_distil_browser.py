@@ -61,7 +61,7 @@ def unfolded(tab):
 )
 def test_axe_finds_nothing(browser, tmp_path, scheme, name):
     if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `make web` installs it")
+        pytest.skip("axe-core is not installed; `make test` installs it")
     found = whole(distilled((student_by_name(name),)))
     tab = opened(browser, tmp_path, page(found), color_scheme=scheme)
     unfolded(tab)

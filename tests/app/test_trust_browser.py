@@ -48,7 +48,7 @@ def unfolded(tab):
 @pytest.mark.parametrize("grade", [*LABELS, None])
 def test_axe_finds_nothing(browser, tmp_path, grade, scheme):
     if not AXE.is_file():
-        pytest.skip("axe-core is not installed; `make web` installs it")
+        pytest.skip("axe-core is not installed; `make test` installs it")
     record = attribution() if grade is None else judged(grade)
     tab = opened(browser, tmp_path, page(record), color_scheme=scheme)
     unfolded(tab)

@@ -8,7 +8,7 @@ from tests.fakes import FakeModel, encoding_of, readout, tokens_of
 
 from whence.attribution import InputXGradient, IntegratedGradients
 from whence.core import OptionError
-from whence.games import EmbeddedGame
+from whence.games import EmbeddingGame
 
 TEXT = "one two three"
 
@@ -16,7 +16,7 @@ TEXT = "one two three"
 def game_of(function, budget=None):
     encoding = encoding_of(TEXT)
     model = FakeModel(function)
-    return EmbeddedGame(model, encoding, readout(), tokens_of(encoding), budget=budget), model
+    return EmbeddingGame(model, encoding, readout(), tokens_of(encoding), budget=budget), model
 
 
 def linear(weights):
@@ -41,7 +41,7 @@ def test_linear_models_are_exact_at_once():
     assert np.allclose(found.scores[:, 0], expected, atol=1e-5)
     assert found.outcome == "converged"
     # Both ends, five points, and ten more to see that the scores stand still.
-    assert game.passes == 17
+    assert game.gradient_passes == 17
     simple, _ = game_of(linear(weights))
     times = run(InputXGradient(), simple)
     assert np.allclose(
@@ -50,7 +50,7 @@ def test_linear_models_are_exact_at_once():
         atol=1e-5,
     )
     assert not times.additive
-    assert simple.passes == 2
+    assert simple.gradient_passes == 2
 
 
 def test_points_are_never_taken_twice_and_scores_add_up():
@@ -59,7 +59,7 @@ def test_points_are_never_taken_twice_and_scores_add_up():
     assert found.outcome == "converged"
     rise = found.values - found.base_values
     assert np.allclose(found.scores.sum(axis=0), rise, rtol=1e-4)
-    assert game.passes in (2 + 15, 2 + 45, 2 + 135)
+    assert game.gradient_passes in (2 + 15, 2 + 45, 2 + 135)
     # The path is straight, so every token's share is its way along the sum of coordinates.
     way = (game.point() - game.baseline("mean"))[1:-1].sum(axis=1)
     assert np.allclose(found.scores[:, 0] / rise[0], way / way.sum(), atol=1e-3)
@@ -74,7 +74,7 @@ def test_the_budget_ends_the_refinement():
     found = run(IntegratedGradients(), game, budget=17)
     assert found.outcome == "budget_exhausted"
     assert "47 passes or more" in found.advice[0]
-    assert game.passes == 17
+    assert game.gradient_passes == 17
     small, _ = game_of(jagged, budget=7)
     assert "midpoint rule with 5 points" in run(IntegratedGradients(), small, budget=7).notes[0]
 

@@ -41,7 +41,7 @@ def _falling(family, text):
     """A label less likely with every embedding zero; the shares sum to 1, so there is one."""
     falls = {}
     for label in ("low", "middle", "high"):
-        game = ask(_loaded(family), text, target=label).embedded()
+        game = ask(_loaded(family), text, target=label).embedding_game()
         whole, none = game.at(np.stack([game.point(), game.baseline("zero")]))[0][:, 0]
         falls[label] = expit(whole) - expit(none)
     return max(falls, key=falls.__getitem__)

@@ -305,7 +305,7 @@ def test_soft_perturbation_of_nothing_and_of_everything():
         for metric in (SoftComprehensiveness(draws=8), SoftSufficiency(draws=8))
     ]
     question = instance.question
-    game = question.embedded()
+    game = question.embedding_game()
     point, zero = game.point(), game.baseline("zero")
     word = question.tokens.groups[2]
     gone, alone = point.copy(), zero.copy()

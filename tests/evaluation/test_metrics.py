@@ -16,7 +16,7 @@ from whence.evaluation.mask_pool import Pool
 from whence.evaluation.metrics.curves import chain_limits
 from whence.evaluation.metrics.decision_flip import CENSORED, DecisionFlip
 from whence.evaluation.metrics.registry import METRICS, metric_by_name
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 
 SOFT = ("soft-comprehensiveness", "soft-sufficiency")
 PLAIN = [name for name in METRICS if name not in SOFT]
@@ -174,9 +174,9 @@ def test_soft_metrics_say_what_they_need(name):
 @pytest.mark.parametrize("name", SOFT)
 def test_soft_metrics_ask_as_often_as_they_say(name, monkeypatch):
     asked = []
-    plain = EmbeddedGame.at
+    plain = EmbeddingGame.at
     monkeypatch.setattr(
-        EmbeddedGame, "at", lambda self, points: asked.append(len(points)) or plain(self, points)
+        EmbeddingGame, "at", lambda self, points: asked.append(len(points)) or plain(self, points)
     )
     instance = model_instance()
     before = instance.game.evaluations

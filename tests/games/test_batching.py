@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention.common import batched
 from whence.core import OptionError
 from whence.games import Words, align
-from whence.games.batching import TokenBudget
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.batching import TokenBudget, batched
+from whence.games.embedding_game import EmbeddingGame
 
 
 class Memory:
@@ -97,9 +96,9 @@ def test_other_errors_pass_through():
 
 @pytest.mark.parametrize("tokens", [0, -3])
 def test_a_budget_is_one_token_at_least(tokens):
-    with pytest.raises(OptionError, match=f"token_budget={tokens} asked"):
+    with pytest.raises(OptionError, match=f"got token_budget={tokens}"):
         TokenBudget(tokens)
-    with pytest.raises(OptionError, match=f"token_budget={tokens} asked"):
+    with pytest.raises(OptionError, match=f"got token_budget={tokens}"):
         batched([1, 2], 3, tokens, list)
 
 
@@ -135,14 +134,14 @@ def test_the_embedded_game_halves_its_batches_and_takes_no_point():
     encoding = model.encode("He denies chest pain")
     _, tokens = align(Words().segment(encoding.document), encoding)
     readout = model.readout(encoding, [])
-    game = EmbeddedGame(model, encoding, readout, tokens)
+    game = EmbeddingGame(model, encoding, readout, tokens)
     points = game.point() * np.linspace(0.2, 1, 5, dtype=np.float32)[:, None, None]
     values, slopes = game.at(points)
-    narrow = EmbeddedGame(model, encoding, readout, tokens, budget=5)
+    narrow = EmbeddingGame(model, encoding, readout, tokens, budget=5)
     narrow._gradients = Narrow(model, 2)
     found = narrow.at(points)
     assert narrow._gradients.asked == [5, 2, 2, 1]
-    assert (narrow.passes, narrow.remaining) == (5, 0)
+    assert (narrow.gradient_passes, narrow.remaining) == (5, 0)
     assert found[0] == pytest.approx(values, abs=1e-5)
     assert found[1] == pytest.approx(slopes, abs=1e-5)
     values, slopes = narrow.at(points[:0])

@@ -23,7 +23,7 @@ from whence.games import (
     AttentionMask,
     Deletion,
     DiskCache,
-    EmbeddedGame,
+    EmbeddingGame,
     FunctionGame,
     MaskToken,
     MemoryCache,
@@ -87,7 +87,7 @@ class TestGame:
         game(coalitions("100", "010"))
         game(coalitions("100"))
         assert game.remaining == 0
-        with pytest.raises(OptionError, match="at least 1"):
+        with pytest.raises(OptionError, match="1 evaluation or more"):
             FunctionGame(3, lambda rows: rows.sum(axis=1), budget=0)
 
     def test_no_limit(self):
@@ -372,7 +372,7 @@ class TestCaches:
         cache.get([b"a"])
         cache.put([b"c"], [np.ones(1)])
         assert [v is not None for v in cache.get([b"a", b"b", b"c"])] == [True, False, True]
-        with pytest.raises(OptionError, match="at least 1"):
+        with pytest.raises(OptionError, match="got most=0"):
             MemoryCache(most=0)
 
     def test_disk_keeps_bits_between_runs(self, tmp_path):
@@ -427,7 +427,7 @@ class TestCaches:
 class TestEmbedded:
     def game(self, model=None, **settings):
         encoding = encoding_of(TEXT)
-        return EmbeddedGame(
+        return EmbeddingGame(
             model or FakeModel(), encoding, readout(), tokens_of(encoding), **settings
         )
 
@@ -464,7 +464,7 @@ class TestEmbedded:
         assert game.remaining == 0
         assert game.cost.gradient_evaluations == 5
         assert game.cost.tokens == 35
-        with pytest.raises(BudgetError, match="1 gradient passes asked, 0 of 5 left"):
+        with pytest.raises(BudgetError, match="1 passes asked, 0 of 5 left"):
             game.at(points[:1])
         with pytest.raises(MemoryError):
             self.game(FakeModel(most_rows=0)).at(points[:1])
@@ -481,7 +481,7 @@ class TestEmbedded:
     def test_models_without_gradients_are_refused(self):
         encoding = encoding_of(TEXT)
         with pytest.raises(Exception, match=r"no gradients|violates type hint"):
-            EmbeddedGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
+            EmbeddingGame(CallableModel(len), encoding, readout(), tokens_of(encoding))
         full = FakeModel()
         names = (
             "identity",
@@ -497,7 +497,7 @@ class TestEmbedded:
         )
         bare = SimpleNamespace(**{name: getattr(full, name) for name in names})
         with pytest.raises(CapabilityError, match="no gradients"):
-            EmbeddedGame(bare, encoding, readout(), tokens_of(encoding))
+            EmbeddingGame(bare, encoding, readout(), tokens_of(encoding))
 
 
 def test_only_special_tokens_are_nothing_to_explain():

@@ -48,7 +48,8 @@ def test_the_question_of_a_record_is_put_again():
     assert question.readout.outputs == found.outputs
     assert question.masker.name == "pad"
     assert type(question.segmenter).__name__ == "Words"
-    assert question.game().full().tolist() == pytest.approx(found.values.tolist())
+    # Asked alone and in a batch: logits of about 1 in single precision, some of them near zero.
+    assert question.game().full().tolist() == pytest.approx(found.values.tolist(), abs=1e-5)
 
 
 def test_spans_of_a_record_are_put_again_as_spans():
@@ -56,7 +57,7 @@ def test_spans_of_a_record_are_put_again_as_spans():
     found = explain(model, TEXT, unit=Spans(spans=((2, 6), (7, 14))))
     question = ask_again(model, found)
     assert [f.text for f in question.segmentation.features] == ["late", "payment"]
-    with pytest.raises(InputError, match="reads otherwise"):
+    with pytest.raises(InputError, match="they differ|other tokens"):
         ask_again(model, found, source="other words stand here")
 
 
@@ -110,9 +111,9 @@ def test_a_model_that_is_read_in_text_has_no_embeddings():
 
     question = ask(whence.load(_late), TEXT)
     with pytest.raises(CapabilityError, match="read in text"):
-        question.embedded()
+        question.embedding_game()
     with pytest.raises(CapabilityError, match="read in text"):
-        question.attended()
+        question.attention_game()
 
 
 def test_a_record_of_several_scales_cannot_be_put_again():

@@ -145,6 +145,7 @@ class TestThreeLabels:
             teacher, statements(1579),
             students=[SparseLinear(features=30), SparseLinear(features=60), RuleList(rules=20)],
             budget=Budget(flips=50, attributions=0, parting=0), features=PAIRS,
+            checks=worlds.UNCHECKED,
         )  # fmt: skip
         rung = next(r for r in made.frontier.rungs if r.name == "majority")
         assert 0.5 < rung.agreement.value < 0.75
@@ -193,6 +194,7 @@ class TestComparing:
         )
         made = distill(
             teacher, list(truth), budget=QUIET, features=PAIRS, seed=seed,
+            checks=worlds.UNCHECKED,
             students=[SparseLinear(features=30), RuleList(rules=10), DecisionTree(leaves=16)],
         )  # fmt: skip
         assert made.certificate.verdict == "refused"
@@ -211,6 +213,7 @@ class TestComparing:
             texts,
             budget=QUIET,
             features=PAIRS,
+            checks=worlds.UNCHECKED,
             students=[RuleList(rules=10)],
             target=0.9,
         )

@@ -178,9 +178,9 @@ def test_a_teacher_that_fails_midway_loses_nothing():
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="300 are due"):
+    with pytest.raises(InputError, match="expected 300 groups"):
         distill(of(by_rule), worlds.texts(10))
-    with pytest.raises(InputError, match="300 are due"):
+    with pytest.raises(InputError, match="expected 300 groups"):
         distill(of(by_rule), ["the same words"] * 1000)
     with pytest.raises(InputError, match="maybe"):
         distill(of(by_rule), worlds.texts(400), gold=["maybe"] * 400)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from whence.students.certificate.check_options import Checks
+from whence.students.data.training_set import TrainingSet, TrainingTable
 from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 
 FILLER = [f"word{i}" for i in range(60)]
@@ -42,3 +43,17 @@ def table(rows, columns, density=0.1, seed=0):
     dense = (rng.random((rows, columns)) < density).astype(float)
     names = [Feature("ngram", f"f{j:04d}") for j in range(columns)]
     return sparse.csr_array(dense), Features(ReadableFeatures(), names)
+
+
+def training(table, targets, features, labels, **columns):
+    """A training table of whole texts, each a document of its own unless columns say otherwise."""
+    rows = table.shape[0]
+    examples = {
+        "texts": [""] * rows,
+        "kinds": np.zeros(rows, dtype=int),
+        "weights": np.ones(rows),
+        "groups": np.arange(rows),
+        **columns,
+    }
+    own = TrainingSet(targets=targets, labels=tuple(labels), **examples)
+    return TrainingTable(examples=own, features=features, table=table)

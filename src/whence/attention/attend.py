@@ -34,8 +34,8 @@ from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Decision
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import LINKS, Continuation, Link, NextToken, Target
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.contributions import contributions
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.models.internals.attention_capture import AttentionCall, LayerStates
 from whence.models.internals.pass_counter import PassCount, count_passes
 from whence.models.protocols import Encoding, GivesAttention, Input, Readout, TokenModel

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from whence._version import __version__
 from whence.core.attention_record import ReadToken
@@ -12,11 +12,9 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision
 from whence.core.provenance import Cost, MethodSpec, Provenance, Setting, environment, now
 from whence.core.targets import Continuation, Label, Link, Target
-from whence.games.batching import TokenBudget
 from whence.models.protocols import Encoding, GivesStates, Readout, TokenModel
 
 __all__ = [
-    "batched",
     "check_model",
     "decided",
     "forced_by",
@@ -24,9 +22,6 @@ __all__ = [
     "provenance",
     "read_tokens",
 ]
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 def check_model(model: Any, what: str, *, inside: type = GivesStates) -> TokenModel:
@@ -104,26 +99,6 @@ def read_tokens(
         for token in [*first, *forced]
     )
     return (given, written) if first else (given + written, ())
-
-
-def batched(
-    items: Sequence[Item],
-    length: int,
-    token_budget: int,
-    run: Callable[[Sequence[Item]], Sequence[Found]],
-) -> list[Found]:
-    """``run`` over items of equal length, as many at once as the budget of tokens allows.
-
-    A batch that does not fit into memory is halved, down to one item.
-
-    Raises:
-        OptionError: a budget below 1.
-        MemoryError: one item alone does not fit.
-    """
-    parts = TokenBudget(token_budget).batches(
-        len(items), length, lambda places: run(items[places.start : places.stop])
-    )
-    return [one for _, part in parts for one in part]
 
 
 def provenance(

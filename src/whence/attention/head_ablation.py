@@ -10,12 +10,11 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from jaxtyping import Float
 
-from whence.attention.common import batched
 from whence.core.attention_record import HeadEffects, HeadEntry
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.provenance import Cost
 from whence.core.targets import Output
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
+from whence.games.batching import DEFAULT_TOKEN_BUDGET, batched
 from whence.models.internals.interventions import HeadReplacement
 from whence.models.protocols import Encoding, GivesHeads, Readout, Row, TokenModel
 

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.attention.common import (
-    batched,
     check_model,
     decided,
     forced_by,
@@ -24,6 +23,7 @@ from whence.core.depth_records import LensPosition, LensToken, LogitLens
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.provenance import Cost
 from whence.core.targets import Target
+from whence.games.batching import batched
 from whence.models.protocols import Encoding, GivesStates, Input, Readout, TokenModel
 
 __all__ = ["CAVEAT", "logit_lens"]

@@ -9,12 +9,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from jaxtyping import Float, Int
 
-from whence.attention.common import batched, forced_by, one_readout, read_tokens
+from whence.attention.common import forced_by, one_readout, read_tokens
 from whence.attention.patch_sites import Place, Site, token_places
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Outcome
 from whence.core.provenance import Cost
 from whence.core.targets import Link, Target
+from whence.games.batching import batched
 from whence.models.internals.interventions import HeadReplacement
 from whence.models.internals.residual_states import StateReplacement, stack_of
 from whence.models.protocols import Encoding, Input, Readout, Row, TokenModel

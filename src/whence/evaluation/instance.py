@@ -13,9 +13,10 @@ from whence.core.targets import Output
 from whence.evaluation.additive_surrogate import AdditiveFit, additive_fit
 from whence.evaluation.mask_pool import SIZES, Pool, pool_of, pool_seed
 from whence.evaluation.stopwords import carries_no_content
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.game import Game
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question
 
 __all__ = ["Instance", "instance_of", "on_a_scale_of_decisions"]

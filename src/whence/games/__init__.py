@@ -1,11 +1,11 @@
 """Games: segmenters, maskers, and the value function v(S).
 
-The one place that perturbs, batches, caches and counts. Perturbation methods, metrics and
-students all query a game, so they share its cache.
+The one place that perturbs, batches, caches and counts. Perturbation methods, metrics and students
+evaluate games, so they share one cache.
 """
 
 from whence.games.cache import Cache, DiskCache, MemoryCache
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import FunctionGame, Game
 from whence.games.maskers import (
     MASKERS,
@@ -40,7 +40,7 @@ __all__ = [
     "Cache",
     "Deletion",
     "DiskCache",
-    "EmbeddedGame",
+    "EmbeddingGame",
     "FeatureTokens",
     "FunctionGame",
     "Game",

@@ -1,14 +1,13 @@
-"""The attended game: what a model's attention layers did on one input, and what changing it does.
+"""What a model's attention layers did on one input, and what changing it does.
 
 What :class:`~whence.games.game.Game` is to coalitions, this is to attention: the one place where
-methods over attention touch a model, and where their passes are batched and counted. Tokens that
-are in no feature (special tokens, a template's glue, what the model writes) keep their share of
-whatever is handed out; a method states how much that is.
+methods over attention reach a model, and where their passes are batched and counted. Tokens that
+are in no feature (special tokens, the markup of a chat template, what the model writes) keep their
+share; a method notes how much that is.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import BudgetError, CapabilityError
-from whence.core.provenance import Cost
-from whence.games.batching import TokenBudget
+from whence.core.errors import CapabilityError
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
+from whence.games.pass_game import PassGame
 from whence.games.token_alignment import FeatureTokens
 from whence.models.internals.trace import Trace, TracedCall, trace
 from whence.models.internals.trace_hooks import TraceParts
@@ -31,10 +30,10 @@ from whence.models.protocols import (
     TokenModel,
 )
 
-__all__ = ["AttendedGame", "Passes", "Run", "row_blocks"]
+__all__ = ["AttentionGame", "Passes", "Run", "row_blocks"]
 
 _BLOCK = 1 << 22
-"""Numbers of a block of rows held at a time: 16 MB in float32."""
+"""Numbers of a block of rows in memory at a time: 16 MB in float32. Chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +65,7 @@ class Passes:
         return self.trace.values
 
     def notes(self) -> tuple[str, ...]:
-        """Layers whose weights are not the kernel's own."""
+        """Layers whose weights, computed again, do not give the kernel's output."""
         return tuple(
             f"the weights of {name}, computed again, miss its kernel's output by {error:.1e} of "
             "its size: the scores rest on weights that the model did not use"
@@ -74,17 +73,17 @@ class Passes:
         )
 
 
-class AttendedGame:
-    """Attention on one input: followed in one pass, or changed and asked again.
+class AttentionGame(PassGame):
+    """Attention on one input: traced in one pass, or changed and evaluated again.
 
     Args:
-        model: a token model that gives gradients and the outputs of heads.
-        encoding: the input.
-        readout: the outputs.
-        tokens: which tokens make up each feature.
+        model: token model that gives gradients and the outputs of heads.
+        encoding: input.
+        readout: outputs.
+        tokens: tokens of each feature.
         budget: most passes of either kind, or ``None``.
         token_budget: most tokens in one batch; halved when memory runs out.
-        instead: methods to name where the model does not give what is asked.
+        alternatives: methods to name where the model does not give what is needed.
 
     Raises:
         CapabilityError: the model gives no attention.
@@ -99,71 +98,26 @@ class AttendedGame:
         tokens: FeatureTokens,
         *,
         budget: int | None = None,
-        token_budget: int = 4096,
-        instead: Sequence[str] = (),
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        alternatives: Sequence[str] = (),
     ) -> None:
-        self._instead = tuple(instead)
+        self._alternatives = tuple(alternatives)
         self._ref = model.identity.ref
         if not isinstance(model, GivesHeads) or not isinstance(model, GivesGradients):
-            raise self.refusal(f"attention asked of {self._ref}, which gives none")
+            raise self.refusal(f"{self._ref} gives no attention")
+        super().__init__(encoding, readout, tokens, budget=budget, token_budget=token_budget)
         self._heads = model
-        self._encoding = encoding
-        self._readout = readout
-        self._tokens = tokens
-        self._token_budget = TokenBudget(token_budget)
-        self.budget = budget
-        self.gradient_passes = 0
-        self.evaluations = 0
-        self._pushed = 0
-        self._seconds = 0.0
-
-    @property
-    def n(self) -> int:
-        """Number of features."""
-        return len(self._tokens.groups)
-
-    @property
-    def groups(self) -> tuple[np.ndarray, ...]:
-        """For each feature the indices of its tokens."""
-        return self._tokens.groups
 
     @property
     def size(self) -> int:
         """Number of tokens of the input, those of no feature included."""
         return len(self._encoding.ids)
 
-    @property
-    def k(self) -> int:
-        """Number of outputs."""
-        return len(self._readout.outputs)
-
-    @property
-    def remaining(self) -> int | None:
-        """Passes left of the budget; ``None`` for no limit."""
-        if self.budget is None:
-            return None
-        return self.budget - self.gradient_passes - self.evaluations
-
-    @property
-    def cost(self) -> Cost:
-        """What the game has cost so far."""
-        return Cost(
-            evaluations=self.evaluations,
-            distinct_evaluations=self.evaluations,
-            gradient_evaluations=self.gradient_passes,
-            tokens=self._pushed,
-            seconds=self._seconds,
-        )
-
-    def refusal(self, why: str, *also: str) -> CapabilityError:
-        """An error that says what cannot be had, and names the methods that work here."""
+    def refusal(self, reason: str, *also: str) -> CapabilityError:
+        """An error that gives the reason, and names the methods that work here."""
         return CapabilityError(
-            f"{why}. Methods that work here: {', '.join((*also, *self._instead))}"
+            f"{reason}. Methods that work here: {', '.join((*also, *self._alternatives))}"
         )
-
-    def gather(self, per_token: Float[np.ndarray, "tokens k"]) -> Float[np.ndarray, "n k"]:
-        """Scores of the features: the sum over each feature's tokens."""
-        return np.stack([per_token[group].sum(axis=0) for group in self._tokens.groups])
 
     def follow(self, *, slopes: bool = False, stream: bool = False, blocks: bool = False) -> Passes:
         """One forward-and-backward pass, followed; see :func:`whence.models.internals.trace.trace`.
@@ -172,42 +126,35 @@ class AttendedGame:
             CapabilityError: the model's layers keep their softmax to themselves.
             BudgetError: no pass is left.
         """
-        self._spend(1)
-        started = time.perf_counter()
-        try:
-            found = trace(
-                self._heads,
-                self._encoding,
-                self._readout,
-                parts=TraceParts(gradients=slopes, stream=stream, blocks=blocks),
-            )
-        except CapabilityError as error:
-            raise self.refusal(str(error)) from error
-        finally:
-            self._seconds += time.perf_counter() - started
+        parts = TraceParts(gradients=slopes, stream=stream, blocks=blocks)
+        with self._passes(1):
+            try:
+                result = trace(self._heads, self._encoding, self._readout, parts=parts)
+            except CapabilityError as error:
+                raise self.refusal(str(error)) from error
         self.gradient_passes += 1
-        self._pushed += self.size + self._readout.extra_tokens
-        return self._sorted(found)
+        self._tokens_read += self.size + self._readout.extra_tokens
+        return self._by_run(result)
 
-    def _sorted(self, found: Trace) -> Passes:
-        cross = any(call.kind == "cross" for call in found.calls)
-        encoder = tuple(c for c in found.calls if c.kind == "bidirectional") if cross else ()
-        rest = tuple(c for c in found.calls if not cross or c.kind != "bidirectional")
+    def _by_run(self, result: Trace) -> Passes:
+        cross = any(call.kind == "cross" for call in result.calls)
+        encoder = tuple(c for c in result.calls if c.kind == "bidirectional") if cross else ()
+        rest = tuple(c for c in result.calls if not cross or c.kind != "bidirectional")
         count = len(getattr(self._readout, "sequences", ())) or 1
         if not rest or len(rest) % count or any(c.queries != c.keys for c in (*encoder,)):
             raise self.refusal(
                 f"the attention layers of {self._ref} ran {len(rest)} times for {count} forced "
-                "sequence(s), so no pass can be told from another"
+                "sequence(s), so the passes cannot be told apart"
             )
-        each = len(rest) // count
-        groups = [rest[i * each : (i + 1) * each] for i in range(count)]
-        reach = [found.reach[group[-1].index] for group in groups]
+        calls = len(rest) // count
+        groups = [rest[i * calls : (i + 1) * calls] for i in range(count)]
+        reach = [result.reach[group[-1].index] for group in groups]
         total = sum((r.sum(axis=1) for r in reach), np.zeros(self.k))
         safe = np.where(total > 0, total, 1.0)[:, None]
         runs = tuple(
             Run(calls=group, shares=r / safe) for group, r in zip(groups, reach, strict=True)
         )
-        return Passes(trace=found, encoder=encoder, runs=runs)
+        return Passes(trace=result, encoder=encoder, runs=runs)
 
     def changed(
         self, count: int, change: Callable[[int], Sequence[Any]]
@@ -220,21 +167,17 @@ class AttendedGame:
             BudgetError: more changes than passes left; none is made.
             MemoryError: one row does not fit.
         """
-        self._spend(count)
-        started = time.perf_counter()
         values = np.empty((count, self.k))
 
         def run(rows: range) -> Evaluated:
-            batch = [change(row) for row in rows]
-            return self._heads.evaluate_with_changes(self._encoding, self._readout, batch)
+            changes = [change(row) for row in rows]
+            return self._heads.evaluate_with_changes(self._encoding, self._readout, changes)
 
-        try:
-            for rows, found in self._token_budget.batches(count, self._length, run):
-                values[rows.start : rows.stop] = found.values
+        with self._passes(count):
+            for rows, batch in self._token_budget.batches(count, self._length, run):
+                values[rows.start : rows.stop] = batch.values
                 self.evaluations += len(rows)
-                self._pushed += found.tokens
-        finally:
-            self._seconds += time.perf_counter() - started
+                self._tokens_read += batch.tokens
         return values
 
     @property
@@ -246,23 +189,15 @@ class AttendedGame:
     def _length(self) -> int:
         return max(1, self.size + self._readout.extra_tokens)
 
-    def spent(self, passes: int) -> None:
-        """Count passes that a trace ran by itself: each token's, through each layer once.
+    def count(self, passes: int) -> None:
+        """Count passes that a trace ran, one for each token through each layer.
 
         Raises:
             BudgetError: more than are left.
         """
-        self._spend(passes)
-        self.evaluations += passes
-        self._pushed += passes * self.size
-
-    def _spend(self, count: int) -> None:
-        if self.remaining is not None and count > self.remaining:
-            raise BudgetError(
-                f"{count:,} passes asked, {self.remaining:,} of {self.budget:,} left",
-                needed=count + self.gradient_passes + self.evaluations,
-                budget=self.budget or 0,
-            )
+        with self._passes(passes):
+            self.evaluations += passes
+        self._tokens_read += passes * self.size
 
 
 def row_blocks(call: TracedCall, each: int) -> Iterator[tuple[int, int]]:

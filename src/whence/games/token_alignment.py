@@ -1,4 +1,4 @@
-"""Features in token ids: which tokens make up each feature, and widening where they must share.
+"""The tokens of each feature; features that share a token become one.
 
 A feature is a span of characters; a model reads tokens. A token that stands for characters of
 two features cannot be removed with one and kept with the other, so such features are made one.
@@ -41,8 +41,8 @@ def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation,
 
     - A token belongs to the feature it shares a character with, white space not counting where
       the token has any other character.
-    - A token that shares characters with several features makes them one, with whatever lies
-      between; so do frozen tokens make nothing: characters read only through them are unread.
+    - A token that shares characters with several features makes them one, with everything between
+      them. Frozen tokens do not: characters read only through them are unread.
     - A token of white space, or of no character at all (a word-start mark, a piece of a
       multi-byte character), goes with the feature that begins next in its part, else with the
       one before, so that a removed word takes its space along.
@@ -58,7 +58,7 @@ def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation,
         feature_of[feature.start : feature.end] = index
     blank = np.fromiter((c.isspace() for c in document.text), dtype=bool, count=size)
 
-    merged = _Union(len(segmentation.features))
+    joined = np.zeros(max(0, len(segmentation.features) - 1), dtype=bool)
     touched: list[int] = [-1] * len(encoding.ids)
     loose: list[int] = []
     for token, (start, end) in enumerate(encoding.offsets.tolist()):
@@ -72,17 +72,18 @@ def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation,
         owners = owners[owners >= 0]
         if owners.size == 0:
             continue
-        for other in range(int(owners[0]), int(owners[-1])):
-            merged.join(other, other + 1)
+        joined[int(owners[0]) : int(owners[-1])] = True
         touched[token] = int(owners[0])
     for token in loose:
         touched[token] = _neighbour(token, segmentation, encoding, touched)
 
+    # What is joined lies side by side: a new group begins wherever two neighbours are not.
+    group = np.concatenate([[0], np.cumsum(~joined)])
     members: dict[int, list[int]] = {}
     for token, feature in enumerate(touched):
         if feature >= 0:
-            members.setdefault(merged.root(feature), []).append(token)
-    return _settled(segmentation, encoding, merged, members)
+            members.setdefault(int(group[feature]), []).append(token)
+    return _merged(segmentation, encoding, group, members)
 
 
 def _neighbour(
@@ -115,26 +116,26 @@ def _part(parts: tuple[object, ...], position: int) -> int:
     return -1
 
 
-def _settled(
+def _merged(
     segmentation: Segmentation,
     encoding: Encoding,
-    merged: _Union,
+    group: Int[np.ndarray, " features"],
     members: dict[int, list[int]],
 ) -> tuple[Segmentation, FeatureTokens]:
     document = segmentation.document
     spans: dict[int, list[Feature]] = {}
     for index, feature in enumerate(segmentation.features):
-        spans.setdefault(merged.root(index), []).append(feature)
+        spans.setdefault(int(group[index]), []).append(feature)
     features: list[Feature] = []
     groups: list[np.ndarray] = []
     unread = list(segmentation.unread)
     owner = np.full(len(encoding.ids), -1, dtype=np.int64)
-    for root, pieces in sorted(spans.items()):
+    for place, pieces in sorted(spans.items()):
         start, end = pieces[0].start, pieces[-1].end
-        if root not in members:
+        if place not in members:
             unread.append(Span(start=start, end=end))
             continue
-        tokens = np.array(members[root], dtype=np.int64)
+        tokens = np.array(members[place], dtype=np.int64)
         owner[tokens] = len(features)
         groups.append(tokens)
         text = document.text[start:end]
@@ -144,27 +145,10 @@ def _settled(
             "the model reads none of the text's features: it holds only special tokens, or "
             f"characters its tokenizer drops ({document.text[:40]!r}). There is nothing to explain."
         )
-    settled = Segmentation(
+    merged = Segmentation(
         unit=segmentation.unit,
         document=document,
         features=tuple(features),
         unread=tuple(sorted(unread, key=lambda span: span.start)),
     )
-    return settled, FeatureTokens(groups=tuple(groups), owner=owner)
-
-
-class _Union:
-    """Which features were made one (disjoint sets; the root is the first of a set)."""
-
-    def __init__(self, size: int) -> None:
-        self._up = list(range(size))
-
-    def root(self, item: int) -> int:
-        while self._up[item] != item:
-            self._up[item] = self._up[self._up[item]]
-            item = self._up[item]
-        return item
-
-    def join(self, a: int, b: int) -> None:
-        first, second = sorted((self.root(a), self.root(b)))
-        self._up[second] = first
+    return merged, FeatureTokens(groups=tuple(groups), owner=owner)

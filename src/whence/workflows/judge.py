@@ -1,4 +1,4 @@
-"""``whence.judge``: the trust label of an explanation, made again or made for one from elsewhere."""
+"""``whence.judge``: a trust label for an explanation, of whence or of another tool."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.registry import metric_by_name
 from whence.evaluation.trust.trust_label import Means, label
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question, ask_again, ask_otherwise
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE
@@ -37,13 +38,14 @@ SECOND_OPINIONS = (
 """Methods to compare with, the cheapest of each family first."""
 
 
-DEAR = 64
-"""Evaluations of one explanation above which it is not made again but for an audit."""
+EXPENSIVE = 64
+"""Evaluations of one explanation above which only an audit repeats it (decision 8): quick and default
+labels are to cost less than the explanation. Chosen by hand."""
 
 
 def judge(
     model: Any,
-    kept: Attribution,
+    explanation: Attribution,
     *,
     level: str = "default",
     output: int | str = 0,
@@ -54,19 +56,19 @@ def judge(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """An explanation with a trust label of its own, measured now.
+    """An explanation with a new trust label, measured now.
 
     Args:
-        model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
-        level: ``"quick"``, ``"default"`` or ``"audit"``.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
-        seed: of the mask pool; none: the explanation's.
+        model: model that was explained, from :func:`whence.load`.
+        explanation: explanation of whence, or scores read in by :func:`whence.adopt`.
+        level: level of the label: ``"quick"``, ``"default"`` or ``"audit"``.
+        output: output whose scores are judged, by name or index.
+        source: input, where the record does not hold it as it was given.
+        masker: masker, by name or instance; ``"auto"``: the explanation's.
+        seed: seed of the mask pool; none: the explanation's.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-        progress: called after each batch with (answered, asked).
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each batch with (answered, asked).
 
     Raises:
         InputError: the question cannot be put again to this model.
@@ -82,25 +84,27 @@ def judge(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
     if seed is not None and seed < 0:
-        raise OptionError(f"seed={seed} asked; it must be 0 or more")
-    question = ask_again(model, kept, source=source, masker=masker)
-    found = judge_question(
+        raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
+    question = ask_again(model, explanation, source=source, masker=masker)
+    trust = judge_question(
         question,
-        kept,
-        None if kept.quantity == ELSEWHERE else _plan_of(question, kept.provenance.method),
+        explanation,
+        None
+        if explanation.quantity == ELSEWHERE
+        else _plan_of(question, explanation.provenance.method),
         level=level,
-        output=kept.output_index(output),
+        output=explanation.output_index(output),
         seed=seed,
         token_budget=token_budget,
         cache=cache,
         progress=progress,
     )
-    return replace(kept, trust=found)
+    return replace(explanation, trust=trust)
 
 
 def measure(
     model: Any,
-    kept: Attribution,
+    explanation: Attribution,
     metrics: Sequence[str | Metric],
     *,
     output: int | str = 0,
@@ -114,16 +118,16 @@ def measure(
     """Single metrics of an explanation, on one mask pool.
 
     Args:
-        model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
-        metrics: names of :data:`whence.evaluation.metrics.registry.METRICS`, or instances.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
+        model: model that was explained, from :func:`whence.load`.
+        explanation: explanation of whence, or scores read in by :func:`whence.adopt`.
+        metrics: metrics, by name in :data:`whence.evaluation.metrics.registry.METRICS`, or instances.
+        output: output whose scores are judged, by name or index.
+        source: input, where the record does not hold it as it was given.
+        masker: masker, by name or instance; ``"auto"``: the explanation's.
         size: masks in the pool.
-        seed: of the mask pool; none: the explanation's.
+        seed: seed of the mask pool; none: the explanation's.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
 
     Example:
         >>> import whence
@@ -132,24 +136,24 @@ def measure(
         >>> [m.name for m in measure(model, e, ["gini", "pool-fidelity"])]
         ['gini', 'pool-fidelity']
     """
-    asked = [metric_by_name(metric) for metric in metrics]
-    question = ask_again(model, kept, source=source, masker=masker)
-    column = kept.output_index(output)
+    resolved = [metric_by_name(metric) for metric in metrics]
+    question = ask_again(model, explanation, source=source, masker=masker)
+    column = explanation.output_index(output)
     instance = instance_of(
         question,
         output=column,
         size=size,
-        seed=kept.provenance.seed if seed is None else seed,
+        seed=explanation.provenance.seed if seed is None else seed,
         cache=cache_of(question.model) if cache is None else cache,
         token_budget=token_budget,
     )
-    scores = kept.scores[:, column]
-    return tuple(metric.measure(instance, scores) for metric in asked)
+    scores = explanation.scores[:, column]
+    return tuple(metric.measure(instance, scores) for metric in resolved)
 
 
 def judge_question(
     question: Question,
-    found: Attribution,
+    explanation: Attribution,
     plan: Plan | None,
     *,
     level: Level,
@@ -160,9 +164,9 @@ def judge_question(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
+    """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
     cache = cache_of(question.model) if cache is None else cache
-    seed = found.provenance.seed if seed is None else seed
+    seed = explanation.provenance.seed if seed is None else seed
 
     def again(source: Input, drawn: int) -> Attribution:
         assert plan is not None
@@ -178,12 +182,12 @@ def judge_question(
 
     means = Means(
         again=None if plan is None else again,
-        dear=plan is not None and level != "audit" and plan.usual > DEAR,
+        dear=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
         others=_others(question, plan, cache, token_budget, seed),
     )
     return label(
         question,
-        found,
+        explanation,
         level=level,
         output=output,
         means=means,
@@ -195,7 +199,7 @@ def judge_question(
 
 
 def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:
-    """How a recorded method is run again; ``None`` for a method that is not of whence."""
+    """The plan of a recorded method; ``None`` for a method that whence does not have."""
     try:
         method = method_by_name(spec.name, dict(spec.options))
     except OptionError:
@@ -217,12 +221,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    made: list[Callable[[], Attribution]] = []
+    opinions: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
-            chosen = plan_for(question, method)
-            return answer(question, chosen, seed=seed, token_budget=token_budget, cache=cache)
+            other_plan = plan_for(question, method)
+            return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)
 
-        made.append(explain)
-    return tuple(made)
+        opinions.append(explain)
+    return tuple(opinions)

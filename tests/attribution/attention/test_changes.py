@@ -58,9 +58,11 @@ def test_knockout_in_a_window_of_layers():
     assert not np.allclose(whole.scores, last.scores)
     assert not np.allclose(first.scores, last.scores)
     again = seen.explain("AttentionKnockout", options={"first_layer": 0, "last_layer": 1})
-    assert np.allclose(again.scores, whole.scores)
+    assert np.allclose(
+        again.scores, whole.scores, atol=1e-6
+    )  # single precision, some scores near 0
     for options in ({"first_layer": 5}, {"first_layer": 1, "last_layer": 0}, {"last_layer": -9}):
-        with pytest.raises(OptionError, match="there are 2"):
+        with pytest.raises(OptionError, match="from 0 to 1"):
             seen.explain("AttentionKnockout", options=options)
     with pytest.raises(OptionError, match="everyone"):
         whence.AttentionKnockout(readers="all")

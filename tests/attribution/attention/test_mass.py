@@ -14,12 +14,12 @@ from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
 from whence.attribution.attention.norm_based import written_norms
-from whence.attribution.attention.relevance_propagation import carry
+from whence.attribution.attention.relevance_propagation import propagate
 from whence.attribution.attention.rollout import MeanAttention
 from whence.core import BudgetError, CapabilityError, OptionError
-from whence.games.attention_game import AttendedGame
+from whence.games.attention_game import AttentionGame
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.contributions import contributions
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET
 from whence.games.segmenters import segmenter_by_name
 from whence.games.token_alignment import align
 
@@ -38,7 +38,7 @@ def game_of(name, targets=(), text=naive.TEXT, **settings):
     encoding = model.encode(text)
     readout = model.readout(encoding, targets)
     _, tokens = align(segmenter_by_name("word").segment(encoding.document, encoding), encoding)
-    return AttendedGame(model, encoding, readout, tokens, **settings)
+    return AttentionGame(model, encoding, readout, tokens, **settings)
 
 
 @pytest.mark.parametrize("method", MASS)
@@ -83,7 +83,7 @@ def test_encoder_decoders_by_hand(name):
     chosen = model.readout(encoding, [target], link="logit")
     game._readout = chosen
     shares = game.follow().runs[0].shares[0]
-    assert shares.sum() == pytest.approx(1)
+    assert shares.sum() == pytest.approx(1, abs=1e-5)  # of gradients in single precision
     assert (shares > 0).all()
 
     want = naive.two_streams(
@@ -156,7 +156,7 @@ def test_rollout_of_uniform_attention_in_closed_form():
 
     game = game_of("bert")
     passes = game.follow()
-    found, written = carry(game, passes, Uniform(passes.trace))
+    found, written = propagate(game, passes, Uniform(passes.trace))
     layers, n = len(passes.runs[0].calls), game.size
     want = np.full(n, (1 - 0.5**layers) / n)
     want[0] += 0.5**layers
@@ -204,8 +204,8 @@ def test_where_an_output_is_read_from():
     texts = [whence.Continuation(text=" good"), whence.Continuation(text=" bad fine")]
     game = game_of("llama", texts)
     first, second = game.follow().runs
-    assert first.shares[0].sum() == pytest.approx(1)
-    assert second.shares[1].sum() == pytest.approx(1)
+    assert first.shares[0].sum() == pytest.approx(1, abs=1e-5)
+    assert second.shares[1].sum() == pytest.approx(1, abs=1e-5)
     assert not first.shares[1].any()
     assert not second.shares[0].any()
     read = np.flatnonzero(second.shares[1])

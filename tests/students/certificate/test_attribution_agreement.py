@@ -6,6 +6,7 @@ from tests.students import worlds
 import whence
 from whence.core.errors import OptionError
 from whence.students.certificate.attribution_agreement import attribution_agreement, without
+from whence.students.data.run import Run, Terms
 from whence.students.families.base import Evidence, Fitted, ReadingCost
 from whence.students.families.rule_list import RuleList
 from whence.students.families.sparse_linear import SparseLinear
@@ -70,6 +71,11 @@ class Says(Fitted):
         return ""
 
 
+def agreement(student, teacher, texts, seed=0, **options):
+    run = Run(teacher=teacher, terms=Terms(seed=seed))
+    return attribution_agreement(student, texts, run, **options)
+
+
 class TestWithout:
     def test_all_spans_and_spaces(self):
         assert without(" a  late, b late\nc", [(4, 8), (12, 16)]) == "a , b c"
@@ -80,11 +86,11 @@ class TestWithout:
 class TestAgreement:
     def test_the_truth_scores_one_and_its_reverse_minus_one(self):
         texts = distinct(12, 8)
-        found = attribution_agreement(Says(lambda w: WORTH[w]), additive(), texts)
+        found = agreement(Says(lambda w: WORTH[w]), additive(), texts)
         assert found.correlation.value == pytest.approx(1.0)
         assert found.overlap.value == pytest.approx(1.0)
         assert found.chance < 0.01
-        turned = attribution_agreement(Says(lambda w: -WORTH[w]), additive(), texts)
+        turned = agreement(Says(lambda w: -WORTH[w]), additive(), texts)
         assert turned.correlation.value == pytest.approx(-1.0)
         assert turned.chance == 1.0
         # The weightiest are the same, whatever their sign.
@@ -93,8 +99,8 @@ class TestAgreement:
     def test_probabilities_rank_as_logits_do(self):
         texts = distinct(12, 6)
         student = Says(lambda w: WORTH[w] ** 2)
-        found = attribution_agreement(student, additive(), texts)
-        other = attribution_agreement(student, additive("probability"), texts)
+        found = agreement(student, additive(), texts)
+        other = agreement(student, additive("probability"), texts)
         assert other.correlation.value == pytest.approx(found.correlation.value)
 
     def test_by_scipy(self):
@@ -102,7 +108,7 @@ class TestAgreement:
         text = "word3 word50 word20 word41 word9"
         share = {"word3": 1.0, "word50": 1.0, "word20": -1.0, "word41": 0.5, "word9": 0.0}
         teacher = additive("probability")
-        found = attribution_agreement(Says(share.get), teacher, [text])
+        found = agreement(Says(share.get), teacher, [text])
         parts = text.split()
 
         def log_odds(words):
@@ -116,7 +122,7 @@ class TestAgreement:
     def test_random_contributions_give_what_is_said_of_them(self):
         texts = distinct(300, 9)
         rng = np.random.default_rng(0)
-        found = attribution_agreement(
+        found = agreement(
             Says(lambda w: float(rng.normal())), additive(), texts, most=300, permutations=200
         )
         assert found.correlation.value == pytest.approx(0.0, abs=0.06)
@@ -125,7 +131,7 @@ class TestAgreement:
 
     def test_equal_contributions_rank_nothing(self):
         texts = distinct(20, 8)
-        found = attribution_agreement(Says(lambda w: 1.0), additive(), texts)
+        found = agreement(Says(lambda w: 1.0), additive(), texts)
         assert found.correlation.value == 0.0
         assert found.overlap.value == pytest.approx(found.overlap_at_random)
         assert found.chance == 1.0
@@ -138,7 +144,7 @@ class TestAgreement:
             features.table(texts[:350]), teacher.ask(texts[:350]).probabilities,
             features=features, labels=LABELS,
         )  # fmt: skip
-        found = attribution_agreement(student, teacher, texts[350:])
+        found = agreement(student, teacher, texts[350:])
         assert found.correlation.lower > 0.8
         assert "rank correlation" in str(found)
 
@@ -146,15 +152,13 @@ class TestAgreement:
 class TestWhatCounts:
     def test_the_cost_is_pieces_and_whole_texts(self):
         teacher = additive()
-        found = attribution_agreement(
-            Says(lambda w: WORTH[w]), teacher, ["word1 word2 word3", "word4 word5"]
-        )
+        found = agreement(Says(lambda w: WORTH[w]), teacher, ["word1 word2 word3", "word4 word5"])
         # The last piece of two leaves one word, which is a text of its own.
         assert (found.asked, teacher.asked, found.pieces) == (2 + 5, 7, 5)
 
     def test_texts_of_one_piece_are_counted_and_not_asked(self):
         teacher = additive()
-        found = attribution_agreement(Says(lambda w: WORTH[w]), teacher, ["word1", "word1  "])
+        found = agreement(Says(lambda w: WORTH[w]), teacher, ["word1", "word1  "])
         assert (found.too_few, found.correlation.n, teacher.asked) == (2, 0, 0)
         assert np.isnan(found.correlation.value)
         assert "not measured" in str(found)
@@ -163,7 +167,7 @@ class TestWhatCounts:
         rule = lambda texts: ["reject" if "word1 " in t + " " else "accept" for t in texts]  # noqa: E731
         teacher = Teacher.of_labels(rule, labels=LABELS)
         share = {"word1": 1.0, "word2": 0.0, "word3": 0.0, "word4": 0.0}
-        found = attribution_agreement(
+        found = agreement(
             Says(share.get), teacher, ["word1 word2 word3 word4", "word2 word3 word4"]
         )
         assert found.unit == "decision"
@@ -180,17 +184,17 @@ class TestWhatCounts:
         student = RuleList(rules=3).fit(
             features.table(texts), teacher.ask(texts).values, features=features, labels=LABELS
         )
-        found = attribution_agreement(student, teacher, texts[:50])
+        found = agreement(student, teacher, texts[:50])
         assert (found.too_few, found.pieces) == (50, 0)
 
     def test_most_and_seed(self):
         texts = distinct(60, 6)
         student = Says(lambda w: WORTH[w] ** 3 - w.count("1"))
-        first = attribution_agreement(student, additive(), texts, most=10, seed=1)
+        first = agreement(student, additive(), texts, most=10, seed=1)
         assert first.correlation.n == 10
-        assert first == attribution_agreement(student, additive(), texts, most=10, seed=1)
-        assert first != attribution_agreement(student, additive(), texts, most=10, seed=2)
+        assert first == agreement(student, additive(), texts, most=10, seed=1)
+        assert first != agreement(student, additive(), texts, most=10, seed=2)
 
     def test_refusals(self):
         with pytest.raises(OptionError):
-            attribution_agreement(Says(lambda w: 1.0), additive(), ["a b"], most=0)
+            agreement(Says(lambda w: 1.0), additive(), ["a b"], most=0)

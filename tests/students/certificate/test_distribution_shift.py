@@ -8,6 +8,7 @@ from whence.core.errors import InputError, OptionError
 from whence.core.statistics.proportions import proportion
 from whence.students.certificate.distribution_shift import Shift, other_corpora, other_topics
 from whence.students.certificate.topics import topical_words, topics
+from whence.students.data.run import Run, Terms
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.fitting.clustering import kmeans, rarity_weighted, reduced
@@ -45,8 +46,13 @@ def prepared(each=100, seed=0):
 def run(world, student=None, **options):
     table, targets, features, _ = world
     own = SparseLinear(features=6) if student is None else student
-    settings = {"features": features, "labels": LABELS, "clusters": 3}
-    return other_topics(own, table, targets, **{**settings, **options})
+    clusters = options.pop("clusters", 3)
+    training = worlds.training(table, targets, features, LABELS, **options)
+    return other_topics(own, training, Terms(), clusters=clusters)
+
+
+def corpora_of(student, teacher, corpora, **options):
+    return other_corpora(student, corpora, Run(teacher=teacher), **options)
 
 
 class TestTopics:
@@ -97,8 +103,8 @@ class TestTopics:
             f.agreement.hits for f in alone.topics.values()
         ]
         # The same copies as documents of their own do give it away.
-        marked = np.concatenate([np.ones(120, dtype=bool), np.zeros(120, dtype=bool)])
-        leaked = run(world, tested=marked)
+        kinds = np.concatenate([np.zeros(120, dtype=int), np.ones(120, dtype=int)])
+        leaked = run(world, kinds=kinds)
         assert min(f.agreement.value for f in leaked.topics.values()) == 1.0
 
     def test_a_common_rule_holds_everywhere(self):
@@ -119,7 +125,7 @@ class TestTopics:
         world = prepared(10)
         with pytest.raises(OptionError, match="clusters"):
             run(world, clusters=1)
-        with pytest.raises(InputError, match="another number"):
+        with pytest.raises(InputError, match="one target, kind, weight and group a text"):
             run(world, groups=np.zeros(4, dtype=int))
 
     @pytest.mark.parametrize("rows", [4, 60])
@@ -162,7 +168,7 @@ class TestCorpora:
         same = worlds.texts(60, seed=5)
         odd = [f"belated{i} thing number {i} of {i * 7}" for i in range(50)]
         before = teacher.asked
-        found = other_corpora(student, teacher, {"same": same, "odd": odd})
+        found = corpora_of(student, teacher, {"same": same, "odd": odd})
         assert found.asked == teacher.asked - before == 110
         assert found.corpora["same"].agreement == proportion(60, 60, level=0.975)
         # The teacher sees "late" within a word; the student does not.
@@ -174,7 +180,7 @@ class TestCorpora:
         teacher = self.teacher()
         student = self.student(worlds.texts(200), teacher)
         texts = worlds.texts(40, seed=5)
-        found = other_corpora(student, teacher, {"letters": texts * 3})
+        found = corpora_of(student, teacher, {"letters": texts * 3})
         assert found.corpora["letters"].texts == 40
 
     def test_texts_learnt_from_are_not_elsewhere(self):
@@ -184,10 +190,10 @@ class TestCorpora:
         near = [f"{text} {text.split()[0]}" for text in texts[:50]]
         new = worlds.texts(40, seed=5)
         corpus = {"again": [*texts, *near, *new], "only": texts}
-        blind = other_corpora(student, teacher, corpus).corpora["again"]
+        blind = corpora_of(student, teacher, corpus).corpora["again"]
         assert (blind.texts, blind.known) == (240, 0)
         before = teacher.asked
-        found = other_corpora(student, teacher, corpus, learnt=texts)
+        found = corpora_of(student, teacher, corpus, learnt=texts)
         assert found.asked == teacher.asked - before == 0
         assert (found.corpora["again"].texts, found.corpora["again"].known) == (40, 250)
         assert found.corpora["again"].agreement.n == 40
@@ -215,18 +221,18 @@ class TestCorpora:
         cut = [" ".join(text.split(" ")[:20]) for text in learnt]
         longer = [f"{text} " + " ".join(f"more{i}x{k}" for k in range(30))
                   for i, text in enumerate(learnt)]  # fmt: skip
-        found = other_corpora(student, teacher, {"longer": longer}, learnt=cut)
+        found = corpora_of(student, teacher, {"longer": longer}, learnt=cut)
         assert (found.corpora["longer"].texts, found.corpora["longer"].known) == (0, 60)
 
     def test_an_empty_corpus_is_refused(self):
         teacher = self.teacher()
         with pytest.raises(InputError, match="'none'"):
-            other_corpora(self.student(worlds.texts(50), teacher), teacher, {"none": []})
+            corpora_of(self.student(worlds.texts(50), teacher), teacher, {"none": []})
 
     def test_both_kinds_go_together(self):
         teacher = self.teacher()
         student = self.student(worlds.texts(200), teacher)
-        there = other_corpora(student, teacher, {"letters": worlds.texts(40, seed=9)})
+        there = corpora_of(student, teacher, {"letters": worlds.texts(40, seed=9)})
         both = run(prepared(40)) | there
         assert len(both.topics) == 3
         assert set(both.corpora) == {"letters"}

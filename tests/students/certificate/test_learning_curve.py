@@ -14,6 +14,7 @@ from whence.students.certificate.learning_curve import (
     schedule,
 )
 from whence.students.certificate.power_law import PowerLaw, power_law
+from whence.students.data.run import Terms
 
 SIZES = [100, 200, 400, 800, 1600]
 
@@ -64,10 +65,14 @@ class TestLaw:
         assert math.isinf(PowerLaw(a=0.8, b=0.0, c=0.5, unit=100.0).texts_for(0.7))
 
 
+def curve(fit, n, teacher, seed=0, **options):
+    return learning_curve(fit, n, teacher, Terms(seed=seed), **options)
+
+
 class TestCurve:
     def test_rising(self):
         fit, teacher = noisy(0.9, 4.0, 0.5)
-        found = learning_curve(fit, 1600, teacher, start=100, replicates=60)
+        found = curve(fit, 1600, teacher, start=100, replicates=60)
         assert [p.texts for p in found.points] == SIZES
         assert [p.draws for p in found.points] == [5, 5, 4, 2, 1]
         for point in found.points:
@@ -83,7 +88,7 @@ class TestCurve:
 
     def test_flat(self):
         fit, teacher = noisy(0.7, 0.0, 0.5)
-        found = learning_curve(fit, 1600, teacher, start=100, replicates=60)
+        found = curve(fit, 1600, teacher, start=100, replicates=60)
         assert found.flat
         assert found.more_for(0.1) is None
         assert "no number of questions would bring +0.1" in found.sentence(0.1)
@@ -96,7 +101,7 @@ class TestCurve:
             asked.append(rows)
             return fit(rows)
 
-        found = learning_curve(spy, 400, teacher, start=100, draws=3, replicates=5)
+        found = curve(spy, 400, teacher, start=100, draws=3, replicates=5)
         assert [len(rows) for rows in asked] == [100] * 3 + [200] * 2 + [400]
         for rows in asked:
             assert len(set(rows.tolist())) == len(rows)
@@ -106,7 +111,7 @@ class TestCurve:
 
     def test_few_sizes_have_no_law(self):
         fit, teacher = noisy(0.9, 4.0, 0.5, held=200)
-        found = learning_curve(fit, 400, teacher, start=100, replicates=10)
+        found = curve(fit, 400, teacher, start=100, replicates=10)
         assert found.law is None
         assert not found.flat
         with pytest.raises(UndefinedError, match="4 sizes"):
@@ -116,10 +121,10 @@ class TestCurve:
     def test_a_guess_is_called_one(self):
         law = PowerLaw(a=0.9, b=0.3, c=0.2, unit=100.0)
         point = Point(texts=400, draws=1, kappa=Interval(0.67, 0.6, 0.7, 100))
-        curve = LearningCurve(points=(point,), law=law, resampled=(law,), level=0.95)
-        assert curve.more_for(0.15) > 4 * 400
-        assert "so a guess" in curve.sentence(0.15)
-        assert "guess" not in curve.sentence(0.02)
+        made = LearningCurve(points=(point,), law=law, resampled=(law,), level=0.95)
+        assert made.more_for(0.15) > 4 * 400
+        assert "so a guess" in made.sentence(0.15)
+        assert "guess" not in made.sentence(0.02)
 
     def test_ends_of_the_range_may_be_open(self):
         law = PowerLaw(a=0.9, b=0.3, c=0.5, unit=100.0)
@@ -133,22 +138,22 @@ class TestCurve:
 
     def test_same_seed_same_curve(self):
         fit, teacher = noisy(0.9, 4.0, 0.5, held=200)
-        first = learning_curve(fit, 800, teacher, replicates=5, seed=1)
-        assert first == learning_curve(fit, 800, teacher, replicates=5, seed=1)
-        assert first != learning_curve(fit, 800, teacher, replicates=5, seed=2)
+        first = curve(fit, 800, teacher, replicates=5, seed=1)
+        assert first == curve(fit, 800, teacher, replicates=5, seed=1)
+        assert first != curve(fit, 800, teacher, replicates=5, seed=2)
 
     def test_refusals(self):
         fit, teacher = noisy(0.9, 4.0, 0.5, held=200)
         with pytest.raises(OptionError):
-            learning_curve(fit, 50, teacher)
+            curve(fit, 50, teacher)
         with pytest.raises(OptionError):
-            learning_curve(fit, 400, teacher, draws=0)
+            curve(fit, 400, teacher, draws=0)
         with pytest.raises(InputError):
-            learning_curve(fit, 400, teacher[:0])
-        with pytest.raises(InputError, match="200 texts of 100"):
-            learning_curve(fit, 400, teacher[:100])
+            curve(fit, 400, teacher[:0])
+        with pytest.raises(InputError, match="the 100 held-out texts, got answers to 200"):
+            curve(fit, 400, teacher[:100])
         with pytest.raises(OptionError, match="gain"):
-            learning_curve(fit, 800, teacher, replicates=3).more_for(0.0)
+            curve(fit, 800, teacher, replicates=3).more_for(0.0)
 
 
 def test_schedule_ends_with_all():

@@ -7,7 +7,8 @@ from tests.students import worlds
 import whence
 from whence.core.errors import OptionError
 from whence.core.statistics.proportions import proportion
-from whence.students.certificate.minimal_disagreement import parting
+from whence.students.certificate.minimal_disagreement import search_disagreements
+from whence.students.data.run import Run, Terms
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.teacher.teacher import Teacher
 
@@ -34,10 +35,15 @@ def soft(rule):
     return Teacher.of(whence.load(chances, labels=LABELS), gives="probability")
 
 
+def searched(student, teacher, texts, seed=0, **options):
+    run = Run(teacher=teacher, terms=Terms(seed=seed))
+    return search_disagreements(student, texts, run, **options)
+
+
 class TestSearch:
     def test_one_word_is_enough_and_is_found(self):
         teacher = soft(lambda words: "late" in words and "debt" in words)
-        found = parting(of_words({"late": 1.0}), teacher, ["he was late with a debt"])
+        found = searched(of_words({"late": 1.0}), teacher, ["he was late with a debt"])
         assert found.found.hits == 1
         assert (found.deleted, found.length) == (1.0, 6.0)
         (example,) = found.examples
@@ -48,7 +54,7 @@ class TestSearch:
 
     def test_the_student_may_be_the_one_that_moves(self):
         teacher = soft(lambda words: "debt" in words)
-        found = parting(of_words({"late": 1.0}), teacher, ["he was late with a debt"])
+        found = searched(of_words({"late": 1.0}), teacher, ["he was late with a debt"])
         assert found.examples[0].deleted in (("late",), ("debt",))
         assert found.teacher_left + found.student_left == 1
 
@@ -56,17 +62,17 @@ class TestSearch:
         """The teacher asks for any of two, the student for a word that is never deleted alone."""
         teacher = soft(lambda words: "late" in words or "debt" in words)
         student = of_words({"he": 1.0})
-        found = parting(student, teacher, ["late he debt"], budget=60)
+        found = searched(student, teacher, ["late he debt"], budget=60)
         assert found.found.hits == 1
         assert len(found.examples[0].deleted) == 1
-        both = parting(of_words({"zzz": 0.0}, base=0.5), teacher, ["late and debt"], budget=60)
+        both = searched(of_words({"zzz": 0.0}, base=0.5), teacher, ["late and debt"], budget=60)
         assert both.examples[0].deleted == ("late", "debt")
 
-    def test_every_example_parts_and_no_word_can_be_put_back(self):
+    def test_on_every_example_they_disagree_and_no_word_can_be_put_back(self):
         texts = worlds.texts(80, length=6)
         teacher = soft(lambda words: worlds.rule(" ".join(words)) == "reject")
         student = of_words({"late": 2.0, "waived": -2.0}, base=-1.0)
-        found = parting(student, teacher, texts, most=20, budget=200)
+        found = searched(student, teacher, texts, most=20, budget=200)
         assert found.found.n == 20
         assert found.found.hits > 0
         for example in found.examples:
@@ -76,7 +82,7 @@ class TestSearch:
             assert len(example.text.split()) == len(example.edited.split()) + len(example.deleted)
 
     def test_the_shortest_by_brute_force(self):
-        """Where a single word parts them, no more are deleted, whatever the order."""
+        """Where a single word suffices, no more are deleted, whatever the order."""
         texts = worlds.texts(40, length=5, seed=3)
         teacher = soft(lambda words: worlds.rule(" ".join(words)) == "reject")
         student = of_words({"late": 2.0, "waived": -2.0}, base=-1.0)
@@ -89,7 +95,7 @@ class TestSearch:
             apart = [
                 student.predict([own])[0] != LABELS[teacher.ask([own]).top[0]] for own in shorter
             ]
-            found = parting(student, teacher, [text], budget=100)
+            found = searched(student, teacher, [text], budget=100)
             if any(apart):
                 single += 1
                 assert found.deleted == 1.0
@@ -104,41 +110,41 @@ class TestBudget:
         for budget in (1, 5, 16, 17):
             teacher = soft(lambda words: len(words) > 3)
             always = of_words({"zzz": 0.0}, base=0.5)
-            found = parting(always, teacher, texts, most=4, budget=budget)
+            found = searched(always, teacher, texts, most=4, budget=budget)
             assert found.asked == teacher.asked == 4 * (budget + 1)
             assert found.found == proportion(0, 4)
             assert np.isnan(found.deleted)
             asked.append(found.asked)
         assert asked == [8, 24, 68, 72]
 
-    def test_the_same_everywhere_is_never_parted(self):
+    def test_the_same_everywhere_never_disagree(self):
         student = of_words({"late": 1.0})
         teacher = soft(lambda words: "late" in words)
-        found = parting(student, teacher, worlds.texts(40), most=10, budget=50)
+        found = searched(student, teacher, worlds.texts(40), most=10, budget=50)
         assert found.found.hits == 0
         assert found.found.upper == pytest.approx(1 - 0.05 ** (1 / 10))
         assert found.examples == ()
-        assert "parted within 50 questions: 0.000" in str(found)
+        assert "made to disagree within 50 questions: 0.000" in str(found)
 
     def test_texts_in_disagreement_are_passed_over(self):
         teacher = soft(lambda words: "debt" in words)
-        found = parting(of_words({"late": 1.0}), teacher, ["late he", "he is", "one"], budget=3)
+        found = searched(of_words({"late": 1.0}), teacher, ["late he", "he is", "one"], budget=3)
         assert (found.found.n, found.disagreed) == (1, 1)
 
     def test_same_seed_same_result(self):
         texts = worlds.texts(40, length=8)
         teacher = soft(lambda words: worlds.rule(" ".join(words)) == "reject")
         student = of_words({"late": 2.0, "waived": -2.0}, base=-1.0)
-        first = parting(student, teacher, texts, most=8, seed=1)
-        again = parting(student, teacher, texts, most=8, seed=1)
+        first = searched(student, teacher, texts, most=8, seed=1)
+        again = searched(student, teacher, texts, most=8, seed=1)
         assert (first.found, first.examples) == (again.found, again.examples)
 
     def test_bare_labels(self):
         rule = lambda texts: ["reject" if "late" in t and "debt" in t else "accept" for t in texts]  # noqa: E731
         teacher = Teacher.of_labels(rule, labels=LABELS)
-        found = parting(of_words({"late": 1.0}), teacher, ["a late debt of him"])
+        found = searched(of_words({"late": 1.0}), teacher, ["a late debt of him"])
         assert found.examples[0].deleted == ("debt",)
 
     def test_refusals(self):
         with pytest.raises(OptionError):
-            parting(of_words({"late": 1.0}), soft(bool), ["a b"], budget=0)
+            searched(of_words({"late": 1.0}), soft(bool), ["a b"], budget=0)

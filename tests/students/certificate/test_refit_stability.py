@@ -8,6 +8,8 @@ from tests.students import worlds
 
 from whence.core.errors import InputError, OptionError
 from whence.students.certificate.refit_stability import refits
+from whence.students.data.run import Terms
+from whence.students.data.training_set import Candidate
 from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
@@ -40,8 +42,11 @@ def planted(n=400, seed=0, twins=False):
 
 def run(student, world, **options):
     table, targets, features = world
-    settings = {"features": features, "labels": LABELS, "held": table[:100], "draws": 8}
-    return refits(student, table, targets, **{**settings, **options})
+    held, draws = options.pop("held", table[:100]), options.pop("draws", 8)
+    fitted, seed = options.pop("fitted", None), options.pop("seed", 0)
+    training = worlds.training(table, targets, features, LABELS, **options)
+    own = Candidate(student, training.fit(student) if fitted is None else fitted)
+    return refits(own, training, held, Terms(level=0.9, seed=seed), draws=draws)
 
 
 class TestStability:
@@ -67,20 +72,16 @@ class TestStability:
     def test_a_teacher_without_a_rule_leaves_nothing_stable(self):
         table, features = worlds.table(200, 60, density=0.2)
         targets = np.eye(2)[np.random.default_rng(1).integers(0, 2, 200)]
-        found = refits(
-            SparseLinear(features=5), table, targets, features=features, labels=LABELS,
-            held=worlds.table(200, 60, density=0.2, seed=2)[0], draws=10,
-        )  # fmt: skip
+        held = worlds.table(200, 60, density=0.2, seed=2)[0]
+        found = run(SparseLinear(features=5), (table, targets, features), held=held, draws=10)
         assert found.features < 0.4
         assert found.agreement.value < 0.9
 
     def test_signs_flip_where_weights_are_noise(self):
         table, features = worlds.table(300, 20, density=0.3)
         targets = np.eye(2)[np.random.default_rng(1).integers(0, 2, 300)]
-        found = refits(
-            SparseLinear(features=None), table, targets, features=features, labels=LABELS,
-            held=table, draws=10,
-        )  # fmt: skip
+        world = (table, targets, features)
+        found = run(SparseLinear(features=None), world, held=table, draws=10)
         assert found.sign_flips > 0.4
         assert run(SparseLinear(features=None), planted()).sign_flips < found.sign_flips + 0.5
 
@@ -110,7 +111,7 @@ class TestWhatIsTaken:
         features = ReadableFeatures(longest=1).learn(texts)
         table = features.table(texts)
         targets = worlds.one_hot([worlds.rule(t) for t in texts], LABELS)
-        options = {"features": features, "labels": LABELS, "held": table[:40], "draws": 3}
+        options = {"held": table[:40], "draws": 3}
         for student, weighty in (
             (SparseLinear(features=3), True),
             (Scorecard(features=4), True),
@@ -118,7 +119,7 @@ class TestWhatIsTaken:
             (DecisionTree(leaves=4), False),
             (Prototypes(cases=4), False),
         ):
-            found = refits(student, table, targets, texts=texts, **options)
+            found = run(student, (table, targets, features), texts=texts, **options)
             assert 0 <= found.agreement.value <= 1, student.name
             assert (found.sign_flips is not None) == weighty, student.name
             assert bool(found.weights) == weighty, student.name
@@ -161,7 +162,7 @@ class TestWhatIsTaken:
             run(SparseLinear(), world, draws=1)
         with pytest.raises(InputError, match="held-out"):
             run(SparseLinear(), world, held=world[0][:, :3])
-        with pytest.raises(InputError, match="another number"):
+        with pytest.raises(InputError, match="one target, kind, weight and group a text"):
             run(SparseLinear(), world, groups=np.zeros(3, dtype=int))
 
 

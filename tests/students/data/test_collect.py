@@ -6,8 +6,9 @@ from tests.students.test_distill import by_rule, of
 import whence
 from whence.core.errors import InputError, OptionError, TextTooLongError
 from whence.students.certificate.check_options import Checks
-from whence.students.data.collect import asked_where_read, lesson_of
-from whence.students.data.query_budget import Budget, plan
+from whence.students.data.collect import ask_readable, build_training_set
+from whence.students.data.query_budget import Budget, plan_queries
+from whence.students.data.run import Run
 from whence.students.data.split import split
 from whence.students.data.training_set import KINDS
 from whence.students.families.prototypes import Prototypes
@@ -29,10 +30,10 @@ def short(texts):
 def test_edits_that_the_teacher_cannot_read_are_left_out():
     teacher = of(short, batch=4)
     texts = ["late " * 5, "late " * 25, "waived " * 6]
-    rows, answers = asked_where_read(teacher, texts)
+    rows, answers = ask_readable(Run(teacher=teacher), texts)
     assert rows == [0, 2]
     assert answers.top.tolist() == [1, 0]
-    assert asked_where_read(teacher, [])[0] == []
+    assert ask_readable(Run(teacher=teacher), [])[0] == []
 
 
 def test_a_denial_that_makes_a_text_too_long_stops_nothing():
@@ -51,15 +52,16 @@ def test_nothing_held_out_is_learnt_from():
     teacher = of(by_rule)
     parts = split(texts)
     pool = teacher.ask(texts)
-    lesson, _ = lesson_of(teacher, texts, pool, parts, plan(len(texts), Budget()), 0, None)
+    queries = plan_queries(len(texts), Budget())
+    training, _ = build_training_set(Run(teacher=teacher), texts, pool, parts, queries)
     held = {texts[row] for part in ("select", "certify", "report") for row in parts.rows(part)}
-    beside = [t for t, kind in zip(lesson.texts, lesson.kinds, strict=True) if kind > 0]
+    beside = [t for t, kind in zip(training.texts, training.kinds, strict=True) if kind > 0]
     assert not held & set(beside)
-    assert {KINDS[kind] for kind in lesson.kinds} == {"text", "edit", "ngram"}
+    assert {KINDS[kind] for kind in training.kinds} == {"text", "edit", "ngram"}
     # An edit is of the document of its parent, which learns as well.
-    assert set(lesson.groups[lesson.kinds == 1]) <= set(lesson.groups[lesson.kinds == 0])
-    weights = lesson.weights_for(Prototypes())
-    assert np.array_equal(weights > 0, lesson.kinds == 0)
+    assert set(training.groups[training.kinds == 1]) <= set(training.groups[training.kinds == 0])
+    weights = training.weights_for(Prototypes())
+    assert np.array_equal(weights > 0, training.kinds == 0)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_no_kind_of_question_exceeds_its_plan(count):
         teacher, texts, students=[RuleList(rules=1)], checks=NONE, budget=Budget(parting=100)
     )
     assert found.asked == teacher.asked <= found.plan.total
-    assert found.certificate.parting.asked <= 100
+    assert found.certificate.disagreements.asked <= 100
 
 
 def test_the_sum_over_all_features_has_a_name():

@@ -1,8 +1,8 @@
 import numpy as np
 from tests.students import worlds
 
-from whence.students.data.model_selection import choose_lesson, losses
-from whence.students.data.training_set import Asked, joined
+from whence.students.data.model_selection import choose_features, choose_ngram_weight, losses
+from whence.students.data.training_set import AnsweredTexts, TrainingSet
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.teacher.teacher import Answers
 
@@ -16,7 +16,15 @@ def answered(texts, rule):
 
 
 def asked(kind, texts, rule):
-    return Asked(kind, texts, answered(texts, rule), range(len(texts)))
+    return AnsweredTexts(kind, texts, answered(texts, rule), range(len(texts)))
+
+
+def choices_of(training, select, features=None, groups=None):
+    trial, choices = choose_ngram_weight(training, select, features or ReadableFeatures())
+    if features is not None:
+        return trial.table, choices
+    table, more = choose_features(trial, select, groups)
+    return table, [*choices, *more]
 
 
 def chosen(rule, texts, ngrams=(), ngram_rule=None, **options):
@@ -24,7 +32,7 @@ def chosen(rule, texts, ngrams=(), ngram_rule=None, **options):
     if ngrams:
         pairs.append(asked("ngram", list(ngrams), ngram_rule or rule))
     select = texts[400:]
-    return choose_lesson(joined(*pairs), (select, answered(select, rule)), **options)
+    return choices_of(TrainingSet.of(*pairs), asked("text", select, rule), **options)
 
 
 def late(text):
@@ -53,31 +61,31 @@ def spread(count, seed=0):
 
 
 def test_denial_is_taken_where_it_tells_something():
-    taught, choices = chosen(denied, spread(700))
+    table, choices = chosen(denied, spread(700))
     assert [c.taken for c in choices if "negation" in c.what] == [True]
-    assert taught.known.spec.negation
-    taught, choices = chosen(late, worlds.texts(700))
+    assert table.features.spec.negation
+    table, choices = chosen(late, worlds.texts(700))
     assert [c.taken for c in choices if "negation" in c.what] == [False]
-    assert not taught.known.spec.negation
+    assert not table.features.spec.negation
 
 
 def test_features_that_are_given_are_taken_as_they_are():
     spec = ReadableFeatures(longest=1)
-    taught, choices = chosen(denied, spread(700), features=spec)
-    assert taught.known.spec == spec
+    table, choices = chosen(denied, spread(700), features=spec)
+    assert table.features.spec == spec
     assert choices == []
 
 
 def test_ngrams_of_which_the_teacher_says_strange_things_weigh_nothing():
     words = [*worlds.FILLER, *worlds.SIGNALS]
     texts = worlds.texts(700)
-    taught, choices = chosen(late, texts, ngrams=words, ngram_rule=lambda text: len(text) % 2 == 0)
+    table, choices = chosen(late, texts, ngrams=words, ngram_rule=lambda text: len(text) % 2 == 0)
     assert [c.taken for c in choices[:2]] == [True, True]
-    assert set(taught.lesson.kinds.tolist()) == {0}
-    assert taught.table.shape[0] == len(taught.lesson.texts) == 400
-    taught, choices = chosen(late, texts, ngrams=words)
+    assert set(table.examples.kinds.tolist()) == {0}
+    assert table.table.shape[0] == len(table.examples.texts) == 400
+    table, choices = chosen(late, texts, ngrams=words)
     assert not choices[1].taken
-    assert set(taught.lesson.kinds.tolist()) == {0, 2}
+    assert set(table.examples.kinds.tolist()) == {0, 2}
 
 
 def test_groups_of_words_are_taken_where_a_short_student_gains():
@@ -86,11 +94,11 @@ def test_groups_of_words_are_taken_where_a_short_student_gains():
     def by_group(text):
         return sum(word in groups["fifth"] for word in text.split()) >= 3
 
-    taught, choices = chosen(by_group, worlds.texts(900), concepts=groups)
+    table, choices = chosen(by_group, worlds.texts(900), groups=groups)
     assert choices[-1].what == "groups of words"
     assert choices[-1].taken
     assert "taken" in str(choices[-1])
-    assert taught.known.spec.lexicons == {name: tuple(own) for name, own in groups.items()}
+    assert table.features.spec.lexicons == {name: tuple(own) for name, own in groups.items()}
 
 
 def test_losses_are_the_cross_entropy():

@@ -7,6 +7,7 @@ from whence.core.errors import InputError, OptionError
 from whence.core.statistics.proportions import bootstrap, least_certified, proportion
 from whence.students.data import near_duplicates as duplicates
 from whence.students.data.near_duplicates import near_duplicates
+from whence.students.data.run import Run
 from whence.students.data.split import PARTS, noise_ceiling, split
 from whence.students.teacher.teacher import Teacher
 
@@ -125,7 +126,7 @@ class TestSplit:
 
     @pytest.mark.parametrize("texts", [["one"] * 1000, sentences(10), []])
     def test_too_few_distinct_texts(self, texts):
-        with pytest.raises(InputError, match="300 are due"):
+        with pytest.raises(InputError, match="expected 300 groups"):
             split(texts)
 
     def test_shares_that_are_none(self):
@@ -163,7 +164,7 @@ class TestBounds:
 class TestNoise:
     def test_a_teacher_that_never_wavers_agrees_with_itself(self):
         model = whence.load(lambda t: [[0.1, 0.9]] * len(t), labels=["a", "b"])
-        found = noise_ceiling(Teacher.of(model, gives="probability"), sentences(120))
+        found = noise_ceiling(Run(teacher=Teacher.of(model, gives="probability")), sentences(120))
         assert (found.hits, found.n) == (100, 100)
 
     def test_a_coin_agrees_with_itself_half_the_time(self):
@@ -171,5 +172,5 @@ class TestNoise:
         teacher = Teacher.of_labels(
             lambda t: [("a", "b")[int(i)] for i in rng.integers(0, 2, len(t))], labels=["a", "b"]
         )
-        found = noise_ceiling(teacher, sentences(400), most=400)
+        found = noise_ceiling(Run(teacher=teacher), sentences(400), most=400)
         assert found.lower < 0.5 < found.upper

@@ -103,7 +103,8 @@ def test_probabilities_do_not_depend_on_the_batch(student):
     assert together.shape == (70, 2)
     assert together.sum(axis=1) == pytest.approx(np.ones(70))
     alone = np.vstack([student.predict_proba([text]) for text in new])
-    assert together == pytest.approx(alone, abs=1e-6)
+    # Single precision, batches of 70 and of one: some units of 6e-8 in each of a few layers.
+    assert together == pytest.approx(alone, abs=1e-5)
 
 
 def test_what_the_teacher_did_not_read_is_not_looked_at(student):

@@ -78,7 +78,7 @@ class TestAsking:
 
     def test_progress_counts_distinct_texts(self):
         told = []
-        of(late, batch=2).ask(list("abcb"), progress=lambda n, of: told.append((n, of)))
+        of(late, batch=2).ask(list("abcb"), progress=lambda what, n, of: told.append((n, of)))
         assert told == [(2, 3), (3, 3)]
 
 

@@ -272,6 +272,6 @@ def _show(result: Distilled, format_: Format) -> None:
         tree = {
             "chosen": result.chosen,
             "student": result.student.to_json(),
-            "certificate": result.certificate.to_json(),
+            "certificate": result.certificate.to_tree(),
         }
         typer.echo(json.dumps(tree, indent=1, sort_keys=True))

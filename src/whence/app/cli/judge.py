@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, target_of, teller, write_out
 from whence.app.cli.options import (
-    DeviceOption,
-    DtypeOption,
-    FileOption,
     FormatOption,
     LinkOption,
     MaskerOption,
-    MessagesOption,
-    ModelOption,
+    ModelOptions,
+    NextTokenOption,
     OutputOption,
-    PairOption,
     QuietOption,
-    RevisionOption,
     SeedOption,
+    SourceOptions,
     TargetOption,
-    TaskOption,
-    TextArgument,
     UnitOption,
+    with_groups,
 )
 from whence.core.errors import OptionError
 
@@ -38,48 +33,50 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "select", "verify"]
 
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="A candidate; may be given again.")
+    list[str] | None, typer.Option("--method", help="A candidate; repeat the option for more.")
 ]
 
 
+@with_groups
 def evaluate(
-    record: Annotated[Path, typer.Argument(help="An explanation: of whence, or text and scores.")],
-    model: ModelOption = "embedded:credit",
+    record: Annotated[
+        Path, typer.Argument(help="File of an explanation of whence, or of a text with scores.")
+    ],
+    model: ModelOptions,
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Measure this one in place of the label; may be repeated."),
+        typer.Option(
+            "--metric", help="A metric to measure in place of the label; repeat it for more."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the masks; default: the record's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the masks; default: the record's.")
+    ] = None,
     masker: MaskerOption = "auto",
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
         from whence.workflows.judge import judge, measure
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
+        loaded = model.load()
+        explanation = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
-            found = measure(loaded, kept, metric, seed=seed, masker=masker)
+            result = measure(loaded, explanation, metric, seed=seed, masker=masker)
             if format_ is Format.json:
-                trees = [json.loads(measurement.to_json()) for measurement in found]
+                trees = [json.loads(measurement.to_json()) for measurement in result]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.trust.measurements_terminal import measurements_text
 
-                write_out(measurements_text(found), output)
+                write_out(measurements_text(result), output)
             return
-        judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
+        judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, format_), output)
 
 
@@ -95,46 +92,36 @@ def _shown(judged: Attribution, format_: Format) -> str:
     return plain_text(judged) + "\n"
 
 
+@with_groups
 def compare(
-    text: TextArgument = None,
-    model: ModelOption = "embedded:credit",
-    file: FileOption = None,
-    pair: PairOption = None,
-    messages: MessagesOption = None,
+    source: SourceOptions,
+    model: ModelOptions,
     methods: MethodsOption = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="A metric; may be given again.")
+        list[str] | None, typer.Option("--metric", help="A metric; repeat the option for more.")
     ] = None,
     target: TargetOption = None,
-    next_token: Annotated[
-        bool, typer.Option("--next-token", help="Explain the next token only.")
-    ] = False,
+    next_token: NextTokenOption = False,
     link: LinkOption = None,
     unit: UnitOption = "word",
     masker: MaskerOption = "auto",
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
         from whence.evaluation.metrics.registry import metric_by_name
-        from whence.models import load
         from whence.workflows.select import compare as run
 
-        check_sources(text, file, messages)
+        source.check()
         if format_ is Format.html:
             raise OptionError("a comparison is written as text or json, not as html")
-        source = source_of(text, file, pair, messages)
         metrics = [metric_by_name(name) for name in metric] if metric else None
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        loaded = model.load()
+        result = run(
             loaded,
-            source,
+            source.read(),
             methods=methods,
             target=target_of(target, None, next_token, False, None),
             link=link,
@@ -144,33 +131,34 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            write_out(json.dumps(_tree(found), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(result), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
 
-            write_out(comparison_text(found), output)
+            write_out(comparison_text(result), output)
 
 
-def _tree(found: Comparison) -> dict[str, Any]:
+def _tree(result: Comparison) -> dict[str, Any]:
     return {
-        "judging_evaluations": found.judging,
-        "failed": found.failed,
+        "judging_evaluations": result.judging,
+        "failed": result.failed,
         "methods": {
             name: {
-                "p_value": found.p_values[name],
-                "measurements": [json.loads(m.to_json()) for m in found.measurements[name]],
+                "p_value": result.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in result.measurements[name]],
                 "explanation": json.loads(explanation.to_json()),
             }
-            for name, explanation in found.explanations.items()
+            for name, explanation in result.explanations.items()
         },
     }
 
 
+@with_groups
 def select(
     texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
-    model: ModelOption = "embedded:credit",
+    model: ModelOptions,
     column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
-    limit: Annotated[int, typer.Option(help="Texts taken, from the top.")] = 50,
+    limit: Annotated[int, typer.Option(help="Number of texts to read, from the top.")] = 50,
     methods: MethodsOption = None,
     target: TargetOption = None,
     link: LinkOption = None,
@@ -179,10 +167,6 @@ def select(
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Choose the method for a model and its task, on some of the task's texts."""
@@ -190,19 +174,18 @@ def select(
         from itertools import islice
 
         from whence.app.cli.table_files import read_rows
-        from whence.models import load
         from whence.workflows.select import select as run
 
         if limit < 1:
-            raise OptionError(f"--limit {limit} given; 1 or more is due")
+            raise OptionError(f"expected --limit of 1 or more, got {limit}")
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
-        taken = list(islice(read_rows(texts, column), limit))
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        rows = list(islice(read_rows(texts, column), limit))
+        loaded = model.load()
+        result = run(
             loaded,
-            taken,
+            rows,
             methods=methods,
             target=target,
             link=link,
@@ -212,35 +195,31 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            write_out(found.to_json() + b"\n", output)
+            write_out(result.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text
 
-            write_out(selection_text(found), output)
+            write_out(selection_text(result), output)
 
 
+@with_groups
 def verify(
     record: Annotated[Path, typer.Argument(help="A saved explanation.")],
-    model: ModelOption = "embedded:credit",
+    model: ModelOptions,
     masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
         float, typer.Option(help="Deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
         from whence.workflows.verify import verify as run
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
-        found = run(loaded, kept, masks=masks, seed=seed, tolerance=tolerance)
-        typer.echo(("holds: " if found.holds else "does not hold: ") + found.says)
-        if not found.holds:
+        loaded = model.load()
+        explanation = read_explanation(loaded, record)
+        result = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if result.holds else "does not hold: ") + result.says)
+        if not result.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

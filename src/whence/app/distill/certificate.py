@@ -17,7 +17,7 @@ from whence.app.shared.formatting import visible
 from whence.students.certificate.attribution_agreement import AttributionAgreement
 from whence.students.certificate.certificate import Certificate
 from whence.students.certificate.distribution_shift import Elsewhere, Shift
-from whence.students.certificate.minimal_disagreement import Parting
+from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.data.split import FEWEST
 
@@ -80,7 +80,7 @@ def certificate_groups(certificate: Certificate) -> list[Group]:
         _refits(certificate.refits),
         _attributions(certificate.attributions),
         _shift(certificate.shift),
-        _parting(certificate.parting),
+        _parting(certificate.disagreements),
     )
     return groups + [group for group in further if group is not None]
 
@@ -163,7 +163,7 @@ def _elsewhere(name: str, corpus: Elsewhere, part: str) -> Row:
     return shared(name, corpus.agreement, part, note)
 
 
-def _parting(disagreement: Parting | None) -> Group | None:
+def _parting(disagreement: DisagreementSearch | None) -> Group | None:
     if disagreement is None:
         return None
     about = (

@@ -38,7 +38,7 @@ from whence.app.shared.colour import ramp
 from whence.app.shared.formatting import number, signed, visible
 from whence.app.shared.templates import environment
 from whence.app.trust.html import verdict_rules
-from whence.students.certificate.minimal_disagreement import Parting
+from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.regions.region import Region
 from whence.students.result import Distilled
@@ -79,7 +79,7 @@ def fragment(result: Distilled) -> str:
 def _tree(result: Distilled) -> str:
     tree = {
         "chosen": result.chosen,
-        "certificate": result.certificate.to_json(),
+        "certificate": result.certificate.to_tree(),
         "student": result.student.to_json(),
     }
     return json.dumps(tree, sort_keys=True)
@@ -123,7 +123,7 @@ def _view(result: Distilled, mark: str) -> dict[str, Any]:
         ],
         "flips": flip_rows(certificate.flips),
         "weights": _weights(certificate.refits),
-        "parted": _parted(certificate.parting),
+        "parted": _parted(certificate.disagreements),
         "level": f"{100 * certificate.level:g}%",
         "regions": [_region(region) for region in result.regions],
         "searched": result.searched,
@@ -162,7 +162,7 @@ def _weights(refits: Refits | None) -> dict[str, Any] | None:
     }
 
 
-def _parted(disagreement: Parting | None) -> list[dict[str, str]]:
+def _parted(disagreement: DisagreementSearch | None) -> list[dict[str, str]]:
     """The smallest edits that part student and teacher."""
     if disagreement is None:
         return []

@@ -28,12 +28,12 @@ def card(result: Distilled) -> list[tuple[str, str]]:
         ("Answer or ask", answering_sentence(result)),
         (
             "Covered",
-            f"Texts of at most {result.reach.longest:,} words, of which at most "
-            f"{share(result.reach.rarest)} never occurred in training. Other texts go to the teacher."
+            f"Texts of at most {result.applicability_domain.longest:,} words, of which at most "
+            f"{share(result.applicability_domain.rarest)} never occurred in training. Other texts go to the teacher."
             + (
                 ""
-                if result.reach.cut_from is None
-                else f" So do texts of {result.reach.cut_from:,} characters and more, of which the "
+                if result.applicability_domain.cut_from is None
+                else f" So do texts of {result.applicability_domain.cut_from:,} characters and more, of which the "
                 "teacher read only the beginning."
             ),
         ),

@@ -1,4 +1,4 @@
-"""Input times gradient: the first-order guess at what each feature adds."""
+"""Input times gradient: the first-order estimate of what each feature adds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from whence.attribution.method import Estimate, GradientMethod
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 
 __all__ = ["InputXGradient"]
 
@@ -38,7 +38,7 @@ class InputXGradient(GradientMethod):
         """2 passes."""
         return 2
 
-    def estimate(self, game: EmbeddedGame, *, budget: int, seed: int) -> Estimate:
+    def estimate(self, game: EmbeddingGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`InputXGradient`."""
         point = game.point()
         values, slopes = game.at(np.stack([point, game.baseline("zero")]))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError, UndefinedError
 from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
-from whence.games.embedding_game import EmbeddedGame
+from whence.games.embedding_game import EmbeddingGame
 from whence.games.question import Question
 from whence.models.protocols import GivesGradients
 
@@ -22,20 +22,20 @@ ExplainAt = Callable[[Float[np.ndarray, "batch tokens width"]], Float[np.ndarray
 """Scores of the features at some embedded inputs, each as if it alone were asked."""
 
 
-class MovedGame(EmbeddedGame):
-    """The embedded game of an input whose embeddings stand elsewhere; for :func:`moved_game`."""
+class MovedGame(EmbeddingGame):
+    """The embedding game of an input whose embeddings stand elsewhere; for :func:`moved_game`."""
 
     at_point: Float[np.ndarray, "tokens width"] | None = None
 
     def point(self) -> Float[np.ndarray, "tokens width"]:
         """Where the embeddings stand now."""
-        return EmbeddedGame.point(self) if self.at_point is None else self.at_point
+        return EmbeddingGame.point(self) if self.at_point is None else self.at_point
 
 
 def moved_game(
     question: Question, point: Float[np.ndarray, "tokens width"], **options: Any
 ) -> MovedGame:
-    """The question's embedded game at another point, for a gradient method to be run on.
+    """The question's embedding game at another point, for a gradient method to be run on.
 
     Args:
         question: about the text.

@@ -77,7 +77,7 @@ def softened(
             f"{name} perturbs embeddings, which this input's model does not give; "
             "comprehensiveness and sufficiency remove whole features and work with every model"
         )
-    game = question.embedded()
+    game = question.embedding_game()
     point, zero = game.point(), game.baseline("zero")
     rng = np.random.default_rng([instance.seed, 5])
     scaled = unit_scaled(scores)

@@ -41,8 +41,9 @@ from whence.evaluation.trust.checks import (
 )
 from whence.evaluation.trust.grading import verdict
 from whence.evaluation.trust.summary import said
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
-from whence.games.model_game import DEFAULT_TOKEN_BUDGET, Progress
+from whence.games.model_game import Progress
 from whence.games.question import Question
 from whence.models.protocols import Input
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +10,23 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
+from whence.students.data.run import Run
 from whence.students.families.base import Fitted
 from whence.students.teacher.teacher import FLOOR, Answers, Teacher
 
-__all__ = ["AttributionAgreement", "attribution_agreement", "without"]
+__all__ = ["AttributionAgreement", "affordable_attributions", "attribution_agreement", "without"]
+
+TEXTS = 30
+"""Texts whose evidence is deleted at most. Chosen by hand: some 300 questions."""
+
+Compared = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]
+"""Shares of the pieces of a text in the student's decision, and their effects on the teacher."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttributionAgreement:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AttributionAgreement(Value):
     """Agreement of a student's contributions with its teacher's leave-one-out effects.
 
     Attributes:
@@ -37,9 +45,9 @@ class AttributionAgreement:
 
     correlation: Interval
     overlap: Interval
-    overlap_at_random: float
-    chance: float
-    chance_of_overlap: float
+    overlap_at_random: Number
+    chance: Number
+    chance_of_overlap: Number
     top: int
     unit: str
     pieces: int
@@ -50,7 +58,7 @@ class AttributionAgreement:
     def __str__(self) -> str:
         left_out = (
             f"{self.too_few} texts with fewer than two pieces of evidence and {self.unmoved} whose "
-            "teacher no deletion told apart are left out"
+            "teacher answers every deletion alike are left out"
         )
         if self.correlation.n == 0:
             return f"attributions: not measured (n=0); {left_out}"
@@ -64,15 +72,12 @@ class AttributionAgreement:
 
 def attribution_agreement(
     fitted: Fitted,
-    teacher: Teacher,
     texts: Sequence[str],
+    run: Run,
     *,
-    most: int = 30,
+    most: int = TEXTS,
     top: int = 3,
     permutations: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> AttributionAgreement:
     """How the student's contributions rank beside what deleting the same characters does.
 
@@ -93,15 +98,12 @@ def attribution_agreement(
     Zeiler and Fergus (2014), arXiv:1311.2901; Krishna et al. (2022), arXiv:2202.01602.
 
     Args:
-        fitted: the student.
-        teacher: its teacher.
-        texts: held out, as far as the teacher reads them.
+        fitted: student.
+        texts: texts held out, as far as the teacher reads them.
+        run: teacher, level of the intervals over resampled texts, and seed.
         most: texts compared; they are drawn at random among those with two pieces or more.
         top: pieces compared by the overlap.
-        permutations: of the contributions, for the chance.
-        level: of the intervals, over resampled texts.
-        seed: of what is drawn.
-        progress: told how many texts are answered, of how many.
+        permutations: random contributions that the chances are counted over.
 
     Raises:
         OptionError: a number below 1.
@@ -119,46 +121,36 @@ def attribution_agreement(
         >>> aims = teacher.ask(lines).probabilities
         >>> student = SparseLinear(features=None, strength=1e-4)
         >>> student = student.fit(known.table(lines), aims, features=known, labels=teacher.labels)
-        >>> found = attribution_agreement(student, teacher, lines[3:], top=1)
-        >>> found.pieces, found.overlap.value
+        >>> result = attribution_agreement(student, lines[3:], Run(teacher=teacher), top=1)
+        >>> result.pieces, result.overlap.value
         (4, 1.0)
     """
     if min(most, top, permutations) < 1:
-        raise OptionError(f"most={most}, top={top}, permutations={permutations}: at least 1 each")
-    before = teacher.asked
-    rng = np.random.default_rng(seed)
-    too_few, asked = 0, list[_Question]()
+        raise OptionError(
+            "expected most, top and permutations of 1 or more, got "
+            f"most={most}, top={top}, permutations={permutations}"
+        )
+    before = run.used()
+    rng = np.random.default_rng(run.terms.seed)
+    too_few, questions = 0, list[_Question]()
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
-        if len(asked) == most:
+        if len(questions) == most:
             break
         question = _question(fitted, texts[row])
         if len(question.shares) < 2:
             too_few += 1
         else:
-            asked.append(question)
-    flat = [text for question in asked for text in (question.whole, *question.without)]
-    answers = teacher.ask(flat, progress=progress) if flat else None
-    compared: list[tuple[np.ndarray, np.ndarray]] = []
-    unmoved = start = pieces = 0
-    for question in asked:
-        end = start + 1 + len(question.shares)
-        effects = np.zeros(0)
-        if answers is not None:
-            f = _for_label(answers.part(np.arange(start, end)), question.label)
-            effects = np.round(f[0] - f[1:], 9)
-        start = end
-        if np.ptp(effects) == 0:
-            unmoved += 1
-            continue
-        pieces += len(effects)
-        # Shares are rounded as the effects are, so that rounding errors break no tie.
-        compared.append((np.round(question.shares, 9), effects))
+            questions.append(question)
+    compared = _compared(questions, run.teacher)
     correlations, overlaps, at_random, chances = _against_random(compared, top, permutations, rng)
 
     def over_texts(values: np.ndarray) -> Interval:
         return bootstrap(
-            lambda rows: float(values[rows].mean()), len(values), level=level, seed=seed
+            lambda rows: float(values[rows].mean()),
+            len(values),
+            level=run.terms.level,
+            seed=run.terms.seed,
         )
 
     return AttributionAgreement(
@@ -168,12 +160,18 @@ def attribution_agreement(
         chance=chances[0],
         chance_of_overlap=chances[1],
         top=top,
-        unit="log-odds" if teacher.gives != "label" else "decision",
-        pieces=pieces,
+        unit="log-odds" if run.teacher.gives != "label" else "decision",
+        pieces=sum(len(effects) for _, effects in compared),
         too_few=too_few,
-        unmoved=unmoved,
-        asked=teacher.asked - before,
+        unmoved=len(questions) - len(compared),
+        asked=run.used(before).asked,
     )
+
+
+def affordable_attributions(fitted: Fitted, texts: Sequence[str], queries: int) -> int:
+    """Texts that so many questions suffice for, at most ``TEXTS``, whichever texts are drawn."""
+    pieces = [sum(bool(e.spans) for e in fitted.explain(text).evidence) for text in texts]
+    return min(TEXTS, queries // (1 + max(pieces, default=0)))
 
 
 def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
@@ -183,13 +181,13 @@ def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
         >>> without("paid late, twice  late", [(5, 9), (18, 22)])
         'paid , twice'
     """
-    kept: list[str] = []
+    rest: list[str] = []
     at = 0
     for start, end in sorted(spans):
-        kept.append(text[at:start])
+        rest.append(text[at:start])
         at = max(at, end)
-    kept.append(text[at:])
-    return " ".join("".join(kept).split())
+    rest.append(text[at:])
+    return " ".join("".join(rest).split())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,10 +203,29 @@ class _Question:
 def _question(fitted: Fitted, text: str) -> _Question:
     reasons = fitted.explain(text)
     label = fitted.labels.index(reasons.label)
-    left = [(without(text, piece.spans), piece) for piece in reasons.evidence if piece.spans]
-    left = [(rest, piece) for rest, piece in left if any(c.isalnum() for c in rest)]
-    shares = np.array([float(piece.shares[label]) for _, piece in left])
-    return _Question(" ".join(text.split()), tuple(rest for rest, _ in left), shares, label)
+    pairs = [(without(text, piece.spans), piece) for piece in reasons.evidence if piece.spans]
+    pairs = [(rest, piece) for rest, piece in pairs if any(c.isalnum() for c in rest)]
+    shares = np.array([float(piece.shares[label]) for _, piece in pairs])
+    return _Question(" ".join(text.split()), tuple(rest for rest, _ in pairs), shares, label)
+
+
+def _compared(questions: Sequence[_Question], teacher: Teacher) -> list[Compared]:
+    """Shares and effects of the pieces of each text on which some deletion moves the teacher."""
+    asked = [text for question in questions for text in (question.whole, *question.without)]
+    if not asked:
+        return []
+    answers = teacher.ask(asked)
+    result: list[Compared] = []
+    start = 0
+    for question in questions:
+        end = start + 1 + len(question.shares)
+        f = _for_label(answers.part(np.arange(start, end)), question.label)
+        start = end
+        # Rounding errors of some 1e-16 must neither make nor break a tie.
+        effects = np.round(f[0] - f[1:], 9)
+        if np.ptp(effects) > 0:
+            result.append((np.round(question.shares, 9), effects))
+    return result
 
 
 def _for_label(answers: Answers, label: int) -> Float[np.ndarray, " texts"]:
@@ -217,15 +234,15 @@ def _for_label(answers: Answers, label: int) -> Float[np.ndarray, " texts"]:
     if answers.gives == "label":
         return (answers.top == label).astype(np.float64)
     if answers.gives == "probability":
-        own = np.clip(values[:, label], FLOOR, 1 - FLOOR)
-        return np.log(own) - np.log1p(-own)
+        chances = np.clip(values[:, label], FLOOR, 1 - FLOOR)
+        return np.log(chances) - np.log1p(-chances)
     others = np.delete(values, label, axis=1)
     high = others.max(axis=1)
     return values[:, label] - high - np.log(np.exp(others - high[:, None]).sum(axis=1))
 
 
 def _against_random(
-    compared: Sequence[tuple[np.ndarray, np.ndarray]],
+    compared: Sequence[Compared],
     top: int,
     permutations: int,
     rng: np.random.Generator,
@@ -239,18 +256,20 @@ def _against_random(
         n = len(shares)
         best = max(1, min(top, n // 2))
         ranks, aims = _standard(rankdata(shares)), _standard(rankdata(effects))
-        among, wanted = _among_top(np.abs(shares), best), _among_top(np.abs(effects), best)
+        top_shares = _among_top(np.abs(shares), best)
+        top_effects = _among_top(np.abs(effects), best)
         correlations[place] = float(ranks @ aims)
-        overlaps[place] = float(among @ wanted) / best
+        overlaps[place] = float(top_shares @ top_effects) / best
         expected[place] = best / n
         order = rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)
         drawn[0] += ranks[order] @ aims
-        drawn[1] += among[order] @ wanted / best
+        drawn[1] += top_shares[order] @ top_effects / best
     if not compared:
         return correlations, overlaps, float("nan"), (float("nan"), float("nan"))
-    # The order found is one of the permutations, so no chance is 0.
-    found = np.array([[correlations.sum()], [overlaps.sum()]])
-    reached = (drawn >= found - 1e-9).sum(axis=1)
+    # The order of the student is one of the permutations, so no chance is 0. Sums that differ by
+    # less than rounding errors of a few thousand additions count as reached.
+    observed = np.array([[correlations.sum()], [overlaps.sum()]])
+    reached = (drawn >= observed - 1e-9).sum(axis=1)
     chance = ((1 + reached) / (1 + permutations)).tolist()
     return correlations, overlaps, float(expected.mean()), (chance[0], chance[1])
 

@@ -6,38 +6,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Proportion, proportion
 from whence.students.certificate.fidelity import kappa
 from whence.students.certificate.topics import telling, topical_words, topics
 from whence.students.data.near_duplicates import near_duplicates
+from whence.students.data.run import Run, Terms
 from whence.students.data.split import FEWEST
+from whence.students.data.training_set import TrainingTable
 from whence.students.families.base import Fitted, Student
-from whence.students.features.vectorizer import Features
-from whence.students.fitting.sparse import size
-from whence.students.teacher.teacher import Teacher
 
 __all__ = ["Elsewhere", "Shift", "other_corpora", "other_topics"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Elsewhere:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Elsewhere(Value):
     """Agreement on texts of another kind.
 
     Attributes:
-        agreement: with the teacher's decisions; ``None`` of fewer than 30 texts.
+        agreement: agreement with the teacher's decisions; ``None`` of fewer than 30 texts.
         kappa: agreement beyond chance; NaN where both always say the same one label.
         majority: share of the label that the teacher gives most often there; NaN of no text.
-        texts: how many there are, repeats and near-duplicates not counted.
+        texts: number of texts, repeats and near-duplicates not counted.
         known: texts left out because the student learnt from them or from near-duplicates.
     """
 
     agreement: Proportion | None
-    kappa: float
-    majority: float
+    kappa: Number
+    majority: Number
     texts: int
     known: int = 0
 
@@ -48,8 +48,8 @@ class Elsewhere:
         return f"{self.agreement}, kappa {self.kappa:.2f}, majority {self.majority:.3f}{known}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Shift(Value):
     """Agreement on other topics and other corpora; all bounds of one kind hold at once.
 
     Attributes:
@@ -58,9 +58,9 @@ class Shift:
         at_random: the same of random parts as large as the topics, all together: what remains of
             a fall below it is due to the topic, and not to fewer texts. ``None`` without topics.
         corpora: agreement of the student itself on each other corpus.
-        level: of the bounds of all topics together, and of all corpora together (Bonferroni).
+        level: level of the bounds of all topics together, and of all corpora together (Bonferroni).
         asked: texts the teacher was asked, answers from its cache not counted.
-        one_topic: topics were asked for, but could not be told apart.
+        one_topic: whether topics were asked for, but could not be told apart.
     """
 
     topics: dict[str, Elsewhere]
@@ -74,16 +74,19 @@ class Shift:
     def worst(self) -> str | None:
         """The topic or corpus of the lowest agreement; ``None`` where none is large enough."""
         bounds = {
-            name: found.agreement.value
-            for name, found in {**self.topics, **self.corpora}.items()
-            if found.agreement is not None
+            name: part.agreement.value
+            for name, part in {**self.topics, **self.corpora}.items()
+            if part.agreement is not None
         }
         return min(bounds, key=lambda name: (bounds[name], name)) if bounds else None
 
     def __or__(self, other: Shift) -> Shift:
         """Topics and corpora of both; ``at_random`` of whichever has it."""
         if self.level != other.level:
-            raise OptionError(f"levels {self.level} and {other.level} do not go together")
+            raise OptionError(
+                f"expected two measurements of one level, got levels {self.level} and "
+                f"{other.level}; measure both at one level"
+            )
         return Shift(
             topics={**self.topics, **other.topics},
             at_random=self.at_random or other.at_random,
@@ -94,29 +97,17 @@ class Shift:
         )
 
     def __str__(self) -> str:
-        lines = [f"topic {name}, left out of the fit: {f}" for name, f in self.topics.items()]
+        lines = [f"topic {name}, left out of the fit: {part}" for name, part in self.topics.items()]
         if self.one_topic:
             lines.append("no topics could be told apart")
         if self.at_random is not None:
             lines.append(f"random parts, left out of the fit: {self.at_random}")
-        lines += [f"corpus {name}: {found}" for name, found in self.corpora.items()]
+        lines += [f"corpus {name}: {corpus}" for name, corpus in self.corpora.items()]
         return "\n".join([*lines, f"worst: {self.worst or 'not measured'}"])
 
 
 def other_topics(
-    student: Student,
-    table: sparse.csr_array,
-    targets: Float[np.ndarray, "_ labels"],
-    *,
-    features: Features,
-    labels: Sequence[str],
-    tested: Bool[np.ndarray, " _"] | None = None,
-    groups: Int[np.ndarray, " _"] | None = None,
-    weights: Float[np.ndarray, " texts"] | None = None,
-    texts: Sequence[str] | None = None,
-    clusters: int = 5,
-    level: float = 0.95,
-    seed: int = 0,
+    student: Student, training: TrainingTable, terms: Terms, *, clusters: int = 5
 ) -> Shift:
     """Agreement on each topic of a student fitted on all texts but those of the topic.
 
@@ -124,90 +115,70 @@ def other_topics(
     fewer texts than topics, nothing tells the texts apart or one topic holds them all, there is no
     number: ``topics`` is empty, and ``one_topic`` says so.
     Rows of the same document as a row of the topic stay out of the fit as well, edits and
-    near-duplicates among them; of each document one row is tested. Beside it stands a random part
-    of as many documents, left out and tested likewise. The student's size is kept as it is;
-    ``features`` may have been drawn from all texts, but those that no other text has weigh
-    nothing.
+    near-duplicates among them; of each document one whole text is tested. Beside it stands a random
+    part of as many documents, left out and tested likewise. The student's size is kept as it is;
+    features may have been drawn from all texts, but those that no other text has weigh nothing.
 
     Cost: no pass of the teacher; two fits a topic.
 
     Args:
         student: hyper-parameters.
-        table: one row a text of ``fit`` and ``certify``; rows of edits and n-grams may follow.
-        targets: the teacher's probabilities.
-        features: what the columns are.
-        labels: what the columns of ``targets`` are.
-        tested: rows that are texts; edits and n-grams have no topic and are never tested.
-        groups: the document each row stems from; each row its own where not given.
-        weights: of the rows, as in the fit.
-        texts: of the rows; prototypes need them.
+        training: training set; edits and n-grams have no topic and are never tested.
+        terms: level of all bounds together, and seed of the topics and the random parts.
         clusters: topics, at least 2.
-        level: of all bounds together.
-        seed: of the topics and the random parts.
 
     Raises:
-        InputError: numbers of rows that do not fit.
         OptionError: fewer than 2 clusters.
     """
-    rows = size(table)[0]
-    marked = np.ones(rows, dtype=np.bool_) if tested is None else tested
-    owner = np.arange(rows) if groups is None else groups
-    if len(targets) != rows or len(marked) != rows or len(owner) != rows:
-        raise InputError(f"{rows} rows came with targets, marks or groups of another number")
-    first = np.zeros(rows, dtype=np.bool_)
-    candidates = np.flatnonzero(marked)
-    first[candidates[np.unique(owner[candidates], return_index=True)[1]]] = True
-    asked = np.flatnonzero(first)
     if clusters < 2:
-        raise OptionError(f"{clusters} clusters of texts asked; at least 2 are due")
-    words = topical_words(sparse.csr_array(table[asked]), features, clusters)
-    of_words = sparse.csr_array(table[asked][:, words])
-    parts = [asked]
-    if len(asked) >= clusters and len(words):
-        own = topics(of_words, clusters, seed=seed)
-        parts = [asked[own == place] for place in range(int(own.max()) + 1)]
+        raise OptionError(f"expected 2 clusters of texts or more, got {clusters}")
+    texts = training.examples
+    whole = texts.whole()
+    tested = np.sort(whole[np.unique(texts.groups[whole], return_index=True)[1]])
+    table = sparse.csr_array(training.table[tested])
+    words = topical_words(table, training.features, clusters)
+    parts = [tested]
+    if len(tested) >= clusters and len(words):
+        topic = topics(sparse.csr_array(table[:, words]), clusters, seed=terms.seed)
+        parts = [tested[topic == place] for place in range(int(topic.max()) + 1)]
     if len(parts) < 2:
-        return Shift(topics={}, at_random=None, corpora={}, level=level, one_topic=True)
-    order = np.random.default_rng(seed).permutation(asked)
+        return Shift(topics={}, at_random=None, corpora={}, level=terms.level, one_topic=True)
+    order = np.random.default_rng(terms.seed).permutation(tested)
     drawn = np.split(order, np.cumsum([len(part) for part in parts])[:-1])
-    aims = targets.argmax(axis=1).astype(np.int64)
-    joint = 1 - (1 - level) / len(parts)
-
-    def said(part: Int[np.ndarray, " part"]) -> Int[np.ndarray, " part"]:
-        kept = np.flatnonzero(~np.isin(owner, owner[part]))
-        share = None if weights is None else weights[kept]
-        rest, taught = sparse.csr_array(table[kept]), targets[kept]
-        seen = None if texts is None else [texts[row] for row in kept.tolist()]
-        fitted = student.learn(
-            rest, taught, features=features, labels=labels, weights=share, texts=seen
-        )
-        places = fitted.features.columns_in(features)
-        held = sparse.csr_array(sparse.csr_array(table[part])[:, places])
-        return fitted.probabilities(held).argmax(axis=1).astype(np.int64)
-
-    found: dict[str, Elsewhere] = {}
+    taught = texts.targets.argmax(axis=1).astype(np.int64)
+    joint = 1 - (1 - terms.level) / len(parts)
+    result: dict[str, Elsewhere] = {}
     for part in parts:
-        name = telling(table, asked, part, features, words)
-        found[name if name not in found else f"{name} ({len(found) + 1})"] = _elsewhere(
-            aims[part], said(part), joint
+        name = telling(training.table, tested, part, training.features, words)
+        result[name if name not in result else f"{name} ({len(result) + 1})"] = _elsewhere(
+            taught[part], _left_out(student, training, part), joint
         )
-    same = sum(int((aims[part] == said(part)).sum()) for part in drawn)
+    same = sum(int((taught[part] == _left_out(student, training, part)).sum()) for part in drawn)
     return Shift(
-        topics=found,
-        at_random=proportion(same, len(asked), level=level),
+        topics=result,
+        at_random=proportion(same, len(tested), level=terms.level),
         corpora={},
-        level=level,
+        level=terms.level,
     )
+
+
+def _left_out(
+    student: Student, training: TrainingTable, part: Int[np.ndarray, " part"]
+) -> Int[np.ndarray, " part"]:
+    """Decisions on some rows of a student fitted on the documents without any of them."""
+    groups = training.examples.groups
+    fitted = training.fit(student, np.flatnonzero(~np.isin(groups, groups[part])))
+    columns = fitted.features.columns_in(training.features)
+    table = sparse.csr_array(sparse.csr_array(training.table[part])[:, columns])
+    return fitted.probabilities(table).argmax(axis=1).astype(np.int64)
 
 
 def other_corpora(
     fitted: Fitted,
-    teacher: Teacher,
     shifted: Mapping[str, Sequence[str]],
+    run: Run,
     *,
     learnt: Sequence[str] = (),
-    level: float = 0.95,
-    seed: int = 0,
 ) -> Shift:
     """Agreement of a student with its teacher on other corpora, near-duplicates counted once.
 
@@ -218,12 +189,10 @@ def other_corpora(
     Cost: one pass of the teacher a text that its cache lacks.
 
     Args:
-        fitted: the student.
-        teacher: its teacher.
+        fitted: student.
         shifted: texts by the name of their corpus: of another source, or of later years.
+        run: teacher, level of all bounds together, and seed of the search for near-duplicates.
         learnt: texts that the student learnt from, whole or as far as the teacher read them.
-        level: of all bounds together.
-        seed: of the search for near-duplicates.
 
     Raises:
         InputError: a corpus without a text.
@@ -231,47 +200,53 @@ def other_corpora(
     Example:
         >>> import whence
         >>> from whence.students.families.baselines import majority
+        >>> from whence.students.teacher.teacher import Teacher
         >>> rule = lambda ts: [[0.1, 0.9] if "late" in t else [0.9, 0.1] for t in ts]
         >>> teacher = Teacher.of(whence.load(rule, labels=["no", "yes"]), gives="probability")
         >>> never = majority(np.array([[0.9, 0.1]]), ["no", "yes"])
         >>> letters = [f"letter {i} came {i * i} days late" for i in range(40)]
-        >>> found = other_corpora(never, teacher, {"letters": letters})
-        >>> found.corpora["letters"].agreement.value, found.worst, found.asked
+        >>> result = other_corpora(never, {"letters": letters}, Run(teacher=teacher))
+        >>> result.corpora["letters"].agreement.value, result.worst, result.asked
         (0.0, 'letters', 40)
     """
-    for name, given in shifted.items():
-        if len(given) == 0:
-            raise InputError(f"corpus {name!r} holds no text")
-    before = teacher.asked
-    found: dict[str, Elsewhere] = {}
-    joint = 1 - (1 - level) / max(len(shifted), 1)
-    for name, given in shifted.items():
-        rows, known = _unknown(learnt, given, seed)
+    for name, texts in shifted.items():
+        if len(texts) == 0:
+            raise InputError(f"expected one text or more in corpus {name!r}, got none")
+    before = run.used()
+    # All corpora share one error rate (Bonferroni).
+    joint = 1 - (1 - run.terms.level) / max(len(shifted), 1)
+    corpora: dict[str, Elsewhere] = {}
+    for name, texts in shifted.items():
+        rows, known = _unknown(learnt, texts, run.terms.seed)
         chosen: list[int] = rows.tolist()
-        texts = [given[row] for row in chosen]
-        if not texts:
-            found[name] = _elsewhere(rows, rows, joint, known)
+        new = [texts[row] for row in chosen]
+        if not new:
+            corpora[name] = _elsewhere(rows, rows, joint, known)
             continue
-        answers = teacher.ask(texts)
+        answers = run.teacher.ask(new)
         ends: list[int] = answers.read_to.tolist()
-        read = [text[:end] for text, end in zip(texts, ends, strict=True)]
-        if read != texts:
+        read = [text[:end] for text, end in zip(new, ends, strict=True)]
+        if read != new:
             # What was learnt ends where the teacher stopped reading: only so far are they alike.
-            rows, more = _unknown(learnt, read, seed)
+            rows, more = _unknown(learnt, read, run.terms.seed)
             chosen = rows.tolist()
             answers, read, known = answers.part(rows), [read[row] for row in chosen], known + more
-        student = fitted.predict_proba(read).argmax(axis=1).astype(np.int64)
-        found[name] = _elsewhere(answers.top, student, joint, known)
+        decisions = fitted.predict_proba(read).argmax(axis=1).astype(np.int64)
+        corpora[name] = _elsewhere(answers.top, decisions, joint, known)
     return Shift(
-        topics={}, at_random=None, corpora=found, level=level, asked=teacher.asked - before
+        topics={},
+        at_random=None,
+        corpora=corpora,
+        level=run.terms.level,
+        asked=run.used(before).asked,
     )
 
 
 def _unknown(
-    learnt: Sequence[str], given: Sequence[str], seed: int
+    learnt: Sequence[str], texts: Sequence[str], seed: int
 ) -> tuple[Int[np.ndarray, " rows"], int]:
     """One row of each group that holds nothing learnt; how many texts are in the other groups."""
-    together = near_duplicates([*learnt, *given], seed=seed)
+    together = near_duplicates([*learnt, *texts], seed=seed)
     groups = together[len(learnt) :]
     known = np.isin(groups, together[: len(learnt)])
     first = np.sort(np.unique(groups, return_index=True)[1])

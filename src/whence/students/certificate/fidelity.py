@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from whence.core.errors import InputError
+from whence.core.record import Value
 from whence.core.statistics.proportions import Proportion, proportion
 
 __all__ = [
@@ -40,16 +41,16 @@ def kappa(a: Int[np.ndarray, " texts"], b: Int[np.ndarray, " texts"]) -> float:
     return float("nan") if expected >= 1 else float(((a == b).mean() - expected) / (1 - expected))
 
 
-def macro_f1(truth: Int[np.ndarray, " texts"], said: Int[np.ndarray, " texts"]) -> float:
+def macro_f1(teacher: Int[np.ndarray, " texts"], student: Int[np.ndarray, " texts"]) -> float:
     """Mean over the teacher's labels of the harmonic mean of precision and recall.
 
     Labels that neither ever gives are left out.
     """
-    found: list[float] = []
-    for label in np.union1d(truth, said).tolist():
-        both = int(((truth == label) & (said == label)).sum())
-        found.append(2 * both / int((truth == label).sum() + (said == label).sum()))
-    return float(np.mean(found)) if found else float("nan")
+    values: list[float] = []
+    for label in np.union1d(teacher, student).tolist():
+        both = int(((teacher == label) & (student == label)).sum())
+        values.append(2 * both / int((teacher == label).sum() + (student == label).sum()))
+    return float(np.mean(values)) if values else float("nan")
 
 
 def teacher_kl(
@@ -126,8 +127,8 @@ def sign_test(student: Bool[np.ndarray, " texts"], control: Bool[np.ndarray, " t
     return float(stats.binom.sf(wins - 1, wins + losses, 0.5)) if wins + losses else 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Flips:
+@dataclass(frozen=True, slots=True, eq=False)
+class Flips(Value):
     """Edits that change a decision.
 
     Attributes:
@@ -156,13 +157,16 @@ def flips(
 
     Example:
         >>> before, after = np.array([0, 0, 1]), np.array([1, 1, 1])
-        >>> found = flips((before, after), (before, np.array([1, 0, 1])))
-        >>> found.recall.value, found.precision.value
+        >>> result = flips((before, after), (before, np.array([1, 0, 1])))
+        >>> result.recall.value, result.precision.value
         (0.5, 1.0)
     """
     (t0, t1), (s0, s1) = teacher, student
     if not len(t0) == len(t1) == len(s0) == len(s1):
-        raise InputError("decisions before and after must be of the same edits")
+        raise InputError(
+            "expected decisions before and after each edit, got "
+            f"{len(t0)} and {len(t1)} of the teacher, {len(s0)} and {len(s1)} of the student"
+        )
     moved, answered = t0 != t1, s0 != s1
     # Landing on the new decision from anywhere else than the old one follows nothing.
     followed = moved & answered & (s1 == t1) & (s0 == t0)

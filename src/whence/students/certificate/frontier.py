@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,23 +14,53 @@ from jaxtyping import Float, Int
 from whence.core.errors import OptionError
 from whence.core.statistics.proportions import Interval, Proportion, bootstrap, proportion
 from whence.students.certificate.fidelity import kappa
+from whence.students.data.run import Terms
+from whence.students.families.base import Fitted
 
-__all__ = ["TIMED", "Frontier", "Rung", "Shown", "frontier", "median_microseconds", "price"]
+__all__ = [
+    "TIMED",
+    "Answered",
+    "Entry",
+    "Frontier",
+    "Rung",
+    "frontier",
+    "median_microseconds",
+    "price",
+]
 
 TIMED = 64
-"""Texts that are timed, one by one."""
+"""Texts that are timed, one by one. Chosen by hand."""
+
+DRAWS = 400
+"""Resamples of an interval of kappa, as many as the certificate draws. Chosen by hand: fewer than the
+1,000 of other intervals, since kappa takes longer than a mean."""
+
+
+class Answered(NamedTuple):
+    """What the teacher said of the texts of a frontier.
+
+    Attributes:
+        top: decisions of the teacher.
+        gold: indices of the true labels; ``None`` where they were not given.
+        microseconds: mean time of the teacher for one text; ``None`` where it was not taken.
+    """
+
+    top: Int[np.ndarray, " texts"]
+    gold: Int[np.ndarray, " texts"] | None = None
+    microseconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Shown:
-    """What is known of a student or a control before it is set on the frontier.
+class Entry:
+    """A student or a control before it is set on the frontier.
 
     Attributes:
-        probabilities: on the texts of the frontier.
+        probabilities: probabilities on the texts of the frontier.
         reading: words and numbers of the whole student.
         a_text: words and numbers that decide one text, the mean; ``None`` of a control.
-        microseconds: for one text, the median; ``None`` where it was not timed.
-        bytes: of the student as it is saved.
+        microseconds: median time for one text; ``None`` where it was not timed.
+        bytes: size of the student as it is saved.
+        control: whether it is there for comparison alone.
     """
 
     probabilities: Float[np.ndarray, "texts labels"]
@@ -36,6 +68,26 @@ class Shown:
     a_text: float | None = None
     microseconds: float | None = None
     bytes: int | None = None
+    control: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        student: Fitted,
+        probabilities: Float[np.ndarray, "texts labels"],
+        texts: Sequence[str],
+        *,
+        control: bool = False,
+    ) -> Entry:
+        """What is shown of a student, timed on some of the texts."""
+        return cls(
+            probabilities=probabilities,
+            reading=0 if control else student.reading_cost.total,
+            a_text=None if control else _read_of_one(student, texts[:TIMED]),
+            microseconds=median_microseconds(student.predict_proba, texts),
+            bytes=len(json.dumps(student.to_json()).encode()) if student.readable else None,
+            control=control,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,17 +95,17 @@ class Rung:
     """A student or a control: what must be read, and how it agrees with the teacher.
 
     Attributes:
-        name: of the student or control.
+        name: name of the student or control.
         reading: words and numbers of the whole student.
-        agreement: with the teacher's decisions.
+        agreement: agreement with the teacher's decisions.
         kappa: agreement beyond chance.
         readable: whether a person could read it.
         control: whether it is there for comparison alone.
-        best: no student that costs less or as much to read agrees more.
-        accuracy: against the true labels, where they were given.
+        best: whether no student that costs less or as much to read agrees more.
+        accuracy: agreement with the true labels, where they were given.
         a_text: words and numbers that decide one text, the mean.
-        microseconds: for one text on this machine, the median of texts answered one by one.
-        bytes: of the student as it is saved.
+        microseconds: time for one text on this machine, the median of texts answered one by one.
+        bytes: size of the student as it is saved.
     """
 
     name: str
@@ -75,11 +127,12 @@ class Frontier:
 
     Attributes:
         rungs: students by reading cost, then controls.
-        chosen: the student that the prices are of; it was chosen on other texts.
-        transparency: opaque ceiling less that student; ``None`` without this control.
-        brevity: sum over all features less that student; ``None`` without this control.
-        teacher_accuracy: of the teacher against the true labels, where they were given.
-        teacher_microseconds: of the teacher for one text, the mean of what was asked.
+        chosen: student that the prices are of; it was chosen on other texts.
+        transparency: agreement of the opaque ceiling less that of the student; ``None`` without
+            this control.
+        brevity: agreement of the sum over all features less that of the student; likewise.
+        teacher_accuracy: agreement of the teacher with the true labels, where they were given.
+        teacher_microseconds: time of the teacher for one text, the mean of what was asked.
     """
 
     rungs: tuple[Rung, ...]
@@ -105,110 +158,113 @@ class Frontier:
 
 def price(
     teacher: Int[np.ndarray, " texts"],
-    dear: Float[np.ndarray, "texts labels"],
-    cheap: Float[np.ndarray, "texts labels"],
-    *,
-    level: float = 0.95,
-    seed: int = 0,
+    ceiling: Float[np.ndarray, "texts labels"],
+    chosen: Float[np.ndarray, "texts labels"],
+    terms: Terms,
 ) -> Interval:
     """Agreement lost by taking the second student for the first: paired, by resampled texts."""
-    first, second = dear.argmax(axis=1) == teacher, cheap.argmax(axis=1) == teacher
+    first, second = ceiling.argmax(axis=1) == teacher, chosen.argmax(axis=1) == teacher
     lost = first.astype(np.float64) - second
-    return bootstrap(lambda rows: float(lost[rows].mean()), len(lost), level=level, seed=seed)
+    return bootstrap(
+        lambda rows: float(lost[rows].mean()), len(lost), level=terms.level, seed=terms.seed
+    )
 
 
 def median_microseconds(decide: Callable[[list[str]], object], texts: Sequence[str]) -> float:
     """Time to decide one text, in microseconds: the median over some, one by one, after one more.
 
-    What it says holds for this machine and its load.
+    It holds for this machine and its load.
     """
     timed = list(texts[:TIMED])
     if not timed:
-        raise OptionError("no text was given to take the time of")
+        raise OptionError("expected one text or more to take the time of, got none")
     decide(timed[:1])
-    found: list[float] = []
+    seconds: list[float] = []
     for text in timed:
         start = perf_counter()
         decide([text])
-        found.append(perf_counter() - start)
-    return float(np.median(found) * 1e6)
+        seconds.append(perf_counter() - start)
+    return float(np.median(seconds) * 1e6)
 
 
 def frontier(
-    teacher: Int[np.ndarray, " texts"],
-    students: Mapping[str, Shown],
-    controls: Mapping[str, Shown],
-    *,
-    chosen: str,
-    gold: Int[np.ndarray, " texts"] | None = None,
-    teacher_microseconds: float | None = None,
-    level: float = 0.95,
-    seed: int = 0,
+    entries: Mapping[str, Entry], chosen: str, answered: Answered, terms: Terms
 ) -> Frontier:
     """Reading cost against agreement, on texts no student was fitted on.
 
     Args:
-        teacher: its decisions.
-        students: the readable students, by name.
-        controls: by name; ``opaque`` is the ceiling, ``full linear`` the sum over all features.
-        chosen: the student whose prices are told; choose it on other texts.
-        gold: indices of the true labels.
-        teacher_microseconds: what the teacher takes for one text.
-        level: of the bounds and intervals.
-        seed: of the resampling.
+        entries: students and controls by name; ``opaque`` is the ceiling, ``full linear`` the sum
+            over all features.
+        chosen: name of the student whose prices are given; choose it on other texts.
+        answered: decisions of the teacher, and the true labels.
+        terms: level of the bounds and intervals, and seed of the resampling.
+
+    Raises:
+        OptionError: no text, or no student of the chosen name.
     """
+    teacher = answered.top
+    students = [name for name, entry in entries.items() if not entry.control]
     if chosen not in students or len(teacher) == 0:
-        raise OptionError("a frontier needs one text and the chosen student at least")
-    agreed = {
-        n: int((s.probabilities.argmax(axis=1) == teacher).sum()) for n, s in students.items()
-    }
-    ranked = sorted(students, key=lambda name: (students[name].reading, -agreed[name], name))
-    rungs: list[Rung] = []
-    highest = -1
-    for name, shown in [*((n, students[n]) for n in ranked), *controls.items()]:
-        control = name in controls
-        said = shown.probabilities.argmax(axis=1).astype(np.int64)
-        agreement = proportion(int((said == teacher).sum()), len(teacher), level=level)
-        beyond = bootstrap(
-            lambda rows, said=said: kappa(teacher[rows], said[rows]),
-            len(teacher), draws=400, level=level, seed=seed,
-        )  # fmt: skip
-        rungs.append(
-            Rung(
-                name=name,
-                reading=shown.reading,
-                agreement=agreement,
-                kappa=beyond,
-                readable=not control,
-                control=control,
-                best=not control and agreement.hits > highest,
-                accuracy=_right(said, gold, level),
-                a_text=shown.a_text,
-                microseconds=shown.microseconds,
-                bytes=shown.bytes,
-            )
+        raise OptionError(
+            f"expected one text or more and a student {chosen!r}, got {len(teacher)} texts and the "
+            f"students {', '.join(students) or 'none'}"
         )
-        highest = highest if control else max(highest, agreement.hits)
-    own = students[chosen].probabilities
+    rungs = [_rung(name, entry, answered, terms) for name, entry in entries.items()]
+    controls = [rung for rung in rungs if rung.control]
+    ranked = sorted(
+        (rung for rung in rungs if not rung.control),
+        key=lambda rung: (rung.reading, -rung.agreement.hits, rung.name),
+    )
+    highest = -1
+    for place, rung in enumerate(ranked):
+        ranked[place] = replace(rung, best=rung.agreement.hits > highest)
+        highest = max(highest, rung.agreement.hits)
     transparency, brevity = (
-        price(teacher, controls[name].probabilities, own, level=level, seed=seed)
-        if name in controls
+        price(teacher, entries[name].probabilities, entries[chosen].probabilities, terms)
+        if name in entries
         else None
         for name in ("opaque", "full linear")
     )
     return Frontier(
-        rungs=tuple(rungs),
+        rungs=(*ranked, *controls),
         chosen=chosen,
         transparency=transparency,
         brevity=brevity,
-        teacher_accuracy=_right(teacher, gold, level),
-        teacher_microseconds=teacher_microseconds,
+        teacher_accuracy=_accuracy(teacher, answered.gold, terms.level),
+        teacher_microseconds=answered.microseconds,
     )
 
 
-def _right(
-    said: Int[np.ndarray, " texts"], gold: Int[np.ndarray, " texts"] | None, level: float
+def _rung(name: str, entry: Entry, answered: Answered, terms: Terms) -> Rung:
+    teacher = answered.top
+    decisions = entry.probabilities.argmax(axis=1).astype(np.int64)
+    return Rung(
+        name=name,
+        reading=entry.reading,
+        agreement=proportion(int((decisions == teacher).sum()), len(teacher), level=terms.level),
+        kappa=bootstrap(
+            lambda rows: kappa(teacher[rows], decisions[rows]),
+            len(teacher), draws=DRAWS, level=terms.level, seed=terms.seed,
+        ),
+        readable=not entry.control,
+        control=entry.control,
+        best=False,
+        accuracy=_accuracy(decisions, answered.gold, terms.level),
+        a_text=entry.a_text,
+        microseconds=entry.microseconds,
+        bytes=entry.bytes,
+    )  # fmt: skip
+
+
+def _accuracy(
+    decisions: Int[np.ndarray, " texts"], gold: Int[np.ndarray, " texts"] | None, level: float
 ) -> Proportion | None:
     if gold is None:
         return None
-    return proportion(int((said == gold).sum()), len(gold), level=level)
+    return proportion(int((decisions == gold).sum()), len(gold), level=level)
+
+
+def _read_of_one(student: Fitted, texts: Sequence[str]) -> float:
+    """Words and numbers of the evidence in one text, the mean over some."""
+    evidence = [student.explain(text).evidence for text in texts]
+    return sum(len(e.says.split()) + 1 for pieces in evidence for e in pieces) / len(evidence)

@@ -13,11 +13,15 @@ from whence.core.errors import InputError, OptionError, UndefinedError
 from whence.core.statistics.proportions import Interval
 from whence.students.certificate.fidelity import kappa
 from whence.students.certificate.power_law import PowerLaw, power_law
+from whence.students.data.run import Terms
 
 __all__ = ["LearningCurve", "Point", "learning_curve", "schedule"]
 
 FEWEST_SIZES = 4
-"""Sizes that a law of three numbers takes."""
+"""Sizes that a law of three numbers takes: three would be met exactly, whatever they are."""
+
+WORTHWHILE = 0.02
+"""Kappa that is worth more questions. Chosen by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +38,10 @@ class LearningCurve:
     """Kappa at each size, and the law through it.
 
     Attributes:
-        points: from the smallest size up.
-        law: fitted to them; ``None`` of fewer than four sizes.
+        points: points from the smallest size up.
+        law: law fitted to them; ``None`` of fewer than four sizes.
         resampled: laws fitted to resampled texts and draws.
-        level: of the intervals.
+        level: level of the intervals.
     """
 
     points: tuple[Point, ...]
@@ -50,7 +54,7 @@ class LearningCurve:
         """The largest size."""
         return self.points[-1].texts
 
-    def more_for(self, gain: float = 0.02) -> int | None:
+    def more_for(self, gain: float = WORTHWHILE) -> int | None:
         """About how many more texts raise kappa by ``gain``; ``None``: no number would.
 
         The gain counts from the law's own value at the largest size. More than a million times
@@ -62,7 +66,7 @@ class LearningCurve:
         """
         return _whole(self._more(self._needed(), gain))
 
-    def more_range(self, gain: float = 0.02) -> tuple[int, int | None] | None:
+    def more_range(self, gain: float = WORTHWHILE) -> tuple[int, int | None] | None:
         """The interval of :meth:`more_for` over resampled laws, its end ``None`` where open.
 
         ``None`` where even its lower end is that no number of texts would do.
@@ -78,7 +82,7 @@ class LearningCurve:
     def gain_of_doubling(self) -> Interval:
         """What the law expects of twice as many texts, with its interval."""
         law = self._needed()
-        gains = np.array([own(2 * self.texts) - own(self.texts) for own in self.resampled])
+        gains = np.array([other(2 * self.texts) - other(self.texts) for other in self.resampled])
         low, high = np.quantile(gains, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
         return Interval(law(2 * self.texts) - law(self.texts), low, high, self.texts)
 
@@ -88,19 +92,19 @@ class LearningCurve:
 
         False where there are too few sizes to say.
         """
-        return self.law is not None and self.gain_of_doubling().upper < 0.02
+        return self.law is not None and self.gain_of_doubling().upper < WORTHWHILE
 
     def _needed(self) -> PowerLaw:
         if self.law is None:
             raise UndefinedError(
-                f"a law takes {FEWEST_SIZES} sizes and the curve has {len(self.points)}; give more "
+                f"expected a curve of {FEWEST_SIZES} sizes or more, got {len(self.points)}; give more "
                 "texts or a smaller start"
             )
         return self.law
 
     def _more(self, law: PowerLaw, gain: float) -> float:
         if not gain > 0:
-            raise OptionError(f"gain={gain} asked; a number above 0 is due")
+            raise OptionError(f"expected a gain above 0, got {gain}")
         return law.texts_for(law(self.texts) + gain) - self.texts
 
     def __str__(self) -> str:
@@ -108,7 +112,7 @@ class LearningCurve:
         lines += [f"{p.texts:5d}  {p.draws:5d}  {p.kappa}" for p in self.points]
         return "\n".join([*lines, self.sentence()])
 
-    def sentence(self, gain: float = 0.02) -> str:
+    def sentence(self, gain: float = WORTHWHILE) -> str:
         """What more texts would bring, in words."""
         if self.law is None:
             return f"{len(self.points)} sizes are too few to say what more texts would bring"
@@ -131,7 +135,7 @@ def schedule(n: int, start: int = 100) -> list[int]:
         ([100, 200, 400, 800, 1579], [100, 200, 400, 850])
     """
     if start < 1 or n < start:
-        raise OptionError(f"start={start} of {n} texts: at least 1 and not more than there are")
+        raise OptionError(f"expected a start from 1 to the {n} texts there are, got {start}")
     sizes = [start]
     while sizes[-1] * 2 <= n / 1.25:
         sizes.append(sizes[-1] * 2)
@@ -142,13 +146,11 @@ def learning_curve(
     fit: Callable[[Int[np.ndarray, " rows"]], Float[np.ndarray, "texts labels"]],
     n: int,
     teacher: Int[np.ndarray, " texts"],
+    terms: Terms,
     *,
     start: int = 100,
     draws: int = 5,
     replicates: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> LearningCurve:
     """Kappa on texts held out of students fitted on ever more texts, and a power law through it.
 
@@ -167,70 +169,84 @@ def learning_curve(
     Viering and Loog (2022), arXiv:2103.10948.
 
     Args:
-        fit: from rows of the ``fit`` texts to the probabilities of the held-out texts, by a
-            student fitted on these rows alone.
-        n: how many ``fit`` texts there are.
-        teacher: its decisions on the held-out texts.
-        start: the smallest size.
-        draws: of the small sizes at most.
+        fit: function from rows of the ``fit`` texts to the probabilities of the held-out texts,
+            by a student fitted on these rows alone.
+        n: number of ``fit`` texts.
+        teacher: decisions of the teacher on the held-out texts.
+        terms: level of the intervals and seed of what is drawn.
+        start: smallest size.
+        draws: samples of each small size at most.
         replicates: resamples.
-        level: of the intervals.
-        seed: of what is drawn.
-        progress: told how many fits are done, of how many.
 
     Raises:
         InputError: no held-out text, or a fit that answers another number of texts.
         OptionError: more to start with than there is, or numbers below 1.
     """
     if min(draws, replicates) < 1:
-        raise OptionError(f"draws={draws}, replicates={replicates}: at least 1 each")
+        raise OptionError(
+            "expected draws and replicates of 1 or more, got "
+            f"draws={draws}, replicates={replicates}"
+        )
     if len(teacher) == 0:
-        raise InputError("no held-out text to judge the students on")
-    rng = np.random.default_rng(seed)
+        raise InputError("expected one held-out text or more to judge the students on, got none")
+    rng = np.random.default_rng(terms.seed)
     sizes = schedule(n, start)
     counts = [1 if size == n else max(1, min(draws, math.ceil(n / size))) for size in sizes]
-    said: list[Int[np.ndarray, "draws texts"]] = []
-    done = 0
+    decisions: list[Int[np.ndarray, "draws texts"]] = []
     for size, count in zip(sizes, counts, strict=True):
-        own: list[np.ndarray] = []
+        of_size: list[np.ndarray] = []
         for _ in range(count):
             chances = fit(np.sort(rng.permutation(n)[:size]))
             if len(chances) != len(teacher):
-                raise InputError(f"fit answered {len(chances)} texts of {len(teacher)} held out")
-            own.append(chances.argmax(axis=1))
-            done += 1
-            if progress is not None:
-                progress(done, sum(counts))
-        said.append(np.stack(own).astype(np.int64))
-    values = [float(np.mean([kappa(teacher, one) for one in own])) for own in said]
-    again = np.array([_replicate(teacher, said, rng) for _ in range(replicates)])
+                raise InputError(
+                    f"expected fit to answer the {len(teacher)} held-out texts, got answers to "
+                    f"{len(chances)}"
+                )
+            of_size.append(chances.argmax(axis=1))
+        decisions.append(np.stack(of_size).astype(np.int64))
+    values = [float(np.mean([kappa(teacher, draw) for draw in of_size])) for of_size in decisions]
+    again = np.array([_replicate(teacher, decisions, rng) for _ in range(replicates)])
+    points = [
+        Point(
+            texts=size,
+            draws=counts[place],
+            kappa=_interval(values[place], again[:, place], terms.level, len(teacher)),
+        )
+        for place, size in enumerate(sizes)
+    ]
+    law, laws = _laws(sizes, values, again)
+    return LearningCurve(points=tuple(points), law=law, resampled=laws, level=terms.level)
+
+
+def _interval(value: float, replicates: np.ndarray, level: float, n: int) -> Interval:
+    """A kappa with the quantiles of its replicates; those that are no number are left out."""
+    finite = replicates[np.isfinite(replicates)]
     shares = [(1 - level) / 2, (1 + level) / 2]
-    points: list[Point] = []
-    for place, size in enumerate(sizes):
-        finite = again[np.isfinite(again[:, place]), place]
-        low, high = np.quantile(finite, shares).tolist() if len(finite) else (math.nan, math.nan)
-        interval = Interval(values[place], low, high, len(teacher))
-        points.append(Point(texts=size, draws=counts[place], kappa=interval))
-    law: PowerLaw | None = None
-    laws: tuple[PowerLaw, ...] = ()
+    low, high = np.quantile(finite, shares).tolist() if len(finite) else (math.nan, math.nan)
+    return Interval(value, low, high, n)
+
+
+def _laws(
+    sizes: list[int], values: list[float], again: Float[np.ndarray, "replicates sizes"]
+) -> tuple[PowerLaw | None, tuple[PowerLaw, ...]]:
+    """The law through the points and those through their replicates, where there are enough."""
     whole = again[np.isfinite(again).all(axis=1)]
-    if len(sizes) >= FEWEST_SIZES and np.isfinite(values).all() and len(whole):
-        at = np.array(sizes, dtype=np.float64)
-        law = power_law(at, np.array(values))
-        laws = tuple(power_law(at, row) for row in whole)
-    return LearningCurve(points=tuple(points), law=law, resampled=laws, level=level)
+    if len(sizes) < FEWEST_SIZES or not np.isfinite(values).all() or not len(whole):
+        return None, ()
+    at = np.array(sizes, dtype=np.float64)
+    return power_law(at, np.array(values)), tuple(power_law(at, row) for row in whole)
 
 
 def _replicate(
-    teacher: np.ndarray, said: list[np.ndarray], rng: np.random.Generator
+    teacher: np.ndarray, decisions: list[np.ndarray], rng: np.random.Generator
 ) -> list[float]:
     """The mean kappa at each size on resampled texts, of resampled draws."""
     rows = rng.integers(len(teacher), size=len(teacher))
-    found: list[float] = []
-    for own in said:
-        drawn: list[int] = rng.integers(len(own), size=len(own)).tolist()
-        found.append(float(np.mean([kappa(teacher[rows], own[draw][rows]) for draw in drawn])))
-    return found
+    result: list[float] = []
+    for of_size in decisions:
+        drawn: list[int] = rng.integers(len(of_size), size=len(of_size)).tolist()
+        result.append(float(np.mean([kappa(teacher[rows], of_size[draw][rows]) for draw in drawn])))
+    return result
 
 
 def _whole(more: float) -> int | None:

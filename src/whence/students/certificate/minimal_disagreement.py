@@ -1,38 +1,46 @@
-"""The smallest edit where student and teacher part: words deleted one after the other."""
+"""The smallest edit on which student and teacher disagree: words deleted one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Proportion, proportion
+from whence.students.data.run import Run
 from whence.students.families.base import Fitted
-from whence.students.teacher.teacher import Teacher
 
-__all__ = ["Parted", "Parting", "parting"]
+__all__ = ["Disagreement", "DisagreementSearch", "affordable_searches", "search_disagreements"]
+
+TEXTS = 30
+"""Texts that are searched at most. Chosen by hand."""
+
+EACH = 40
+"""Questions in search of a disagreement on one text, at most. Chosen by hand; with 30 texts the
+search takes 1,230 questions at most, and 14 texts fit in the 600 of a default budget."""
 
 SHOWN = 3
-"""Examples that are kept."""
+"""Examples that are kept: as many as a reader looks at."""
 
 AT_ONCE = 8
-"""Texts asked at a time: most of those behind the one that parts are questions for nothing."""
+"""Texts asked at a time: most of those behind the first disagreement are questions for nothing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parted:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Disagreement(Value):
     """A text on which both agree, and what is left of it where they do not.
 
     Attributes:
-        text: the whole text.
-        edited: what is left.
-        deleted: the words that are missing, in their order.
-        agreed: what both said of the whole text.
-        teacher: what the teacher says of what is left.
-        student: what the student says of it.
+        text: whole text.
+        edited: words that are left.
+        deleted: words that are missing, in their order.
+        agreed: label that both gave to the whole text.
+        teacher: label the teacher gives to what is left.
+        student: label the student gives to what is left.
     """
 
     text: str
@@ -49,15 +57,17 @@ class Parted:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parting:
-    """How far an adversary must go to part student and teacher.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DisagreementSearch(Value):
+    """How far an adversary must go to make student and teacher disagree.
 
     Attributes:
-        found: share of the texts on which both agree that were parted within the budget.
+        found: share of the texts on which both agree that were edited to a disagreement within
+            the budget.
         deleted: median number of words deleted where they were; NaN where none was.
         length: median number of words of the texts.
-        teacher_left: partings in which the teacher left the common label and the student stayed.
+        teacher_left: disagreements in which the teacher left the common label and the student
+            stayed.
         student_left: the reverse; where both left, for different labels, neither counts.
         examples: those of the fewest words deleted, the shortest texts first.
         budget: texts asked of the teacher for each text at most, the whole one not counted.
@@ -66,17 +76,17 @@ class Parting:
     """
 
     found: Proportion
-    deleted: float
-    length: float
+    deleted: Number
+    length: Number
     teacher_left: int
     student_left: int
-    examples: tuple[Parted, ...]
+    examples: tuple[Disagreement, ...]
     budget: int
     disagreed: int
     asked: int
 
     def __str__(self) -> str:
-        lines = [f"parted within {self.budget} questions: {self.found}"]
+        lines = [f"made to disagree within {self.budget} questions: {self.found}"]
         if self.examples:
             lines[0] += (
                 f", by {self.deleted:g} of {self.length:g} words at the median; the teacher alone "
@@ -85,29 +95,31 @@ class Parting:
         return "\n".join([*lines, *map(str, self.examples)])
 
 
-def parting(
+def affordable_searches(queries: int) -> int:
+    """Texts that so many questions suffice for, at most ``TEXTS``."""
+    return min(TEXTS, queries // (EACH + 1))
+
+
+def search_disagreements(
     fitted: Fitted,
-    teacher: Teacher,
     texts: Sequence[str],
+    run: Run,
     *,
-    most: int = 30,
-    budget: int = 40,
+    most: int = TEXTS,
+    budget: int = EACH,
     queries: int | None = None,
-    level: float = 0.95,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Parting:
-    """Search, text by text, for the fewest words whose deletion parts student and teacher.
+) -> DisagreementSearch:
+    """Search, text by text, for the fewest words whose deletion makes student and teacher disagree.
 
     From a text on which both agree, one word is deleted after the other. Of the texts one word
     shorter, those on which the student changes its decision are asked first (they are known
     without a question) and then the others in an order drawn at random, so that words the student
-    does not look at have their turn; the first that parts them ends the search. Else the one with
-    the greatest distance between both distributions, ``sum_l |t_l - s_l| / 2``, is gone on from.
-    Words are then put back as long as both stay parted. At least one word is left.
+    does not look at have their turn; the first disagreement ends the search. Else it goes on from
+    the text with the greatest distance between both distributions, ``sum_l |t_l - s_l| / 2``.
+    Words are then put back as long as both still disagree. At least one word is left.
 
     The search is greedy: a smaller edit may exist, so the share is a lower bound of what an
-    adversary finds. Deletions leave sentences nobody would write; what is found is where the two
+    adversary finds. Deletions leave sentences nobody would write; the result is where the two
     differ, and no error of the teacher.
 
     Cost: at most ``budget + 1`` passes for each of the ``most`` texts, and one for each text
@@ -115,16 +127,14 @@ def parting(
     Li et al. (2016), arXiv:1612.08220; Feng et al. (2018), arXiv:1804.07781.
 
     Args:
-        fitted: the student.
-        teacher: its teacher.
-        texts: held out, as far as the teacher reads them; of fewer than two words are passed over.
+        fitted: student.
+        texts: texts held out, as far as the teacher reads them; of fewer than two words are
+            passed over.
+        run: teacher, level of the bounds, and seed.
         most: texts searched, drawn at random among those on which both agree.
         budget: questions for each of them.
         queries: questions at most for all texts together; another text is begun only where its
             whole budget is left.
-        level: of the bounds.
-        seed: of what is drawn.
-        progress: told how many texts are searched, of how many at most.
 
     Raises:
         OptionError: a number below 1.
@@ -132,39 +142,40 @@ def parting(
     Example:
         >>> import whence
         >>> from whence.students.families.baselines import majority
+        >>> from whence.students.teacher.teacher import Teacher
         >>> rule = lambda ts: [[0.1, 0.9] if "late" in t else [0.9, 0.1] for t in ts]
         >>> teacher = Teacher.of(whence.load(rule, labels=["no", "yes"]), gives="probability")
         >>> always = majority(np.array([[0.1, 0.9]]), ["no", "yes"])
-        >>> found = parting(always, teacher, ["he paid late twice"])
-        >>> found.found.hits, found.deleted, found.examples[0].edited
+        >>> result = search_disagreements(always, ["he paid late twice"], Run(teacher=teacher))
+        >>> result.found.hits, result.deleted, result.examples[0].edited
         (1, 1.0, 'he paid twice')
     """
     if min(most, budget) < 1:
-        raise OptionError(f"most={most}, budget={budget}: at least 1 each")
-    before, disagreed = teacher.asked, 0
-    rng = np.random.default_rng(seed)
-    results: list[Parted | None] = []
+        raise OptionError(
+            f"expected most and budget of 1 or more, got most={most}, budget={budget}"
+        )
+    before, disagreed = run.used(), 0
+    rng = np.random.default_rng(run.terms.seed)
+    results: list[Disagreement | None] = []
     lengths: list[int] = []
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
-        spent = teacher.asked - before
+        spent = run.used(before).asked
         if len(results) == most or (queries is not None and spent + budget + 1 > queries):
             break
         words = texts[row].split()
         if len(words) < 2:
             continue
-        search = _Search(fitted, teacher, words, budget, rng)
+        search = _Search(fitted, run, words, budget, rng)
         if not search.agreed:
             disagreed += 1
             continue
         results.append(search.run())
         lengths.append(len(words))
-        if progress is not None:
-            progress(len(results), most)
     hits = [result for result in results if result is not None]
     hits.sort(key=lambda hit: (len(hit.deleted), len(hit.text), hit.text))
-    return Parting(
-        found=proportion(len(hits), len(results), level=level),
+    return DisagreementSearch(
+        found=proportion(len(hits), len(results), level=run.terms.level),
         deleted=float(np.median([len(hit.deleted) for hit in hits])) if hits else float("nan"),
         length=float(np.median(lengths)) if lengths else float("nan"),
         teacher_left=sum(hit.student == hit.agreed for hit in hits),
@@ -172,7 +183,7 @@ def parting(
         examples=tuple(hits[:SHOWN]),
         budget=budget,
         disagreed=disagreed,
-        asked=teacher.asked - before,
+        asked=run.used(before).asked,
     )
 
 
@@ -180,71 +191,66 @@ class _Search:
     """The search in one text; ``left`` questions remain."""
 
     def __init__(
-        self,
-        fitted: Fitted,
-        teacher: Teacher,
-        words: list[str],
-        budget: int,
-        rng: np.random.Generator,
+        self, fitted: Fitted, run: Run, words: list[str], budget: int, rng: np.random.Generator
     ) -> None:
-        self._fitted, self._teacher, self._words = fitted, teacher, words
+        self._fitted, self._teacher, self._words = fitted, run.teacher, words
         self._rng, self.left = rng, budget + 1
         self._all = tuple(range(len(words)))
-        said, taught = self._student([self._all])[0], self._ask([self._all])[0]
-        self._label = int(said.argmax())
-        self.agreed = bool(taught.argmax() == self._label)
+        student, teacher = self._student([self._all])[0], self._ask([self._all])[0]
+        self._label = int(student.argmax())
+        self.agreed = bool(teacher.argmax() == self._label)
 
-    def run(self) -> Parted | None:
-        """What was found; ``None`` where the budget or the words ran out."""
-        kept = self._all
-        while len(kept) > 1 and self.left > 0:
-            shorter = [kept[:at] + kept[at + 1 :] for at in range(len(kept))]
-            said = self._student(shorter)
+    def run(self) -> Disagreement | None:
+        """The disagreement; ``None`` where the budget or the words ran out."""
+        words = self._all
+        while len(words) > 1 and self.left > 0:
+            shorter = [words[:at] + words[at + 1 :] for at in range(len(words))]
+            student = self._student(shorter)
             order = self._rng.permutation(len(shorter))
-            moved = said.argmax(axis=1) != self._label
+            moved = student.argmax(axis=1) != self._label
             order = order[np.argsort(~moved[order], kind="stable")]
-            furthest, kept = -1.0, tuple[int, ...]()
+            furthest, words = -1.0, tuple[int, ...]()
             for start in range(0, len(order), AT_ONCE):
                 places: list[int] = order[start : start + AT_ONCE][: self.left].tolist()
                 answers = self._ask([shorter[place] for place in places])
-                for place, taught in zip(places, answers, strict=True):
-                    if taught.argmax() != said[place].argmax():
-                        return self._told(self._restored(shorter[place]))
-                    apart = float(np.abs(taught - said[place]).sum()) / 2
-                    # Where both have moved together there is nothing left to part.
-                    if apart > furthest and taught.argmax() == self._label:
-                        furthest, kept = apart, shorter[place]
+                for place, teacher in zip(places, answers, strict=True):
+                    if teacher.argmax() != student[place].argmax():
+                        return self._disagreement(self._restored(shorter[place]))
+                    apart = float(np.abs(teacher - student[place]).sum()) / 2
+                    # Where both have moved together they agree again: nothing to go on from.
+                    if apart > furthest and teacher.argmax() == self._label:
+                        furthest, words = apart, shorter[place]
         return None
 
-    def _restored(self, kept: tuple[int, ...]) -> tuple[int, ...]:
-        """With all words put back that can be while both stay parted."""
-        for word in [word for word in self._all if word not in kept]:
-            fuller = tuple(sorted((*kept, word)))
+    def _restored(self, words: tuple[int, ...]) -> tuple[int, ...]:
+        """With all words put back that can be while both still disagree."""
+        for word in [word for word in self._all if word not in words]:
+            fuller = tuple(sorted((*words, word)))
             if self.left == 0 or len(fuller) == len(self._all):
                 break
             if self._ask([fuller])[0].argmax() != self._student([fuller])[0].argmax():
-                kept = fuller
-        return kept
+                words = fuller
+        return words
 
-    def _text(self, kept: tuple[int, ...]) -> str:
-        return " ".join(self._words[word] for word in kept)
+    def _text(self, words: tuple[int, ...]) -> str:
+        return " ".join(self._words[word] for word in words)
 
-    def _student(self, kept: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "texts labels"]:
-        return self._fitted.predict_proba([self._text(own) for own in kept])
+    def _student(self, texts: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "texts labels"]:
+        return self._fitted.predict_proba([self._text(words) for words in texts])
 
-    def _ask(self, kept: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "texts labels"]:
-        if not kept:
+    def _ask(self, texts: Sequence[tuple[int, ...]]) -> Float[np.ndarray, "texts labels"]:
+        if not texts:
             return np.zeros((0, len(self._fitted.labels)))
-        self.left -= len(kept)
-        return self._teacher.ask([self._text(own) for own in kept]).probabilities
+        self.left -= len(texts)
+        return self._teacher.ask([self._text(words) for words in texts]).probabilities
 
-    def _told(self, kept: tuple[int, ...]) -> Parted:
+    def _disagreement(self, words: tuple[int, ...]) -> Disagreement:
         labels = self._fitted.labels
-        return Parted(
+        return Disagreement(
             text=self._text(self._all),
-            edited=self._text(kept),
-            deleted=tuple(word for at, word in enumerate(self._words) if at not in kept),
+            edited=self._text(words),
+            deleted=tuple(word for at, word in enumerate(self._words) if at not in words),
             agreed=labels[self._label],
-            teacher=labels[int(self._ask([kept])[0].argmax())],
-            student=labels[int(self._student([kept])[0].argmax())],
+            teacher=labels[int(self._ask([words])[0].argmax())],
+            student=labels[int(self._student([words])[0].argmax())],
         )

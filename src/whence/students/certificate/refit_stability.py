@@ -10,7 +10,10 @@ from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
+from whence.students.data.run import Terms
+from whence.students.data.training_set import Candidate, TrainingTable
 from whence.students.families.base import Fitted, Student
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.clustering import alike
@@ -19,27 +22,27 @@ from whence.students.fitting.sparse import size
 __all__ = ["Refits", "WeightRange", "refits"]
 
 SHOWN = 15
-"""Weights that are printed; all are stored."""
+"""Weights that are printed, as many as fit beside a screen of text; all are stored."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeightRange:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class WeightRange(Value):
     """The weight of a feature, and where it lies in refits; it is 0 where a refit leaves it out.
 
     Attributes:
-        feature: in words.
-        label: the label that the weight speaks for.
-        value: of the student itself.
-        lower: quantile over all refits.
-        upper: likewise.
+        feature: feature in words.
+        label: label that the weight speaks for.
+        value: weight of the student itself.
+        lower: lower quantile of the weight over all refits.
+        upper: upper quantile of it.
         used: share of the refits that use the feature.
     """
 
     feature: str
     label: str
-    value: float
-    lower: float
-    upper: float
+    value: Number
+    lower: Number
+    upper: Number
     used: float
 
     def __str__(self) -> str:
@@ -49,27 +52,27 @@ class WeightRange:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refits:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Refits(Value):
     """How alike students are that were fitted on bootstrap samples.
 
     Attributes:
-        draws: refits.
-        level: of the intervals of the weights; that of ``agreement`` is 95 %.
+        draws: number of refits.
+        level: level of the intervals of the weights; that of ``agreement`` is 95 %.
         agreement: mean over pairs of refits of how often both decide alike on texts held out.
         features: mean over pairs of the Jaccard similarity of the features they use.
         groups: the same, where features that stand together count as one.
         grouped: correlation from which on two features are of one group.
         sign_flips: of the features that two refits or more use, the share whose weight is above
             0 in one and below 0 in another; ``None`` where the student has no weights.
-        weights: of the features that the student itself uses, the weightiest first.
+        weights: weights of the features that the student itself uses, the weightiest first.
     """
 
     draws: int
     level: float
     agreement: Interval
-    features: float
-    groups: float
+    features: Number
+    groups: Number
     grouped: float
     sign_flips: float | None
     weights: tuple[WeightRange, ...]
@@ -88,21 +91,13 @@ class Refits:
 
 
 def refits(
-    student: Student,
-    table: sparse.csr_array,
-    targets: Float[np.ndarray, "texts labels"],
+    candidate: Candidate,
+    training: TrainingTable,
+    held_out: sparse.csr_array,
+    terms: Terms,
     *,
-    features: Features,
-    labels: Sequence[str],
-    held: sparse.csr_array,
-    fitted: Fitted | None = None,
-    groups: Int[np.ndarray, " _"] | None = None,
-    weights: Float[np.ndarray, " texts"] | None = None,
-    texts: Sequence[str] | None = None,
     draws: int = 20,
-    level: float = 0.9,
     grouped: float = 0.7,
-    seed: int = 0,
 ) -> Refits:
     """Stability of a student over bootstrap samples of its training texts.
 
@@ -116,90 +111,69 @@ def refits(
     luck of its sample. Bootstrap samples repeat texts, so refits differ a little more than
     students of fresh samples of the same size would.
 
-    Cost: no pass of the teacher; ``draws`` fits, and one more where ``fitted`` is not given.
+    Cost: no pass of the teacher; ``draws`` fits.
     Turney (1995), doi:10.1007/BF00993473, for agreement over samples; Efron (1979),
     doi:10.1214/aos/1176344552.
 
     Args:
-        student: hyper-parameters.
-        table: one row a training text, edits and n-grams included.
-        targets: the teacher's probabilities of them.
-        features: what the columns are.
-        labels: what the columns of ``targets`` are.
-        held: texts held out, in the same columns.
-        fitted: the student as fitted on all rows.
-        groups: the document each row stems from; each row its own where not given.
-        weights: of the rows, as in the fit.
-        texts: of the rows; prototypes need them.
+        candidate: hyper-parameters, and the student fitted on the whole training set.
+        training: training set, edits and n-grams included.
+        held_out: table of texts held out, in the same columns.
+        terms: level of the intervals and seed of the samples.
         draws: samples, at least 2.
-        level: of the intervals of the weights.
-        grouped: correlation above 0.
-        seed: of the samples.
+        grouped: correlation above 0, at most 1, from which on two features are of one group; .7
+            was chosen by hand and is not calibrated.
 
     Raises:
-        InputError: no text held out, other columns, or other numbers of groups and rows.
-        OptionError: fewer than 2 draws, or a level or correlation that is no share.
+        InputError: no text held out, or other columns.
+        OptionError: fewer than 2 draws, or a correlation out of its range.
 
     Example:
-        >>> from whence.students.features.vectorizer import ReadableFeatures
-        >>> from whence.students.families.sparse_linear import SparseLinear
+        >>> from whence.students.data.training_set import AnsweredTexts, TrainingSet
+        >>>         >>> from whence.students.features.vectorizer import ReadableFeatures
+        >>> from whence.students.teacher.teacher import Teacher
         >>> lines = ["paid late", "in time", "late again", "paid again", "no debt"] * 10
-        >>> known = ReadableFeatures(longest=1).learn(lines)
-        >>> aims = np.array([[0.1, 0.9] if "late" in line else [0.9, 0.1] for line in lines])
-        >>> found = refits(SparseLinear(features=1), known.table(lines), aims, features=known,
-        ...                labels=["no", "yes"], held=known.table(lines[:4]), draws=5)
-        >>> found.agreement.value, found.groups, found.sign_flips
+        >>> teacher = Teacher.of_labels(lambda ts: ["yes" if "late" in t else "no" for t in ts],
+        ...                             labels=["no", "yes"])
+        >>> training = TrainingTable.learn(
+        ...     TrainingSet.of(AnsweredTexts("text", lines, teacher.ask(lines), range(50))),
+        ...     ReadableFeatures(longest=1),
+        ... )
+        >>> student = SparseLinear(features=1)
+        >>> candidate = Candidate(student, training.fit(student))
+        >>> result = refits(candidate, training, training.table[:4], Terms(), draws=5)
+        >>> result.agreement.value, result.groups, result.sign_flips
         (1.0, 1.0, 0.0)
     """
-    rows, columns = size(table)
-    if draws < 2 or not 0 < level < 1 or not 0 < grouped <= 1:
+    columns = size(training.table)[1]
+    if draws < 2 or not 0 < grouped <= 1:
         raise OptionError(
-            f"draws={draws}, level={level}, grouped={grouped}: 2 draws or more and shares are due"
+            f"expected 2 draws or more and 0 < grouped <= 1, got draws={draws}, grouped={grouped}"
         )
-    if size(held)[0] == 0 or size(held)[1] != columns:
+    if size(held_out)[0] == 0 or size(held_out)[1] != columns:
         raise InputError(
-            f"a held-out table of shape {size(held)} came with {columns} columns; one text or "
-            "more in the same columns is due"
+            f"expected a held-out table of one text or more and {columns} columns, got shape "
+            f"{size(held_out)}"
         )
-    owner = np.arange(rows) if groups is None else groups
-    if len(owner) != rows or (texts is not None and len(texts) != rows):
-        raise InputError(f"{rows} rows came with groups or texts of another number")
-
-    def fit(chosen: Int[np.ndarray, " rows"]) -> Fitted:
-        part, aims = sparse.csr_array(table[chosen]), targets[chosen]
-        share = None if weights is None else weights[chosen]
-        places: list[int] = chosen.tolist()
-        seen = None if texts is None else [texts[row] for row in places]
-        return student.learn(
-            part, aims, features=features, labels=labels, weights=share, texts=seen
-        )
-
-    own = fit(np.arange(rows)) if fitted is None else fitted
-    rng = np.random.default_rng(seed)
-    order = np.argsort(owner, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
-    again = [
-        fit(np.sort(np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])))
-        for _ in range(draws)
-    ]  # fmt: skip
+    students = _refitted(candidate.student, training, draws, terms.seed)
     used = np.zeros((draws, columns), dtype=np.bool_)
-    said = np.empty((draws, size(held)[0]), dtype=np.int64)
-    for draw, refit in enumerate(again):
-        places = refit.features.columns_in(features)
+    decisions = np.empty((draws, size(held_out)[0]), dtype=np.int64)
+    for draw, student in enumerate(students):
+        places = student.features.columns_in(training.features)
         used[draw, places] = True
-        chances = refit.probabilities(sparse.csr_array(held[:, places]))
-        said[draw] = chances.argmax(axis=1)
+        chances = student.probabilities(sparse.csr_array(held_out[:, places]))
+        decisions[draw] = chances.argmax(axis=1)
     ever = np.flatnonzero(used.any(axis=0))
-    group = alike(sparse.csr_array(table[:, ever]), grouped)
+    group = alike(sparse.csr_array(training.table[:, ever]), grouped)
     in_group = np.zeros((draws, int(group.max(initial=-1)) + 1), dtype=np.bool_)
     for draw in range(draws):
         in_group[draw, group[used[draw, ever]]] = True
-    flips, ranges = _weights(own, again, features, level)
-    same = _pairs_alike(said, len(labels))
+    flips, ranges = _weights(candidate.fitted, students, training.features, terms.level)
+    same = _pairs_alike(decisions, len(training.examples.labels))
     return Refits(
         draws=draws,
-        level=level,
-        agreement=bootstrap(lambda chosen: float(same[chosen].mean()), len(same), seed=seed),
+        level=terms.level,
+        agreement=bootstrap(lambda chosen: float(same[chosen].mean()), len(same), seed=terms.seed),
         features=_jaccard(used[:, ever]),
         groups=_jaccard(in_group),
         grouped=grouped,
@@ -208,19 +182,35 @@ def refits(
     )
 
 
-def _pairs_alike(said: Int[np.ndarray, "draws texts"], labels: int) -> Float[np.ndarray, " texts"]:
+def _refitted(student: Student, training: TrainingTable, draws: int, seed: int) -> list[Fitted]:
+    """The student fitted on bootstrap samples of the documents."""
+    rng = np.random.default_rng(seed)
+    owner = training.examples.groups
+    order = np.argsort(owner, kind="stable")
+    documents = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
+    result: list[Fitted] = []
+    for _ in range(draws):
+        sample = rng.integers(len(documents), size=len(documents))
+        rows = np.sort(np.concatenate([documents[document] for document in sample]))
+        result.append(training.fit(student, rows))
+    return result
+
+
+def _pairs_alike(
+    decisions: Int[np.ndarray, "draws texts"], labels: int
+) -> Float[np.ndarray, " texts"]:
     """Share of the pairs of draws that decide alike, of each text."""
-    draws = len(said)
-    counts = np.stack([(said == label).sum(axis=0) for label in range(labels)])
+    draws = len(decisions)
+    counts = np.stack([(decisions == label).sum(axis=0) for label in range(labels)])
     pairs: np.ndarray = (counts * (counts - 1)).sum(axis=0)
     return pairs / (draws * (draws - 1))
 
 
 def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
     """Mean over pairs of what they share of what either has; 1 of two empty ones."""
-    held = sets.astype(np.float64)
-    shared = held @ held.T
-    sizes = held.sum(axis=1)
+    members = sets.astype(np.float64)
+    shared = members @ members.T
+    sizes = members.sum(axis=1)
     either = sizes[:, None] + sizes - shared
     pairs = np.triu_indices(len(sets), k=1)
     share = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
@@ -228,39 +218,40 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
 
 
 def _weights(
-    own: Fitted, again: Sequence[Fitted], features: Features, level: float
+    fitted: Fitted, refitted: Sequence[Fitted], features: Features, level: float
 ) -> tuple[float | None, tuple[WeightRange, ...]]:
-    of_own = own.weights_by_feature()
-    if of_own is None:
+    """Share of the weights that change their sign, and the range of each of the student's own."""
+    weights = fitted.weights_by_feature()
+    if weights is None:
         return None, ()
-    found = np.zeros((len(again), len(features), len(own.labels)))
-    used = np.zeros((len(again), len(features)), dtype=np.bool_)
-    for draw, refit in enumerate(again):
-        weights = refit.weights_by_feature()
-        if weights is not None:
-            places = refit.features.columns_in(features)
-            found[draw, places], used[draw, places] = weights, True
+    drawn = np.zeros((len(refitted), len(features), len(fitted.labels)))
+    used = np.zeros((len(refitted), len(features)), dtype=np.bool_)
+    for draw, student in enumerate(refitted):
+        of_draw = student.weights_by_feature()
+        if of_draw is not None:
+            places = student.features.columns_in(features)
+            drawn[draw, places], used[draw, places] = of_draw, True
     often = np.flatnonzero(used.sum(axis=0) >= 2)
     # A feature is judged where it weighs most: elsewhere it is near 0 and its sign means nothing.
-    label = np.abs(found).mean(axis=0).argmax(axis=1)
-    at = found[:, often, label[often]]
+    label = np.abs(drawn).mean(axis=0).argmax(axis=1)
+    at = drawn[:, often, label[often]]
     flipped = (at.min(axis=0) < 0) & (at.max(axis=0) > 0) if len(often) else np.zeros(0)
     flips = float(flipped.mean()) if len(often) else 0.0
-    places = own.features.columns_in(features)
-    order = np.argsort(-np.abs(of_own).max(axis=1), kind="stable").tolist() if len(places) else []
-    shown = range(1, 2) if len(own.labels) == 2 else range(len(own.labels))
+    places = fitted.features.columns_in(features)
+    order = np.argsort(-np.abs(weights).max(axis=1), kind="stable").tolist() if len(places) else []
+    shown = range(1, 2) if len(fitted.labels) == 2 else range(len(fitted.labels))
     ranges: list[WeightRange] = []
     for place in order:
         column = int(places[place])
         for spoken in shown:
             lower, upper = np.quantile(
-                found[:, column, spoken], [(1 - level) / 2, (1 + level) / 2]
+                drawn[:, column, spoken], [(1 - level) / 2, (1 + level) / 2]
             ).tolist()
             ranges.append(
                 WeightRange(
                     feature=features.describe(column),
-                    label=own.labels[spoken],
-                    value=float(of_own[place, spoken]),
+                    label=fitted.labels[spoken],
+                    value=float(weights[place, spoken]),
                     lower=lower,
                     upper=upper,
                     used=float(used[:, column].mean()),

@@ -13,10 +13,10 @@ from whence.students.fitting.sparse import size
 __all__ = ["telling", "topical_words", "topics"]
 
 DIMENSIONS = 20
-"""Coordinates in which topics are looked for."""
+"""Coordinates in which topics are looked for. Chosen by hand; not calibrated."""
 
 TELLING = 3
-"""Words in the name of a topic."""
+"""Words in the name of a topic: as many as a line of a report has room for."""
 
 
 def topics(table: sparse.csr_array, count: int, *, seed: int = 0) -> Int[np.ndarray, " texts"]:
@@ -44,9 +44,10 @@ def topical_words(
     """
     n, width = size(table)
     rare = np.bincount(table.indices, minlength=width) <= n / count
+    columns: list[int] = np.flatnonzero(rare).tolist()
     words = [
         column
-        for column in np.flatnonzero(rare).tolist()
+        for column in columns
         if features.kept[column].kind == "ngram" and features.kept[column].words.isalnum()
     ]
     return np.array(words, dtype=np.int64) if words else np.arange(width)

@@ -1,4 +1,4 @@
-"""Questions beside the pool: edited texts and bare n-grams, for the fit part only."""
+"""Questions beside the texts: edited texts and bare n-grams, of the fit part only."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ EDITS: Final[tuple[EditName, ...]] = ("drop", "first half", "second half", "subs
 ``deny``: "it is not true that" before the text."""
 
 DENIAL = "it is not true that "
+DROPPED = 0.2
+"""Chance of each word to be dropped. Chosen by hand: two words of a sentence of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int 
 
     Args:
         texts: all texts.
-        rows: the parents, and where substitutes come from.
-        family: one of :data:`EDITS`.
-        seed: what is drawn.
+        rows: rows of the parents, from which substitutes come as well.
+        family: name of a family in :data:`EDITS`.
+        seed: seed of what is drawn.
 
     Example:
         >>> edited(["He paid late"], [0], family="deny")[0].text
@@ -50,36 +52,36 @@ def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int 
     """
     if family not in EDITS:
         raise OptionError(f"unknown edit family {family!r}; choose from: {', '.join(EDITS)}")
-    name: EditName = next(own for own in EDITS if own == family)
+    name: EditName = next(known for known in EDITS if known == family)
     rng = np.random.default_rng([seed, EDITS.index(name)])
-    found: list[Edit] = []
+    result: list[Edit] = []
     for row in rows:
         text = texts[row]
         other = texts[rows[int(rng.integers(len(rows)))]]
         new = _edit(text, other, name, rng)
         if new.strip() and new.split() != text.split():
-            found.append(Edit(name, row, new))
-    return found
+            result.append(Edit(name, row, new))
+    return result
 
 
 def _edit(text: str, other: str, family: EditName, rng: np.random.Generator) -> str:
-    own, strange, gap = text.split(), other.split(), " "
-    if len(own) < 2:
+    words, others, gap = text.split(), other.split(), " "
+    if len(words) < 2:
         # Scripts without spaces: one sign after the other.
-        own, strange, gap = ([t.text for t in tokens(text)], [t.text for t in tokens(other)], "")
-    if len(own) < 2 or not strange:
+        words, others, gap = [t.text for t in tokens(text)], [t.text for t in tokens(other)], ""
+    if len(words) < 2 or not others:
         return text
     if family == "deny":
         return DENIAL + text
-    half = len(own) // 2
+    half = len(words) // 2
     if family == "first half":
-        return gap.join(own[:half])
+        return gap.join(words[:half])
     if family == "second half":
-        return gap.join(own[half:])
+        return gap.join(words[half:])
     if family == "drop":
-        return gap.join(np.array(own, dtype=object)[rng.random(len(own)) >= 0.2].tolist())
-    own[int(rng.integers(len(own)))] = strange[int(rng.integers(len(strange)))]
-    return gap.join(own)
+        return gap.join(np.array(words, dtype=object)[rng.random(len(words)) >= DROPPED].tolist())
+    words[int(rng.integers(len(words)))] = others[int(rng.integers(len(others)))]
+    return gap.join(words)
 
 
 def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> list[str]:
@@ -94,20 +96,20 @@ def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> li
         ['late']
     """
     if count < 0:
-        raise OptionError(f"{count} n-grams asked; 0 or more is due")
+        raise OptionError(f"expected 0 n-grams or more, got {count}")
     counts: Counter[str] = Counter()
     written: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text in texts:
-        found = tokens(text)
-        own: dict[str, str] = {}
+        of_text = tokens(text)
+        surfaces: dict[str, str] = {}
         for size in range(1, longest + 1):
-            for at in range(len(found) - size + 1):
-                part = found[at : at + size]
+            for at in range(len(of_text) - size + 1):
+                part = of_text[at : at + size]
                 if all(token.text[0].isalnum() for token in part):
                     folded = " ".join(token.text for token in part)
-                    own.setdefault(folded, text[part[0].start : part[-1].end])
-        counts.update(own.keys())
-        for folded, surface in own.items():
+                    surfaces.setdefault(folded, text[part[0].start : part[-1].end])
+        counts.update(surfaces.keys())
+        for folded, surface in surfaces.items():
             written[folded][surface] += 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     # The form most texts have, so that the teacher is asked what it would read.

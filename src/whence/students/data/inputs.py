@@ -14,41 +14,42 @@ from whence.students.families.base import Student
 from whence.students.families.registry import student_by_name
 from whence.students.teacher.teacher import Teacher
 
-__all__ = ["as_teacher", "gold_indices", "named"]
+__all__ = ["as_teacher", "gold_indices", "students_named"]
 
 
-def as_teacher(given: object) -> Teacher:
-    """A teacher; of a loaded classifier the one that answers with its logits.
+def as_teacher(model: object) -> Teacher:
+    """A teacher as it is; of a loaded classifier the one that answers with its logits.
 
     Raises:
         OptionError: something that is neither, or a callable whose numbers were not declared.
     """
-    if isinstance(given, Teacher):
-        return given
-    if isinstance(given, TokenModel | CallableModel):
-        return Teacher.of(given)
+    if isinstance(model, Teacher):
+        return model
+    if isinstance(model, TokenModel | CallableModel):
+        return Teacher.of(model)
     raise OptionError(
-        f"a {type(given).__name__} was given for a teacher; a Teacher or a loaded model is due: "
+        f"expected a Teacher or a loaded model, got a {type(model).__name__}; use "
         "Teacher.of_labels(function, labels=[...]) for a function that answers label names, "
         "Teacher.of(whence.load(function, labels=[...]), gives=...) for one that answers numbers"
     )
 
 
-def named(students: Sequence[Student | str]) -> tuple[Student, ...]:
-    """Students, those given by name among them.
+def students_named(students: Sequence[Student | str]) -> tuple[Student, ...]:
+    """Students, each as it is or by its name.
 
     Raises:
         OptionError: none, or two of one name.
         UnknownNameError: a name that no family has.
 
     Example:
-        >>> named(["rule-list-3"])[0].name
+        >>> students_named(["rule-list-3"])[0].name
         'rule-list-3'
     """
-    found = tuple(student_by_name(s) if isinstance(s, str) else s for s in students)
-    if not found or len({student.name for student in found}) != len(found):
-        raise OptionError("students must be one at least, and of different names")
-    return found
+    result = tuple(student_by_name(s) if isinstance(s, str) else s for s in students)
+    names = [student.name for student in result]
+    if not names or len(set(names)) != len(names):
+        raise OptionError(f"expected one student or more, of different names, got {names}")
+    return result
 
 
 def gold_indices(
@@ -59,13 +60,14 @@ def gold_indices(
     Raises:
         InputError: another number of them than of texts, or one that the teacher does not have.
     """
-    given = list(gold)
-    if len(given) != count:
-        raise InputError(f"{len(given)} gold labels came with {count} texts; one each is due")
-    place = {label: index for index, label in enumerate(labels)}
-    for row, label in enumerate(given):
-        if not isinstance(label, str) or label not in place:
+    truth = list(gold)
+    if len(truth) != count:
+        raise InputError(f"expected one gold label a text, got {len(truth)} for {count} texts")
+    index = {label: place for place, label in enumerate(labels)}
+    for row, label in enumerate(truth):
+        if not isinstance(label, str) or label not in index:
             raise InputError(
-                f"gold label {label!r} of text {row} is none of the teacher's: {', '.join(labels)}"
+                f"expected gold labels among the teacher's ({', '.join(labels)}), got {label!r} "
+                f"for text {row}"
             )
-    return np.array([place[str(label)] for label in given], dtype=np.int64)
+    return np.array([index[str(label)] for label in truth], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Slices of texts on which agreement is told apart."""
+"""Slices of texts: subsets whose agreement is measured apart."""
 
 from __future__ import annotations
 
@@ -9,75 +9,72 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.errors import InputError
-from whence.students.data.applicability_domain import unmet_share
+from whence.students.data.applicability_domain import unknown_token_rate
 from whence.students.features.tokenizer import denies, words
 from whence.students.teacher.teacher import Answers
 
-__all__ = ["CONTRASTS", "own_slices", "slices_of"]
+__all__ = ["CONTRASTS", "given_slices", "text_slices"]
 
 CONTRASTS = frozenset(
-    [
-        "although",
-        "but",
-        "despite",
-        "except",
-        "however",
-        "than",
-        "though",
-        "unless",
-        "whereas",
-        "yet",
-    ]
-)
-"""English words that turn what was said."""
+    ["although", "but", "despite", "except", "however", "than", "though", "unless", "whereas", "yet"]
+)  # fmt: skip
+"""English words that turn what was said. Chosen by hand."""
 
 UNSURE, SURE = 0.7, 0.9
-"""Probabilities of the teacher's decision below and from which it is called unsure and sure."""
+"""Probabilities of the teacher's decision below and from which it is called unsure and sure.
+Chosen by hand; not calibrated."""
+
+UNKNOWN = 0.1
+"""Share of a text's words and marks that no training text has, from which on it is told apart.
+Chosen by hand; not calibrated."""
 
 
-def slices_of(
-    texts: Sequence[str], answers: Answers, known: AbstractSet[str]
+def text_slices(
+    texts: Sequence[str], answers: Answers, vocabulary: AbstractSet[str]
 ) -> dict[str, Bool[np.ndarray, " texts"]]:
     """Texts by length, denial, contrast, words never learnt from, and certainty of the teacher.
 
     Args:
-        texts: as the teacher read them.
-        answers: the teacher's.
-        known: words and marks that were learnt from; see :class:`whence.students.data.applicability_domain.Reach`.
+        texts: texts as far as the teacher read them.
+        answers: answers of the teacher to them.
+        vocabulary: words and marks of the training texts; see
+            :mod:`whence.students.data.applicability_domain`.
     """
-    said = [words(text) for text in texts]
-    length = np.array([len(own) for own in said])
+    split = [words(text) for text in texts]
+    length = np.array([len(own) for own in split])
     middle = float(np.median(length)) if len(length) else 0.0
-    strange: Float[np.ndarray, " texts"] = np.array([unmet_share(t, known) for t in texts])
-    found = {
+    unknown: Float[np.ndarray, " texts"] = np.array(
+        [unknown_token_rate(t, vocabulary) for t in texts]
+    )
+    result = {
         f"at most {middle:g} words and marks": length <= middle,
         f"more than {middle:g} words and marks": length > middle,
-        "with a word of denial": np.array([any(map(denies, own)) for own in said], dtype=np.bool_),
+        "with a word of denial": np.array([any(map(denies, own)) for own in split], dtype=np.bool_),
         "with a word of contrast": np.array(
-            [not CONTRASTS.isdisjoint(own) for own in said], dtype=np.bool_
+            [not CONTRASTS.isdisjoint(own) for own in split], dtype=np.bool_
         ),
-        "a tenth or more of the words and marks never seen": strange >= 0.1,
+        "a tenth or more of the words and marks never seen": unknown >= UNKNOWN,
     }
     if answers.soft:
-        certain = answers.probabilities.max(axis=1)
-        found[f"teacher unsure (below {UNSURE})"] = certain < UNSURE
-        found[f"teacher sure ({SURE} and above)"] = certain >= SURE
-    return found
+        certainty = answers.probabilities.max(axis=1)
+        result[f"teacher unsure (below {UNSURE})"] = certainty < UNSURE
+        result[f"teacher sure ({SURE} and above)"] = certainty >= SURE
+    return result
 
 
-def own_slices(
+def given_slices(
     slices: Mapping[str, Sequence[bool]], rows: Sequence[int], texts: int
-) -> dict[str, Bool[np.ndarray, " texts"]]:
-    """The caller's own slices on some rows.
+) -> dict[str, Bool[np.ndarray, " rows"]]:
+    """The caller's slices on some rows.
 
     Raises:
         InputError: a slice that is not one mark a text.
     """
-    found: dict[str, Bool[np.ndarray, " texts"]] = {}
+    result: dict[str, Bool[np.ndarray, " rows"]] = {}
     for name, marks in slices.items():
         if len(marks) != texts:
             raise InputError(
-                f"slice {name!r} has {len(marks)} marks for {texts} texts; one each is due"
+                f"slice {name!r}: expected one mark a text, got {len(marks)} marks for {texts} texts"
             )
-        found[name] = np.array([bool(marks[row]) for row in rows], dtype=np.bool_)
-    return found
+        result[name] = np.array([bool(marks[row]) for row in rows], dtype=np.bool_)
+    return result

@@ -200,9 +200,9 @@ def pretty(value: Any, depth: int = 0) -> str:
     """JSON in which whatever fits in a line stands in one.
 
     Example:
-        >>> print(pretty({"kind": "rules", "names": ["n" * 50, "m" * 20, "k" * 9]}))
+        >>> print(pretty({"kind": "rule-list", "names": ["n" * 50, "m" * 20, "k" * 9]}))
         {
-         "kind": "rules",
+         "kind": "rule-list",
          "names": ["nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", "mmmmmmmmmmmmmmmmmmmm", "kkkkkkkkk"]
         }
     """

@@ -16,10 +16,10 @@ from whence.students.fitting.sparse import dense, size
 __all__ = ["alike", "kmeans", "rarity_weighted", "reduced"]
 
 ROUNDS = 100
-"""Assignments of k-means at most; it ends earlier where none changes."""
+"""Assignments of k-means at most; it ends earlier where none changes. Chosen by hand."""
 
 BLOCK = 256
-"""Columns compared with others at a time, for the sake of memory."""
+"""Columns compared with others at a time, which keeps to the memory that :func:`alike` names."""
 
 
 def rarity_weighted(table: sparse.csr_array) -> sparse.csr_array:
@@ -53,7 +53,7 @@ def reduced(
     Deerwester et al. (1990), doi:10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9.
     """
     if dimensions < 1:
-        raise OptionError(f"dimensions={dimensions} asked; at least 1 is due")
+        raise OptionError(f"expected dimensions of 1 or more, got {dimensions}")
     if min(size(table)) <= dimensions + 1:
         return dense(table)
     if not np.any(table.data):
@@ -79,24 +79,25 @@ def kmeans(
     """
     if count < 1 or starts < 1 or len(points) < count:
         raise OptionError(
-            f"{count} clusters of {len(points)} rows in {starts} starts: at least 1 each, and no "
-            "more clusters than rows"
+            f"expected one start or more and from 1 to {len(points)} clusters, one a row, got "
+            f"{starts} starts and {count} clusters"
         )
     rng = np.random.default_rng(seed)
-    best, least = np.zeros(len(points), dtype=np.int64), np.inf
+    best, lowest = np.zeros(len(points), dtype=np.int64), np.inf
     for _ in range(starts):
         means = _far_apart(points, count, rng)
-        own = np.full(len(points), -1)
+        cluster = np.full(len(points), -1)
         for _ in range(ROUNDS):
-            new = _distances(points, means).argmin(axis=1)
-            if (new == own).all():
+            nearest = _distances(points, means).argmin(axis=1)
+            if (nearest == cluster).all():
                 break
-            own = new
-            for place in np.unique(own).tolist():
-                means[place] = points[own == place].mean(axis=0)
-        total = float(((points - means[own]) ** 2).sum())
-        if total < least * (1 - 1e-9):
-            best, least = own, total
+            cluster = nearest
+            for place in np.unique(cluster).tolist():
+                means[place] = points[cluster == place].mean(axis=0)
+        total = float(((points - means[cluster]) ** 2).sum())
+        # Sums that differ by rounding errors are equal: the first start counts, on any machine.
+        if total < lowest * (1 - 1e-9):
+            best, lowest = cluster, total
     ids, first, sizes = np.unique(best, return_index=True, return_counts=True)
     rank = np.empty(count, dtype=np.int64)
     rank[ids[np.lexsort((first, -sizes))]] = np.arange(len(ids))
@@ -115,8 +116,8 @@ def alike(table: sparse.csr_array, least: float) -> Int[np.ndarray, " columns"]:
     seconds and 50 MB for 12,000 texts of 50,000 columns that are as frequent as words are.
 
     Args:
-        table: one row a text; what is stored is there.
-        least: a correlation above 0, at most 1.
+        table: binary table of one row a text.
+        least: correlation above 0, at most 1.
 
     Raises:
         OptionError: ``least`` out of its range.
@@ -126,7 +127,7 @@ def alike(table: sparse.csr_array, least: float) -> Int[np.ndarray, " columns"]:
         [0, 0, 1]
     """
     if not 0 < least <= 1:
-        raise OptionError(f"least={least} asked; a correlation above 0, at most 1, is due")
+        raise OptionError(f"expected a least correlation above 0, at most 1, got least={least}")
     n, width = size(table)
     group = np.arange(width)
     holding = np.bincount(table.indices, minlength=width)
@@ -148,8 +149,8 @@ def alike(table: sparse.csr_array, least: float) -> Int[np.ndarray, " columns"]:
         shared = n * both.data.astype(np.int64) - count[a] * count[b]
         close = shared >= least * (1 - 1e-9) * np.sqrt(variance[a] * variance[b])
         group = _merged(group, order[a[close]], order[b[close]])
-    first, own = np.unique(group, return_index=True, return_inverse=True)[1:]
-    return np.argsort(np.argsort(first))[own].astype(np.int64)
+    first, place = np.unique(group, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[place].astype(np.int64)
 
 
 def _merged(

@@ -38,9 +38,9 @@ def sums_of(
     """The sums of some rows; the cost is their non-zero entries."""
     part = table[rows]
     columns = np.column_stack([weights[rows], weights[rows, None] * targets[rows]])
-    found = np.asarray(part.T @ columns)
-    own = columns.sum(axis=0)
-    return Sums(float(own[0]), own[1:], found[:, 0], found[:, 1:])
+    with_feature = np.asarray(part.T @ columns)
+    total = columns.sum(axis=0)
+    return Sums(float(total[0]), total[1:], with_feature[:, 0], with_feature[:, 1:])
 
 
 def purity(
@@ -56,11 +56,11 @@ def gains(sums: Sums, least: float) -> Float[np.ndarray, " features"]:
     Minus infinity where a side would weigh less than ``least``. With ``S``, ``w`` of a side:
     ``|S1|^2/w1 + |S0|^2/w0 - |S|^2/w``. Breiman et al. (1984), Classification and Regression Trees.
     """
-    there, absent = sums.with_weight, sums.weight - sums.with_weight
+    present, absent = sums.with_weight, sums.weight - sums.with_weight
     whole = float(purity(np.array([sums.weight]), sums.total[None])[0])
-    found = purity(there, sums.with_total) + purity(absent, sums.total - sums.with_total) - whole
-    found[(there < least) | (absent < least)] = -np.inf
-    return found
+    result = purity(present, sums.with_total) + purity(absent, sums.total - sums.with_total) - whole
+    result[(present < least) | (absent < least)] = -np.inf
+    return result
 
 
 def floor_of(
@@ -72,10 +72,11 @@ def floor_of(
     """The gain that a split must exceed: a share ``least`` of the whole squared error.
 
     Args:
-        sums: of all texts.
-        targets: the teacher's probabilities.
-        weights: of the texts.
-        least: the share; rounding is exceeded in any case.
+        sums: sums of all texts.
+        targets: probabilities of the teacher.
+        weights: weights of the texts.
+        least: share of the error; rounding errors, some 1e-9 of the weight, are exceeded in any
+            case.
     """
     spread = float((weights[:, None] * targets * targets).sum())
     spread -= float((sums.total**2).sum()) / sums.weight

@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from whence.core.errors import InputError, Interrupted, ModelOutputError, OptionError
+from whence.core.progress import Progress
 from whence.games.cache import Cache, DiskCache, MemoryCache, cache_key
 from whence.models.adapters.callable import CallableModel
 from whence.models.protocols import TokenModel
@@ -226,13 +228,15 @@ class Teacher:
         return self._answerer.gives
 
     def ask(
-        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+        self, texts: Sequence[str], *, what: str = "texts", progress: Progress | None = None
     ) -> Answers:
         """The teacher's answers, from the cache where it holds them.
 
         Args:
             texts: texts to ask, in any order, repeats allowed.
-            progress: told after each batch how many distinct texts are answered, of how many.
+            what: name of the questions, for the progress.
+            progress: callable that is told after each batch ``what``, how many distinct texts are
+                answered, and of how many.
 
         Raises:
             InputError: a text is empty or no text.
@@ -240,7 +244,8 @@ class Teacher:
                 before stays in the cache.
             Interrupted: stopped by the user; likewise.
         """
-        return self._kept(texts, "teacher", progress)
+        tell = None if progress is None else partial(progress, what)
+        return self._kept(texts, "teacher", tell)
 
     def ask_again(self, texts: Sequence[str]) -> Answers:
         """Second answers, asked apart from the first and kept beside them: for the teacher's noise.
@@ -250,7 +255,7 @@ class Teacher:
         return self._kept(texts, "again", None)
 
     def _kept(
-        self, texts: Sequence[str], turn: str, progress: Callable[[int, int], None] | None
+        self, texts: Sequence[str], turn: str, tell: Callable[[int, int], None] | None
     ) -> Answers:
         checked = checked_texts(texts)
         distinct = list(dict.fromkeys(checked))
@@ -266,8 +271,8 @@ class Teacher:
         for batch, rows in self._fresh(left):
             self._cache.put([cache_key(own, turn, text.encode()) for text in batch], rows)
             kept.update(zip(batch, rows, strict=True))
-            if progress is not None:
-                progress(len(kept), len(distinct))
+            if tell is not None:
+                tell(len(kept), len(distinct))
         return self._answers(checked, kept)
 
     def _answers(self, texts: Sequence[str], kept: dict[str, np.ndarray]) -> Answers:
