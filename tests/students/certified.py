@@ -22,7 +22,7 @@ def certified(teacher, student, **options):
     return certify(Decided(teacher=teacher, student=student, **options), probes, terms)
 
 
-def certificate(kind="rules", labels=2):
+def certificate(kind="rule-list", labels=2):
     student = stored.fitted(kind, labels)
     texts = worlds.texts(200, seed=11)
     values = stored.answers(texts, student.labels)

@@ -19,7 +19,7 @@ from whence.students.data.query_budget import Budget
 from whence.students.data.split import split
 from whence.students.distill import distill
 from whence.students.families.baselines import majority, permuted_teacher
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.rule_list import RuleList
 from whence.students.families.scorecard import Scorecard
 from whence.students.families.sparse_linear import SparseLinear
@@ -195,7 +195,7 @@ class TestComparing:
         made = distill(
             teacher, list(truth), budget=QUIET, features=PAIRS, seed=seed,
             checks=worlds.UNCHECKED,
-            students=[SparseLinear(features=30), RuleList(rules=10), SmallTree(leaves=16)],
+            students=[SparseLinear(features=30), RuleList(rules=10), DecisionTree(leaves=16)],
         )  # fmt: skip
         assert made.certificate.verdict == "refused"
         assert made.certificate.kappa.value < 0.3

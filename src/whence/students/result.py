@@ -19,8 +19,8 @@ from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
 from whence.students.families.base import Fitted
-from whence.students.families.transformer import CompactStudent
-from whence.students.features.word_groups import Concepts
+from whence.students.families.transformer import FittedTransformer
+from whence.students.features.word_groups import WordGroups
 from whence.students.file_names import MODEL, REPORT, ROUTER
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
@@ -28,7 +28,7 @@ from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
 from whence.students.routing.selective_prediction import SelectivePrediction
 from whence.students.routing.state import RouterState
-from whence.students.teacher.offline import Absent
+from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Askable
 
 __all__ = ["Distilled"]
@@ -73,9 +73,9 @@ class Distilled:
     searched: bool
     answering: SelectivePrediction
     curve: LearningCurve | None
-    compact: CompactStudent | None
+    compact: FittedTransformer | None
     choices: tuple[Choice, ...]
-    groups: Concepts | None
+    groups: WordGroups | None
     split: Split
     rows: tuple[int, ...]
     digests: Mapping[Part, str]
@@ -197,7 +197,7 @@ class Distilled:
             applicability_domain=self.applicability_domain,
             also=beside,
         )
-        router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
+        router = self.router(OfflineTeacher(self.teacher, self.fingerprint, self.labels))
         same = before is not None and before == _bytes(place / MODEL)
         if not (same and _same_settings(place / ROUTER, router.state)):
             router.state.save(place / ROUTER)
