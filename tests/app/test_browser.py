@@ -14,6 +14,7 @@ def opened(browser, tmp_path, text, **settings):
     path = tmp_path / "page.html"
     path.write_text(text, "utf-8")
     tab = browser.new_page(**settings)
+    tab.set_default_timeout(120_000)  # milliseconds; half a minute is short on a busy machine
     tab.asked, tab.errors = [], []
     tab.on("request", lambda request: tab.asked.append(request.url))
     tab.on("console", lambda message: tab.errors.append(message.text))

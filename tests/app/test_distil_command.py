@@ -198,11 +198,21 @@ class TestDistill:
 
 
 class TestDecide:
+    first = None
+    """The folder that the first of these tests distils, in bytes; each test has its own copy."""
+
     @pytest.fixture
     def kept(self, teacher, file, tmp_path):
-        distilled(file, tmp_path / "kept", name="chances", gives="probability")
-        teacher.asked.clear()
-        return tmp_path / "kept"
+        folder = tmp_path / "kept"
+        if TestDecide.first is None:
+            distilled(file, folder, name="chances", gives="probability")
+            teacher.asked.clear()
+            TestDecide.first = {path.name: path.read_bytes() for path in folder.iterdir()}
+        else:
+            folder.mkdir()
+            for name, content in TestDecide.first.items():
+                (folder / name).write_bytes(content)
+        return folder
 
     def model(self):
         return (

@@ -31,7 +31,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     space = {"__name__": "__main__"}
     for language, block in BLOCK.findall(page.read_text("utf-8")):
         if language == "python":
-            exec(compile(block, str(page), "exec"), space)
+            exec(compile(block, str(page), "exec", dont_inherit=True), space)
         elif language == "console":
             for line in block.splitlines():
                 if line.startswith("$ whence"):

@@ -27,6 +27,6 @@ def test_a_quick_run_makes_models_that_load(tmp_path):
 
 def test_a_quick_run_does_not_overwrite_what_ships():
     command = [sys.executable, "examples/train_models.py", "--quick"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert found.returncode == 2
     assert "overwrite" in found.stderr

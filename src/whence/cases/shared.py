@@ -89,8 +89,8 @@ def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
     """Findings and polarities whose label is a fair coin's and whose decisive facts exist."""
     wanted = domain.labels[rng.random() < 0.5]
     while True:
-        chosen = rng.sample(domain.findings, rng.randint(3, 5))
-        slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in chosen]
+        findings = rng.sample(domain.findings, rng.randint(3, 5))
+        slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in findings]
         # The same finding told of two people: the words alone then say nothing about the label.
         if rng.random() < 0.4:
             echo = rng.choice([s for s in slots if s.polarity != "other_person"] or slots)

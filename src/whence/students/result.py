@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, unknown
-from whence.core.files import write_atomic
+from whence.core.errors import OptionError, RecordError, unknown
 from whence.core.provenance import now
 from whence.core.statistics.proportions import Proportion
 from whence.students.certificate.certificate import VERDICTS, Certificate
 from whence.students.certificate.frontier import Frontier
 from whence.students.certificate.learning_curve import LearningCurve
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.data.model_selection import Choice
 from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
@@ -29,7 +26,8 @@ from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
-from whence.students.routing.selective_prediction import AnswerOrAsk
+from whence.students.routing.selective_prediction import SelectivePrediction
+from whence.students.routing.state import RouterState
 from whence.students.teacher.offline import Absent
 from whence.students.teacher.replies import Askable
 
@@ -49,7 +47,7 @@ class Distilled:
         regions: where it must not be trusted, in words; empty where none was found.
         searched: whether regions were looked for.
         answering: from which certainty on the chosen one may answer alone, outside of these
-            regions and within its reach.
+            regions and within its domain.
         curve: what more questions would bring; ``None`` where it was not looked into.
         compact: the small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
         choices: what else was decided on ``select``.
@@ -60,7 +58,7 @@ class Distilled:
         digests: SHA-256 of the texts of each part.
         plan: what the teacher was to be asked.
         asked: texts the teacher was asked by this run, answers from the cache not counted.
-        reach: how long and how strange a text the certificate covers.
+        applicability_domain: how long and how strange a text the certificate covers.
         teacher: a name of the teacher.
         fingerprint: of the teacher; ``None`` for a callable without a version.
         seed: of everything drawn.
@@ -73,7 +71,7 @@ class Distilled:
     frontier: Frontier
     regions: tuple[Region, ...]
     searched: bool
-    answering: AnswerOrAsk
+    answering: SelectivePrediction
     curve: LearningCurve | None
     compact: CompactStudent | None
     choices: tuple[Choice, ...]
@@ -83,7 +81,7 @@ class Distilled:
     digests: Mapping[Part, str]
     plan: QueryPlan
     asked: int
-    reach: Reach
+    applicability_domain: ApplicabilityDomain
     teacher: str
     fingerprint: str | None
     seed: int
@@ -157,7 +155,7 @@ class Distilled:
             certified=self.fingerprint,
             threshold=self.answering.threshold if usable else None,
             vetoes=[region for region in self.regions if region.veto],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             audit_rate=audit_rate,
             monitor=Monitor(self.answering.target, self.answering.level),
             unreachable=unreachable,
@@ -193,15 +191,13 @@ class Distilled:
             fingerprint=self.fingerprint,
             parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
             regions=[region.says for region in self.regions],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             also=beside,
         )
         router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
-        made = router.to_json()
         same = before is not None and before == _bytes(place / MODEL)
-        kept = _bytes(place / ROUTER) if same else None
-        if kept is None or not _same_settings(kept, made):
-            write_atomic(place / ROUTER, json.dumps(made, indent=1).encode())
+        if not (same and _same_settings(place / ROUTER, router.state)):
+            router.state.save(place / ROUTER)
         page_of(self, place / REPORT)
         return Artefacts((*found.written, *beside), found.left_out)
 
@@ -216,15 +212,11 @@ def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _same_settings(kept: bytes, made: Mapping[str, Any]) -> bool:
-    """Whether a router that was kept differs from a new one in nothing but what it has seen."""
+def _same_settings(path: Path, state: RouterState) -> bool:
+    """Whether a stored router differs from a new one in nothing but what it has seen."""
     try:
-        tree = json.loads(kept)
-    except ValueError:
+        stored = RouterState.load(path)
+    except RecordError:
         return False
-    seen = ("counts", "monitor", "drawing")
-    return isinstance(tree, dict) and all(
-        tree.get(name) == value
-        for name, value in json.loads(json.dumps(made)).items()
-        if name not in seen
-    )
+    seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
+    return replace(stored, **seen) == state

@@ -1,4 +1,4 @@
-"""``whence.judge``: the trust label of an explanation, made again or made for one from elsewhere."""
+"""``whence.judge``: a trust label for an explanation, of whence or of another tool."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SECOND_OPINIONS = (
 
 
 EXPENSIVE = 64
-"""Evaluations of one explanation above which only an audit makes it again: as many as the masks of a
-default pool, so that the nine explanations do not dwarf the label (decision 8)."""
+"""Evaluations of one explanation above which only an audit repeats it (decision 8): quick and default
+labels are to cost less than the explanation. Chosen by hand."""
 
 
 def judge(
@@ -51,19 +51,19 @@ def judge(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """An explanation with a trust label of its own, measured now.
+    """An explanation with a new trust label, measured now.
 
     Args:
         model: model that was explained, from :func:`whence.load`.
-        explanation: explanation, of whence or read in from elsewhere.
-        level: ``"quick"``, ``"default"`` or ``"audit"``.
-        output: judged output, by name or index.
+        explanation: explanation of whence, or scores read in by :func:`whence.adopt`.
+        level: level of the label: ``"quick"``, ``"default"`` or ``"audit"``.
+        output: output whose scores are judged, by name or index.
         source: input, where the record does not hold it as it was given.
-        masker: kind of absence; ``"auto"``: as for the explanation.
+        masker: masker, by name or instance; ``"auto"``: the explanation's.
         seed: seed of the mask pool; none: the explanation's.
-        token_budget: number of tokens in a batch to begin with.
-        cache: place where evaluations are stored; none: memory, for as long as the model lives.
-        progress: called after each batch with (answered, asked).
+        token_budget: tokens in a batch to begin with.
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each batch with (answered, asked).
 
     Raises:
         InputError: the question cannot be put again to this model.
@@ -81,7 +81,7 @@ def judge(
     if seed is not None and seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     question = ask_again(model, explanation, source=source, masker=masker)
-    label = judge_question(
+    trust = judge_question(
         question,
         explanation,
         None
@@ -94,7 +94,7 @@ def judge(
         cache=cache,
         progress=progress,
     )
-    return replace(explanation, trust=label)
+    return replace(explanation, trust=trust)
 
 
 def judge_question(
@@ -110,7 +110,7 @@ def judge_question(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
+    """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
     cache = cache_of(question.model) if cache is None else cache
     seed = explanation.provenance.seed if seed is None else seed
     access = RerunAccess(
@@ -145,12 +145,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    explainers: list[Callable[[], Attribution]] = []
+    opinions: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
-            chosen = plan_for(question, method)
-            return answer(question, chosen, seed=seed, token_budget=token_budget, cache=cache)
+            other_plan = plan_for(question, method)
+            return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)
 
-        explainers.append(explain)
-    return tuple(explainers)
+        opinions.append(explain)
+    return tuple(opinions)

@@ -99,7 +99,7 @@ def test_no_kind_of_question_exceeds_its_plan(count):
         teacher, texts, students=[RuleList(rules=1)], checks=NONE, budget=Budget(parting=100)
     )
     assert found.asked == teacher.asked <= found.plan.total
-    assert found.certificate.parting.asked <= 100
+    assert found.certificate.disagreements.asked <= 100
 
 
 def test_the_sum_over_all_features_has_a_name():

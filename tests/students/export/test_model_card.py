@@ -8,7 +8,7 @@ from tests.students import certified, stored, worlds
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.statistics.proportions import Interval, Proportion, proportion
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.artefacts import save_artefacts
 from whence.students.export.model_card import model_card
 from whence.students.export.runtime import Runtime
@@ -121,12 +121,12 @@ def test_a_level_is_named_where_it_is_not_the_certificates(level):
 
 
 def test_what_the_teacher_did_not_read_is_said():
-    known = Reach(vocabulary=frozenset(["late"]), longest=1200, rarest=0.0025)
-    text = card(reach=known)
+    known = ApplicabilityDomain(vocabulary=frozenset(["late"]), longest=1200, rarest=0.0025)
+    text = card(applicability_domain=known)
     assert "asks the teacher of texts of more than 1,200 words" in text
     assert "more than 0.25% were never met" in text
     assert "read in part" not in text
-    text = card(reach=replace(known, cut_from=4096))
+    text = card(applicability_domain=replace(known, cut_from=4096))
     assert "Texts from 4,096 characters on were read in part by the teacher" in text
     assert "give it only what the teacher reads" in text
 
@@ -173,11 +173,14 @@ class TestArtefacts:
         assert label == student.predict(["late fraud"])[0]
 
     def test_where_it_came_from_stands_beside_the_certificate(self, tmp_path):
-        reach = Reach(vocabulary=frozenset(["late"]), longest=12, rarest=0.25, cut_from=90)
-        made = self.write("rules", tmp_path, reach=reach)
+        domain = ApplicabilityDomain(
+            vocabulary=frozenset(["late"]), longest=12, rarest=0.25, cut_from=90
+        )
+        made = self.write("rules", tmp_path, applicability_domain=domain)
         assert "provenance.json" in made.written
         assert json.loads((tmp_path / "provenance.json").read_text()) == {
-            "schema_version": 1,
+            "kind": "student-card",
+            "schema_version": 2,
             "name": "rules-8",
             "date": "2026-01-31",
             "teacher": "bank/risk|v2",
@@ -187,12 +190,16 @@ class TestArtefacts:
                 "certify": {"texts": 400, "sha256": "1e" * 32},
             },
             "regions": ["contains 'than': agrees 0.77 (lower 0.70, n=102)"],
-            "reach": {"longest": 12, "rarest": 0.25, "cut_from": 90},
+            "applicability_domain": {"longest": 12, "rarest": 0.25, "cut_from": 90},
         }
         assert "Texts from 90 characters on" in (tmp_path / "README.md").read_text()
         self.write("rules", tmp_path, fingerprint=None, parts=None)
         bare = json.loads((tmp_path / "provenance.json").read_text())
-        assert (bare["fingerprint"], bare["parts"], bare["reach"]) == (None, None, None)
+        assert (bare["fingerprint"], bare["parts"], bare["applicability_domain"]) == (
+            None,
+            None,
+            None,
+        )
 
     def test_the_card_lists_what_the_caller_writes_afterwards(self, tmp_path):
         made = self.write("rules", tmp_path, also=("router.json", "report.html"))

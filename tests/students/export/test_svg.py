@@ -158,6 +158,7 @@ def test_text_fits_its_box_and_can_be_read(browser, tmp_path, scheme):
     path = tmp_path / "tree.svg"
     path.write_text(as_svg(tree(len(NAMES) + 1, 0.3)), "utf-8")
     tab = browser.new_page(color_scheme=scheme)
+    tab.set_default_timeout(120_000)
     tab.goto(path.as_uri())
     found = tab.evaluate(
         """() => [...document.querySelectorAll('rect.ask, rect.leaf')].map(box => {

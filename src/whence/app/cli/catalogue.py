@@ -108,11 +108,11 @@ def models(json_: Json = False) -> None:
     table.add_column("parameters", justify="right")
     table.add_column("held-out accuracy (95 % interval, n)", overflow="fold")
     for row in rows:
-        found = row["measured"]["accuracy"]
+        accuracy = row["measured"]["accuracy"]
         table.add_row(
             row["ref"],
             row["about"],
             f"{row['parameters']:,}",
-            f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n = {found['n']:,})",
+            f"{accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}, n = {accuracy['n']:,})",
         )
     Console().print(table)

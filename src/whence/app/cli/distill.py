@@ -270,6 +270,6 @@ def _show(found: Distilled, format_: Format) -> None:
         tree = {
             "chosen": found.chosen,
             "student": found.student.to_json(),
-            "certificate": found.certificate.to_json(),
+            "certificate": found.certificate.to_tree(),
         }
         typer.echo(json.dumps(tree, indent=1, sort_keys=True))

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, target_of, teller, write_out
 from whence.app.cli.options import (
-    DeviceOption,
-    DtypeOption,
-    FileOption,
     FormatOption,
     LinkOption,
     MaskerOption,
-    MessagesOption,
-    ModelOption,
+    ModelOptions,
+    NextTokenOption,
     OutputOption,
-    PairOption,
     QuietOption,
-    RevisionOption,
     SeedOption,
+    SourceOptions,
     TargetOption,
-    TaskOption,
-    TextArgument,
     UnitOption,
+    with_groups,
 )
 from whence.core.errors import OptionError
 
@@ -38,61 +33,57 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "select", "verify"]
 
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="Candidate method; may be repeated.")
+    list[str] | None, typer.Option("--method", help="A candidate; repeat the option for more.")
 ]
 
 
+@with_groups
 def evaluate(
     record: Annotated[
-        Path, typer.Argument(help="Saved explanation, of whence, or text and scores.")
+        Path, typer.Argument(help="File of an explanation of whence, or of a text with scores.")
     ],
-    model: ModelOption = "embedded:credit",
+    model: ModelOptions,
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
     metric: Annotated[
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Metric to measure in place of the label (see whence metrics); may be repeated.",
+            help="A metric to measure in place of the label (see whence metrics); repeat it for more.",
         ),
     ] = None,
     span: Annotated[
         list[str] | None,
-        typer.Option("--span", help="START:END of characters that people marked; may be repeated."),
+        typer.Option(
+            "--span", help="START:END of characters that people marked; repeat it for more."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the masks; default: that of the record.")
+        int | None, typer.Option(help="Seed of the masks; default: the record's.")
     ] = None,
     masker: MaskerOption = "auto",
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        loaded = model.load()
         explanation = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
             spans = None if span is None else [_span(text) for text in span]
-            measurements = measure(
-                loaded, explanation, metric, seed=seed, masker=masker, spans=spans
-            )
+            result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
             if format_ is Format.json:
-                trees = [json.loads(measurement.to_json()) for measurement in measurements]
+                trees = [json.loads(measurement.to_json()) for measurement in result]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.trust.measurements_terminal import measurements_text
 
-                write_out(measurements_text(measurements), output)
+                write_out(measurements_text(result), output)
             return
         if span:
             raise OptionError("--span goes with --metric, such as --metric token-f1")
@@ -119,47 +110,37 @@ def _shown(judged: Attribution, format_: Format) -> str:
     return plain_text(judged) + "\n"
 
 
+@with_groups
 def compare(
-    text: TextArgument = None,
-    model: ModelOption = "embedded:credit",
-    file: FileOption = None,
-    pair: PairOption = None,
-    messages: MessagesOption = None,
+    source: SourceOptions,
+    model: ModelOptions,
     methods: MethodsOption = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Metric (see whence metrics); may be repeated."),
+        typer.Option("--metric", help="A metric (see whence metrics); repeat the option for more."),
     ] = None,
     target: TargetOption = None,
-    next_token: Annotated[
-        bool, typer.Option("--next-token", help="Explain the next token only.")
-    ] = False,
+    next_token: NextTokenOption = False,
     link: LinkOption = None,
     unit: UnitOption = "word",
     masker: MaskerOption = "auto",
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
         from whence.evaluation.metrics.registry import METRICS
-        from whence.models import load
         from whence.workflows.select import compare as run
 
-        check_sources(text, file, messages)
+        source.check()
         if format_ is Format.html:
             raise OptionError("a comparison is written as text or json, not as html")
-        source = source_of(text, file, pair, messages)
         metrics = [METRICS.make(name) for name in metric] if metric else None
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        comparison = run(
+        loaded = model.load()
+        result = run(
             loaded,
-            source,
+            source.read(),
             methods=methods,
             target=target_of(target, None, next_token, False, None),
             link=link,
@@ -169,33 +150,34 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            write_out(json.dumps(_tree(comparison), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(result), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
 
-            write_out(comparison_text(comparison), output)
+            write_out(comparison_text(result), output)
 
 
-def _tree(comparison: Comparison) -> dict[str, Any]:
+def _tree(result: Comparison) -> dict[str, Any]:
     return {
-        "judging_evaluations": comparison.judging,
-        "failed": comparison.failed,
+        "judging_evaluations": result.judging,
+        "failed": result.failed,
         "methods": {
             name: {
-                "p_value": comparison.p_values[name],
-                "measurements": [json.loads(m.to_json()) for m in comparison.measurements[name]],
+                "p_value": result.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in result.measurements[name]],
                 "explanation": json.loads(explanation.to_json()),
             }
-            for name, explanation in comparison.explanations.items()
+            for name, explanation in result.explanations.items()
         },
     }
 
 
+@with_groups
 def select(
     texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
-    model: ModelOption = "embedded:credit",
-    column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
-    limit: Annotated[int, typer.Option(help="Number of texts to use, from the top.")] = 50,
+    model: ModelOptions,
+    column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
+    limit: Annotated[int, typer.Option(help="Number of texts to read, from the top.")] = 50,
     methods: MethodsOption = None,
     target: TargetOption = None,
     link: LinkOption = None,
@@ -204,10 +186,6 @@ def select(
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Choose the method for a model and its task, on some of the task's texts."""
@@ -215,7 +193,6 @@ def select(
         from itertools import islice
 
         from whence.app.cli.table_files import read_rows
-        from whence.models import load
         from whence.workflows.select import select as run
 
         if limit < 1:
@@ -223,11 +200,11 @@ def select(
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
-        sample = list(islice(read_rows(texts, column), limit))
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        selection = run(
+        rows = list(islice(read_rows(texts, column), limit))
+        loaded = model.load()
+        result = run(
             loaded,
-            sample,
+            rows,
             methods=methods,
             target=target,
             link=link,
@@ -237,35 +214,31 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            write_out(selection.to_json() + b"\n", output)
+            write_out(result.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text
 
-            write_out(selection_text(selection), output)
+            write_out(selection_text(result), output)
 
 
+@with_groups
 def verify(
     record: Annotated[Path, typer.Argument(help="A saved explanation.")],
-    model: ModelOption = "embedded:credit",
-    masks: Annotated[int, typer.Option(help="Number of masks of the record to replay.")] = 4,
+    model: ModelOptions,
+    masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
         float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
         from whence.workflows.verify import verify as run
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
+        loaded = model.load()
         explanation = read_explanation(loaded, record)
-        verification = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
-        typer.echo(("holds: " if verification.holds else "does not hold: ") + verification.says)
-        if not verification.holds:
+        result = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if result.holds else "does not hold: ") + result.says)
+        if not result.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

@@ -80,7 +80,7 @@ def certificate_groups(found: Certificate) -> list[Group]:
         _refits(found.refits),
         _attributions(found.attributions),
         _shift(found.shift),
-        _parting(found.parting),
+        _parting(found.disagreements),
     )
     return groups + [group for group in further if group is not None]
 

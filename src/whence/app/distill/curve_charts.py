@@ -11,7 +11,7 @@ import numpy as np
 from whence.app.distill.frontier_chart import Sheet, log_ticks, share_ticks, short_count
 from whence.app.distill.wording import decimal, due, share
 from whence.students.certificate.learning_curve import LearningCurve
-from whence.students.routing.selective_prediction import AnswerOrAsk
+from whence.students.routing.selective_prediction import SelectivePrediction
 
 __all__ = ["CURVES", "answering_picture", "learning_picture"]
 
@@ -78,7 +78,7 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
     }
 
 
-def answering_picture(found: AnswerOrAsk, sheet: Sheet) -> dict[str, Any]:
+def answering_picture(found: SelectivePrediction, sheet: Sheet) -> dict[str, Any]:
     """Share of texts answered alone against agreement on them; the lower bound as a band."""
     known = [(rung.coverage.value, rung.agreement) for rung in found.curve]
     points = [(at, own) for at, own in known if own is not None]

@@ -79,7 +79,7 @@ def fragment(found: Distilled) -> str:
 def _tree(found: Distilled) -> str:
     tree = {
         "chosen": found.chosen,
-        "certificate": found.certificate.to_json(),
+        "certificate": found.certificate.to_tree(),
         "student": found.student.to_json(),
     }
     return json.dumps(tree, sort_keys=True)
@@ -123,7 +123,7 @@ def _view(found: Distilled, mark: str) -> dict[str, Any]:
         ],
         "flips": flip_rows(own.flips),
         "weights": _weights(own.refits),
-        "parted": _parted(own.parting),
+        "parted": _parted(own.disagreements),
         "level": f"{100 * own.level:g}%",
         "regions": [_region(region) for region in found.regions],
         "searched": found.searched,

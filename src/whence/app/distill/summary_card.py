@@ -28,12 +28,12 @@ def card(found: Distilled) -> list[tuple[str, str]]:
         ("Answer or ask", answering_sentence(found)),
         (
             "Covered",
-            f"Texts of at most {found.reach.longest:,} words, of whose words and marks at most "
-            f"{share(found.reach.rarest)} were not learnt from. Beyond that the teacher is asked."
+            f"Texts of at most {found.applicability_domain.longest:,} words, of whose words and marks at most "
+            f"{share(found.applicability_domain.rarest)} were not learnt from. Beyond that the teacher is asked."
             + (
                 ""
-                if found.reach.cut_from is None
-                else f" Texts of {found.reach.cut_from:,} characters and more the teacher read in "
+                if found.applicability_domain.cut_from is None
+                else f" Texts of {found.applicability_domain.cut_from:,} characters and more the teacher read in "
                 "part; it is asked of them too."
             ),
         ),

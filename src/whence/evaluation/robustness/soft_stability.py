@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import Cost
-from whence.core.statistics.clopper_pearson import clopper_pearson
+from whence.core.statistics.clopper_pearson import lower_bound
 from whence.core.targets import Label
 from whence.evaluation.instance import Instance
 from whence.evaluation.robustness.rank_agreement import top_size
@@ -86,7 +86,7 @@ class SoftStability:
         same = int(np.count_nonzero(labels[1:] == labels[0]))
         interval = None
         if not exact:
-            low = clopper_pearson(same, len(sets), self.level)
+            low = lower_bound(same, len(sets), self.level)
             how = "Clopper-Pearson, one-sided"
             interval = Interval(low=low, high=1.0, level=self.level, how=how)
         return Measurement(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from whence.core.errors import InputError, NewerVersionError, OptionError, RecordError
-from whence.core.plain import from_plain, to_plain
+from whence.core.errors import InputError, OptionError
+from whence.core.record import Migration, Number, Record, Tree
 from whence.core.statistics.proportions import (
     Interval,
     Proportion,
@@ -38,12 +38,38 @@ from whence.students.teacher.teacher import Answers
 
 __all__ = ["VERDICTS", "Certificate", "Lift", "Verdict", "certify"]
 
-SCHEMA = 1
-"""Version of the stored form."""
+UNDEFINED = (
+    "calibration_to_teacher", "chance", "chance_of_overlap", "deleted", "features", "groups",
+    "kappa", "length", "lower", "majority", "overlap_at_random", "upper", "value",
+)  # fmt: skip
+"""Fields of version 1 in which null stood for NaN; in every other field it stands for nothing."""
+
+NAMED = ("classes", "slices")
+"""Fields of version 1 whose entries are null where too few texts were in them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Certificate:
+def _nan_for_null(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_nan_for_null(item) for item in cast("list[Any]", tree)]
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        name: "NaN" if value is None and name in UNDEFINED else _nan_for_null(value)
+        for name, value in cast("Tree", tree).items()
+    }
+
+
+def _version_2(tree: Tree) -> Tree:
+    """Version 1 wrote NaN as null, and called the search for disagreements ``parting``."""
+    counted = {name: tree[name] for name in NAMED if name in tree}
+    names = {"parting": "disagreements"}
+    values: Tree = _nan_for_null(tree)
+    renamed = {names.get(name, name): value for name, value in values.items()}
+    return {**renamed, **counted, "schema_version": 2}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Certificate(Record):
     """What was measured on texts that no fitting and no choosing has seen.
 
     Attributes:
@@ -70,7 +96,7 @@ class Certificate:
         refits: stability over other samples.
         attributions: agreement with the teacher's leave-one-out effects.
         shift: agreement on other topics and corpora.
-        parting: the smallest edits where student and teacher part.
+        disagreements: the smallest edits that make student and teacher disagree.
     """
 
     verdict: Verdict
@@ -81,7 +107,7 @@ class Certificate:
     kappa: Interval
     macro_f1: Interval
     kl: Interval | None
-    calibration_to_teacher: float
+    calibration_to_teacher: Number
     lifts: dict[str, Lift]
     on_mistakes: Proportion | None
     on_hits: Proportion | None
@@ -94,30 +120,11 @@ class Certificate:
     refits: Refits | None = None
     attributions: AttributionAgreement | None = None
     shift: Shift | None = None
-    parting: DisagreementSearch | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """All numbers, in plain types; what has no value is ``None``."""
-        return {"schema_version": SCHEMA, **to_plain(self)}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Certificate:
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            NewerVersionError: written by a newer whence.
-            RecordError: no certificate, or a damaged one.
-        """
-        version = tree.get("schema_version")
-        if type(version) is not int or version < 1:
-            raise RecordError(f"schema_version {version!r} found; a certificate has one from 1 up")
-        if version > SCHEMA:
-            raise NewerVersionError(
-                f"the certificate is of version {version}, and this whence reads up to {SCHEMA}; "
-                "install a newer one"
-            )
-        fields = {name: value for name, value in tree.items() if name != "schema_version"}
-        return from_plain(cls, fields)
+    disagreements: DisagreementSearch | None = None
+    kind: Literal["certificate"] = "certificate"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _version_2}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind",)
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.because}", f"agreement {self.agreement}"]
@@ -134,7 +141,7 @@ class Certificate:
             lines.append(f"{family}: flip-recall {found.recall}, precision {found.precision}")
         for name, found in {**self.classes, **self.slices}.items():
             lines.append(f"{name}: {'n too small' if found is None else found}")
-        more = (self.refits, self.attributions, self.shift, self.parting)
+        more = (self.refits, self.attributions, self.shift, self.disagreements)
         return "\n".join([*lines, *(str(found) for found in more if found is not None)])
 
 
@@ -150,7 +157,7 @@ def certify(
     refits: Refits | None = None,
     attributions: AttributionAgreement | None = None,
     shift: Shift | None = None,
-    parting: DisagreementSearch | None = None,
+    disagreements: DisagreementSearch | None = None,
     coverage: float | None = None,
     target: float = 0.95,
     level: float = 0.95,
@@ -183,7 +190,7 @@ def certify(
         refits: see :func:`whence.students.certificate.refit_stability.refits`.
         attributions: see :func:`whence.students.certificate.attribution_agreement.attribution_agreement`.
         shift: see :mod:`whence.students.certificate.distribution_shift`.
-        parting: see :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
+        disagreements: see :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
         coverage: share of texts that the student is certified to answer alone, see
             :mod:`whence.students.routing.selective_prediction`; without any it is of no use with a fallback.
         target: agreement that replacing takes.
@@ -269,7 +276,7 @@ def certify(
         refits=refits,
         attributions=attributions,
         shift=shift,
-        parting=parting,
+        disagreements=disagreements,
     )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.data.run import Terms
 from whence.students.data.training_set import Candidate, TrainingTable
@@ -26,8 +27,8 @@ SHOWN = 15
 """Weights that are printed, as many as fit beside a screen of text; all are stored."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeightRange:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class WeightRange(Value):
     """The weight of a feature, and where it lies in refits; it is 0 where a refit leaves it out.
 
     Attributes:
@@ -41,9 +42,9 @@ class WeightRange:
 
     feature: str
     label: str
-    value: float
-    lower: float
-    upper: float
+    value: Number
+    lower: Number
+    upper: Number
     used: float
 
     def __str__(self) -> str:
@@ -53,8 +54,8 @@ class WeightRange:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refits:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Refits(Value):
     """How alike students are that were fitted on bootstrap samples.
 
     Attributes:
@@ -72,8 +73,8 @@ class Refits:
     draws: int
     level: float
     agreement: Interval
-    features: float
-    groups: float
+    features: Number
+    groups: Number
     grouped: float
     sign_flips: float | None
     weights: tuple[WeightRange, ...]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, Proportion, below, least_certified
 from whence.students.certificate.fidelity import Flips
 
@@ -32,8 +33,8 @@ LEAST_FLIPS = 30
 """Edits that must have changed the teacher's decision before flip-recall decides anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lift:
+@dataclass(frozen=True, slots=True, eq=False)
+class Lift(Value):
     """Agreement of a control, and how far the student's is above it.
 
     ``chance`` is that of a student no better than the control doing so well (one-sided).
@@ -41,7 +42,7 @@ class Lift:
 
     control: Proportion
     above: Interval
-    chance: float
+    chance: Number
 
 
 def verdict(

@@ -59,9 +59,9 @@ def refuse_one_label(answers: Answers) -> None:
     labels = np.unique(answers.top)
     if len(labels) == 1:
         raise InputError(
-            f"expected texts with different labels, got {answers.labels[int(labels[0])]!r} to all "
-            f"{len(answers)} texts from the teacher; add texts that get the other labels "
-            f"({', '.join(answers.labels)}). Its answers stay in its cache."
+            "expected texts that get different labels, but the teacher answers "
+            f"{answers.labels[int(labels[0])]!r} to all {len(answers)} texts; add texts that get "
+            f"the other labels ({', '.join(answers.labels)}). Its answers stay in its cache."
         )
 
 

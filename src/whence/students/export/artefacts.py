@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.model_card import model_card
-from whence.students.export.model_file import pretty
 from whence.students.export.onnx import export_onnx
 from whence.students.export.sql import as_sql
 from whence.students.export.store import save_student
+from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
@@ -24,9 +23,6 @@ from whence.students.families.decision_tree import FittedTree
 from whence.students.file_names import WEIGHTS
 
 __all__ = ["Artefacts", "save_artefacts"]
-
-PROVENANCE_VERSION = 1
-"""Of the stored form of the provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ def save_artefacts(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
     also: Sequence[str] = (),
 ) -> Artefacts:
     """Write every file that a student can have, and say which it cannot.
@@ -75,7 +71,7 @@ def save_artefacts(
         fingerprint: of the teacher.
         parts: texts and SHA-256 of each part of the split.
         regions: where the student must not be trusted, in words.
-        reach: how long and how strange a text was certified.
+        applicability_domain: how long and how strange a text was certified.
         also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
@@ -86,7 +82,7 @@ def save_artefacts(
     place = Path(folder)
     card = partial(
         model_card, student, certificate, name=name, date=date, teacher=teacher,
-        fingerprint=fingerprint, parts=parts, regions=regions, reach=reach,
+        fingerprint=fingerprint, parts=parts, regions=regions, applicability_domain=applicability_domain,
     )  # fmt: skip
     # A card that cannot be written is found out before anything is.
     card()
@@ -114,28 +110,24 @@ def save_artefacts(
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
     attempt("tree.svg", drawn)
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
-    write_atomic(place / "certificate.json", (pretty(certificate.to_json()) + "\n").encode())
-    origin = {
-        "schema_version": PROVENANCE_VERSION,
-        "name": name,
-        "date": date,
-        "teacher": teacher,
-        "fingerprint": fingerprint,
-        "parts": _parts(parts),
-        "regions": list(regions),
-        "reach": None if reach is None else reach.limits,
-    }
-    write_atomic(place / "provenance.json", (pretty(origin) + "\n").encode())
+    certificate.save(place / "certificate.json")
+    origin = StudentCard(
+        name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
+        regions=tuple(regions), applicability_domain=None
+        if applicability_domain is None
+        else DomainLimits.of(applicability_domain),
+    )  # fmt: skip
+    origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]
     listed = [*written, *also]
     write_atomic(place / "README.md", _utf8(card(written=listed, left_out=left_out)))
     return Artefacts(tuple(written), left_out)
 
 
-def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, dict[str, Any]] | None:
+def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, SplitPart] | None:
     if parts is None:
         return None
-    return {part: {"texts": count, "sha256": digest} for part, (count, digest) in parts.items()}
+    return {name: SplitPart(texts=count, sha256=digest) for name, (count, digest) in parts.items()}
 
 
 def _utf8(text: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from whence.core.errors import OptionError
 from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.text import inline
 from whence.students.families.base import Fitted
 
@@ -44,7 +44,7 @@ def model_card(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
     written: Sequence[str] = ("model.json",),
     left_out: Mapping[str, str] | None = None,
 ) -> str:
@@ -62,7 +62,7 @@ def model_card(
         fingerprint: of the teacher; ``None`` where it has none.
         parts: how many texts each part of the split holds, and the SHA-256 over them.
         regions: where the student must not be trusted, in words.
-        reach: how long and how strange a text was certified, and from which length on the teacher
+        applicability_domain: how long and how strange a text was certified, and from which length on the teacher
             read only a part.
         written: the files beside the card.
         left_out: files that could not be written, and why.
@@ -80,7 +80,7 @@ def model_card(
         f"## Verdict\n\n**{certificate.verdict}**: {_line(certificate.because)}.",
         _measured(certificate),
         _texts(parts),
-        _limits(student, regions, reach),
+        _limits(student, regions, applicability_domain),
         f"## Terms\n\n{_TERMS}",
         _run(written, left_out or {}),
     ]
@@ -110,7 +110,7 @@ def _measured(certificate: Certificate) -> str:
     rows = [
         row
         for field in fields(certificate)
-        if field.name not in ("verdict", "because")
+        if field.name not in ("verdict", "because", "kind", "schema_version")
         for row in _rows(getattr(certificate, field.name), (field.name,), certificate.level)
     ]
     lead = (
@@ -175,18 +175,18 @@ def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
     return f"## Texts\n\n{lead}\n\n" + _table(("part", "texts", "SHA-256"), rows)
 
 
-def _limits(student: Fitted, regions: Sequence[str], reach: Reach | None) -> str:
+def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain | None) -> str:
     lines: list[str] = list(_LIMITS)
     if hasattr(student, "cases"):
         lines.append("It holds training texts word for word, and so does every file of it.")
-    if reach is not None:
+    if domain is not None:
         lines.append(
-            f"The router asks the teacher of texts of more than {reach.longest:,} words, and of "
-            f"those of whose words and marks more than {100 * reach.rarest:.3g}% were never met."
+            f"The router asks the teacher of texts of more than {domain.longest:,} words, and of "
+            f"those of whose words and marks more than {100 * domain.rarest:.3g}% were never met."
         )
-        if reach.cut_from is not None:
+        if domain.cut_from is not None:
             lines.append(
-                f"Texts from {reach.cut_from:,} characters on were read in part by the teacher, and "
+                f"Texts from {domain.cut_from:,} characters on were read in part by the teacher, and "
                 "what was measured holds for that part. The student reads all that it is given: "
                 "give it only what the teacher reads."
             )
@@ -213,7 +213,7 @@ _FILES = {
     "certificate.json": "all that was measured",
     "model.json": "the student, readable, with its SHA-256",
     "model.onnx": "the student over words; its labels and probabilities were compared",
-    "provenance.json": "teacher, date, parts of the texts, regions of distrust and reach",
+    "provenance.json": "teacher, date, parts of the texts, regions of distrust, applicability domain",
     "report.html": "the report, in one page",
     "router.json": "from which certainty on the student answers, where it must not, and the audits",
     "rules.md": "the whole student, for a reader",

@@ -13,9 +13,8 @@ from whence.core.errors import InputError, OptionError
 from whence.core.statistics.proportions import Proportion, proportion
 from whence.students.data.split import FEWEST
 from whence.students.features.vectorizer import Features
-from whence.students.features.word_features import WordFeatures
 from whence.students.fitting.sparse import dense, size
-from whence.students.regions.region import Condition, Example, Has, Region, Words
+from whence.students.regions.region import Condition, Example, Has, Region, RegionFeatures, Words
 from whence.students.regions.subgroup_scan import Scan
 from whence.students.teacher.teacher import Answers
 
@@ -231,7 +230,7 @@ def _region(
     contradicted = agreement is not None and agreement.value >= elsewhere.value
     return Region(
         conditions=tuple(conditions),
-        features=WordFeatures(features.spec, [features.kept[column] for column in columns]),
+        features=RegionFeatures.from_tree(features.to_json(columns)),
         agreement=agreement,
         elsewhere=elsewhere,
         on_select=_counted(select.same, entry.on_select, level),

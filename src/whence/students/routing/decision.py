@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from dataclasses import astuple, dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from whence.core.record import Value
 from whence.students.families.base import Fitted, Reasons
 from whence.students.teacher.offline import Absent
 from whence.students.teacher.replies import Answer, Askable, Reply
@@ -84,7 +85,8 @@ class Routed:
     audit_agreed: bool | None = None
 
 
-class Counts(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts(Value):
     """How many texts were decided by whom, and how the audits went."""
 
     student: int = 0
@@ -93,6 +95,10 @@ class Counts(NamedTuple):
     audits: int = 0
     audits_agreed: int = 0
     audits_failed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(astuple(self)) < 0:
+            raise ValueError(f"expected counts of 0 or more, got {astuple(self)}")
 
     @classmethod
     def of(cls, made: Sequence[Routed]) -> Counts:
@@ -106,7 +112,7 @@ class Counts(NamedTuple):
 
     def plus(self, more: Counts) -> Counts:
         """Both together."""
-        return Counts(*map(sum, zip(self, more, strict=True)))
+        return Counts(*map(sum, zip(astuple(self), astuple(more), strict=True)))
 
 
 def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from whence.core.errors import InputError, OptionError, RecordError, unknown
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.families.base import Fitted
 from whence.students.regions.region import Region
 from whence.students.routing.decision import (
@@ -22,8 +23,8 @@ from whence.students.routing.decision import (
     probabilities_of,
 )
 from whence.students.routing.monitor import Monitor
-from whence.students.routing.scope import check_teacher, check_threshold, why_ask
-from whence.students.routing.state import RouterState
+from whence.students.routing.scope import check_teacher, check_threshold, deferral_reason
+from whence.students.routing.state import GeneratorState, RouterState
 from whence.students.teacher.replies import Answer, Askable, Reply, first_error, replies_of
 
 __all__ = ["Router"]
@@ -33,7 +34,7 @@ class Router:
     """Decides texts by the student where it was certified, else by the teacher.
 
     The teacher is asked where nothing is certified, where the monitor has raised its alarm, where
-    the text is in a region of distrust or beyond the reach of the certificate, and where the
+    the text is in a region of distrust or outside the applicability domain, and where the
     student's certainty is below the threshold; the first that applies is the reason. Where the
     teacher fails the router abstains: it never falls back on the student.
 
@@ -59,7 +60,7 @@ class Router:
         threshold: least certainty certified, from 0 to 1; ``None``: nothing is, so the teacher is
             always asked.
         vetoes: regions in which the teacher is asked.
-        reach: length and words that were certified; no limit where not given.
+        applicability_domain: length and words that were certified; no limit where not given.
         audit_rate: share of the student's answers that are audited.
         monitor: what audits are told to; without one they are only counted.
         unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error, which
@@ -96,7 +97,7 @@ class Router:
         certified: str | None,
         threshold: float | None,
         vetoes: Sequence[Region] = (),
-        reach: Reach | None = None,
+        applicability_domain: ApplicabilityDomain | None = None,
         audit_rate: float = 0.02,
         monitor: Monitor | None = None,
         unreachable: Unreachable = "abstain",
@@ -113,7 +114,7 @@ class Router:
         self.certified = certified
         self.threshold = threshold
         self.vetoes = tuple(vetoes)
-        self.reach = reach
+        self.applicability_domain = applicability_domain
         self.audit_rate = audit_rate
         self.monitor = monitor
         self.unreachable: Unreachable = unreachable
@@ -148,7 +149,7 @@ class Router:
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"text {row} is empty or no text; leave it out")
         chances = probabilities_of(self.student, texts)
-        reasons = [self._why_ask(t, c) for t, c in zip(texts, chances, strict=True)]
+        reasons = [self._deferral_reason(t, c) for t, c in zip(texts, chances, strict=True)]
         audits = self._drawn(reasons)
         wanted = [row for row, why in enumerate(reasons) if why is not None or row in audits]
         replies = self._ask({row: texts[row] for row in wanted})
@@ -169,17 +170,21 @@ class Router:
         counts = Counts.of(made)
         failed = first_error(replies[row] for row in late)
         if failed is not None and self.unreachable == "raise":
-            self._count(counts._replace(student=0, teacher=0, abstain=0))
+            self._count(replace(counts, student=0, teacher=0, abstain=0))
             raise failed
         self._count(counts)
         return made
 
-    def _why_ask(self, text: str, chances: np.ndarray) -> str | None:
+    def _deferral_reason(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
         if self.threshold is not None and self.monitor is not None and self.monitor.alarm:
             return self._alarm()
-        return why_ask(
-            text, chances, threshold=self.threshold, vetoes=self.vetoes, reach=self.reach
+        return deferral_reason(
+            text,
+            chances,
+            threshold=self.threshold,
+            vetoes=self.vetoes,
+            applicability_domain=self.applicability_domain,
         )
 
     def _alarm(self) -> str:
@@ -241,7 +246,8 @@ class Router:
         with self._lock:
             self._counts = self._counts.plus(new)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def state(self) -> RouterState:
         """Settings and state, so that a service can be stopped and resumed; not the student."""
         with self._lock:
             return RouterState(
@@ -249,42 +255,53 @@ class Router:
                 labels=tuple(self.student.labels),
                 threshold=self.threshold,
                 vetoes=self.vetoes,
-                reach=self.reach,
+                applicability_domain=self.applicability_domain,
                 audit_rate=self.audit_rate,
                 unreachable=self.unreachable,
-                monitor=self.monitor,
+                monitor=None if self.monitor is None else self.monitor.state,
                 counts=self._counts,
-                drawing=self._rng.bit_generator.state,
-            ).to_json()
+                random_state=GeneratorState.of(self._rng),
+            )
+
+    @classmethod
+    def of(cls, state: RouterState, *, student: Fitted | Decides, teacher: Askable) -> Router:
+        """A router that goes on from a stored state, with the same student and teacher.
+
+        Raises:
+            RecordError: the state is of a student with other labels.
+            OptionError: another teacher than the one certified, or a number out of its range.
+        """
+        if state.labels != tuple(student.labels):
+            raise RecordError(
+                f"the router decides among {', '.join(state.labels)}; the student among "
+                f"{', '.join(student.labels)}. Give the student it was written with."
+            )
+        router = cls(
+            student, teacher, certified=state.certified, threshold=state.threshold,
+            vetoes=state.vetoes, applicability_domain=state.applicability_domain, audit_rate=state.audit_rate,
+            monitor=None if state.monitor is None else Monitor.of(state.monitor),
+            unreachable=state.unreachable,
+        )  # fmt: skip
+        router._counts = state.counts
+        router._rng = state.random_state.generator()
+        return router
+
+    def to_json(self) -> bytes:
+        """The JSON of :attr:`state`."""
+        return self.state.to_json()
 
     @classmethod
     def from_json(
-        cls, tree: Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
+        cls, data: bytes | str | Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
     ) -> Router:
-        """What :meth:`to_json` wrote, with the same student and teacher.
+        """A router from what :meth:`to_json` wrote, in this version or an older one; see :meth:`of`.
 
         Raises:
             RecordError: no valid state, or that of a student with other labels.
             NewerVersionError: written by a newer whence.
             OptionError: another teacher than the one certified, or a number out of its range.
         """
-        state = RouterState.from_json(tree)
-        if state.labels != tuple(student.labels):
-            raise RecordError(
-                f"the router decides among {', '.join(state.labels)}; the student among "
-                f"{', '.join(student.labels)}. Give the student it was written with."
-            )
-        found = cls(
-            student, teacher, certified=state.certified, threshold=state.threshold,
-            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
-            monitor=state.monitor, unreachable=state.unreachable,
-        )  # fmt: skip
-        found._counts = state.counts
-        try:
-            found._rng.bit_generator.state = state.drawing
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"no valid state of the audits' generator: {error}") from error
-        return found
+        return cls.of(RouterState.from_json(data), student=student, teacher=teacher)
 
     def __str__(self) -> str:
         c = self.counts

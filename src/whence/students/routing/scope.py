@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.errors import OptionError
-from whence.students.data.applicability_domain import Reach
-from whence.students.regions.region import Region, first_held
+from whence.students.data.applicability_domain import ApplicabilityDomain
+from whence.students.regions.region import Region, first_region
 from whence.students.teacher.replies import Askable
 
-__all__ = ["check_teacher", "check_threshold", "why_ask"]
+__all__ = ["check_teacher", "check_threshold", "deferral_reason"]
 
 
 def check_teacher(labels: Sequence[str], teacher: Askable, certified: str | None) -> None:
@@ -52,17 +52,17 @@ def check_threshold(threshold: float | None) -> None:
         )
 
 
-def why_ask(
+def deferral_reason(
     text: str,
     chances: Float[np.ndarray, " labels"],
     *,
     threshold: float | None,
     vetoes: Sequence[Region] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
 ) -> str | None:
     """Why the teacher is asked of a text; ``None`` where the student may answer alone.
 
-    The first of: nothing is certified, a region of distrust, beyond the reach, too little
+    The first of: nothing is certified, a region of distrust, outside the applicability domain, too little
     certainty.
 
     Args:
@@ -70,18 +70,18 @@ def why_ask(
         chances: the student's probabilities of it.
         threshold: least certainty certified.
         vetoes: regions in which the teacher is asked.
-        reach: what was certified.
+        applicability_domain: what was certified.
 
     Example:
-        >>> why_ask("paid", np.array([0.4, 0.6]), threshold=0.8)
+        >>> deferral_reason("paid", np.array([0.4, 0.6]), threshold=0.8)
         'certainty 0.600 is below the 0.800 that is certified'
     """
     if threshold is None:
         return "nothing is certified"
-    region = first_held(vetoes, text)
+    region = first_region(vetoes, text)
     if region is not None:
         return f"in a region of distrust: {region.where}"
-    beyond = None if reach is None else reach.beyond(text)
+    beyond = None if applicability_domain is None else applicability_domain.beyond(text)
     if beyond is not None:
         return beyond
     certainty = float(chances.max())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.errors import InputError
-from whence.core.plain import to_plain
+from whence.core.record import Migration, Record, Tree, Value
 from whence.core.statistics.proportions import Proportion, check_shares, least_certified, proportion
 from whence.students.data.split import FEWEST
 
-__all__ = ["AnswerOrAsk", "Scored", "Step", "answer_or_ask", "certified_answering"]
+__all__ = ["Scored", "SelectivePrediction", "Step", "certified_threshold", "selective_prediction"]
 
 COVERAGES = tuple(round(1 - 0.05 * step, 2) for step in range(20))
 """Shares of ``select`` that each threshold of the ladder lets a student answer."""
@@ -24,7 +24,7 @@ BELOW = 1e-9
 back may differ in the last digits, and must not ask what it answered before."""
 
 
-def answer_or_ask(
+def certified_threshold(
     certainty: Float[np.ndarray, " texts"],
     same: Bool[np.ndarray, " _"],
     *,
@@ -49,7 +49,7 @@ def answer_or_ask(
 
     Example:
         >>> certainty = np.linspace(0.5, 1.0, 500)
-        >>> answer_or_ask(certainty, certainty > 0.6, thresholds=np.array([0.5, 0.7, 0.9]))
+        >>> certified_threshold(certainty, certainty > 0.6, thresholds=np.array([0.5, 0.7, 0.9]))
         0.7
     """
     if len(certainty) != len(same):
@@ -105,7 +105,8 @@ class Scored(NamedTuple):
         return self.certainty[~self.asked], self.same[~self.asked]
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Step(Value):
     """What answering from one threshold on would have meant on ``report``.
 
     Attributes:
@@ -119,8 +120,15 @@ class Step(NamedTuple):
     agreement: Proportion | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerOrAsk:
+def _steps_by_name(tree: Tree) -> Tree:
+    """Version 1 wrote a step of the curve as a list, and named neither kind nor version."""
+    names = ("threshold", "coverage", "agreement")
+    curve = [dict(zip(names, step, strict=True)) for step in tree["curve"]]
+    return {**tree, "schema_version": 2, "curve": curve}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SelectivePrediction(Record):
     """From which certainty on a student may answer alone.
 
     Attributes:
@@ -139,27 +147,15 @@ class AnswerOrAsk:
     coverage: Proportion
     agreement: Proportion | None
     curve: tuple[Step, ...]
+    kind: Literal["selective-prediction"] = "selective-prediction"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _steps_by_name}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind", "schema_version")
 
     @property
     def n(self) -> int:
         """Texts it was certified on."""
         return self.coverage.n
-
-    def to_json(self) -> dict[str, Any]:
-        """All numbers, in plain types."""
-        return to_plain(self)
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> AnswerOrAsk:
-        """What :meth:`to_json` wrote."""
-        return cls(
-            threshold=tree["threshold"],
-            target=tree["target"],
-            level=tree["level"],
-            coverage=Proportion(**tree["coverage"]),
-            agreement=_read(tree["agreement"]),
-            curve=tuple(Step(t, Proportion(**c), _read(a)) for t, c, a in tree["curve"]),
-        )
 
     def __str__(self) -> str:
         due = f"{self.target} (level {self.level}, n={self.n})"
@@ -177,18 +173,18 @@ class AnswerOrAsk:
         return "\n".join(lines)
 
 
-def certified_answering(
+def selective_prediction(
     select: Scored | Float[np.ndarray, " select"],
     certify: Scored,
     report: Scored,
     *,
     target: float = 0.95,
     level: float = 0.95,
-) -> AnswerOrAsk:
+) -> SelectivePrediction:
     """The certified threshold, and the curve of answering against agreeing.
 
     The thresholds are quantiles of the student's certainty on ``select``, at which it would
-    answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`answer_or_ask`)
+    answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`certified_threshold`)
     begins at the one that ``select`` says is likeliest to pass, and goes down from there: to
     begin at the highest would be to fail on the first of the few texts above it. ``report`` shows
     them all. What decides that a text is asked anyway must
@@ -215,7 +211,7 @@ def certified_answering(
         ...     certainty = rng.uniform(0.5, 1.0, n)
         ...     agrees = rng.random(n) < np.minimum(certainty + 0.2, 1.0)
         ...     return Scored(certainty, agrees, np.zeros(n, dtype=bool))
-        >>> found = certified_answering(part(300), part(600), part(300))
+        >>> found = selective_prediction(part(300), part(600), part(300))
         >>> round(found.threshold, 2), round(found.coverage.value, 2)
         (0.7, 0.59)
     """
@@ -237,10 +233,10 @@ def certified_answering(
     tested = thresholds
     if agreed is not None:
         tested = thresholds[: _likeliest(thresholds, seen, agreed, target) + 1]
-    passed = answer_or_ask(certainty, same, thresholds=tested, target=target, level=level)
+    passed = certified_threshold(certainty, same, thresholds=tested, target=target, level=level)
     inside = certainty >= (np.inf if passed is None else passed)
     n = int(inside.sum())
-    return AnswerOrAsk(
+    return SelectivePrediction(
         threshold=passed,
         target=target,
         level=level,
@@ -271,7 +267,3 @@ def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Step, 
         coverage = proportion(n, len(report.certainty), level=level)
         steps.append(Step(threshold, coverage, agreement))
     return tuple(steps)
-
-
-def _read(tree: Mapping[str, Any] | None) -> Proportion | None:
-    return None if tree is None else Proportion(**tree)
