@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from whence.core.arrays import FloatVector
 from whence.core.errors import InputError, OptionError
+from whence.core.record import Value
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import size
 
@@ -34,7 +36,7 @@ class ReadingCost:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class Evidence(Value):
     """One thing the student went by: in words, with its characters and its share in each label.
 
     ``spans`` is empty where what counted is that something is absent.
@@ -42,11 +44,11 @@ class Evidence:
 
     says: str
     spans: tuple[tuple[int, int], ...]
-    shares: Float[np.ndarray, " labels"]
+    shares: FloatVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reasons:
+class Reasons(Value):
     """Why a student decided as it did; exact: ``base`` and all shares add up to ``total``.
 
     Attributes:
@@ -58,10 +60,10 @@ class Reasons:
     """
 
     label: str
-    probabilities: Float[np.ndarray, " labels"]
-    base: Float[np.ndarray, " labels"]
+    probabilities: FloatVector
+    base: FloatVector
     evidence: tuple[Evidence, ...]
-    total: Float[np.ndarray, " labels"]
+    total: FloatVector
     unit: Unit
 
 
