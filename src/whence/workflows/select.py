@@ -28,9 +28,8 @@ from whence.evaluation.comparison.method_selection import Trial, choose, departs
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
@@ -82,10 +81,10 @@ class Comparison:
     """Methods side by side on one input, judged on one pool.
 
     Attributes:
-        instance: the input with its pool.
-        explanations: by name; the ensemble among them where there are two members or more.
+        instance: input with its pool.
+        explanations: explanations by name; the ensemble among them where there are two members or more.
         measurements: for each name its measurements, the same metrics for all.
-        p_values: for each name the chance that shuffled scores do as well.
+        p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
         judging: evaluations that judging cost, the explanations' own not counted.
     """
@@ -126,18 +125,18 @@ def compare(
     """Explain one input by several methods, and judge them all on one mask pool.
 
     Args:
-        model: model from :func:`whence.load`.
+        model: from :func:`whence.load`.
         source: text, a pair of texts, or messages.
-        methods: methods, by name or instance; none: :data:`CANDIDATES`.
-        target: target to explain; none: what the model answers.
-        link: scale of the scores; none: log-odds for labels, log-probability for text.
-        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: masker, by name or instance, or ``"auto"``.
+        methods: names or instances; none: :data:`CANDIDATES`.
+        target: explained label, continuation or token; none: what the model says.
+        link: scale; none: log-odds for labels, log-probability for text.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: kind of absence, or ``"auto"``.
         metrics: metrics of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
         size: masks in the pool.
         seed: seed of the methods and of the masks.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
 
     Cost: the methods' own evaluations, the pool, and the metrics' for each method.
 
@@ -212,15 +211,15 @@ def select(
         model: model from :func:`whence.load`.
         texts: 50 to 100 inputs of the task; those that are judged later should be others.
         methods: candidates; none: :data:`CANDIDATES`.
-        target: target to explain; none: what the model answers for each text.
-        link: scale of the scores; none: log-odds for labels, log-probability for text.
-        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: masker, by name or instance, or ``"auto"``.
+        target: explained label, continuation or token; none: what the model says of each text.
+        link: scale; none: log-odds for labels, log-probability for text.
+        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: kind of absence, or ``"auto"``.
         size: masks in each text's pool.
         seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
-        progress: function called after each text with (done, all).
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
+        progress: called after each text with (done, all).
 
     Raises:
         OptionError: no text, or no candidate that works with this model.

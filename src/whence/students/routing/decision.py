@@ -12,7 +12,7 @@ from jaxtyping import Float
 from whence.core.arrays import FloatVector
 from whence.core.record import Record, Value
 from whence.students.families.base import Fitted, Reasons
-from whence.students.teacher.offline import Absent
+from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Answer, Askable, Reply
 
 __all__ = [
@@ -129,7 +129,7 @@ def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:
     if isinstance(reply, Answer):
         label = teacher.labels[reply.top]
         return Routed(label=label, probabilities=reply.probabilities, by="teacher", reason=why)
-    absent = isinstance(teacher, Absent)
+    absent = isinstance(teacher, OfflineTeacher)
     failed = f"{why}; {reply}" if absent else f"{why}; {teacher.ref} failed: {reply}"
     return Routed(label=None, probabilities=None, by="abstain", reason=failed)
 

@@ -75,7 +75,7 @@ class Router:
         >>> from whence.students.export.runtime import Runtime
         >>> from whence.students.teacher.teacher import Teacher
         >>> student = Runtime({
-        ...     "kind": "rules", "labels": ["accept", "reject"],
+        ...     "kind": "rule-list", "labels": ["accept", "reject"],
         ...     "features": {"longest": 1, "negation": False, "position": False, "lexicons": {},
         ...                  "features": [["ngram", "late", 1]]},
         ...     "rules": [[[[0, True]], [0.1, 0.9], 12.0], [[], [0.6, 0.4], 40.0]]})
