@@ -34,8 +34,7 @@ SECOND_OPINIONS = (
 
 
 EXPENSIVE = 64
-"""Evaluations of one explanation above which only an audit repeats it (decision 8): quick and default
-labels are to cost less than the explanation. Chosen by hand."""
+"""Evaluations of one explanation above which only an audit repeats it (decision 8). Chosen by hand."""
 
 
 def judge(
