@@ -1,22 +1,28 @@
-"""Writes the JSON Schema of every kind of record to docs/reference/schema."""
+"""The JSON Schema of every kind of record, written when the docs are built.
+
+``mkdocs.yml`` names this file as a hook; the schemas appear under ``reference/schema/``.
+"""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
 from whence.core.store import RECORDS
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference" / "schema"
+
+def schemas() -> dict[str, str]:
+    """The schema of each kind, as JSON text."""
+    return {
+        kind: json.dumps(record.json_schema(), indent=2, sort_keys=True) + "\n"
+        for kind, record in RECORDS.items()
+    }
 
 
-def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for kind, record in RECORDS.items():
-        text = json.dumps(record.json_schema(), indent=2, sort_keys=True) + "\n"
-        (FOLDER / f"{kind}.json").write_text(text)
-        print(FOLDER / f"{kind}.json")
+def on_files(files: Any, *, config: Any) -> Any:
+    """Add the schemas to the files of the site; mkdocs calls this by its name."""
+    from mkdocs.structure.files import File
 
-
-if __name__ == "__main__":
-    main()
+    for kind, text in schemas().items():
+        files.append(File.generated(config, f"reference/schema/{kind}.json", content=text))
+    return files

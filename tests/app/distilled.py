@@ -15,8 +15,8 @@ from whence.students.distill import distill
 from whence.students.families.rule_list import RuleList
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.word_features import Feature, Looking, WordFeatures
-from whence.students.regions.region import Example, Has, Region, Words
-from whence.students.routing.selective_prediction import AnswerOrAsk, Step
+from whence.students.regions.region import Example, Has, Region, RegionFeatures, Words
+from whence.students.routing.selective_prediction import SelectivePrediction, Step
 from whence.students.teacher.teacher import Teacher
 
 NASTY = "<script>alert(1)</script> \"a\" & 'b' \x1b[2J\u202e rtl שלום 👍"
@@ -51,7 +51,7 @@ def region(text="a text", few=False):
     """A region of two conditions with one example."""
     return Region(
         conditions=(Has(0, True), Words(20, False)),
-        features=WordFeatures(Looking(longest=1), [Feature("ngram", "than")]),
+        features=RegionFeatures.of(WordFeatures(Looking(longest=1), [Feature("ngram", "than")])),
         agreement=None if few else proportion(78, 102),
         elsewhere=proportion(190, 200),
         on_select=proportion(20, 31),
@@ -88,7 +88,7 @@ def answering(certified=True):
         for s in shares
     ]
     rungs.insert(0, Step(0.99, proportion(5, 100), None))
-    return AnswerOrAsk(
+    return SelectivePrediction(
         threshold=0.8 if certified else None,
         target=0.95,
         level=0.95,

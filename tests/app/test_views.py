@@ -167,7 +167,7 @@ class TestTerminal:
         assert "+0.250" not in text
         # The base value was not asked for.
         assert "with every word present\n" in text
-        assert "nothing they could add up to" in text
+        assert "they add up to nothing" in text
 
     def test_all_zero_and_no_completeness(self):
         text = plain_text(attribution(scores=np.zeros((3, 2)), completeness=None))

@@ -308,5 +308,5 @@ class TestLime:
 
     @pytest.mark.parametrize("bad", [{"kernel_width": 0.0}, {"ridge": -1.0}])
     def test_options_out_of_range(self, bad):
-        with pytest.raises(OptionError, match="must be"):
+        with pytest.raises(OptionError, match="expected a"):
             Lime(**bad)

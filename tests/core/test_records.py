@@ -23,7 +23,7 @@ from whence.core import (
 )
 from whence.core.arrays import frozen_array
 from whence.core.record import canonical_json
-from whence.core.store import RECORDS, read_record_json
+from whence.core.store import read_record_json
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -161,18 +161,6 @@ def test_a_record_holds_no_objects():
 def test_canonical_json_of_bool_arrays_and_ints():
     assert canonical_json(np.array([[True]])) == b'{"data":[true],"dtype":"bool","shape":[1,1]}'
     assert canonical_json({"b": 1, "a": [None, True]}) == b'{"a":[null,true],"b":1}'
-
-
-def test_schema_accepts_what_is_written_and_has_not_drifted(request):
-    import pathlib
-
-    for kind, record in RECORDS.items():
-        schema = record.json_schema()
-        path = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "schema" / f"{kind}.json"
-        assert json.loads(path.read_text()) == json.loads(json.dumps(schema)), (
-            f"the schema of {kind} changed: raise its schema_version with a migration, then run "
-            "python tools/write_schemas.py"
-        )
 
 
 def test_ranking_and_outputs():

@@ -16,7 +16,7 @@ from whence.models.internals.interventions import ZeroValues
 TEXT = "He denies chest pain"
 
 
-def game(model, **options):
+def game_of(model, **options):
     encoding = model.encode(TEXT)
     _, tokens = align(Words().segment(encoding.document), encoding)
     return AttentionGame(model, encoding, model.readout(encoding, []), tokens, **options)
@@ -42,13 +42,13 @@ def zeroed(row):
 
 def test_batches_are_halved_until_they_fit():
     model = whence.load(FAMILIES["bert"]().pair)
-    wanted = game(model).changed(4, zeroed)
-    narrow = game(model)
+    wanted = game_of(model).changed(4, zeroed)
+    narrow = game_of(model)
     narrow._heads = Narrow(model, 1)
     assert narrow.changed(4, zeroed) == pytest.approx(wanted, abs=1e-5)
     assert narrow._heads.asked == [4, 2, 1, 1, 1, 1]
     assert narrow.evaluations == 4
-    never = game(model)
+    never = game_of(model)
     never._heads = Narrow(model, 0)
     with pytest.raises(MemoryError):
         never.changed(1, zeroed)
@@ -56,18 +56,18 @@ def test_batches_are_halved_until_they_fit():
 
 
 def test_no_change_takes_no_pass():
-    found = game(whence.load(FAMILIES["bert"]().pair), budget=0)
-    assert found.changed(0, zeroed).shape == (0, found.k)
-    assert found.cost.evaluations == 0
+    game = game_of(whence.load(FAMILIES["bert"]().pair), budget=0)
+    assert game.changed(0, zeroed).shape == (0, game.k)
+    assert game.cost.evaluations == 0
 
 
 def test_a_budget_is_kept():
-    found = game(whence.load(FAMILIES["bert"]().pair), budget=3)
-    found.follow()
-    assert found.remaining == 2
+    game = game_of(whence.load(FAMILIES["bert"]().pair), budget=3)
+    game.follow()
+    assert game.remaining == 2
     with pytest.raises(BudgetError, match="3 passes asked, 2 of 3 left"):
-        found.changed(3, zeroed)
-    assert (found.evaluations, found.gradient_passes) == (0, 1)
+        game.changed(3, zeroed)
+    assert (game.evaluations, game.gradient_passes) == (0, 1)
 
 
 def test_models_without_attention_are_refused_with_what_works():
@@ -86,7 +86,7 @@ def test_models_without_attention_are_refused_with_what_works():
     ]
     bare = type("Bare", (), {name: getattr(model, name) for name in names})()
     with pytest.raises(CapabilityError, match=r"gives no attention.*LeaveOneOut"):
-        game(bare, alternatives=("LeaveOneOut",))
+        game_of(bare, alternatives=("LeaveOneOut",))
 
 
 def test_layers_that_cannot_be_told_apart_are_refused():
@@ -94,20 +94,20 @@ def test_layers_that_cannot_be_told_apart_are_refused():
     encoding = model.encode(TEXT)
     _, tokens = align(Words().segment(encoding.document), encoding)
     readout = model.readout(encoding, [whence.NextToken()])
-    found = AttentionGame(model, encoding, readout, tokens, alternatives=("LeaveOneOut",))
-    passes = found.follow()
+    game = AttentionGame(model, encoding, readout, tokens, alternatives=("LeaveOneOut",))
+    passes = game.follow()
 
     class Odd:
         sequences, outputs, extra_tokens = ((1,),) * 3, readout.outputs, 0
 
-    found._readout = Odd()
+    game._readout = Odd()
     with pytest.raises(CapabilityError, match=r"2 times for 3 forced.*LeaveOneOut"):
-        found._sorted(passes.trace)
+        game._by_run(passes.trace)
 
 
 def test_a_decoder_hands_on_to_its_encoder():
     model = whence.load(FAMILIES["t5"]().pair)
     target = whence.Continuation(text=" a b")
-    found = explain(model, TEXT, method="alti", target=target)
-    assert (found.scores >= 0).all()
-    assert 0 < found.scores.sum() <= 1 + 1e-6
+    result = explain(model, TEXT, method="alti", target=target)
+    assert (result.scores >= 0).all()
+    assert 0 < result.scores.sum() <= 1 + 1e-6

@@ -72,7 +72,7 @@ def test_paragraphs_and_passages():
         "Six.",
         "Seven eight nine ten eleven.",
     ]
-    with pytest.raises(OptionError, match="1 or more"):
+    with pytest.raises(OptionError, match="1 word or more"):
         Passages(words=0)
 
 

@@ -57,11 +57,11 @@ def found():
 
 
 def test_the_student_answers_only_what_the_teacher_reads_whole(found):
-    assert found.reach.cut_from > READS
+    assert found.applicability_domain.cut_from > READS
     teacher, texts = Teacher(Start()), mixed(600, seed=1)
     made = found.router(teacher, audit_rate=0.0).decide_many(texts)
     truth = teacher.ask(texts).top
-    long = [len(text) >= found.reach.cut_from for text in texts]
+    long = [len(text) >= found.applicability_domain.cut_from for text in texts]
     assert 250 < sum(long) < 350
     assert [r.by for r in made] == ["teacher" if own else "student" for own in long]
     assert all(r.label == teacher.labels[top] for r, top in zip(made, truth, strict=True))
@@ -74,14 +74,14 @@ def test_the_student_answers_only_what_the_teacher_reads_whole(found):
 
 def test_what_is_stored_says_so(found, tmp_path):
     found.save(tmp_path, date="2026-01-31")
-    said = f"Texts from {found.reach.cut_from:,} characters on were read in part by the teacher"
+    said = f"Texts from {found.applicability_domain.cut_from:,} characters on were read in part by the teacher"
     assert said in (tmp_path / "README.md").read_text("utf-8")
     provenance = json.loads((tmp_path / "provenance.json").read_text("utf-8"))
-    assert provenance["reach"]["cut_from"] == found.reach.cut_from
+    assert provenance["applicability_domain"]["cut_from"] == found.applicability_domain.cut_from
     assert provenance["parts"]["certify"]["texts"] == len(found.split.certify)
     router = Router.from_json(
         json.loads((tmp_path / "router.json").read_text("utf-8")),
         student=load_student(tmp_path),
         teacher=Teacher(Start()),
     )
-    assert router.reach == found.reach
+    assert router.applicability_domain == found.applicability_domain

@@ -1,7 +1,7 @@
 """Attribution: one method a file, a folder a family.
 
-A new method is one file and one line in ``METHODS``; the command line, the catalogue and the
-conformance battery follow from its class, fields and docstring.
+A new method is one file; ``whence.NAME``, the command line, the reference pages and the conformance
+battery follow from its class, fields and docstring.
 """
 
 from whence.attribution.attention.alti import Alti

@@ -1,4 +1,4 @@
-"""What a method is: a frozen dataclass of hyper-parameters; the data comes in the call."""
+"""What a method is: a frozen dataclass of options; the data comes with the call."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Needs = Literal["scores", "gradients", "attention"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Estimate:
-    """What a method found: ``scores[n, k]``, in the unit of the outputs, and how it went.
+    """The result of a method: ``scores[n, k]`` in the unit of the outputs, and how the run ended.
 
     ``additive``: the scores are meant to add up to ``values - base_values``; ``by_construction``:
-    they always do, so that the residual says nothing of their accuracy. ``unit``: of scores that
+    they always do, so that the residual is no evidence of accuracy. ``unit``: unit of scores that
     have no sign and are not in the outputs' unit. ``quantity``: what the scores estimate, where
     an option of the method decides it.
     """
@@ -55,7 +55,7 @@ class Method(ABC):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GameMethod(Method):
-    """A method that only asks a game for values."""
+    """A method that needs only the values of a game."""
 
     needs: ClassVar[Needs] = "scores"
 
@@ -71,7 +71,7 @@ class GameMethod(Method):
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """Score every feature with at most ``budget`` evaluations of the game.
 
-        ``game.n >= 1`` and ``budget >= self.least(game.n)``: the caller has seen to both.
+        The caller guarantees ``game.n >= 1`` and ``budget >= self.least(game.n)``.
         """
 
 
@@ -96,7 +96,7 @@ class GradientMethod(Method):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionMethod(Method):
-    """A method that follows or changes what a model's attention layers do."""
+    """A method that reads or changes a model's attention layers."""
 
     needs: ClassVar[Needs] = "attention"
 
@@ -108,7 +108,7 @@ class AttentionMethod(Method):
         """
 
     def default_budget(self, n: int, tokens: int) -> int:
-        """The least: these methods take the passes they take."""
+        """The least: more passes change nothing."""
         return self.least(n, tokens)
 
     @abstractmethod

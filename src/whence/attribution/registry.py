@@ -28,8 +28,9 @@ METHODS: Registry[Method] = Registry(
 )
 """Every attribution method by its name, the most dependable first."""
 
-EXACT_UNASKED = 10
-"""Features up to which all coalitions are taken when no budget is given: 1,024 evaluations."""
+EXACT_BY_DEFAULT = 10
+"""Features up to which all coalitions are evaluated when no budget is given: 1,024 evaluations, about
+a second of a small model. Chosen by hand."""
 
 
 def method_by_name(name: str | Method, options: dict[str, Any] | None = None) -> Method:
@@ -55,14 +56,14 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
         BudgetError: no method works with so little.
     """
     exact = ShapleyValues()
-    if n <= MOST_FEATURES and (n <= EXACT_UNASKED if budget is None else (1 << n) <= budget):
+    if n <= MOST_FEATURES and (n <= EXACT_BY_DEFAULT if budget is None else (1 << n) <= budget):
         limit = "no budget was set" if budget is None else f"the budget is {budget:,}"
         return exact, f"ShapleyValues: all {1 << n:,} coalitions of {n} features fit ({limit})"
     sampled = KernelShap()
     if budget is None:
-        wanted = sampled.default_budget(n)
+        usual = sampled.default_budget(n)
         return sampled, (
-            f"KernelShap: {n} features have too many coalitions to take all; {wanted:,} "
+            f"KernelShap: {n} features have too many coalitions to take all; {usual:,} "
             "evaluations are sampled, and the standard errors say how sure the scores are"
         )
     if budget >= 8 * n + 2:
@@ -74,13 +75,14 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
         )
     if gradients:
         path = IntegratedGradients()
+        # 17 passes: 15 points and both ends, the second rule of integrated gradients.
         if budget >= 17:
             return path, (f"IntegratedGradients: {budget:,} passes are fewer than the {n} features")
         if budget >= InputXGradient().least(n):
-            return InputXGradient(), f"InputXGradient: only {budget:,} passes are granted"
+            return InputXGradient(), f"InputXGradient: the budget is {budget:,} passes"
     raise BudgetError(
-        f"budget={budget} asked for {n} features; LeaveOneOut needs {single.least(n)}. "
-        "Raise the budget, or take a coarser unit (sentence, paragraph).",
+        f"LeaveOneOut needs {single.least(n)} evaluations for {n} features, got budget={budget}; "
+        "raise the budget, or take a coarser unit (sentence, paragraph)",
         needed=single.least(n),
         budget=budget,
     )

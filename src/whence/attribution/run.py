@@ -1,4 +1,4 @@
-"""From a question to an attribution: the method is chosen, run, and its answer put on record."""
+"""From a question to an attribution: the method is chosen and run, its answer becomes a record."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """What a run is going to cost: evaluations at most, and seconds measured on one of them.
+    """Cost of a run before it begins: evaluations at most, and seconds measured on one of them.
 
     ``seconds`` is an upper estimate: evaluations in batches are seldom slower than one alone.
     """
@@ -56,9 +56,9 @@ Announce = Callable[[Forecast], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A method for a question and what it takes: evaluations (or passes) at least, and usually.
+    """A method for a question, with its least and usual number of evaluations (or passes).
 
-    ``choice`` says why ``method="auto"`` came to it; ``None`` where the caller chose.
+    ``choice``: reason of ``method="auto"``; ``None`` where the caller chose.
     """
 
     method: Method
@@ -77,9 +77,9 @@ def plan_for(
     """The method that answers a question, by name, instance or ``"auto"``.
 
     Args:
-        question: from :func:`whence.games.question.ask`.
-        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``.
-        options: the method's options, where it is given by name.
+        question: question from :func:`whence.games.question.ask`.
+        method: name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``.
+        options: method's options, where it is given by name.
         budget: most evaluations, which ``"auto"`` chooses by.
 
     Raises:
@@ -87,24 +87,24 @@ def plan_for(
         BudgetError: no method works with so little.
     """
     if budget is not None and budget < 1:
-        raise OptionError(f"budget={budget} asked; it must be 1 evaluation or more")
+        raise OptionError(f"expected a budget of 1 evaluation or more, got budget={budget}")
     n = len(question.segmentation)
     choice = None
     if isinstance(method, str) and method.casefold() == "auto":
         if options:
             raise OptionError(
-                f"options {', '.join(options)} given with method='auto'; name the method they are of"
+                f"options {', '.join(options)} go with a named method, got method='auto'"
             )
-        chosen, choice = choose(n, budget, gradients=question.differentiable)
+        resolved, choice = choose(n, budget, gradients=question.differentiable)
     else:
-        chosen = method_by_name(method, options)
-    if isinstance(chosen, AttentionMethod):
+        resolved = method_by_name(method, options)
+    if isinstance(resolved, AttentionMethod):
         tokens = question.read()
-        least, usual = chosen.least(n, tokens), chosen.default_budget(n, tokens)
+        least, usual = resolved.least(n, tokens), resolved.default_budget(n, tokens)
     else:
-        sized = cast("GameMethod | GradientMethod", chosen)
+        sized = cast("GameMethod | GradientMethod", resolved)
         least, usual = sized.least(n), sized.default_budget(n)
-    return Plan(chosen, choice, least, max(usual, least))
+    return Plan(resolved, choice, least, max(usual, least))
 
 
 def answer(
@@ -118,21 +118,21 @@ def answer(
     progress: Progress | None = None,
     announce: Announce | None = None,
 ) -> Attribution:
-    """Score every feature of a question by what it does to the model's decision.
+    """Score every feature of a question by its effect on the model's decision.
 
     Args:
-        question: from :func:`whence.games.question.ask`.
-        plan: from :func:`plan_for`.
+        question: question from :func:`whence.games.question.ask`.
+        plan: plan from :func:`plan_for`.
         budget: most evaluations (for gradient methods passes); none: what the method usually asks.
-        seed: of whatever is drawn.
+        seed: seed of the random generator.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-        progress: called after each batch with (answered, asked).
-        announce: called with a :class:`Forecast` before long work begins.
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each batch with (answered, asked).
+        announce: function called with a :class:`Forecast` before long work begins.
 
     Raises:
-        CapabilityError: the model cannot give what the method needs.
-        BudgetError: the budget is too small; the message says what would do.
+        CapabilityError: the model lacks what the method needs.
+        BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
     Example:
@@ -144,38 +144,38 @@ def answer(
         [1.0, 0.0]
     """
     if seed < 0:
-        raise OptionError(f"seed={seed} asked; it must be 0 or more")
+        raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     started = time.perf_counter()
     if cache is None:
         cache = cache_of(question.model)
-    chosen = plan.method
-    granted = plan.usual if budget is None else budget
-    if granted < plan.least:
+    method = plan.method
+    allowed = plan.usual if budget is None else budget
+    if allowed < plan.least:
         raise BudgetError(
-            f"budget={budget} asked; {type(chosen).__name__} needs at least {plan.least:,} for "
-            f"{len(question.segmentation)} features. Raise the budget, take a coarser unit, or "
-            "method='auto'.",
+            f"{type(method).__name__} needs {plan.least:,} evaluations or more for "
+            f"{len(question.segmentation)} features, got budget={budget}; raise the budget, take a "
+            "coarser unit (sentence, paragraph), or method='auto'",
             needed=plan.least,
-            budget=granted,
+            budget=allowed,
         )
     notes: list[str] = []
-    if isinstance(chosen, GradientMethod):
-        passes = _embedded(chosen, question, granted, token_budget)
-        estimate = chosen.estimate(passes, budget=granted, seed=seed)
+    if isinstance(method, GradientMethod):
+        passes = _embedding_game(method, question, allowed, token_budget)
+        estimate = method.estimate(passes, budget=allowed, seed=seed)
         cost, used = passes.cost, None
-    elif isinstance(chosen, AttentionMethod):
-        attended = _attended(chosen, question, granted, token_budget)
-        estimate = chosen.estimate(attended, budget=granted, seed=seed)
-        cost, used = attended.cost, None
+    elif isinstance(method, AttentionMethod):
+        attention = _attention_game(method, question, allowed, token_budget)
+        estimate = method.estimate(attention, budget=allowed, seed=seed)
+        cost, used = attention.cost, None
     else:
         game = question.game(
-            budget=granted, cache=cache, token_budget=token_budget, progress=progress
+            budget=allowed, cache=cache, token_budget=token_budget, progress=progress
         )
         if question.native is not question.readout:
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
-            announce(_forecast(chosen, game, granted))
-        estimate = cast("GameMethod", chosen).estimate(game, budget=granted, seed=seed)
+            announce(_forecast(method, game, allowed))
+        estimate = cast("GameMethod", method).estimate(game, budget=allowed, seed=seed)
         cost, used = game.cost, question.masker
         notes.append(f"absence: {question.masker.describes} ({question.why})")
     notes += question.notes(absent=used is not None)
@@ -189,7 +189,9 @@ def cache_of(model: Any) -> MemoryCache:
     return _CACHES.setdefault(model, MemoryCache())
 
 
-def _embedded(method: Method, question: Question, budget: int, token_budget: int) -> EmbeddingGame:
+def _embedding_game(
+    method: Method, question: Question, budget: int, token_budget: int
+) -> EmbeddingGame:
     if not question.differentiable:
         raise CapabilityError(
             f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
@@ -198,7 +200,9 @@ def _embedded(method: Method, question: Question, budget: int, token_budget: int
     return question.embedding_game(budget=budget, token_budget=token_budget)
 
 
-def _attended(method: Method, question: Question, budget: int, token_budget: int) -> AttentionGame:
+def _attention_game(
+    method: Method, question: Question, budget: int, token_budget: int
+) -> AttentionGame:
     working = _working(question)
     if not question.attends:
         raise CapabilityError(
@@ -209,16 +213,16 @@ def _attended(method: Method, question: Question, budget: int, token_budget: int
 
 
 def _working(question: Question) -> list[str]:
-    """Methods that ask the model for nothing it may not have."""
+    """Methods that need nothing that the model lacks."""
     needs = {"scores", "gradients"} if question.differentiable else {"scores"}
     return [name for name, kind in METHODS.items() if kind.needs in needs]
 
 
-def _forecast(method: Method, game: Game, granted: int) -> Forecast:
+def _forecast(method: Method, game: Game, allowed: int) -> Forecast:
     game.full()
     before = game.seconds
     game.empty()
-    most = granted if game.n >= 20 else min(granted, 1 << game.n)
+    most = min(allowed, 1 << game.n)
     seconds = (game.seconds - before) * max(0, most - 2)
     return Forecast(
         method=type(method).__name__, features=game.n, evaluations=most, seconds=seconds
@@ -248,7 +252,10 @@ def _attribution(
         )
     if not np.any(estimate.scores) and outcome == "converged":
         outcome = "degenerate"
-        advice = (*advice, "every score is zero: no feature moves this target by itself")
+        advice = (
+            *advice,
+            "every score is zero: removing a feature alone does not change this target",
+        )
     errors = estimate.std_errors
     return Attribution(
         segmentation=question.segmentation,

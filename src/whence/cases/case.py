@@ -101,11 +101,11 @@ def decisive_facts(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     >>> [fact.name for fact in decisive_facts([mine, noise])]
     ['judgment']
     """
-    held = tuple(facts)
-    total = score(held)
+    all_facts = tuple(facts)
+    total = score(all_facts)
     if total >= THRESHOLD:
-        return tuple(fact for fact in held if fact.points > 0)
-    return tuple(fact for fact in held if _keeps_negative(fact, total))
+        return tuple(fact for fact in all_facts if fact.points > 0)
+    return tuple(fact for fact in all_facts if _keeps_negative(fact, total))
 
 
 def _keeps_negative(fact: Fact, total: int) -> bool:

@@ -97,14 +97,14 @@ def _reason(domain: Domain, fact: Fact) -> str:
 
 def _phenomena(domain: Domain, facts: tuple[Fact, ...]) -> tuple[str, ...]:
     limits = {f.name for f in domain.findings if f.has_limit}
-    found = {
+    phenomena = {
         name
         for name, polarities in PHENOMENA.items()
         if any(fact.polarity in polarities for fact in facts)
     }
     if any(fact.name in limits and fact.polarity == "asserted" for fact in facts):
-        found.add("threshold")
-    return tuple(sorted(found))
+        phenomena.add("threshold")
+    return tuple(sorted(phenomena))
 
 
 def _finish(

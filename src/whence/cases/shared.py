@@ -89,9 +89,9 @@ def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
     """Findings and polarities whose label is a fair coin's and whose decisive facts exist."""
     wanted = domain.labels[rng.random() < 0.5]
     while True:
-        chosen = rng.sample(domain.findings, rng.randint(3, 5))
-        slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in chosen]
-        # The same finding told of two people: the words alone then say nothing about the label.
+        findings = rng.sample(domain.findings, rng.randint(3, 5))
+        slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in findings]
+        # The same finding of two people: the words alone do not give the label.
         if rng.random() < 0.4:
             echo = rng.choice([s for s in slots if s.polarity != "other_person"] or slots)
             if echo.polarity != "other_person" and "other_person" in echo.finding.frames:

@@ -22,6 +22,6 @@ def showcase() -> dict[str, list[Case]]:
     >>> sorted(showcase())
     ['credit', 'health', 'law', 'shortcut']
     """
-    found = {domain: [build(domain, seed) for seed in seeds] for domain, seeds in SEEDS.items()}
-    found["shortcut"] = [build("credit", SHORTCUT_SEED, shortcut=True)]
-    return found
+    cases = {domain: [build(domain, seed) for seed in seeds] for domain, seeds in SEEDS.items()}
+    cases["shortcut"] = [build("credit", SHORTCUT_SEED, shortcut=True)]
+    return cases

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["FloatMatrix", "FloatVector", "frozen_array"]
+from whence.core.record import NOT_FINITE
 
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+__all__ = ["FloatMatrix", "FloatVector", "frozen_array"]
 
 
 def frozen_array(values: Any, dtype: str = "float64") -> np.ndarray:
@@ -43,7 +43,7 @@ class _ArrayCodec:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         number: dict[str, Any] = {"type": "number"}
-        item = {"anyOf": [number, {"enum": list(_SPECIAL)}]}
+        item = {"anyOf": [number, {"enum": list(NOT_FINITE)}]}
         return {
             "type": "object",
             "additionalProperties": False,
@@ -69,7 +69,7 @@ class _ArrayCodec:
             raise ValueError("an array needs exactly dtype, shape and data")
         tree = cast("dict[str, Any]", value)
         if tree["dtype"] != self.dtype:
-            raise ValueError(f"array of {tree['dtype']!r} where {self.dtype!r} is due")
+            raise ValueError(f"expected an array of {self.dtype!r}, got {tree['dtype']!r}")
         shape = tree["shape"]
         if not isinstance(shape, list) or not all(
             type(size) is int and size >= 0 for size in cast("list[Any]", shape)
@@ -77,7 +77,7 @@ class _ArrayCodec:
             raise ValueError(f"array shape {shape!r} is not a list of sizes")
         sizes = cast("list[int]", shape)
         if len(sizes) != self.ndim:
-            raise ValueError(f"array has {len(sizes)} dimensions where {self.ndim} are due")
+            raise ValueError(f"expected {self.ndim} dimensions, got {len(sizes)}")
         data = tree["data"]
         if not isinstance(data, list) or len(cast("list[Any]", data)) != math.prod(sizes):
             raise ValueError(f"array data does not fill its shape {sizes}")
@@ -85,8 +85,8 @@ class _ArrayCodec:
         return frozen_array(np.array(items, dtype=self.dtype).reshape(sizes), self.dtype)
 
     def _item(self, item: Any) -> float:
-        if isinstance(item, str) and item in _SPECIAL:
-            return _SPECIAL[item]
+        if isinstance(item, str) and item in NOT_FINITE:
+            return NOT_FINITE[item]
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError(f"{item!r} is not a number")
         return float(item)

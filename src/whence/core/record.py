@@ -15,19 +15,45 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
 
 from whence.core.errors import NewerVersionError, RecordError
 from whence.core.files import write_atomic
 
-__all__ = ["STRICT", "Migration", "Record", "Value", "canonical_json"]
-
-R = TypeVar("R", bound="Record")
+__all__ = [
+    "NOT_FINITE",
+    "STRICT",
+    "Migration",
+    "Number",
+    "Record",
+    "Tree",
+    "Value",
+    "canonical_json",
+    "parse_json",
+    "read_file",
+]
 
 STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""Floats that JSON lacks, by the string that stands for each in a record."""
+
+
+def _number(value: Any) -> Any:
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+Number = Annotated[
+    float,
+    BeforeValidator(_number),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE)}]}),
+]
+"""A float field that may be NaN or infinite; a plain ``float`` field reads finite numbers alone."""
+
+V = TypeVar("V", bound="Value")
 
 Tree = dict[str, Any]
 Migration = Callable[[Tree], Tree]
@@ -53,6 +79,8 @@ def _plain(value: Any) -> Any:
         return {_text(str(key)): _plain(item) for key, item in items.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+    if isinstance(value, frozenset):
+        return sorted(_plain(item) for item in cast("frozenset[Any]", value))
     raise RecordError(f"a record cannot hold {type(value).__name__}; use text, numbers or arrays")
 
 
@@ -97,6 +125,32 @@ def _adapter(cls: type[Any]) -> Any:
     return TypeAdapter(cls)
 
 
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        RecordError: it could not be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RecordError(f"could not read {path}: {error.strerror or error}") from error
+
+
+def parse_json(data: bytes | str | Mapping[str, Any], origin: str) -> Any:
+    """The tree of a JSON text; a tree that was parsed already is returned as it is.
+
+    Raises:
+        RecordError: not JSON.
+    """
+    if isinstance(data, Mapping):
+        return dict(data)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{origin} is not JSON: {error}") from error
+
+
 class Value:
     """Base of the frozen value types: equality and hash follow the canonical JSON form."""
 
@@ -111,6 +165,50 @@ class Value:
     def __hash__(self) -> int:
         return hash(canonical_json(self))
 
+    def to_tree(self) -> Tree:
+        """The JSON tree of the value: what :meth:`to_json` writes, before it is text."""
+        return cast("Tree", _plain(self))
+
+    def to_json(self) -> bytes:
+        """Canonical JSON bytes of the value."""
+        return canonical_json(self)
+
+    @classmethod
+    def from_json(
+        cls: type[V], data: bytes | str | Mapping[str, Any], *, origin: str = "the data"
+    ) -> V:
+        """Read a value of this class from JSON, or from a JSON tree; older versions are migrated.
+
+        Args:
+            data: JSON text, or the tree of one.
+            origin: name of the source, for messages.
+
+        Raises:
+            RecordError: not JSON, of another kind, or not valid for this class.
+            NewerVersionError: written by a newer whence.
+        """
+        return cls.from_tree(parse_json(data, origin), origin=origin)
+
+    @classmethod
+    def from_tree(cls: type[V], tree: Any, *, origin: str = "the data") -> V:
+        """Read a value of this class from a parsed JSON tree; see :meth:`from_json`."""
+        return cls._validated(tree, cls.__name__, origin)
+
+    @classmethod
+    def _validated(cls: type[V], tree: Any, name: str, origin: str) -> V:
+        try:
+            # Through JSON text, because strict validation takes a list for a tuple only there.
+            return cast("V", _adapter(cls).validate_json(json.dumps(tree)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"]) or "the top"
+            raise RecordError(
+                f"{origin} is not a valid {name!r}: at {place}: {first['msg']} "
+                f"({error.error_count()} problem(s) in all)"
+            ) from error
+        except (TypeError, RecursionError) as error:
+            raise RecordError(f"{origin} is not a valid {name!r}: {error}") from error
+
 
 class Record(Value):
     """A value that is stored by itself: it names its kind and its schema version.
@@ -118,14 +216,12 @@ class Record(Value):
     A subclass is a frozen dataclass with fields ``kind: Literal["..."]`` and
     ``schema_version: Literal[N]``, both with their value as default. ``migrations`` maps an
     older version to the step that makes the next one of it; steps are never deleted.
+    ``unmarked`` names those two fields where files of version 1 were written without them.
     """
 
     __slots__ = ()
     migrations: ClassVar[Mapping[int, Migration]] = {}
-
-    def to_json(self) -> bytes:
-        """Canonical JSON bytes of the record."""
-        return canonical_json(self)
+    unmarked: ClassVar[tuple[str, ...]] = ()
 
     @property
     def digest(self) -> str:
@@ -141,61 +237,20 @@ class Record(Value):
         return write_atomic(path, self.to_json() + b"\n")
 
     @classmethod
-    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
+    def load(cls: type[V], path: str | os.PathLike[str]) -> V:
         """Read a record of this kind back from ``path``.
 
         Raises:
             RecordError: the file is missing, damaged, of another kind, or not valid.
             NewerVersionError: written by a newer whence.
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise RecordError(f"could not read {path}: {error.strerror or error}") from error
-        return cls.from_json(data, origin=str(path))
+        return cls.from_json(read_file(path), origin=str(path))
 
     @classmethod
-    def from_json(cls: type[R], data: bytes | str, *, origin: str = "the data") -> R:
-        """Read a record of this kind from JSON, migrating older versions.
-
-        Raises:
-            RecordError: not JSON, of another kind, or not valid for this kind.
-            NewerVersionError: written by a newer whence.
-        """
-        try:
-            tree = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"{origin} is not JSON: {error}") from error
-        return cls.from_tree(tree, origin=origin)
-
-    @classmethod
-    def from_tree(cls: type[R], tree: Any, *, origin: str = "the data") -> R:
+    def from_tree(cls: type[V], tree: Any, *, origin: str = "the data") -> V:
         """Read a record of this kind from a parsed JSON tree; see :meth:`from_json`."""
-        kind, version = _default(cls, "kind"), _default(cls, "schema_version")
-        found: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
-        if found != kind:
-            raise RecordError(f"{origin} holds {found!r} where a record of kind {kind!r} was asked")
-        tree = cast("Tree", tree)
-        written = tree.get("schema_version")
-        if isinstance(written, bool) or not isinstance(written, int) or written < 1:
-            raise RecordError(f"{origin} has schema_version {written!r}; a positive integer is due")
-        if written > version:
-            raise NewerVersionError(
-                f"{origin} is a {kind!r} of schema version {written}; this whence reads versions "
-                f"1 to {version}. Upgrade whence to read it."
-            )
-        for step in range(written, version):
-            tree = cls.migrations[step](tree)
-        try:
-            # Through JSON text, because strict validation takes a list for a tuple only there.
-            return cast("R", _adapter(cls).validate_json(json.dumps(tree)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"]) or "the top"
-            raise RecordError(
-                f"{origin} is not a valid {kind!r}: at {place}: {first['msg']} "
-                f"({error.error_count()} problem(s) in all)"
-            ) from error
+        record = cast("type[Record]", cls)
+        return cls._validated(_migrated(record, tree, origin), _default(record, "kind"), origin)
 
     @classmethod
     def json_schema(cls) -> Tree:
@@ -206,3 +261,41 @@ class Record(Value):
 def _default(cls: type[Record], name: str) -> Any:
     """The default of a field that every record has: its kind, its schema version."""
     return next(field.default for field in fields(cast("Any", cls)) if field.name == name)
+
+
+def _migrated(cls: type[Record], tree: Any, origin: str) -> Tree:
+    """A tree in the form of today's schema version."""
+    kind, version = _default(cls, "kind"), _default(cls, "schema_version")
+    tree = _marked(cls, tree, kind)
+    own: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
+    if own != kind:
+        raise RecordError(f"{origin} holds kind {own!r}; expected a record of kind {kind!r}")
+    tree = cast("Tree", tree)
+    written = tree.get("schema_version")
+    if isinstance(written, bool) or not isinstance(written, int) or written < 1:
+        raise RecordError(f"{origin} has schema_version {written!r}; expected a positive integer")
+    if written > version:
+        raise NewerVersionError(
+            f"{origin} is a {kind!r} of schema version {written}; this whence reads versions "
+            f"1 to {version}. Upgrade whence to read it."
+        )
+    try:
+        for step in range(written, version):
+            tree = cls.migrations[step](tree)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise RecordError(
+            f"{origin} is not a valid {kind!r} of schema version {written}: "
+            f"{type(error).__name__} {error}"
+        ) from error
+    return tree
+
+
+def _marked(cls: type[Record], tree: Any, kind: str) -> Any:
+    """A tree of version 1 with the kind and version that its file did not carry."""
+    if not cls.unmarked or not isinstance(tree, dict) or "kind" in tree:
+        return cast("Any", tree)
+    marks = {"kind": kind, "schema_version": 1}
+    marked = {name: marks[name] for name in cls.unmarked} | cast("Tree", tree)
+    later = range(2, _default(cls, "schema_version") + 1)
+    # Later versions carry their kind: one without it is damaged.
+    return cast("Tree", tree) if marked.get("schema_version") in later else marked

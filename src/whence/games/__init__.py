@@ -1,7 +1,7 @@
 """Games: segmenters, maskers, and the value function v(S).
 
-The one place that perturbs, batches, caches and counts. Perturbation methods, metrics and
-students all query a game, so they share its cache.
+The one place that perturbs, batches, caches and counts. Perturbation methods, metrics and students
+evaluate games, so they share one cache.
 """
 
 from whence.games.cache import Cache, DiskCache, MemoryCache

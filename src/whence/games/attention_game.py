@@ -2,8 +2,8 @@
 
 What :class:`~whence.games.game.Game` is to coalitions, this is to attention: the one place where
 methods over attention reach a model, and where their passes are batched and counted. Tokens that
-are in no feature (special tokens, a template's glue, what the model writes) keep their share of
-whatever is handed out; a method states how much that is.
+are in no feature (special tokens, the markup of a chat template, what the model writes) keep their
+share; a method notes how much that is.
 """
 
 from __future__ import annotations
@@ -19,21 +19,15 @@ from whence.core.errors import CapabilityError
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.pass_game import PassGame
 from whence.games.token_alignment import FeatureTokens
+from whence.models.access import GivesHeads
 from whence.models.internals.trace import Trace, TracedCall, trace
 from whence.models.internals.trace_hooks import TraceParts
-from whence.models.protocols import (
-    Encoding,
-    Evaluated,
-    GivesGradients,
-    GivesHeads,
-    Readout,
-    TokenModel,
-)
+from whence.models.protocols import Encoding, Evaluated, GivesGradients, Readout, TokenModel
 
 __all__ = ["AttentionGame", "Passes", "Run", "row_blocks"]
 
 _BLOCK = 1 << 22
-"""Numbers of a block of rows held at a time: 16 MB in float32."""
+"""Numbers of a block of rows in memory at a time: 16 MB in float32. Chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +59,7 @@ class Passes:
         return self.trace.values
 
     def notes(self) -> tuple[str, ...]:
-        """Layers whose weights are not the kernel's own."""
+        """Layers whose weights, computed again, do not give the kernel's output."""
         return tuple(
             f"the weights of {name}, computed again, miss its kernel's output by {error:.1e} of "
             "its size: the scores rest on weights that the model did not use"
@@ -190,7 +184,7 @@ class AttentionGame(PassGame):
         return max(1, self.size + self._readout.extra_tokens)
 
     def count(self, passes: int) -> None:
-        """Count passes that a trace ran by itself: each token's, through each layer once.
+        """Count passes that a trace ran, one for each token through each layer.
 
         Raises:
             BudgetError: more than are left.

@@ -30,7 +30,9 @@ class TokenBudget:
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
-            raise OptionError(f"expected a token budget of 1 or more, got token_budget={self.tokens}")
+            raise OptionError(
+                f"expected a token budget of 1 or more, got token_budget={self.tokens}"
+            )
 
     def fits(self, length: int) -> int:
         """Inputs of so many tokens that fit at once: one at least.

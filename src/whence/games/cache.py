@@ -1,6 +1,6 @@
-"""The cache of evaluations: what a model answered, by model, question and input.
+"""The cache of evaluations: a model's answers, by model, readout and input.
 
-Everything that asks a model (explanations, metrics, students) shares it. The key is a SHA-256
+Explanations, metrics and students share it. The key is a SHA-256
 over the model's fingerprint, the readout and the row as the model read it; text and masker are
 in the row. Values are float64, stored bit for bit.
 """
@@ -41,14 +41,14 @@ def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
 
 @runtime_checkable
 class Cache(Protocol):
-    """Where evaluations are kept."""
+    """A store of evaluations."""
 
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
-        """The values kept under some keys, ``None`` where there is none."""
+        """The stored values of some keys, ``None`` where there is none."""
         ...
 
     def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
-        """Keep some values."""
+        """Store some values."""
         ...
 
 
@@ -56,35 +56,35 @@ class MemoryCache:
     """A cache in memory; the least recently used evaluations leave when it is full.
 
     Args:
-        most: how many evaluations are kept.
+        most: largest number of stored evaluations.
     """
 
     def __init__(self, most: int = 1_000_000) -> None:
         if most < 1:
-            raise OptionError(f"most={most} asked; a cache holds at least 1 evaluation")
+            raise OptionError(f"expected room for 1 evaluation or more, got most={most}")
         self._most = most
-        self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._values: OrderedDict[bytes, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)
 
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
-        """The values kept under some keys, ``None`` where there is none."""
-        found: list[np.ndarray | None] = []
+        """The stored values of some keys, ``None`` where there is none."""
+        values: list[np.ndarray | None] = []
         for key in keys:
-            value = self._kept.get(key)
+            value = self._values.get(key)
             if value is not None:
-                self._kept.move_to_end(key)
-            found.append(value)
-        return found
+                self._values.move_to_end(key)
+            values.append(value)
+        return values
 
     def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
-        """Keep some values."""
+        """Store some values."""
         for key, value in zip(keys, values, strict=True):
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+            self._values[key] = value
+            self._values.move_to_end(key)
+        while len(self._values) > self._most:
+            self._values.popitem(last=False)
 
 
 class DiskCache:
@@ -94,7 +94,7 @@ class DiskCache:
     processes may use one file.
 
     Args:
-        path: the file; made where there is none. Its folder must exist.
+        path: file; made where there is none. Its folder must exist.
 
     Raises:
         RecordError: the file is no cache of whence, or one of a newer version.
@@ -104,7 +104,9 @@ class DiskCache:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self._connection = sqlite3.connect(self.path, timeout=30.0)
+            self._connection = sqlite3.connect(
+                self.path, timeout=30.0
+            )  # seconds to wait for another process
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             tables = {
                 str(name) for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
@@ -135,20 +137,20 @@ class DiskCache:
             raise RecordError(f"{self.path} is an SQLite file, but no cache of whence")
 
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
-        """The values kept under some keys, ``None`` where there is none."""
-        found: list[np.ndarray | None] = []
+        """The stored values of some keys, ``None`` where there is none."""
+        values: list[np.ndarray | None] = []
         for key in keys:
             row = self._connection.execute(
                 "SELECT value FROM evaluations WHERE key = ?", (key,)
             ).fetchone()
-            found.append(None if row is None else np.frombuffer(row[0], dtype="<f8").copy())
-        return found
+            values.append(None if row is None else np.frombuffer(row[0], dtype="<f8").copy())
+        return values
 
     def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
-        """Keep some values, in one transaction.
+        """Store some values, in one transaction.
 
         Raises:
-            WriteError: the disk is full or the file cannot be written; the batch is not kept.
+            WriteError: the disk is full or the file cannot be written; the batch is not stored.
         """
         rows = [
             (key, np.asarray(value, dtype="<f8").tobytes())

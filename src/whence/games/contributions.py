@@ -1,4 +1,4 @@
-"""What each position gets from each token, layer by layer: contributions by proximity."""
+"""ALTI's contributions of each token to each position, layer by layer, by proximity."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from jaxtyping import Float
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.games.attention_game import row_blocks
+from whence.models.access import GivesHeads
 from whence.models.internals.residual_addition import Addition
 from whence.models.internals.trace import Trace, TracedCall, trace
 from whence.models.internals.trace_hooks import TraceParts
-from whence.models.protocols import Encoding, GivesHeads, Input, TokenModel
+from whence.models.protocols import Encoding, Input, TokenModel
 
 __all__ = ["Proximity", "contributions", "proximities"]
 
 MEMORY = 1 << 30
-"""Bytes that the matrices of all layers may take when none are said: 1 GiB."""
+"""Bytes that the matrices of all layers may take by default: 1 GiB. Chosen by hand."""
 
 
 def proximities(
     sent: Float[np.ndarray, "rows keys model"], result: Float[np.ndarray, "rows model"]
 ) -> Float[np.ndarray, "rows keys"]:
-    """``max(0, ||y||_1 - ||y - t_j||_1)``: how far a vector brings nothing towards the result.
+    """``max(0, ||y||_1 - ||y - t_j||_1)``: how much nearer a vector brings zero to the result.
 
     Example:
         >>> y = np.array([[2.0, 1.0]])
@@ -36,43 +37,43 @@ def proximities(
 
 
 class Proximity:
-    """A layer's contributions, rows summing to one; what stays is in them where it can be."""
+    """A layer's contributions, rows summing to one; the residual is on the diagonal where it can be."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._kept: tuple[int, np.ndarray, Addition] | None = None
+        self._layer_cache: tuple[int, np.ndarray, Addition] | None = None
 
     def each(self, call: TracedCall) -> int:
-        """What each key sends to a row, and its distance."""
+        """The vector that each key sends to a row, and its distance."""
         return 3 * call.keys * self._layer(call)[1].shape[2]
 
     def _layer(self, call: TracedCall) -> tuple[int, np.ndarray, Addition]:
-        if self._kept is None or self._kept[0] != call.index:
+        if self._layer_cache is None or self._layer_cache[0] != call.index:
             vectors = self.trace.value_vectors(call) @ self.trace.projection(call)
-            self._kept = (call.index, vectors.transpose(1, 0, 2), self.trace.addition(call))
-        return self._kept
+            self._layer_cache = (call.index, vectors.transpose(1, 0, 2), self.trace.addition(call))
+        return self._layer_cache
 
     def rows(
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
-        """See the class; of a layer that reads another stack, the part that stays is beside."""
+        """See the class; for a layer that reads another stack, the residual's part is apart."""
         _, vectors, joins = self._layer(call)
         weights = self.trace.weights(call, start, stop)
         sent = (weights.transpose(2, 1, 0) @ vectors).transpose(1, 0, 2)
         if joins.inner is not None:
             sent = joins.inner.of(sent, start)
-        kept = joins.residual[start:stop, None]
+        residual = joins.residual[start:stop, None]
         lines = np.arange(stop - start)
         if call.kind == "cross":
-            sent = np.concatenate([sent, kept], axis=1)
+            sent = np.concatenate([sent, residual], axis=1)
         else:
-            sent[lines, lines + start] += kept[:, 0]
+            sent[lines, lines + start] += residual[:, 0]
         if joins.outer is not None:
             sent = joins.outer.of(sent, start)
         near = proximities(sent, joins.result[start:stop]).astype(np.float64)
         total = near.sum(axis=1)
         near /= np.where(total > 0, total, 1.0)[:, None]
-        # Where nothing brings anything nearer, the position keeps what it has.
+        # Where no vector comes nearer to the output, the position keeps its share.
         stay = np.where(total > 0, 0.0, 1.0)
         if call.kind == "cross":
             return near[None, :, :-1], stay + near[:, -1]
@@ -107,18 +108,18 @@ def contributions(
     """
     if not isinstance(model, GivesHeads) or not isinstance(model, TokenModel):
         raise CapabilityError(
-            f"contributions asked of {type(model).__name__}, which gives no attention. They need a "
-            "local transformers model, given by folder or id."
+            f"{type(model).__name__} gives no attention; load a local transformers model by folder or "
+            "Hugging Face id"
         )
     encoding = source if isinstance(source, Encoding) else model.encode(source)
     size = len(encoding.ids) + len(forced)
-    found = trace(model, encoding, forced=forced, parts=TraceParts(stream=True))
-    if any(call.kind == "cross" for call in found.calls):
+    passes = trace(model, encoding, forced=forced, parts=TraceParts(stream=True))
+    if any(call.kind == "cross" for call in passes.calls):
         raise CapabilityError(
-            f"contributions asked of {model.identity.ref}, which reads with an encoder and writes "
-            "with a decoder: its layers share no one set of tokens. Use method='alti' of explain."
+            f"{model.identity.ref} reads with an encoder and writes with a decoder, whose layers share "
+            "no set of tokens; use method='alti' of explain"
         )
-    layers = len(found.calls)
+    layers = len(passes.calls)
     if 4 * layers * size**2 > memory:
         fits = int((memory / (4 * layers)) ** 0.5)
         raise OptionError(
@@ -126,11 +127,11 @@ def contributions(
             f"{4 * layers * size**2 / 2**20:,.0f} MiB; memory={memory:,} allows {fits:,} tokens. "
             "Shorten the text, or raise memory."
         )
-    mix = Proximity(found)
+    mixing = Proximity(passes)
     result = np.empty((layers, size, size), dtype=np.float32)
-    for layer, call in enumerate(found.calls):
-        for start, stop in row_blocks(call, mix.each(call)):
-            parts, stay = mix.rows(call, start, stop)
+    for layer, call in enumerate(passes.calls):
+        for start, stop in row_blocks(call, mixing.each(call)):
+            parts, stay = mixing.rows(call, start, stop)
             result[layer, start:stop] = parts[0]
             lines = np.arange(start, stop)
             result[layer, lines, lines] += stay

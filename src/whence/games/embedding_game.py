@@ -2,7 +2,7 @@
 
 What :class:`~whence.games.game.Game` is to coalitions, this is to paths between embeddings: the
 one place where gradient methods reach a model, and where their passes are batched and counted.
-Only the tokens of features move; frozen tokens (special tokens, a template's glue) keep their
+Only the tokens of features move; frozen tokens (special tokens, the markup of a template) keep their
 own embedding, so that scores over the features can add up exactly.
 """
 

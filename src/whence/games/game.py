@@ -1,7 +1,7 @@
 """The game: v(S), the value of a model's outputs when only the features in S are present.
 
-A game is the seam between a model and a method. It knows how many features and outputs there
-are, answers coalitions, remembers its answers, keeps the budget, and counts.
+A game stands between a model and a method. It knows the numbers of features and outputs, evaluates
+coalitions, stores the values, keeps to the budget, and counts.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ __all__ = ["FunctionGame", "Game"]
 class Game(ABC):
     """A value function over coalitions of features, with memory, a budget and counters.
 
-    Calling it with ``coalitions[m, n]`` (true: present) gives ``values[m, k]``. A coalition
-    already answered is answered from memory and costs nothing of the budget; within a call,
-    equal coalitions are asked once.
+    Calling it with ``coalitions[m, n]`` (true: present) gives ``values[m, k]``. A coalition that was
+    evaluated before comes from memory and costs nothing of the budget; within a call, equal
+    coalitions are evaluated once.
 
     Args:
         n: number of features.
-        outputs: what the ``k`` numbers are.
+        outputs: outputs that the ``k`` numbers belong to.
         budget: most distinct coalitions that may be asked, ``None`` for no limit.
     """
 
     def __init__(self, n: int, outputs: Sequence[Output], *, budget: int | None = None) -> None:
         if budget is not None and budget < 1:
-            raise OptionError(f"budget={budget} asked; it must be at least 1 evaluation, or None")
+            raise OptionError(
+                f"expected a budget of 1 evaluation or more, or None; got budget={budget}"
+            )
         self.n = n
         self.outputs = tuple(outputs)
         self.budget = budget
@@ -63,7 +65,7 @@ class Game(ABC):
         )
 
     def known(self, coalitions: Bool[np.ndarray, "m n"]) -> Bool[np.ndarray, " m"]:
-        """Which coalitions are already answered, and so cost nothing."""
+        """Which coalitions are already in memory, and so cost nothing."""
         packed = np.packbits(coalitions, axis=1)
         return np.array([row.tobytes() in self._memory for row in packed], dtype=bool)
 
@@ -84,7 +86,7 @@ class Game(ABC):
         """
         if coalitions.ndim != 2 or coalitions.shape[1] != self.n or coalitions.dtype != np.bool_:
             raise OptionError(
-                f"coalitions are {coalitions.dtype} {coalitions.shape}; bool (m, {self.n}) is due"
+                f"expected coalitions of bool (m, {self.n}), got {coalitions.dtype} {coalitions.shape}"
             )
         packed = np.packbits(coalitions, axis=1)
         keys = [row.tobytes() for row in packed]
@@ -109,11 +111,11 @@ class Game(ABC):
         return np.stack([self._memory[key] for key in keys]) if keys else np.empty((0, self.k))
 
     def _remember(self, key: bytes, value: Float[np.ndarray, " k"]) -> None:
-        """Keep one answer and count it; an implementation calls it as answers come in."""
+        """Store one answer and count it; an implementation calls it as answers come in."""
         if not np.all(np.isfinite(value)):
             raise ModelOutputError(
-                f"the model answered {value.tolist()} for a perturbed input; finite numbers are "
-                "due. Try another masker or link, or load the model in float32."
+                f"expected finite numbers for a perturbed input, the model gave {value.tolist()}; "
+                "try another masker or link, or load the model in float32"
             )
         self._memory[key] = np.asarray(value, dtype=np.float64)
         self.evaluations += 1
@@ -128,7 +130,7 @@ class FunctionGame(Game):
 
     Args:
         n: number of features.
-        function: maps ``coalitions[m, n]`` to values ``[m]`` or ``[m, k]``.
+        function: function from ``coalitions[m, n]`` to values ``[m]`` or ``[m, k]``.
         names: names of the outputs, one by default.
         budget: most distinct coalitions that may be asked.
 

@@ -1,8 +1,8 @@
-"""The game of a model: features of one input are made absent, and the model is asked.
+"""The game of a model: features of one input are made absent, and the model is evaluated.
 
 The one place that perturbs, batches, caches and counts. Rows that read alike are evaluated
 once; new rows are sorted by length and packed into batches of a token budget, which halves when
-memory runs out; finished batches are kept even when the run is stopped.
+memory runs out; finished batches stay in the cache when the run is stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 class ModelGame(Game):
-    """What the games of token models and of text models share: packing, caching, counting."""
+    """What the games of token models and of text models share: batches, cache, counters."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ModelGame(Game):
         self._token_budget = TokenBudget(token_budget)
         self.distinct_evaluations = 0
         self.tokens = 0
-        # Without a fingerprint two models could not be told apart; such answers stay in here.
+        # Answers of a model without a fingerprint stay in this game: no key tells two such models apart.
         self._fingerprint = fingerprint or ""
         self._cache: Cache = MemoryCache() if cache is None or fingerprint is None else cache
         self._progress = progress
@@ -82,20 +82,20 @@ class ModelGame(Game):
         for index, row_key in enumerate(row_keys):
             askers.setdefault(row_key, []).append(index)
         distinct = list(askers)
-        done = 0
+        answered_count = 0
 
-        def hand_out(row_key: bytes, value: Float[np.ndarray, " k"]) -> None:
-            nonlocal done
+        def store(row_key: bytes, value: Float[np.ndarray, " k"]) -> None:
+            nonlocal answered_count
             for index in askers[row_key]:
                 self._remember(keys[index], value)
-                done += 1
+                answered_count += 1
 
         missing: list[bytes] = []
         for row_key, value in zip(distinct, self._cache.get(distinct), strict=True):
             if value is None:
                 missing.append(row_key)
             else:
-                hand_out(row_key, value)
+                store(row_key, value)
         first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
         # Longest first: the batch most likely to run out of memory is met at once.
         missing.sort(key=lambda row_key: -self._length(first[row_key]))
@@ -113,14 +113,14 @@ class ModelGame(Game):
                 self.tokens += batch.tokens
                 values = [np.array(value, dtype=np.float64) for value in batch.values]
                 for row_key, value in zip(answered, values, strict=True):
-                    hand_out(row_key, value)
+                    store(row_key, value)
                 self._cache.put(answered, values)
                 if self._progress is not None:
-                    self._progress(done, len(keys))
+                    self._progress(answered_count, len(keys))
         except KeyboardInterrupt as stop:
             raise Interrupted(
-                f"stopped after {done:,} of {len(keys):,} evaluations; what was computed is kept "
-                "in the cache, so the same call with the same cache goes on from here",
+                f"stopped after {answered_count:,} of {len(keys):,} evaluations; what was computed is "
+                "in the cache, so the same call with the same cache continues from here",
                 evaluations=self.evaluations,
             ) from stop
 
@@ -129,16 +129,16 @@ class TokenGame(ModelGame):
     """The game of a model that is perturbed in token ids.
 
     Args:
-        model: the model.
-        encoding: the input.
-        readout: what is read off.
-        tokens: which tokens make up each feature.
-        masker: how absence is made.
+        model: model.
+        encoding: input.
+        readout: outputs that are read.
+        tokens: tokens of each feature.
+        masker: masker that makes features absent.
         budget: most distinct coalitions, or ``None``.
-        cache: where evaluations are kept; a fresh one in memory where not given.
+        cache: store of evaluations; none: a fresh one in memory.
         token_budget: most tokens in a batch, the forced continuation counted; halves when
             memory runs out.
-        progress: called after each batch.
+        progress: function called after each batch.
     """
 
     def __init__(
@@ -183,15 +183,15 @@ class TextGame(ModelGame):
     """The game of a model that is perturbed in text: a callable, an endpoint.
 
     Args:
-        model: the model.
-        document: the input.
-        segmentation: the features.
-        readout: what is read off.
-        masker: how absence is made; one that works on text.
+        model: model.
+        document: input.
+        segmentation: features.
+        readout: outputs that are read.
+        masker: masker that works on text.
         budget: most distinct coalitions, or ``None``.
-        cache: used only for a model that can be told from others by a fingerprint.
+        cache: store of evaluations; not used for a model without a fingerprint.
         batch: most texts in one call.
-        progress: called after each batch.
+        progress: function called after each batch.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -89,7 +89,7 @@ class PassGame:
         return np.stack([per_token[group].sum(axis=0) for group in self._tokens.groups])
 
     @contextmanager
-    def _passes(self, count: int) -> Iterator[None]:
+    def _passes(self, count: int) -> Generator[None]:
         """Refuse passes beyond the budget, else time what runs inside.
 
         Raises:

@@ -1,7 +1,7 @@
 """A question: one input of one model, segmented, with its targets resolved and its masker chosen.
 
-Whatever explains a decision and whatever judges the explanation put the same question, so both
-are asked here; from a kept explanation the question it answered is put again.
+Whatever explains a decision and whatever judges the explanation ask the same question, so both
+are put here; a stored explanation gives back the question that it answered.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from whence.games.maskers import Deletion, Masker, default_masker, masker_by_nam
 from whence.games.model_game import ModelGame, Progress, TextGame, TokenGame
 from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
+from whence.models.access import GivesHeads
 from whence.models.protocols import (
     Encoding,
     GivesGradients,
-    GivesHeads,
     Input,
     Model,
     Precision,
@@ -39,10 +39,19 @@ from whence.models.protocols import (
     TokenModel,
 )
 
-__all__ = ["Question", "ask", "ask_again", "ask_otherwise", "recorded_masker", "source_of"]
+__all__ = [
+    "Question",
+    "ask",
+    "ask_again",
+    "ask_otherwise",
+    "recorded_masker",
+    "source_of",
+    "targets_of",
+]
 
 PROBES = 8
-"""Coalitions on which bf16 is compared with the model's own precision."""
+"""Coalitions on which bf16 is compared with the model's own precision; chosen by hand, as a warning
+needs the size of the deviation alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +59,10 @@ class Question:
     """One input of one model, segmented and with its targets resolved.
 
     Attributes:
-        masker, why: how absence is made, and the reason for it.
-        encoding, tokens: of a model that is read in tokens.
-        native: the readout in the model's own precision.
-        source: the input as it was given.
+        masker, why: masker, and the reason for its choice.
+        encoding, tokens: input in tokens; ``None`` for a model that is read in text.
+        native: readout in the model's own precision.
+        source: input as the caller gave it.
     """
 
     model: Model
@@ -82,12 +91,12 @@ class Question:
         """The game of the question: a fresh one, with its own counters, at each call.
 
         Args:
-            readout: of other outputs, or of another precision; none: the question's.
-            masker: another way to make absence; none: the question's.
+            readout: readout of other outputs, or of another precision; none: the question's.
+            masker: another masker; none: the question's.
             budget: most evaluations; none: no limit.
-            cache: where evaluations are kept; none: in the game alone.
+            cache: store of evaluations; none: one of the game alone.
             token_budget: tokens in a batch to begin with.
-            progress: called after each batch with (answered, asked).
+            progress: function called after each batch with (answered, asked).
         """
         readout = readout or self.readout
         masker = masker or self.masker
@@ -113,6 +122,11 @@ class Question:
             cache=cache,
             progress=progress,
         )
+
+    @property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Continuations that are forced after the text; none for a model that does not write."""
+        return getattr(self.readout, "sequences", ())
 
     @property
     def differentiable(self) -> bool:
@@ -155,14 +169,12 @@ class Question:
 
     def _read_in_tokens(self, what: str) -> tuple[Encoding, FeatureTokens]:
         if self.encoding is None or self.tokens is None:
-            raise CapabilityError(
-                f"{what} asked of {self.model.identity.ref}, which is read in text"
-            )
+            raise CapabilityError(f"{self.model.identity.ref} is read in text and gives no {what}")
         return self.encoding, self.tokens
 
     def read(self) -> int:
         """Tokens read in one pass over the text with each forced sequence after it."""
-        passes = len(getattr(self.readout, "sequences", ())) or 1
+        passes = len(self.sequences) or 1
         size = 0 if self.encoding is None else len(self.encoding.ids)
         return passes * size + self.readout.extra_tokens
 
@@ -172,7 +184,7 @@ class Question:
         n = len(self.segmentation)
         coalitions = rng.random((PROBES, n)) < rng.random((PROBES, 1))
         coalitions[0] = True
-        # In a game of its own: the comparison is no part of the explanation's budget.
+        # In separate games: the comparison does not count towards the explanation's budget.
         rough = self.game(token_budget=token_budget)(coalitions)
         exact = self.game(token_budget=token_budget, readout=self.native)(coalitions)
         worst = float(np.abs(rough - exact).max())
@@ -183,19 +195,19 @@ class Question:
         )
 
     def notes(self, *, absent: bool) -> list[str]:
-        """What a reader must know of how this input was read; ``absent``: features were removed."""
-        found: list[str] = []
+        """Notes on how this input was read; ``absent``: features were removed."""
+        notes: list[str] = []
         bare = absent and self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
         if bare and isinstance(self.masker, Deletion):
-            found.append("with every feature absent, the model reads its start token alone")
+            notes.append("with every feature removed, the model reads its start token alone")
         unread = self.segmentation.unread
         if unread:
             text = self.segmentation.document.text
-            shown = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
-            found.append(
-                f"{len(unread)} span(s) reach no token, so the model never reads them: {shown}"
+            sample = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
+            notes.append(
+                f"{len(unread)} span(s) reach no token, so the model never reads them: {sample}"
             )
-        return found
+        return notes
 
 
 def ask(
@@ -208,22 +220,22 @@ def ask(
     masker: str | Masker = "auto",
     precision: str = "native",
 ) -> Question:
-    """Put a question: encode, segment, resolve the targets, choose the masker.
+    """Encode and segment an input, resolve its targets, choose its masker.
 
     Args:
-        model: from :func:`whence.load`.
-        source: a text, a pair of texts, or messages.
-        target: a target, several, or a label's name; none: what the model says.
-        link: the scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``.
-        precision: ``"native"``, or ``"bfloat16"`` under autocast.
+        model: model from :func:`whence.load`.
+        source: text, a pair of texts, or messages.
+        target: target, several, or a label's name; none: what the model answers.
+        link: scale of the scores; none: log-odds for labels, log-probability for text.
+        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: masker, by name or instance, or ``"auto"``.
+        precision: arithmetic: ``"native"``, or ``"bfloat16"`` under autocast.
 
     Raises:
         InputError: nothing to explain, or a text that cannot be encoded.
         TextTooLongError: more tokens than the model reads.
         OptionError: an unknown option, label, link or unit.
-        CapabilityError: the model cannot give what is asked.
+        CapabilityError: the model lacks what is needed.
 
     Example:
         >>> import whence
@@ -234,7 +246,7 @@ def ask(
     """
     if not isinstance(model, Model):
         raise OptionError(
-            f"{type(model).__name__} is no model whence can ask; load it first: "
+            f"expected a model of whence, got {type(model).__name__}; load it first: "
             "whence.load(model_id), whence.load((module, tokenizer)) or whence.load(function)"
         )
     if precision not in get_args(Precision):
@@ -243,13 +255,15 @@ def ask(
         raise unknown("link", link, LINKS)
     targets = _targets(target)
     segmenter = segmenter_by_name(unit)
-    asked = None if masker == "auto" else masker_by_name(masker)
+    named = None if masker == "auto" else masker_by_name(masker)
     if isinstance(model, TokenModel):
         targets = _as_text(targets, model)
         encoding = model.encode(source)
         raw = segmenter.segment(encoding.document, encoding)
         segmentation, tokens = align(raw, encoding)
-        chosen, why = default_masker(model, tokens) if asked is None else (asked, "asked for")
+        absence, why = (
+            default_masker(model, tokens) if named is None else (named, "chosen by the caller")
+        )
         native = model.readout(encoding, targets, link=link)
         readout = native
         if precision != "native":
@@ -264,7 +278,7 @@ def ask(
             segmenter,
             readout,
             _decision(model, encoding, native, targets),
-            chosen,
+            absence,
             why,
             encoding,
             tokens,
@@ -277,25 +291,34 @@ def ask(
             "TextModel of whence.models"
         )
     if precision != "native":
-        raise CapabilityError(f"precision={precision!r} asked; {model.identity.ref} has its own")
+        raise CapabilityError(
+            f"expected precision='native', got {precision!r}: {model.identity.ref} has its own precision"
+        )
     document = model.encode_text(source)
     segmentation = segmenter.segment(document, None)
-    chosen, why = default_masker(model) if asked is None else (asked, "asked for")
+    absence, why = default_masker(model) if named is None else (named, "chosen by the caller")
     readout = model.readout_text(document, targets, link=link)
     decision = model.decide_text(document)
     return Question(
-        model, source, segmentation, segmenter, readout, decision, chosen, why, None, None, readout
+        model, source, segmentation, segmenter, readout, decision, absence, why, None, None, readout
     )
 
 
 def _decision(
     model: TokenModel, encoding: Encoding, readout: Readout, targets: tuple[Target, ...]
 ) -> Decision:
-    """What the model says: of a model that writes, its own continuation where that is explained."""
+    """The model's answer; of a model that writes, its own continuation where that is explained."""
     decision = model.decide(encoding)
     if model.task in ("causal", "seq2seq") and _is_own(targets):
         return replace(decision, text=readout.outputs[0].name)
     return decision
+
+
+def targets_of(
+    target: Target | str | int | Sequence[Target] | None, model: TokenModel
+) -> tuple[Target, ...]:
+    """The targets that a caller names, as targets of the model's task; none named: no targets."""
+    return _as_text(_targets(target), model)
 
 
 def _is_own(targets: tuple[Target, ...]) -> bool:
@@ -319,53 +342,57 @@ def _as_text(targets: tuple[Target, ...], model: TokenModel) -> tuple[Target, ..
 
 
 def ask_again(
-    model: Any, kept: Attribution, *, source: Input | None = None, masker: str | Masker = "auto"
+    model: Any,
+    explanation: Attribution,
+    *,
+    source: Input | None = None,
+    masker: str | Masker = "auto",
 ) -> Question:
-    """Put the question again that a kept explanation answered: same features, outputs, masker.
+    """The question that a stored explanation answered: same features, outputs, masker.
 
     Args:
-        model: the model that answered then, or another version of it.
-        kept: the explanation.
-        source: the input; none: read back from the record's document.
-        masker: how absence is made; ``"auto"``: as the record says, and where its method made
-            none absent, the model's default.
+        model: model that was explained, or another version of it.
+        explanation: stored explanation.
+        source: input; none: read back from the record's document.
+        masker: masker, by name or instance; ``"auto"``: the record's, and where its method removed
+            nothing, the model's default.
 
     Raises:
         InputError: the input cannot be read back from the record, or reads otherwise now.
     """
-    document = kept.segmentation.document
-    spans = tuple((feature.start, feature.end) for feature in kept.segmentation.features)
-    recorded = kept.provenance.masker
+    document = explanation.segmentation.document
+    spans = tuple((feature.start, feature.end) for feature in explanation.segmentation.features)
+    recorded = explanation.provenance.masker
     if masker == "auto" and recorded is not None:
         masker = recorded_masker(recorded)
     source = source_of(document) if source is None else source
     read = _document(model, source)
     if read.text != document.text:
         raise InputError(
-            f"the record's text has {len(document.text):,} characters; the model's input made of "
-            f"it has {len(read.text):,}, and reads otherwise. Give the original input as source=."
+            f"the record's text has {len(document.text):,} characters, the input read back from it "
+            f"{len(read.text):,}, and they differ; give the original input as source="
         )
-    asked = partial(
+    repeat = partial(
         ask,
         model,
         source,
-        target=tuple(output.target for output in kept.outputs),
-        link=kept.outputs[0].link,
+        target=tuple(output.target for output in explanation.outputs),
+        link=explanation.outputs[0].link,
         masker=masker,
     )
-    question = asked(unit=_segmenter_of(kept.provenance.segmenter) or Spans(spans=spans))
+    question = repeat(unit=_segmenter_of(explanation.provenance.segmenter) or Spans(spans=spans))
     if tuple((f.start, f.end) for f in question.segmentation.features) != spans:
-        question = asked(unit=Spans(spans=spans))
+        question = repeat(unit=Spans(spans=spans))
     if len(question.segmentation) != len(spans):
         raise InputError(
             f"the record has {len(spans)} features; {len(question.segmentation)} of them reach a "
-            f"token of {question.model.identity.ref}. The model reads the text otherwise than the "
-            "one that was explained."
+            f"token of {question.model.identity.ref}, which splits the text in other tokens than the "
+            "model that was explained"
         )
-    if [output.link for output in question.readout.outputs] != [o.link for o in kept.outputs]:
-        raise InputError(
-            "the record's outputs are on several scales, which one question cannot ask together"
-        )
+    if [output.link for output in question.readout.outputs] != [
+        o.link for o in explanation.outputs
+    ]:
+        raise InputError("the record's outputs are on several scales; expected one scale")
     return question
 
 
@@ -400,14 +427,14 @@ def _moved(
     tail = _common_start(before[head:][::-1], after[head:][::-1])
     grown = len(after) - len(before)
 
-    def moved(position: int, *, end: bool) -> int:
+    def shifted(position: int, *, end: bool) -> int:
         if position <= head and (end or position < head or grown <= 0):
             return position
         if position >= len(before) - tail:
             return position + grown
         return min(position, head + max(0, len(after) - tail - head))
 
-    pairs = [(moved(start, end=False), moved(end, end=True)) for start, end in spans]
+    pairs = [(shifted(start, end=False), shifted(end, end=True)) for start, end in spans]
     return tuple((start, end) for start, end in pairs if end > start)
 
 
@@ -467,7 +494,7 @@ def _targets(target: Target | str | int | Sequence[Target] | None) -> tuple[Targ
     if target is None:
         return ()
     if isinstance(target, bool):
-        raise OptionError(f"target={target} asked; a label, a target or several are due")
+        raise OptionError(f"expected a label, a target or several, got target={target}")
     if isinstance(target, str | int):
         return (Label(label=target),)
     if isinstance(target, Sequence):

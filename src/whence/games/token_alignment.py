@@ -1,4 +1,4 @@
-"""Features in token ids: which tokens make up each feature, and widening where they must share.
+"""The tokens of each feature; features that share a token become one.
 
 A feature is a span of characters; a model reads tokens. A token that stands for characters of
 two features cannot be removed with one and kept with the other, so such features are made one.
@@ -41,8 +41,8 @@ def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation,
 
     - A token belongs to the feature it shares a character with, white space not counting where
       the token has any other character.
-    - A token that shares characters with several features makes them one, with whatever lies
-      between; so do frozen tokens make nothing: characters read only through them are unread.
+    - A token that shares characters with several features makes them one, with everything between
+      them. Frozen tokens do not: characters read only through them are unread.
     - A token of white space, or of no character at all (a word-start mark, a piece of a
       multi-byte character), goes with the feature that begins next in its part, else with the
       one before, so that a removed word takes its space along.

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, unknown
-from whence.core.files import write_atomic
+from whence.core.errors import OptionError, RecordError, unknown
 from whence.core.provenance import now
 from whence.core.statistics.proportions import Proportion
 from whence.students.certificate.certificate import VERDICTS, Certificate
 from whence.students.certificate.frontier import Frontier
 from whence.students.certificate.learning_curve import LearningCurve
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.data.model_selection import Choice
 from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
 from whence.students.families.base import Fitted
-from whence.students.families.transformer import CompactStudent
-from whence.students.features.word_groups import Concepts
+from whence.students.families.transformer import FittedTransformer
+from whence.students.features.word_groups import WordGroups
 from whence.students.file_names import MODEL, REPORT, ROUTER
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
-from whence.students.routing.selective_prediction import AnswerOrAsk
-from whence.students.teacher.offline import Absent
+from whence.students.routing.selective_prediction import SelectivePrediction
+from whence.students.routing.state import RouterState
+from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Askable
 
 __all__ = ["Distilled"]
@@ -41,30 +39,30 @@ class Distilled:
     """Students by name, the best of them, and what was measured.
 
     Attributes:
-        students: all that were fitted, by name.
+        students: fitted students, by name.
         chosen: name of the one that is certified: the least to read among those whose
             cross-entropy on ``select`` is within one standard error of the best.
-        certificate: of the chosen one, on ``certify``, opened once.
-        frontier: of all, on ``report``.
-        regions: where it must not be trusted, in words; empty where none was found.
-        searched: whether regions were looked for.
-        answering: from which certainty on the chosen one may answer alone, outside of these
-            regions and within its reach.
-        curve: what more questions would bring; ``None`` where it was not looked into.
-        compact: the small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
+        certificate: certificate of the chosen student, on ``certify``, opened once.
+        frontier: reading cost against agreement of all students, on ``report``.
+        regions: texts, in words, on which it must not be trusted; empty where there are none.
+        searched: whether regions were searched for.
+        answering: certainty from which the chosen student may answer alone, outside of these
+            regions and within its domain.
+        curve: learning curve, which says what more questions would bring; ``None`` without one.
+        compact: small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
         choices: what else was decided on ``select``.
         groups: groups of words that the teacher's answers to n-grams show; ``None`` where none
             were asked.
-        split: which of the texts that were asked were in which part.
-        rows: which of the caller's texts were asked; all where the budget allowed.
+        split: part of each text that was asked.
+        rows: rows of these among the caller's texts; all where the budget allowed.
         digests: SHA-256 of the texts of each part.
-        plan: what the teacher was to be asked.
+        plan: questions to the teacher, at most.
         asked: texts the teacher was asked by this run, answers from the cache not counted.
-        reach: how long and how strange a text the certificate covers.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher; ``None`` for a callable without a version.
-        seed: of everything drawn.
-        reported: the texts of ``report``, as the teacher read them.
+        applicability_domain: length and words of the texts that the certificate covers.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher; ``None`` for a callable without a version.
+        seed: seed of everything drawn.
+        reported: texts of ``report``, as the teacher read them.
     """
 
     students: dict[str, Fitted]
@@ -73,17 +71,17 @@ class Distilled:
     frontier: Frontier
     regions: tuple[Region, ...]
     searched: bool
-    answering: AnswerOrAsk
+    answering: SelectivePrediction
     curve: LearningCurve | None
-    compact: CompactStudent | None
+    compact: FittedTransformer | None
     choices: tuple[Choice, ...]
-    groups: Concepts | None
+    groups: WordGroups | None
     split: Split
     rows: tuple[int, ...]
     digests: Mapping[Part, str]
     plan: QueryPlan
     asked: int
-    reach: Reach
+    applicability_domain: ApplicabilityDomain
     teacher: str
     fingerprint: str | None
     seed: int
@@ -112,19 +110,20 @@ class Distilled:
     def best(self, *, reading: int) -> Fitted:
         """The student that agrees most on ``report`` among those with so much to read at most.
 
-        It was not chosen on ``select``, and the certificate is not its.
+        It was not chosen on ``select``, and the certificate is of another student.
 
         Args:
-            reading: words and numbers.
+            reading: words and numbers to read, at most.
 
         Raises:
-            OptionError: none is so short.
+            OptionError: no student is so short.
         """
         short = [r for r in self.frontier.rungs if not r.control and r.reading <= reading]
         if not short:
             least = min(r.reading for r in self.frontier.rungs if not r.control)
             raise OptionError(
-                f"reading={reading} allowed; the shortest student takes {least} words and numbers"
+                f"expected reading of {least} words and numbers or more, which the shortest student "
+                f"has, got reading={reading}; allow more"
             )
         return self.students[max(short, key=lambda rung: rung.agreement.hits).name]
 
@@ -142,10 +141,11 @@ class Distilled:
         threshold, and the teacher is always asked.
 
         Args:
-            teacher: the one that was distilled.
+            teacher: teacher that was distilled.
             audit_rate: share of the student's answers that are put to the teacher as well.
-            unreachable: what a failing teacher means; see :class:`whence.students.routing.router.Router`.
-            seed: of the audits.
+            unreachable: answer where the teacher fails; see
+                :class:`whence.students.routing.router.Router`.
+            seed: seed of the audits.
 
         Raises:
             OptionError: another teacher than the one that was distilled.
@@ -157,7 +157,7 @@ class Distilled:
             certified=self.fingerprint,
             threshold=self.answering.threshold if usable else None,
             vetoes=[region for region in self.regions if region.veto],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             audit_rate=audit_rate,
             monitor=Monitor(self.answering.target, self.answering.level),
             unreachable=unreachable,
@@ -168,12 +168,13 @@ class Distilled:
         """Write the chosen student, its certificate, its router and a report into a folder.
 
         The audits of a router that stands there are kept where student and settings are the same.
-        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`: ``router.json``, which
-        :meth:`whence.students.routing.router.Router.from_json` reads, and ``report.html``.
+        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`:
+        ``router.json``, which :meth:`whence.students.routing.router.Router.from_json` reads, and
+        ``report.html``.
 
         Args:
-            folder: made where it is missing.
-            date: of the distillation, as ``"2026-01-31"``; today where not given.
+            folder: folder, made where it is missing.
+            date: date of the distillation, as ``"2026-01-31"``; today where not given.
 
         Raises:
             WriteError: a file could not be written.
@@ -182,7 +183,7 @@ class Distilled:
         before = _bytes(place / MODEL)
         rows = {part: self.split.rows(part) for part in PARTS}
         beside = (ROUTER, REPORT)
-        found = save_artefacts(
+        artefacts = save_artefacts(
             self.student,
             folder,
             certificate=self.certificate,
@@ -193,17 +194,15 @@ class Distilled:
             fingerprint=self.fingerprint,
             parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
             regions=[region.says for region in self.regions],
-            reach=self.reach,
+            applicability_domain=self.applicability_domain,
             also=beside,
         )
-        router = self.router(Absent(self.teacher, self.fingerprint, self.labels))
-        made = router.to_json()
+        router = self.router(OfflineTeacher(self.teacher, self.fingerprint, self.labels))
         same = before is not None and before == _bytes(place / MODEL)
-        kept = _bytes(place / ROUTER) if same else None
-        if kept is None or not _same_settings(kept, made):
-            write_atomic(place / ROUTER, json.dumps(made, indent=1).encode())
+        if not (same and _same_settings(place / ROUTER, router.state)):
+            router.state.save(place / ROUTER)
         page_of(self, place / REPORT)
-        return Artefacts((*found.written, *beside), found.left_out)
+        return Artefacts((*artefacts.written, *beside), artefacts.left_out)
 
     def __str__(self) -> str:
         return text_of(self)
@@ -216,15 +215,11 @@ def _bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _same_settings(kept: bytes, made: Mapping[str, Any]) -> bool:
-    """Whether a router that was kept differs from a new one in nothing but what it has seen."""
+def _same_settings(path: Path, state: RouterState) -> bool:
+    """Whether a stored router differs from a new one in nothing but what it has seen."""
     try:
-        tree = json.loads(kept)
-    except ValueError:
+        stored = RouterState.load(path)
+    except RecordError:
         return False
-    seen = ("counts", "monitor", "drawing")
-    return isinstance(tree, dict) and all(
-        tree.get(name) == value
-        for name, value in json.loads(json.dumps(made)).items()
-        if name not in seen
-    )
+    seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
+    return replace(stored, **seen) == state

@@ -1,1 +1,1 @@
-"""Records: what is kept of a decision, composed of what the other rooms give."""
+"""Workflows: explain, judge, compare, select, verify and adopt, composed of the other rooms."""

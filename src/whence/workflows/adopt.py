@@ -1,4 +1,4 @@
-"""Explanations from elsewhere: scores of another tool, read in so that they can be judged."""
+"""``whence.adopt``: scores of another tool as an explanation that can be judged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from whence.games.segmenters import Spans
 __all__ = ["ELSEWHERE", "adopt", "read_explanation"]
 
 ELSEWHERE = "as given"
-"""The quantity of scores that were made elsewhere."""
+"""The quantity of scores of another tool."""
 
 
 def adopt(
@@ -38,13 +38,13 @@ def adopt(
     """Scores of another tool as an attribution of ours, so that it can be judged.
 
     Args:
-        model: from :func:`whence.load`; it must be the model that was explained.
-        text: the text that was explained.
-        scores: for each feature its word and score, in reading order; or its first character, the
-            one after its last, and its score. What lies between features is never removed.
-        target: what was explained; none: what the model says.
-        link: the scale; none: the model's usual one.
-        method: the name under which the scores are kept.
+        model: model from :func:`whence.load`; it must be the model that was explained.
+        text: text that was explained.
+        scores: (word, score) of each feature in reading order, or (start, end, score) with the
+            characters it begins at and ends before. What lies between features is never removed.
+        target: target that was explained; none: what the model answers.
+        link: scale of the scores; none: the model's usual one.
+        method: name under which the scores are kept.
 
     Raises:
         InputError: a word that does not follow in the text, or a score that is no number.
@@ -61,8 +61,8 @@ def adopt(
     question = ask(model, text, target=target, link=link, unit=Spans(spans=spans))
     if len(question.segmentation) != len(spans):
         raise InputError(
-            f"{len(spans)} features given; {len(question.segmentation)} of them reach a token of "
-            f"{question.model.identity.ref}. Leave out those it does not read."
+            f"{len(question.segmentation)} of {len(spans)} features reach a token of "
+            f"{question.model.identity.ref}; leave out the others, which it does not read"
         )
     return _attribution(question, values, method)
 
@@ -84,36 +84,36 @@ def read_explanation(model: Any, path: str | os.PathLike[str]) -> Attribution:
     try:
         tree: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is no JSON: {error}") from error
+        raise RecordError(f"{path} is not JSON: {error}") from error
     if isinstance(tree, dict) and "kind" in cast("dict[str, Any]", tree):
         record = read_record_json(data, origin=str(path))
         if not isinstance(record, Attribution):
-            raise RecordError(f"{path} holds {type(record).__name__}; an attribution is due")
+            raise RecordError(f"expected an attribution in {path}, got {type(record).__name__}")
         return record
-    fields = {"text", "scores", "target", "link", "method"}
+    known = {"text", "scores", "target", "link", "method"}
     if not isinstance(tree, dict) or not {"text", "scores"} <= set(cast("dict[str, Any]", tree)):
         raise RecordError(
             f'{path} is neither a record of whence nor {{"text": ..., "scores": [[word, score], '
             "...]}"
         )
-    given = cast("dict[str, Any]", tree)
-    if set(given) - fields:
+    content = cast("dict[str, Any]", tree)
+    if set(content) - known:
         raise RecordError(
-            f"{path} holds {', '.join(sorted(set(given) - fields))}; only {', '.join(sorted(fields))} "
+            f"{path} holds {', '.join(sorted(set(content) - known))}; only {', '.join(sorted(known))} "
             "are known"
         )
-    rows = given["scores"]
+    rows = content["scores"]
     if not isinstance(rows, list) or not all(
         isinstance(row, list) for row in cast("list[Any]", rows)
     ):
         raise RecordError(f"{path}: scores are a list of [word, score] or [start, end, score]")
     return adopt(
         model,
-        str(given["text"]),
+        str(content["text"]),
         [tuple(row) for row in cast("list[list[Any]]", rows)],
-        target=given.get("target"),
-        link=given.get("link"),
-        method=str(given.get("method", "elsewhere")),
+        target=content.get("target"),
+        link=content.get("link"),
+        method=str(content.get("method", "elsewhere")),
     )
 
 
@@ -130,7 +130,7 @@ def _located(
             or not isinstance(number, int | float)
             or not np.isfinite(number)
         ):
-            raise InputError(f"feature {index}: the score is {number!r}; a finite number is due")
+            raise InputError(f"feature {index}: expected a finite score, got {number!r}")
         if len(row) == 3 and all(type(edge) is int for edge in row[:2]):
             start, end = row[:2]
         elif len(row) == 2 and isinstance(row[0], str) and row[0]:
@@ -143,13 +143,13 @@ def _located(
             end = start + len(row[0])
         else:
             raise InputError(
-                f"feature {index} is {row!r}; (word, score) or (start, end, score) is due"
+                f"feature {index}: expected (word, score) or (start, end, score), got {row!r}"
             )
         spans.append((start, end))
         values.append(float(number))
         position = end
     if not spans:
-        raise InputError("no feature given; one score at least is due")
+        raise InputError("expected one score or more, got none")
     return tuple(spans), np.array(values)
 
 
@@ -157,7 +157,7 @@ def _attribution(question: Question, values: np.ndarray, method: str) -> Attribu
     outputs = question.readout.outputs
     if len(outputs) != 1:
         raise InputError(
-            f"{len(outputs)} outputs asked; scores from elsewhere are of one: name the target"
+            f"expected one output for scores from elsewhere, got {len(outputs)}; name one target"
         )
     game = question.game()
     return Attribution(
@@ -172,7 +172,7 @@ def _attribution(question: Question, values: np.ndarray, method: str) -> Attribu
         completeness=None,
         outcome="converged" if np.any(values) else "degenerate",
         advice=(),
-        notes=("the scores were made elsewhere; nothing is known of how",),
+        notes=("the scores come from another tool; how they were computed is unknown",),
         provenance=Provenance(
             whence=__version__,
             created=now(),

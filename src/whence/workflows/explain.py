@@ -44,32 +44,33 @@ def explain(
     announce: Announce | None = None,
     options: dict[str, Any] | None = None,
 ) -> Attribution:
-    """Score every feature of an input by what it does to a model's decision, and judge the scores.
+    """Score every feature of an input by its effect on a model's decision, and judge the scores.
 
     Args:
-        model: from :func:`whence.load`.
-        source: a text, a pair of texts (a tuple), or messages ``[{"role", "content"}, ...]``.
-        method: a name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``, which
+        model: model from :func:`whence.load`.
+        source: text, a pair of texts (a tuple), or messages ``[{"role", "content"}, ...]``.
+        method: name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``, which
             takes what :func:`whence.select` chose for this model, else chooses by the budget, and
             records what it chose and why.
-        target: what is explained: a target, several, or a label's name; none: the predicted
-            label, or the continuation the model writes itself.
-        link: the scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter (your own ``Spans``: unit span).
-        masker: how absence is made, or ``"auto"``: the mask token where the model has one.
-        trust: how thoroughly the scores (of the first output) are judged: ``"off"``, ``"quick"``
+        target: target to explain, several, or a label's name; none: the predicted label, or the
+            continuation that the model writes.
+        link: scale of the scores; none: log-odds for labels, log-probability for text.
+        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter such as
+            ``whence.Spans`` with your own spans.
+        masker: masker, by name or instance, or ``"auto"``: the mask token where the model has one.
+        trust: level at which the scores of the first output are judged: ``"off"``, ``"quick"``
             (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
             quick, save where a budget leaves no room for it, which is noted.
         budget: most model evaluations (coalitions; for gradient methods passes), those of the
-            label's masks included; explanations made again for a default label or an audit come on
-            top, each within the budget, and stand in the label's cost.
-        seed: of whatever is drawn; the same seed gives the same scores, bit for bit.
-        precision: ``"bfloat16"`` runs under autocast; its measured deviation is noted.
+            label's masks included; explanations repeated for a default label or an audit come on
+            top, each within the budget, and count in the label's cost.
+        seed: seed of the random generator; the same seed gives the same scores, bit for bit.
+        precision: arithmetic; ``"bfloat16"`` runs under autocast, its measured deviation is noted.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-        progress: called after each batch with (answered, asked).
-        announce: called with a :class:`~whence.attribution.run.Forecast` before long work.
-        options: the method's options, where it is given by name.
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each batch with (answered, asked).
+        announce: function called with a :class:`~whence.attribution.run.Forecast` before long work.
+        options: method's options, where it is given by name.
 
     Returns:
         The scores with their errors, values at both ends, cost and provenance; their trust label
@@ -79,8 +80,8 @@ def explain(
         InputError: nothing to explain, or a text that cannot be encoded.
         TextTooLongError: more tokens than the model reads.
         OptionError: an unknown or contradictory option, label, method or unit.
-        CapabilityError: the model cannot give what is asked.
-        BudgetError: the budget is too small; the message says what would do.
+        CapabilityError: the model lacks what is needed.
+        BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
     Example:
@@ -114,19 +115,19 @@ def explain(
             budget = room
         elif trust is not None:
             raise BudgetError(
-                f"budget={budget} asked with trust={trust!r}, which takes {price} evaluations "
-                f"beside the {plan.least:,} that {type(plan.method).__name__} needs at least. "
-                "Raise the budget, or take trust='quick' or 'off'.",
+                f"trust={trust!r} takes {price} evaluations beside the {plan.least:,} that "
+                f"{type(plan.method).__name__} needs, got budget={budget}; raise the budget, or take "
+                "trust='quick' or 'off'",
                 needed=plan.least + price,
                 budget=budget,
             )
         else:
             level = None
             note = (
-                f"not judged: a trust label takes {price} evaluations, and the budget was kept for "
-                "the scores",
+                f"not judged: a trust label takes {price} evaluations, and the budget leaves room for "
+                "the scores alone",
             )
-    found = answer(
+    result = answer(
         question,
         plan,
         budget=budget,
@@ -137,13 +138,13 @@ def explain(
         announce=announce,
     )
     if note:
-        found = replace(found, notes=(*found.notes, *note))
+        result = replace(result, notes=(*result.notes, *note))
     if level is None:
-        return found
+        return result
     try:
         label = judge_question(
             question,
-            found,
+            result,
             plan,
             level=level,
             budget=budget,
@@ -154,13 +155,13 @@ def explain(
     except (CapabilityError, ModelOutputError) as error:
         if trust is not None:
             raise
-        # The scores were asked for, the label was not; what forbids it is no reason to lose them.
-        return replace(found, notes=(*found.notes, f"not judged: {error}"))
-    return replace(found, trust=label)
+        # The caller asked for scores and not for a label: scores stay where a label is impossible.
+        return replace(result, notes=(*result.notes, f"not judged: {error}"))
+    return replace(result, trust=label)
 
 
 def _within(question: Question, budget: int, options: dict[str, Any] | None) -> Plan | None:
-    """What ``"auto"`` chooses by a budget; ``None`` where nothing works with so little."""
+    """The plan that ``"auto"`` chooses for a budget; ``None`` where no method works with so little."""
     try:
         return plan_for(question, options=options, budget=budget)
     except BudgetError:

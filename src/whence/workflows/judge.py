@@ -1,8 +1,8 @@
-"""``whence.judge``: the trust label of an explanation, made again or made for one from elsewhere."""
+"""``whence.judge``: a trust label for an explanation, of whence or of another tool."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,23 +11,18 @@ from whence.attribution.registry import method_by_name
 from whence.attribution.run import Plan, answer, cache_of, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
-from whence.core.measurements import Measurement
-from whence.core.provenance import MethodSpec
 from whence.core.trust import LEVELS, Level, TrustLabel
-from whence.evaluation.instance import instance_of
-from whence.evaluation.mask_pool import SIZES
-from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.registry import metric_by_name
-from whence.evaluation.trust.trust_label import Means, label
+from whence.evaluation.trust.trust_label import RerunAccess, label
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import Progress
-from whence.games.question import Question, ask_again, ask_otherwise
+from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE
+from whence.workflows.rerun import plan_of, rerun
 
-__all__ = ["judge", "judge_question", "measure"]
+__all__ = ["judge", "judge_question"]
 
 SECOND_OPINIONS = (
     "input-x-gradient",
@@ -38,13 +33,13 @@ SECOND_OPINIONS = (
 """Methods to compare with, the cheapest of each family first."""
 
 
-DEAR = 64
-"""Evaluations of one explanation above which it is not made again but for an audit."""
+EXPENSIVE = 64
+"""Evaluations of one explanation above which only an audit repeats it (decision 8). Chosen by hand."""
 
 
 def judge(
     model: Any,
-    kept: Attribution,
+    explanation: Attribution,
     *,
     level: str = "default",
     output: int | str = 0,
@@ -55,19 +50,19 @@ def judge(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """An explanation with a trust label of its own, measured now.
+    """An explanation with a new trust label, measured now.
 
     Args:
-        model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
-        level: ``"quick"``, ``"default"`` or ``"audit"``.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
-        seed: of the mask pool; none: the explanation's.
+        model: model that was explained, from :func:`whence.load`.
+        explanation: explanation of whence, or scores read in by :func:`whence.adopt`.
+        level: level of the label: ``"quick"``, ``"default"`` or ``"audit"``.
+        output: output whose scores are judged, by name or index.
+        source: input, where the record does not hold it as it was given.
+        masker: masker, by name or instance; ``"auto"``: the explanation's.
+        seed: seed of the mask pool; none: the explanation's.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-        progress: called after each batch with (answered, asked).
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each batch with (answered, asked).
 
     Raises:
         InputError: the question cannot be put again to this model.
@@ -83,74 +78,27 @@ def judge(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
     if seed is not None and seed < 0:
-        raise OptionError(f"seed={seed} asked; it must be 0 or more")
-    question = ask_again(model, kept, source=source, masker=masker)
-    found = judge_question(
+        raise OptionError(f"expected a seed of 0 or more, got {seed}")
+    question = ask_again(model, explanation, source=source, masker=masker)
+    label = judge_question(
         question,
-        kept,
-        None if kept.quantity == ELSEWHERE else _plan_of(question, kept.provenance.method),
+        explanation,
+        None
+        if explanation.quantity == ELSEWHERE
+        else plan_of(question, explanation.provenance.method),
         level=level,
-        output=kept.output_index(output),
+        output=explanation.output_index(output),
         seed=seed,
         token_budget=token_budget,
         cache=cache,
         progress=progress,
     )
-    return replace(kept, trust=found)
-
-
-def measure(
-    model: Any,
-    kept: Attribution,
-    metrics: Sequence[str | Metric],
-    *,
-    output: int | str = 0,
-    source: Input | None = None,
-    masker: str | Masker = "auto",
-    size: int = SIZES["default"],
-    seed: int | None = None,
-    token_budget: int = DEFAULT_TOKEN_BUDGET,
-    cache: Cache | None = None,
-) -> tuple[Measurement, ...]:
-    """Single metrics of an explanation, on one mask pool.
-
-    Args:
-        model: the model that was explained, from :func:`whence.load`.
-        kept: the explanation, of whence or read in from elsewhere.
-        metrics: names of :data:`whence.evaluation.metrics.registry.METRICS`, or instances.
-        output: whose scores are judged, by name or index.
-        source: the input, where the record does not hold it as it was given.
-        masker: how absence is made; ``"auto"``: as for the explanation.
-        size: masks in the pool.
-        seed: of the mask pool; none: the explanation's.
-        token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
-
-    Example:
-        >>> import whence
-        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> e = whence.explain(model, "again late, said one", trust="off")
-        >>> [m.name for m in measure(model, e, ["gini", "pool-fidelity"])]
-        ['gini', 'pool-fidelity']
-    """
-    asked = [metric_by_name(metric) for metric in metrics]
-    question = ask_again(model, kept, source=source, masker=masker)
-    column = kept.output_index(output)
-    instance = instance_of(
-        question,
-        output=column,
-        size=size,
-        seed=kept.provenance.seed if seed is None else seed,
-        cache=cache_of(question.model) if cache is None else cache,
-        token_budget=token_budget,
-    )
-    scores = kept.scores[:, column]
-    return tuple(metric.measure(instance, scores) for metric in asked)
+    return replace(explanation, trust=label)
 
 
 def judge_question(
     question: Question,
-    found: Attribution,
+    explanation: Attribution,
     plan: Plan | None,
     *,
     level: Level,
@@ -161,47 +109,25 @@ def judge_question(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """The label of an answer to a question; ``plan`` is how it is answered again, if it can be."""
+    """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
     cache = cache_of(question.model) if cache is None else cache
-    seed = found.provenance.seed if seed is None else seed
-
-    def again(source: Input, drawn: int) -> Attribution:
-        assert plan is not None
-        fresh = ask_otherwise(question, source)
-        return answer(
-            fresh,
-            plan_for(fresh, plan.method),
-            budget=budget,
-            seed=drawn,
-            token_budget=token_budget,
-            cache=cache,
-        )
-
-    means = Means(
-        again=None if plan is None else again,
-        dear=plan is not None and level != "audit" and plan.usual > DEAR,
+    seed = explanation.provenance.seed if seed is None else seed
+    access = RerunAccess(
+        again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
+        expensive=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
         others=_others(question, plan, cache, token_budget, seed),
     )
     return label(
         question,
-        found,
+        explanation,
         level=level,
         output=output,
-        means=means,
+        access=access,
         seed=seed,
         cache=cache,
         token_budget=token_budget,
         progress=progress,
     )
-
-
-def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:
-    """How a recorded method is run again; ``None`` for a method that is not of whence."""
-    try:
-        method = method_by_name(spec.name, dict(spec.options))
-    except OptionError:
-        return None
-    return plan_for(question, method)
 
 
 def _others(
@@ -218,12 +144,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    made: list[Callable[[], Attribution]] = []
+    explainers: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
-            chosen = plan_for(question, method)
-            return answer(question, chosen, seed=seed, token_budget=token_budget, cache=cache)
+            other_plan = plan_for(question, method)
+            return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)
 
-        made.append(explain)
-    return tuple(made)
+        explainers.append(explain)
+    return tuple(explainers)

@@ -28,9 +28,8 @@ from whence.evaluation.comparison.method_selection import Trial, choose, departs
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
@@ -71,10 +70,10 @@ _CHOSEN: WeakKeyDictionary[Any, tuple[str, Remembered]] = WeakKeyDictionary()
 
 def remembered(model: Any) -> Remembered | None:
     """What :func:`select` last chose for a model; nothing once its weights have changed."""
-    kept = _CHOSEN.get(model)
-    if kept is None or kept[0] != (model.identity.fingerprint or ""):
+    stored = _CHOSEN.get(model)
+    if stored is None or stored[0] != (model.identity.fingerprint or ""):
         return None
-    return kept[1]
+    return stored[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,10 +81,10 @@ class Comparison:
     """Methods side by side on one input, judged on one pool.
 
     Attributes:
-        instance: the input with its pool.
-        explanations: by name; the ensemble among them where there are two members or more.
+        instance: input with its pool.
+        explanations: explanations by name; the ensemble among them where there are two members or more.
         measurements: for each name its measurements, the same metrics for all.
-        p_values: for each name the chance that shuffled scores do as well.
+        p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
         judging: evaluations that judging cost, the explanations' own not counted.
     """
@@ -127,25 +126,25 @@ def compare(
 
     Args:
         model: from :func:`whence.load`.
-        source: a text, a pair of texts, or messages.
+        source: text, a pair of texts, or messages.
         methods: names or instances; none: :data:`CANDIDATES`.
-        target: what is explained; none: what the model says.
-        link: the scale; none: log-odds for labels, log-probability for text.
+        target: explained label, continuation or token; none: what the model says.
+        link: scale; none: log-odds for labels, log-probability for text.
         unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``.
-        metrics: of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
+        masker: kind of absence, or ``"auto"``.
+        metrics: metrics of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
         size: masks in the pool.
-        seed: of the methods and of the masks.
+        seed: seed of the methods and of the masks.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
 
     Cost: the methods' own evaluations, the pool, and the metrics' for each method.
 
     Example:
         >>> import whence
         >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> found = compare(model, "late and late again, they said", methods=["lime", "random"])
-        >>> found.measurements["lime"][0].value > found.measurements["random"][0].value
+        >>> result = compare(model, "late and late again, they said", methods=["lime", "random"])
+        >>> result.measurements["lime"][0].value > result.measurements["random"][0].value
         True
     """
     question = ask(model, source, target=target, link=link, unit=unit, masker=masker)
@@ -168,14 +167,14 @@ def compare(
     joined = _ensemble(explanations, instance)
     if joined is not None:
         explanations[ENSEMBLE] = joined
-    asked = (
+    requested = (
         (PoolFidelity(), Comprehensiveness(), Sufficiency()) if metrics is None else tuple(metrics)
     )
     measurements: dict[str, tuple[Measurement, ...]] = {}
     p_values: dict[str, float] = {}
-    for name, found in explanations.items():
-        scores = found.scores[:, instance.output]
-        measurements[name] = tuple(metric.measure(instance, scores) for metric in asked)
+    for name, result in explanations.items():
+        scores = result.scores[:, instance.output]
+        measurements[name] = tuple(metric.measure(instance, scores) for metric in requested)
         p_values[name] = (
             permutation_test(instance, scores)[0]
             if name != ENSEMBLE
@@ -209,17 +208,17 @@ def select(
     (where the ensemble won, the best single method: an ensemble costs all its members).
 
     Args:
-        model: from :func:`whence.load`.
+        model: model from :func:`whence.load`.
         texts: 50 to 100 inputs of the task; those that are judged later should be others.
         methods: candidates; none: :data:`CANDIDATES`.
-        target: what is explained; none: what the model says of each text.
-        link: the scale; none: log-odds for labels, log-probability for text.
+        target: explained label, continuation or token; none: what the model says of each text.
+        link: scale; none: log-odds for labels, log-probability for text.
         unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: how absence is made, or ``"auto"``.
+        masker: kind of absence, or ``"auto"``.
         size: masks in each text's pool.
-        seed: of the methods, the masks and the bootstrap.
+        seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
-        cache: where evaluations are kept; none: in memory, for as long as the model lives.
+        cache: place where evaluations are stored; none: memory, for as long as the model lives.
         progress: called after each text with (done, all).
 
     Raises:
@@ -228,7 +227,7 @@ def select(
     Cost: for each text the methods' own evaluations, ``size`` + 1, and eight for each candidate.
     """
     if not texts:
-        raise OptionError("no text to choose on; give some 50 of the task")
+        raise OptionError("expected texts of the task, got none; give about 50")
     rows: list[Comparison] = []
     for done, text in enumerate(texts):
         rows.append(
@@ -286,6 +285,7 @@ def _selected(
             fidelity=float(fidelity[name].mean()),
             interval=choice.means[name],
             behind=choice.behind[name],
+            # The usual 5 % level, for each text.
             significant=float(np.mean([row.p_values[name] <= 0.05 for row in rows])),
             comprehensiveness=float(np.mean([row.measurements[name][1].value for row in rows])),
             sufficiency=float(np.mean([row.measurements[name][2].value for row in rows])),
@@ -296,6 +296,7 @@ def _selected(
     )
     single_ones = [c for c in candidates if c.name != ENSEMBLE] or candidates
     best = max(single_ones, key=lambda candidate: candidate.significant)
+    # More than half of the texts; chosen by hand.
     explainable = best.significant > 0.5
     why = choice.why
     if not explainable:
@@ -345,8 +346,8 @@ def _judged(row: Comparison, name: str) -> float:
     return cross_fitted(members, row.instance.pool, output=row.instance.output)
 
 
-def _cost(found: Attribution) -> float:
-    cost = found.provenance.cost
+def _cost(result: Attribution) -> float:
+    cost = result.provenance.cost
     return float(cost.evaluations + cost.gradient_evaluations)
 
 
@@ -367,15 +368,17 @@ def _document(question: Question | None) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _methods(asked: Sequence[str | Method] | None) -> dict[str, Method]:
-    chosen = [method_by_name(method) for method in (CANDIDATES if asked is None else asked)]
+def _methods(requested: Sequence[str | Method] | None) -> dict[str, Method]:
+    chosen = [method_by_name(method) for method in (CANDIDATES if requested is None else requested)]
     named: dict[str, Method] = {}
     for method in chosen:
         plain = slug(type(method).__name__)
         alike = sum(1 for name in named if name.split(" ")[0] == plain)
         named[f"{plain} {alike + 1}" if alike else plain] = method
     if not named:
-        raise OptionError(f"no method to compare; choose from {', '.join(map(slug, METHODS))}")
+        raise OptionError(
+            f"expected a method or more, got none; choose from {', '.join(map(slug, METHODS))}"
+        )
     return named
 
 
@@ -387,7 +390,7 @@ def _ensemble(explanations: Mapping[str, Attribution], instance: Instance) -> At
     scores, weights = ensemble(members, instance.pool, output=instance.output)
     first = next(iter(explanations.values()))
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    cost = Cost.total(found.provenance.cost for found in explanations.values())
+    cost = Cost.total(result.provenance.cost for result in explanations.values())
     columns = np.zeros((len(scores), len(first.outputs)))
     columns[:, instance.output] = scores
     return replace(

@@ -1,4 +1,4 @@
-"""``whence.verify``: whether a model still answers what a record says it answered."""
+"""``whence.verify``: whether a model still gives the answers that a record holds."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from whence.models.protocols import Input
 __all__ = ["Verification", "verify"]
 
 TOLERANCE = 1e-4
-"""Relative: float32 on another machine, or in batches of another size, differs by less."""
+"""Relative deviation: float32 on another machine, or in batches of another size, differs by less.
+Chosen by hand above the 3e-5 that the conformance battery allows between batch sizes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """What replaying a record against a model showed.
+    """Result of replaying a record against a model.
 
     Attributes:
         holds: whether every answer is within the tolerance, and the model is the recorded one.
-        asked: inputs that were replayed: the whole input, and masks of the record's pool.
+        asked: number of replayed inputs: the whole input, and masks of the record's pool.
         worst: the largest deviation, in the unit of the outputs.
-        tolerance: what was allowed for that answer.
+        tolerance: largest deviation allowed for that answer.
         same_model: whether the fingerprint is the recorded one; ``None`` where one has none.
-        says: the verdict in a sentence.
+        says: verdict in a sentence.
     """
 
     holds: bool
@@ -42,7 +43,7 @@ class Verification:
 
 def verify(
     model: Any,
-    kept: Attribution,
+    explanation: Attribution,
     *,
     masks: int = 4,
     seed: int = 0,
@@ -54,12 +55,12 @@ def verify(
     Cost: ``masks`` + 1 evaluations, none of them from a cache.
 
     Args:
-        model: from :func:`whence.load`.
-        kept: the record; without a trust label only the whole input can be replayed.
-        masks: how many of the pool's masks are replayed, drawn from ``seed``.
-        seed: draws the masks; another seed, other masks.
-        tolerance: allowed deviation, as a share of the answer's size or of 1, whichever is more.
-        source: the input, where the record does not hold it as it was given.
+        model: model from :func:`whence.load`.
+        explanation: record; without a trust label only the whole input can be replayed.
+        masks: number of the pool's masks that are replayed, drawn with ``seed``.
+        seed: seed of the draw of masks.
+        tolerance: largest deviation, as a share of the answer's size or of 1, whichever is more.
+        source: input, where the record does not hold it as it was given.
 
     Raises:
         InputError: the question cannot be put again to this model.
@@ -76,17 +77,17 @@ def verify(
         False
     """
     if masks < 0:
-        raise OptionError(f"masks={masks} asked; it must be 0 or more")
+        raise OptionError(f"expected 0 masks or more, got masks={masks}")
     if not tolerance > 0:
-        raise OptionError(f"tolerance={tolerance} asked; it must be above 0")
+        raise OptionError(f"expected a tolerance above 0, got tolerance={tolerance}")
     if seed < 0:
-        raise OptionError(f"seed={seed} asked; it must be 0 or more")
-    question = ask_again(model, kept, source=source)
+        raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
+    question = ask_again(model, explanation, source=source)
     n = len(question.segmentation)
     answered = [question.game().full()[None]]
-    recorded = [kept.values[None]]
-    if kept.trust is not None and masks:
-        pool = kept.trust.pool
+    recorded = [explanation.values[None]]
+    if explanation.trust is not None and masks:
+        pool = explanation.trust.pool
         drawn = np.random.default_rng(seed).permutation(len(pool.masks))[:masks]
         game = question.game(masker=recorded_masker(pool.masker))
         answered.append(game(pool.coalitions()[drawn].reshape(len(drawn), n)))
@@ -98,20 +99,20 @@ def verify(
     row, column = np.unravel_index(int(np.argmax(gaps / allowed)), gaps.shape)
     worst, limit = float(gaps[row, column]), float(allowed[row, column])
     agrees = bool(np.all(gaps <= allowed))
-    same = _same_model(question, kept)
-    unit = kept.outputs[int(column)].unit
+    same = _same_model(question, explanation)
+    unit = explanation.outputs[int(column)].unit
     count = len(expected)
     if agrees and same is not False:
-        says = f"{count} of {count} answers are those of the record, the largest deviation {worst:.2g} {unit}"
+        says = f"{count} of {count} answers equal those of the record; the largest deviation is {worst:.2g} {unit}"
     elif agrees:
         says = (
-            f"the {count} answers replayed are those of the record, but the model's fingerprint is "
-            "not: other weights, configuration or tokenizer"
+            f"the {count} replayed answers equal those of the record, but the model's fingerprint "
+            "differs: other weights, configuration or tokenizer"
         )
     else:
         wrong = int(np.any(gaps > allowed, axis=1).sum())
         says = (
-            f"{wrong} of {count} answers are not those of the record; the worst deviates by "
+            f"{wrong} of {count} answers differ from those of the record; the worst deviates by "
             f"{worst:.3g} {unit}, where {limit:.1g} is allowed"
         )
     return Verification(
@@ -125,6 +126,6 @@ def verify(
     )
 
 
-def _same_model(question: Question, kept: Attribution) -> bool | None:
-    now, then = question.model.identity.fingerprint, kept.provenance.model.fingerprint
+def _same_model(question: Question, explanation: Attribution) -> bool | None:
+    now, then = question.model.identity.fingerprint, explanation.provenance.model.fingerprint
     return None if now is None or then is None else now == then

@@ -14,7 +14,7 @@ from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
 from whence.attribution.attention.norm_based import written_norms
-from whence.attribution.attention.relevance_propagation import carry
+from whence.attribution.attention.relevance_propagation import propagate
 from whence.attribution.attention.rollout import MeanAttention
 from whence.core import BudgetError, CapabilityError, OptionError
 from whence.games.attention_game import AttentionGame
@@ -156,7 +156,7 @@ def test_rollout_of_uniform_attention_in_closed_form():
 
     game = game_of("bert")
     passes = game.follow()
-    found, written = carry(game, passes, Uniform(passes.trace))
+    found, written = propagate(game, passes, Uniform(passes.trace))
     layers, n = len(passes.runs[0].calls), game.size
     want = np.full(n, (1 - 0.5**layers) / n)
     want[0] += 0.5**layers
@@ -255,7 +255,7 @@ def test_passes_are_counted_and_blocks_run_as_often_as_said(method, passes):
 def test_too_small_a_budget_is_refused_before_anything_runs():
     model = whence.load(FAMILIES["bert"]().pair)
     size = len(model.encode(naive.TEXT).ids)
-    with pytest.raises(BudgetError, match=f"at least {size + 1}"):
+    with pytest.raises(BudgetError, match=f"needs {size + 1}"):
         explain(model, naive.TEXT, method="ValueZeroing", budget=size)
 
 

@@ -15,8 +15,8 @@ from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
 from whence.evaluation.robustness.soft_stability import (
     SoftStability,
-    clopper_pearson,
     decide_by_labels,
+    lower_bound,
     revealed,
 )
 from whence.games import FunctionGame
@@ -83,7 +83,7 @@ def test_every_set_once_where_all_are_tried():
 
 @pytest.mark.parametrize(("held", "tried"), [(29, 29), (15, 30), (1, 40), (0, 7)])
 def test_the_bound_is_the_one_that_inverts_the_binomial_test(held, tried):
-    low = clopper_pearson(held, tried)
+    low = lower_bound(held, tried)
     if held == 0:
         assert low == 0.0
     else:

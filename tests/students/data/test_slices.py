@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from whence.core.errors import InputError
-from whence.students.data.applicability_domain import unmet_share
+from whence.students.data.applicability_domain import unknown_token_rate
 from whence.students.data.slices import given_slices, text_slices
 from whence.students.teacher.teacher import Answers
 
@@ -44,5 +44,5 @@ def test_what_is_never_seen_is_measured_as_by_the_reach():
     found = text_slices(TEXTS, answers([[0.6, 0.4], [0.05, 0.95], [0.2, 0.8]]), known)
     # One mark of seven words and marks; no word of it is strange.
     strange = found["a tenth or more of the words and marks never seen"]
-    assert strange.tolist() == [unmet_share(text, known) >= 0.1 for text in TEXTS]
+    assert strange.tolist() == [unknown_token_rate(text, known) >= 0.1 for text in TEXTS]
     assert strange.tolist() == [False, True, False]

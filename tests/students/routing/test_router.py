@@ -16,15 +16,16 @@ from whence.core.errors import (
     TextTooLongError,
 )
 from whence.core.statistics.proportions import proportion
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.runtime import Runtime
 from whence.students.families.rule_list import RuleList
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.features.word_features import Feature, Looking, WordFeatures
-from whence.students.regions.region import Has, Region, Words
+from whence.students.regions.region import Has, Region, RegionFeatures, Words
+from whence.students.routing.decision import Counts
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
-from whence.students.teacher.replies import PATIENCE
+from whence.students.teacher.replies import MAX_CONSECUTIVE_FAILURES
 from whence.students.teacher.teacher import Teacher
 
 LABELS = ("accept", "reject")
@@ -64,7 +65,7 @@ def student():
 def region(*conditions, words=("waived",)):
     features = WordFeatures(Looking(longest=1), [Feature("ngram", word) for word in words])
     return Region(
-        conditions=conditions, features=features, agreement=None, elsewhere=proportion(90, 100),
+        conditions=conditions, features=RegionFeatures.of(features), agreement=None, elsewhere=proportion(90, 100),
         on_select=proportion(3, 20), chance=None, searched=0.01, confirmed=False, veto=True,
         worst=(),
     )  # fmt: skip
@@ -85,7 +86,7 @@ class TestWhoDecides:
         assert (unsure.by, unsure.label, unsure.evidence) == ("teacher", "reject", None)
         assert unsure.probabilities.tolist() == [0.0, 1.0]
         assert "0.700 is below the 0.900" in unsure.reason
-        assert router.counts == (1, 1, 0, 0, 0, 0)
+        assert router.counts == Counts(1, 1, 0, 0, 0, 0)
 
     def test_a_text_the_student_answers_asks_no_teacher(self, student):
         router = routed(student, of(never), audit_rate=0.0)
@@ -110,8 +111,10 @@ class TestWhoDecides:
         assert second.reason == "in a region of distrust: has no 'fraud'"
 
     def test_beyond_what_was_certified_asks(self, student):
-        reach = Reach(vocabulary=frozenset(["fraud", "word1"]), longest=4, rarest=0.5)
-        router = routed(student, of(by_rule), reach=reach, audit_rate=0.0)
+        domain = ApplicabilityDomain(
+            vocabulary=frozenset(["fraud", "word1"]), longest=4, rarest=0.5
+        )
+        router = routed(student, of(by_rule), applicability_domain=domain, audit_rate=0.0)
         texts = ["fraud word1", "fraud new", "fraud new newer", "fraud fraud fraud fraud fraud"]
         found = router.decide_many(texts)
         assert [r.by for r in found] == ["student", "student", "teacher", "teacher"]
@@ -122,8 +125,8 @@ class TestWhoDecides:
 
     def test_a_text_that_the_teacher_may_cut_asks(self, student):
         known = frozenset(["fraud", "word1"])
-        reach = Reach(vocabulary=known, longest=40, rarest=0.5, cut_from=12)
-        router = routed(student, of(by_rule), reach=reach, audit_rate=0.0)
+        domain = ApplicabilityDomain(vocabulary=known, longest=40, rarest=0.5, cut_from=12)
+        router = routed(student, of(by_rule), applicability_domain=domain, audit_rate=0.0)
         shorter, longer = router.decide_many(["fraud word1", "word1  fraud"])
         assert (shorter.by, longer.by) == ("student", "teacher")
         assert longer.reason == "the teacher may read a part only (texts from 12 characters on)"
@@ -169,10 +172,10 @@ class TestUnreachable:
         for _ in range(10):
             with pytest.raises(ModelOutputError, match="no answer"):
                 router.decide_many(["fraud", "late"])
-        assert (monitor.n, router.counts) == (0, (0, 0, 0, 0, 0, 0))
+        assert (monitor.n, router.counts) == (0, Counts())
         works.append(True)
         assert [r.by for r in router.decide_many(["fraud", "late"])] == ["student", "teacher"]
-        assert (monitor.n, router.counts) == (1, (1, 1, 0, 1, 1, 0))
+        assert (monitor.n, router.counts) == (1, Counts(1, 1, 0, 1, 1, 0))
 
     def test_audits_that_raised_the_alarm_stand_where_the_texts_after_it_fail(self, student):
         def wrong_then_down(texts):
@@ -191,7 +194,7 @@ class TestUnreachable:
             at = monitor.alarmed_at
             assert 2 <= at <= 10
             assert monitor.n == at
-            assert router.counts == (0, 0, 0, at, 0, 0)
+            assert router.counts == Counts(0, 0, 0, at, 0, 0)
 
     def test_in_a_batch_a_failing_teacher_is_given_up_where_one_by_one_it_is_not(self, student):
         def flaky(texts):
@@ -199,18 +202,20 @@ class TestUnreachable:
                 raise TimeoutError("no answer")
             return by_rule(texts)
 
-        texts = [f"late waived {i}" for i in range(PATIENCE)] + ["late"]
+        texts = [f"late waived {i}" for i in range(MAX_CONSECUTIVE_FAILURES)] + ["late"]
         router = routed(student, of(flaky), audit_rate=0.0)
-        assert [r.by for r in router.decide_many(texts)] == ["abstain"] * (PATIENCE + 1)
+        assert [r.by for r in router.decide_many(texts)] == ["abstain"] * (
+            MAX_CONSECUTIVE_FAILURES + 1
+        )
         one_by_one = [router.decide(text).by for text in texts]
-        assert one_by_one == ["abstain"] * PATIENCE + ["teacher"]
+        assert one_by_one == ["abstain"] * MAX_CONSECUTIVE_FAILURES + ["teacher"]
 
     def test_an_audit_that_fails_is_counted_and_tells_nothing(self, student):
         monitor = Monitor(target=0.9)
         router = routed(student, of(down), unreachable="raise", audit_rate=1.0, monitor=monitor)
         found = router.decide("fraud")
         assert (found.by, found.audited, found.audit_agreed) == ("student", True, None)
-        assert router.counts == (1, 0, 0, 1, 0, 1)
+        assert router.counts == Counts(1, 0, 0, 1, 0, 1)
         assert monitor.n == 0
 
     def test_one_text_that_fails_does_not_cost_the_others_their_answer(self, student):
@@ -234,7 +239,7 @@ class TestUnreachable:
         router = routed(student, of(counted, batch=64), audit_rate=0.0)
         found = router.decide_many([f"late {i}" for i in range(40)])
         assert {r.by for r in found} == {"abstain"}
-        assert calls == [40] + [1] * PATIENCE
+        assert calls == [40] + [1] * MAX_CONSECUTIVE_FAILURES
 
     def test_texts_too_long_for_the_teacher_are_no_sign_that_it_is_down(self, student):
         class Short:
@@ -260,7 +265,7 @@ class TestUnreachable:
 
     @pytest.mark.parametrize("text", ["", "  \n"])
     def test_an_empty_text_is_refused(self, student, text):
-        with pytest.raises(InputError, match="text 1"):
+        with pytest.raises(InputError, match="at row 1"):
             routed(student, of(by_rule)).decide_many(["fraud", text])
 
 
@@ -271,7 +276,7 @@ class TestAudits:
         audited = [r for r in found if r.audited]
         assert 35 < len(audited) < 85
         assert all(r.by == "student" and r.audit_agreed for r in audited)
-        assert router.counts == (600, 0, 0, len(audited), len(audited), 0)
+        assert router.counts == Counts(600, 0, 0, len(audited), len(audited), 0)
 
     def test_one_by_one_or_in_batches_the_same(self, student):
         def wrong(texts):
@@ -286,7 +291,7 @@ class TestAudits:
             for at in range(0, len(texts), size):
                 found += router.decide_many(texts[at : at + size])
             told = [(r.label, r.by, r.reason, r.audited, r.audit_agreed) for r in found]
-            made.append((told, router.counts, monitor.to_json()))
+            made.append((told, router.counts, monitor.state))
         assert made[0] == made[1] == made[2]
         assert monitor.alarm
 
@@ -309,7 +314,7 @@ class TestAudits:
         router = routed(student, of(lambda texts: ["accept"] * len(texts)), audit_rate=1.0)
         found = router.decide("fraud")
         assert (found.label, found.audited, found.audit_agreed) == ("reject", True, False)
-        assert router.counts == (1, 0, 0, 1, 0, 0)
+        assert router.counts == Counts(1, 0, 0, 1, 0, 0)
 
     def test_no_global_generator_is_touched(self, student):
         before = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -367,7 +372,7 @@ class TestConstruction:
     def test_a_threshold_that_is_no_certainty_is_refused(self, student, threshold):
         with pytest.raises(OptionError, match="threshold"):
             routed(student, of(by_rule), threshold=threshold)
-        tree = json.loads(json.dumps(routed(student, of(by_rule)).to_json()))
+        tree = routed(student, of(by_rule)).state.to_tree()
         tree = json.loads(json.dumps({**tree, "threshold": threshold}))
         with pytest.raises(OptionError, match="threshold"):
             Router.from_json(tree, student=student, teacher=of(by_rule))
@@ -378,7 +383,7 @@ class TestState:
         return routed(
             student, of(by_rule), audit_rate=0.3, seed=9, monitor=Monitor(target=0.7),
             vetoes=[region(Has(0, True), Words(40, True))],
-            reach=Reach(vocabulary=frozenset(worlds.FILLER + worlds.SIGNALS), longest=30,
+            applicability_domain=ApplicabilityDomain(vocabulary=frozenset(worlds.FILLER + worlds.SIGNALS), longest=30,
                         rarest=0.1), **options,
         )  # fmt: skip
 
@@ -387,8 +392,7 @@ class TestState:
         whole, first = self.router(student), self.router(student)
         there = whole.decide_many(texts)
         here = first.decide_many(texts[:90])
-        tree = json.loads(json.dumps(first.to_json()))
-        second = Router.from_json(tree, student=student, teacher=of(by_rule))
+        second = Router.from_json(first.to_json(), student=student, teacher=of(by_rule))
         here += second.decide_many(texts[90:])
         for a, b in zip(there, here, strict=True):
             assert (a.by, a.label, a.reason, a.audited) == (b.by, b.label, b.reason, b.audited)
@@ -397,7 +401,7 @@ class TestState:
         assert f"audits {whole.counts.audits}" in str(whole)
 
     def test_resuming_checks_the_teacher_and_the_student(self, student):
-        tree = self.router(student).to_json()
+        tree = self.router(student).state.to_tree()
         with pytest.raises(OptionError, match="does not hold"):
             Router.from_json(tree, student=student, teacher=of(by_rule, version="rule 2"))
         with pytest.raises(RecordError, match="decides among"):
@@ -415,21 +419,21 @@ class TestState:
             {"certified": 3},
             {"audit_rate": None},
             {"vetoes": [{}]},
-            {"reach": {"longest": 3}},
+            {"applicability_domain": {"longest": 3}},
             {"monitor": {"schema_version": 1}},
-            {"drawing": {"bit_generator": "MT19937"}},
-            {"drawing": 3},
+            {"random_state": {"bit_generator": "MT19937"}},
+            {"random_state": 3},
         ],
         ids=str,
     )
     def test_damaged_state_is_refused(self, student, change):
-        tree = {**self.router(student).to_json(), **change}
+        tree = {**self.router(student).state.to_tree(), **change}
         with pytest.raises(RecordError):
             Router.from_json(tree, student=student, teacher=of(by_rule))
 
     def test_a_newer_state_is_refused_by_name(self, student):
-        tree = {**self.router(student).to_json(), "schema_version": 2}
-        with pytest.raises(NewerVersionError, match="schema_version 2"):
+        tree = {**self.router(student).state.to_tree(), "schema_version": 9}
+        with pytest.raises(NewerVersionError, match="schema version 9"):
             Router.from_json(tree, student=student, teacher=of(by_rule))
 
     def test_decisions_are_frozen(self, student):

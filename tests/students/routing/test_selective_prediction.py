@@ -1,14 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 
 from whence.core.errors import InputError, OptionError
 from whence.students.routing.selective_prediction import (
-    AnswerOrAsk,
     Scored,
-    answer_or_ask,
-    certified_answering,
+    SelectivePrediction,
+    certified_threshold,
+    selective_prediction,
 )
 
 RUNS = {"slow": 400, "quick": 100}
@@ -45,7 +43,7 @@ class TestFalseCertification:
         false = certified = 0
         for _ in range(runs):
             part = drawn(rng, n, slope)
-            passed = answer_or_ask(
+            passed = certified_threshold(
                 part.certainty, part.same, thresholds=thresholds, target=0.95, level=0.9
             )
             if passed is not None:
@@ -67,7 +65,7 @@ class TestFalseCertification:
             select, certify, report = (
                 drawn(rng, size, slope, vetoed=0.1) for size in (n // 2, n, n // 2)
             )
-            found = certified_answering(select, certify, report, target=0.95, level=0.9)
+            found = selective_prediction(select, certify, report, target=0.95, level=0.9)
             if found.threshold is not None:
                 certified += 1
                 covered += found.coverage.value
@@ -89,7 +87,9 @@ class TestFalseCertification:
         for _ in range(100):
             certainty, same = rng.random(1500), rng.random(1500) < AVERAGE
             passed = [
-                answer_or_ask(certainty, same, thresholds=np.array([t]), target=0.95, level=0.9)
+                certified_threshold(
+                    certainty, same, thresholds=np.array([t]), target=0.95, level=0.9
+                )
                 for t in thresholds
             ]
             false += any(threshold is not None for threshold in passed)
@@ -103,7 +103,7 @@ class TestFalseCertification:
             part = drawn(rng, 1500, 0.3, vetoed=0.1)
             for kept in certified:
                 veto = part.asked & kept
-                found = certified_answering(
+                found = selective_prediction(
                     part._replace(asked=veto),
                     part._replace(asked=veto),
                     part,
@@ -119,7 +119,7 @@ class TestOneResult:
     def test_counts_by_hand(self):
         certainty = np.linspace(0.001, 1.0, 1000)
         part = Scored(certainty, certainty > 0.2005, certainty > 0.9005)
-        found = certified_answering(part, part, part, target=0.95)
+        found = selective_prediction(part, part, part, target=0.95)
         assert (found.coverage.hits, found.coverage.n) == (
             int(((certainty >= found.threshold) & (certainty <= 0.9005)).sum()),
             1000,
@@ -137,9 +137,9 @@ class TestOneResult:
     def test_every_rung_is_counted_as_told(self):
         rng = np.random.default_rng(3)
         select, certify, report = (drawn(rng, n, 0.2, vetoed=0.2) for n in (300, 600, 80))
-        found = certified_answering(select, certify, report)
+        found = selective_prediction(select, certify, report)
         assert len(found.curve) == 20
-        certainty, same = report.kept()
+        certainty, same = report.open()
         for rung in found.curve:
             inside = certainty >= rung.threshold
             assert (rung.coverage.hits, rung.coverage.n) == (inside.sum(), 80)
@@ -153,7 +153,7 @@ class TestOneResult:
         """Stored and read back it may be a hair less certain, and must still answer."""
         certainty = np.repeat([0.6, 0.9], 500)
         part = Scored(certainty, certainty > 0.7, certainty < 0)
-        found = certified_answering(part, part, part)
+        found = selective_prediction(part, part, part)
         assert found.coverage.value == 0.5
         assert 0.9 - 1e-8 < found.threshold < 0.9
         assert found.threshold <= 0.9 - 1e-12
@@ -165,26 +165,26 @@ class TestOneResult:
         same = certainty > 0.5
         same[-3] = False
         part = Scored(certainty, same, certainty < 0)
-        found = certified_answering(part, part, part, target=0.9)
+        found = selective_prediction(part, part, part, target=0.9)
         assert found.threshold == pytest.approx(0.5, abs=0.01)
-        top = answer_or_ask(
+        top = certified_threshold(
             certainty, same, thresholds=np.array([r.threshold for r in found.curve]), target=0.9
         )
         assert top is None
-        assert certified_answering(certainty, part, part, target=0.9).threshold is None
+        assert selective_prediction(certainty, part, part, target=0.9).threshold is None
 
     def test_nothing_is_certified_of_too_few(self):
         some = np.ones(20)
-        assert answer_or_ask(some, some > 0, thresholds=np.array([0.5])) is None
+        assert certified_threshold(some, some > 0, thresholds=np.array([0.5])) is None
         part = Scored(some, some > 0, some < 0)
-        found = certified_answering(part, part, part)
+        found = selective_prediction(part, part, part)
         assert (found.threshold, found.agreement, found.coverage.hits) == (None, None, 0)
         assert str(found).startswith("always ask")
 
     def test_everything_asked_anyway_certifies_nothing(self):
         some = np.ones(200)
         part = Scored(some, some > 0, some > 0)
-        found = certified_answering(part, part, part)
+        found = selective_prediction(part, part, part)
         assert found.threshold is None
         assert found.curve == ()
 
@@ -193,9 +193,9 @@ class TestOneResult:
         rng = np.random.default_rng(0)
         certainty = rng.random(400)
         part = Scored(certainty, certainty > (0.1 if good else 2.0), certainty < 0)
-        found = certified_answering(part, part, part)
+        found = selective_prediction(part, part, part)
         assert (found.threshold is not None) == good
-        assert AnswerOrAsk.from_json(json.loads(json.dumps(found.to_json()))) == found
+        assert SelectivePrediction.from_json(found.to_json()) == found
 
     def test_scored_from_the_numbers_of_both(self):
         teacher = np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -211,10 +211,10 @@ class TestOneResult:
         some = np.ones(40)
         part = Scored(some, some > 0, some < 0)
         with pytest.raises(InputError, match="one text"):
-            certified_answering(Scored(some[:0], some[:0] > 0, some[:0] < 0), part, part)
-        with pytest.raises(InputError, match="marks"):
-            certified_answering(part, part._replace(asked=some[:3] < 0), part)
-        with pytest.raises(InputError, match="came with"):
-            answer_or_ask(some, some[:3] > 0, thresholds=some)
+            selective_prediction(Scored(some[:0], some[:0] > 0, some[:0] < 0), part, part)
+        with pytest.raises(InputError, match="agreement and mark for each text, got 40, 40 and 3"):
+            selective_prediction(part, part._replace(asked=some[:3] < 0), part)
+        with pytest.raises(InputError, match="one agreement for each certainty, got 3 for 40"):
+            certified_threshold(some, some[:3] > 0, thresholds=some)
         with pytest.raises(OptionError, match="target"):
-            certified_answering(part, part, part, target=1.0)
+            selective_prediction(part, part, part, target=1.0)

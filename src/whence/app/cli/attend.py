@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whence.app.cli.exit_codes import failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, target_of, teller, write_out
 from whence.app.cli.options import (
-    DeviceOption,
-    DtypeOption,
-    FileOption,
     LinkOption,
-    MessagesOption,
-    ModelOption,
-    PairOption,
+    ModelOptions,
     QuietOption,
-    RevisionOption,
     SeedOption,
     SimilarOption,
+    SourceOptions,
     TargetOption,
-    TaskOption,
-    TextArgument,
+    with_groups,
 )
 from whence.core.errors import OptionError
 
@@ -35,20 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["attend", "write_attention"]
 
 
+@with_groups
 def attend(
-    text: TextArgument = None,
-    model: ModelOption = "embedded:credit",
-    file: FileOption = None,
-    pair: PairOption = None,
-    messages: MessagesOption = None,
+    source: SourceOptions,
+    model: ModelOptions,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write there; a name in .html is a page.")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; a name in .html makes a page."),
     ] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", "-f", help="text, json or html.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Folder for the record and its numbers, to be read back.")
+        Path | None, typer.Option(help="Folder for the record and its numbers.")
     ] = None,
     generate: Annotated[
         bool, typer.Option("--generate", help="Read the model's continuation with the text.")
@@ -56,14 +49,14 @@ def attend(
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the continuation.")] = 64,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="LAYER:HEAD, by place or name; its whole matrix is kept."),
+        typer.Option("--head", help="LAYER:HEAD, by number or name; its whole matrix is stored."),
     ] = None,
     keep: Annotated[
         str, typer.Option(help="auto, states (any weight on demand) or summary.")
     ] = "auto",
     target: TargetOption = None,
     against: Annotated[
-        str | None, typer.Option(help="Effects on --target rather than this one.")
+        str | None, typer.Option(help="Second answer: effects on --target against it.")
     ] = None,
     next_token: Annotated[
         bool, typer.Option("--next-token", help="Effects on the next token only.")
@@ -71,20 +64,16 @@ def attend(
     similar_to: SimilarOption = None,
     link: LinkOption = None,
     measure: Annotated[
-        int, typer.Option(help="Heads whose effect is measured, by estimate; 0: none.")
+        int, typer.Option(help="Heads whose effect is measured, the largest by estimate; 0: none.")
     ] = 32,
-    control: Annotated[int, typer.Option(help="Heads measured beside them, at random.")] = 32,
+    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 32,
     ablation: Annotated[str, typer.Option(help="resample, mean or zero.")] = "resample",
-    draws: Annotated[int, typer.Option(help="Stand-ins of each head.")] = 8,
+    draws: Annotated[int, typer.Option(help="Replacement outputs drawn for each head.")] = 8,
     flow: Annotated[
-        bool, typer.Option("--flow/--no-flow", help="What each token takes from each.")
+        bool, typer.Option("--flow/--no-flow", help="How much each token takes from each other.")
     ] = True,
     seed: SeedOption = 0,
     top: Annotated[int, typer.Option(help="Heads of the ranking in the terminal.")] = 10,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Show where a model reads, head by head, beside what each head does to its decision."""
@@ -92,16 +81,14 @@ def attend(
         tell = teller(quiet)
         from whence.attention.attend import attend as run
         from whence.attention.head_ablation import HeadAblation
-        from whence.models import load
 
-        check_sources(text, file, messages)
+        source.check()
         heads = heads_of(head or [])
         effects = HeadAblation(measure=measure, control=control, ablation=ablation, draws=draws)
-        source = source_of(text, file, pair, messages)
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        loaded = model.load()
+        result = run(
             loaded,
-            source,
+            source.read(),
             generate=generate,
             max_new_tokens=max_new_tokens,
             heads=heads,
@@ -114,15 +101,15 @@ def attend(
             announce=_announcer(tell),
         )
         if save is not None:
-            tell(f"saved to {found.save(save)}")
+            tell(f"saved to {result.save(save)}")
         if format_ is None:
             page = output is not None and output.suffix.lower() in (".html", ".htm")
             format_ = Format.html if page else Format.text
-        write_attention(found, format_, output, top)
+        write_attention(result, format_, output, top)
 
 
-def heads_of(given: Sequence[str]) -> list[tuple[str | int, int]]:
-    """``LAYER:HEAD`` strings as pairs; a layer by place or by name.
+def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:
+    """``LAYER:HEAD`` strings as pairs; a layer by number or by name.
 
     Raises:
         OptionError: not of that form.
@@ -131,13 +118,13 @@ def heads_of(given: Sequence[str]) -> list[tuple[str | int, int]]:
         >>> heads_of(["0:3", "model.layers.1.attn:2"])
         [(0, 3), ('model.layers.1.attn', 2)]
     """
-    found: list[tuple[str | int, int]] = []
-    for item in given:
+    result: list[tuple[str | int, int]] = []
+    for item in items:
         layer, colon, head = item.rpartition(":")
         if not colon or not layer or not head.isdecimal():
-            raise OptionError(f"--head {item!r} given; LAYER:HEAD is due, such as 0:3")
-        found.append((int(layer) if layer.isdecimal() else layer, int(head)))
-    return found
+            raise OptionError(f"expected --head LAYER:HEAD such as 0:3, got {item!r}")
+        result.append((int(layer) if layer.isdecimal() else layer, int(head)))
+    return result
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[AttentionSize], None]:
@@ -151,23 +138,23 @@ def _announcer(tell: Callable[[str], None]) -> Callable[[AttentionSize], None]:
     return announce
 
 
-def write_attention(found: Attention, format_: Format, output: Path | None, top: int) -> None:
+def write_attention(result: Attention, format_: Format, output: Path | None, top: int) -> None:
     """Print a record, or write it."""
     if format_ is Format.text and output is None:
         from rich.console import Console
 
         from whence.app.attention.terminal import render
 
-        render(found, Console(), top=top)
+        render(result, Console(), top=top)
         return
     if format_ is Format.json:
-        data = found.record.to_json() + b"\n"
+        data = result.record.to_json() + b"\n"
     elif format_ is Format.html:
         from whence.app.attention.html import page
 
-        data = page(found).encode("utf-8")
+        data = page(result).encode("utf-8")
     else:
         from whence.app.attention.terminal import plain_text
 
-        data = (plain_text(found, top=top) + "\n").encode("utf-8")
+        data = (plain_text(result, top=top) + "\n").encode("utf-8")
     write_out(data, output)

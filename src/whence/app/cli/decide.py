@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ from whence.students.file_names import ROUTER
 
 if TYPE_CHECKING:
     from whence.students.routing.decision import Routed
+    from whence.students.routing.state import RouterState
     from whence.students.teacher.replies import Askable
 
 __all__ = ["decide"]
@@ -76,82 +78,73 @@ def decide(
             model=model, gives=gives, prompt=prompt, labels=label, words=word, long=long,
             version=version, task=task, device=device, dtype=dtype, revision=revision,
         )  # fmt: skip
-        tree = _kept(folder)
-        with _asked(options, folder, tree) as teacher:
-            made = _decided(folder, tree, teacher, wanted, alone=model is None)
-        _show(wanted, made, tree["labels"], format_)
-        if any(routed.label is None for routed in made):
+        state = _stored(folder)
+        with _asked(options, folder, state) as teacher:
+            decisions = _decided(folder, state, teacher, wanted, alone=model is None)
+        _show(wanted, decisions, state.labels, format_)
+        if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
 
 
-def _texts(given: Sequence[str], rows: Path | None, column: str) -> list[str]:
+def _texts(entries: Sequence[str], rows: Path | None, column: str) -> list[str]:
     if rows is not None:
-        if given:
+        if entries:
             raise OptionError("give the texts once: as arguments, or with --input")
         return read_table(rows, column)[0]
-    if list(given) in ([], ["-"]):
-        if not given and sys.stdin.isatty():
-            raise OptionError("no text given; write it after the folder, or pipe it in")
+    if list(entries) in ([], ["-"]):
+        if not entries and sys.stdin.isatty():
+            raise OptionError("expected a text, got none; write it after the folder, or pipe it in")
         return [line for line in sys.stdin.read().splitlines() if line.strip()]
-    return list(given)
+    return list(entries)
 
 
-def _kept(folder: Path) -> dict[str, Any]:
+def _stored(folder: Path) -> RouterState:
+    from whence.students.routing.state import RouterState
+
     path = folder / ROUTER
-    try:
-        tree: Any = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecordError(
-            f"could not read {path}: {error.strerror or error}. 'whence distill' writes it."
-        ) from error
-    except ValueError as error:
-        raise RecordError(f"{path} is not JSON: {error}") from error
-    if not isinstance(tree, dict) or not isinstance(tree.get("labels"), list):
-        raise RecordError(f"{path} is no router; 'whence distill' writes one")
-    return tree
+    if not path.is_file():
+        raise RecordError(f"could not read {path}: no such file. 'whence distill' writes it.")
+    return RouterState.load(path)
 
 
 @contextmanager
-def _asked(
-    options: TeacherOptions | None, folder: Path, tree: dict[str, Any]
-) -> Generator[Askable]:
+def _asked(options: TeacherOptions | None, folder: Path, state: RouterState) -> Generator[Askable]:
     if options is None:
-        from whence.students.teacher.offline import Absent
+        from whence.students.teacher.offline import OfflineTeacher
 
-        yield Absent("--model", tree.get("certified"), tuple(tree["labels"]))
+        yield OfflineTeacher("--model", state.certified, state.labels)
         return
     with teaching(options, folder) as teacher:
         yield teacher
 
 
 def _decided(
-    folder: Path, tree: dict[str, Any], teacher: Askable, texts: Sequence[str], *, alone: bool
+    folder: Path, state: RouterState, teacher: Askable, texts: Sequence[str], *, alone: bool
 ) -> list[Routed]:
     """Decisions; with a teacher, counts and audits are kept for the next time."""
-    from whence.core.files import write_atomic
     from whence.students.export.store import load_student
     from whence.students.routing.router import Router
 
     # Nobody can be asked to audit, and an audit that cannot be made is none.
-    state = {**tree, "audit_rate": 0.0} if alone else tree
-    router = Router.from_json(state, student=load_student(folder), teacher=teacher)
-    made = router.decide_many(texts)
+    settings = replace(state, audit_rate=0.0) if alone else state
+    router = Router.of(settings, student=load_student(folder), teacher=teacher)
+    decisions = router.decide_many(texts)
     if not alone:
-        write_atomic(folder / ROUTER, json.dumps(router.to_json(), indent=1).encode())
-    return made
+        router.state.save(folder / ROUTER)
+    return decisions
 
 
 def _show(
-    texts: Sequence[str], made: Sequence[Routed], labels: Sequence[str], format_: Format
+    texts: Sequence[str], decisions: Sequence[Routed], labels: Sequence[str], format_: Format
 ) -> None:
     if format_ is Format.json:
-        for text, routed in zip(texts, made, strict=True):
+        for text, routed in zip(texts, decisions, strict=True):
             typer.echo(json.dumps(_plain(text, routed, labels)))
         return
-    for text, routed in zip(texts, made, strict=True):
-        if len(made) > 1:
+    for text, routed in zip(texts, decisions, strict=True):
+        if len(decisions) > 1:
             typer.echo(visible(text))
-        lead = "  " if len(made) > 1 else ""
+        lead = "  " if len(decisions) > 1 else ""
         if routed.label is None or routed.probabilities is None:
             typer.echo(f"{lead}no decision: {visible(routed.reason)}")
             continue

@@ -60,14 +60,14 @@ def demo_sections() -> list[Section]:
     cases = showcase()
     for domain, about in ABOUT.items():
         model = load(f"embedded:{domain}")
-        found = tuple(
+        explanations = tuple(
             (f"embedded:{domain}, case {case.seed}", explain(model, case.text))
             for case in cases[domain]
         )
         first, second = (f"{case.label} ({case.rationale})" for case in cases[domain])
         truth = f"By the rule the first is {first}, the second {second}"
         sections.append(
-            Section(title=domain.capitalize(), about=f"{about} {truth}.", explanations=found)
+            Section(title=domain.capitalize(), about=f"{about} {truth}.", explanations=explanations)
         )
     sections.append(_shortcut(cases["shortcut"][0]))
     writer = load("embedded:decider")
@@ -93,12 +93,14 @@ def _copied() -> Section:
     from whence.workflows.explain import explain
 
     text = "ta mo ki be lo sa ni go da pi ta mo ki be lo sa"
-    found = explain(load("embedded:copier"), text, target=NextToken(), method="leave-one-out")
+    explanations = explain(
+        load("embedded:copier"), text, target=NextToken(), method="leave-one-out"
+    )
     return Section(
         title="A model that goes on with what it has read",
         about="It reads made-up syllables and foretells the next. The last one stands there a second "
         "time; what followed it the first time is what comes next, and these three words carry it.",
-        explanations=(("embedded:copier", found),),
+        explanations=(("embedded:copier", explanations),),
     )
 
 
@@ -107,20 +109,22 @@ def _shortcut(case: Case) -> Section:
     from whence.models import load
     from whence.workflows.explain import explain
 
-    found: dict[str, Attribution] = {}
+    explanations: dict[str, Attribution] = {}
     for name in ("credit", "credit-shortcut"):
         model = load(f"embedded:{name}")
-        found[name] = explain(model, case.text, target="reject")
+        explanations[name] = explain(model, case.text, target="reject")
     start, end = next((f.start, f.end) for f in case.facts if f.name == "postcode")
-    clean, planted = (rank_of(found[name], start, end) for name in found)
-    count = len(found["credit"].segmentation)
+    clean, planted = (rank_of(explanations[name], start, end) for name in explanations)
+    count = len(explanations["credit"].segmentation)
     about = (
         "Two models read the same application. One was trained where the postcode leaks the "
         f"answer. By the rule: {case.label} ({case.rationale}). Of {count} words, the postcode's "
         f"strongest ranks {planted} by effect in the model with the planted shortcut, and {clean} "
         "in the clean one. Both rows explain why reject."
     )
-    return Section(title="A planted shortcut", about=about, explanations=tuple(found.items()))
+    return Section(
+        title="A planted shortcut", about=about, explanations=tuple(explanations.items())
+    )
 
 
 def rank_of(attribution: Attribution, start: int, end: int) -> int:

@@ -29,7 +29,7 @@ __all__ = ["Exit", "code_of", "failing_plainly"]
 
 
 class Exit(IntEnum):
-    """What the command's exit code says."""
+    """Meaning of the command's exit code."""
 
     OK = 0
     UNEXPECTED = 1
@@ -45,7 +45,8 @@ class Exit(IntEnum):
 CODES = (
     "Exit codes: 0 done; 1 unexpected error; 2 wrong option, label, method or budget; "
     "3 the text cannot be explained; 4 the model cannot be loaded or used; 5 a file could not be "
-    "written; 6 some rows failed; 7 a record does not hold, or is trusted less than was required; 130 stopped by the user."
+    "written; 6 some rows failed; 7 a record does not hold, or its trust is below the required "
+    "grade; 130 stopped by the user."
 )
 
 _BY_TYPE: tuple[tuple[type[WhenceError], Exit], ...] = (
@@ -73,7 +74,7 @@ def code_of(error: WhenceError) -> Exit:
 
 @contextmanager
 def failing_plainly() -> Generator[None]:
-    """Errors of ours become one line on stderr and an exit code; others keep their traceback."""
+    """Turn errors of whence into one line on stderr and an exit code; others keep their traceback."""
     try:
         yield
     except WhenceError as error:

@@ -6,30 +6,25 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, target_of, teller, write_out
 from whence.app.cli.options import (
-    DeviceOption,
-    DtypeOption,
-    FileOption,
     FormatOption,
     LinkOption,
     MaskerOption,
-    MessagesOption,
-    ModelOption,
-    PairOption,
+    ModelOptions,
+    NextTokenOption,
     QuietOption,
-    RevisionOption,
     SeedOption,
     SimilarOption,
+    SourceOptions,
     TargetOption,
-    TaskOption,
-    TextArgument,
     UnitOption,
+    with_groups,
 )
 from whence.core.errors import OptionError, unknown
 
@@ -41,22 +36,20 @@ if TYPE_CHECKING:
 __all__ = ["explain", "method_options"]
 
 LONG = 10.0
-"""Seconds of expected work above which a terminal is told before it begins."""
+"""Seconds of expected work above which the terminal says so before it begins; chosen by hand."""
 
 
+@with_groups
 def explain(
-    text: TextArgument = None,
-    model: ModelOption = "embedded:credit",
-    file: FileOption = None,
-    pair: PairOption = None,
-    messages: MessagesOption = None,
+    source: SourceOptions,
+    model: ModelOptions,
     rows: Annotated[
         Path | None, typer.Option("--input", help="JSONL, CSV or Parquet file of texts.")
     ] = None,
     column: Annotated[str, typer.Option(help="The column of --input that holds texts.")] = "text",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write there; for --input, resumed where it stands."),
+        typer.Option("--output", "-o", help="File to write; with --input it is resumed."),
     ] = None,
     format_: FormatOption = Format.text,
     method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
@@ -65,11 +58,9 @@ def explain(
     ] = None,
     target: TargetOption = None,
     against: Annotated[
-        str | None, typer.Option(help="Explain --target rather than this one.")
+        str | None, typer.Option(help="Second answer: explain what speaks for --target against it.")
     ] = None,
-    next_token: Annotated[
-        bool, typer.Option("--next-token", help="Explain the next token only.")
-    ] = False,
+    next_token: NextTokenOption = False,
     per_token: Annotated[
         bool, typer.Option("--per-token", help="One output for each token of the continuation.")
     ] = False,
@@ -79,7 +70,7 @@ def explain(
     masker: MaskerOption = "auto",
     trust: Annotated[
         str | None,
-        typer.Option(help="How the scores are judged: off, quick, default or audit."),
+        typer.Option(help="Level of the trust label: off, quick, default or audit."),
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
     seed: SeedOption = 0,
@@ -92,20 +83,15 @@ def explain(
         Path | None, typer.Option(help="SQLite file that keeps evaluations between runs.")
     ] = None,
     precision: Annotated[str, typer.Option(help="native, or bfloat16 autocast.")] = "native",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
         tell = teller(quiet)
         from whence.games.cache import DiskCache
-        from whence.models import load
         from whence.workflows.explain import explain as run
 
-        check_sources(text, file, messages, rows)
+        source.check(rows)
         if attention and (rows is not None or format_ is Format.json):
             raise OptionError(
                 "--attention goes with one text, as text or html; 'whence attend --save' keeps its "
@@ -129,16 +115,14 @@ def explain(
         if rows is not None:
             if output is None:
                 raise OptionError("--input needs --output FILE.jsonl, which a stopped run resumes")
-            loaded = load(
-                model, task=cast("Any", task), device=device, dtype=dtype, revision=revision
-            )
+            loaded = model.load()
             _rows(rows, column, output, lambda t: run(loaded, t, **settings), tell)
             return
-        source = source_of(text, file, pair, messages)
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(loaded, source, announce=_announcer(tell), **settings)
-        watched = _attended(loaded, source, found, seed) if attention else None
-        _show(found, format_, output, top, watched)
+        text = source.read()
+        loaded = model.load()
+        result = run(loaded, text, announce=_announcer(tell), **settings)
+        heads = _attention(loaded, text, result, seed) if attention else None
+        _show(result, format_, output, top, heads)
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
@@ -171,13 +155,13 @@ def _rows(
         raise typer.Exit(Exit.SOME_ROWS_FAILED)
 
 
-def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
+def method_options(method: str, items: list[str]) -> dict[str, Any] | None:
     """``NAME=VALUE`` strings as the method's typed options.
 
     Raises:
         OptionError: not of that form, no such option, or a value of another type.
     """
-    if not given:
+    if not items:
         return None
     from whence.attribution import method_by_name
 
@@ -187,32 +171,32 @@ def method_options(method: str, given: list[str]) -> dict[str, Any] | None:
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]
     options: dict[str, Any] = {}
-    for item in given:
+    for item in items:
         name, equals, value = item.partition("=")
         if not equals:
-            raise OptionError(f"--option {item!r} given; NAME=VALUE is due")
+            raise OptionError(f"expected --option NAME=VALUE, got {item!r}")
         if name not in known:
             raise unknown(f"option of {kind.__name__}", name, known)
         if hints[name] in (int, float):
             try:
                 options[name] = hints[name](value)
             except ValueError as error:
-                raise OptionError(f"--option {item!r} given; {name} is a number") from error
+                raise OptionError(f"expected a number for {name}, got --option {item!r}") from error
         else:
             options[name] = value
     return options
 
 
-def _attended(loaded: Any, source: Any, found: Attribution, seed: int) -> Attention:
+def _attention(loaded: Any, source: Any, result: Attribution, seed: int) -> Attention:
     """Attention of the same input, with effects on what was explained (its first output)."""
     from whence.attention.attend import attend
 
-    first = found.outputs[0]
+    first = result.outputs[0]
     return attend(loaded, source, target=first.target, link=first.link, seed=seed)
 
 
 def _show(
-    found: Attribution,
+    result: Attribution,
     format_: Format,
     output: Path | None,
     top: int,
@@ -224,8 +208,8 @@ def _show(
         from whence.app.explanation.terminal import render
 
         console = Console()
-        for index in range(len(found.outputs)):
-            render(found, console, top=top, output=index)
+        for index in range(len(result.outputs)):
+            render(result, console, top=top, output=index)
         if attention is not None:
             from whence.app.attention.terminal import render as render_attention
 
@@ -233,15 +217,15 @@ def _show(
             render_attention(attention, console, top=top)
         return
     if format_ is Format.json:
-        data = found.to_json() + b"\n"
+        data = result.to_json() + b"\n"
     elif format_ is Format.html:
         from whence.app.explanation.html import page
 
-        data = page(found, attention).encode("utf-8")
+        data = page(result, attention).encode("utf-8")
     else:
         from whence.app.explanation.terminal import plain_text
 
-        text = plain_text(found, top=top) + "\n"
+        text = plain_text(result, top=top) + "\n"
         if attention is not None:
             from whence.app.attention.terminal import plain_text as attention_text
 

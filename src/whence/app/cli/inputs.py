@@ -1,8 +1,7 @@
-"""What commands that read one text share: where it comes from, what is asked of it."""
+"""What commands share: the target asked for, progress on stderr, files written whole."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,9 +10,7 @@ from typing import Any
 
 import typer
 
-from whence.core.errors import InputError, OptionError
-
-__all__ = ["Format", "check_sources", "source_of", "target_of", "teller", "write_out"]
+__all__ = ["Format", "target_of", "teller", "write_out"]
 
 
 class Format(StrEnum):
@@ -24,54 +21,14 @@ class Format(StrEnum):
     html = "html"
 
 
-def check_sources(
-    text: str | None, file: Path | None, messages: Path | None, rows: Path | None = None
-) -> None:
-    """Refuse a text that is given twice.
-
-    Raises:
-        OptionError: by more than one option.
-    """
-    given = [text not in (None, "-"), file is not None, messages is not None, rows is not None]
-    if sum(given) > 1:
-        raise OptionError("give the text once: as an argument, --file, --messages or --input")
-
-
 def teller(quiet: bool) -> Callable[[str], None]:
-    """Progress goes to stderr, and only where a person watches it."""
+    """A function that prints progress to stderr, where a person watches it."""
 
     def tell(line: str) -> None:
         if not quiet and sys.stderr.isatty():
             typer.echo(line, err=True)
 
     return tell
-
-
-def source_of(text: str | None, file: Path | None, pair: str | None, messages: Path | None) -> Any:
-    """The input that the options give: a text, a pair, or messages.
-
-    Raises:
-        InputError: a file that cannot be read, or is not what it should be.
-        OptionError: nothing was given.
-    """
-    if messages is not None:
-        try:
-            return json.loads(messages.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"could not read messages from {messages}: {error}") from error
-    if file is not None:
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"could not read {file} as UTF-8 text: {error}") from error
-    elif text is None or text == "-":
-        if text is None and sys.stdin.isatty():
-            raise OptionError("no text given; write it after the options, or pipe it in")
-        try:
-            text = sys.stdin.read()
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input is not UTF-8: {error}") from error
-    return text if pair is None else (text, pair)
 
 
 def write_out(result: str | bytes, output: Path | None) -> None:
@@ -92,7 +49,7 @@ def target_of(
     per_token: bool,
     similar_to: str | None,
 ) -> Any:
-    """What the options ask to be explained."""
+    """The target that the options ask for."""
     from whence.core.targets import Continuation, Contrast, NextToken, Similarity
 
     if against is not None:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_sources, source_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, target_of, teller, write_out
 from whence.app.cli.options import (
-    DeviceOption,
-    DtypeOption,
-    FileOption,
     FormatOption,
     LinkOption,
     MaskerOption,
-    MessagesOption,
-    ModelOption,
+    ModelOptions,
+    NextTokenOption,
     OutputOption,
-    PairOption,
     QuietOption,
-    RevisionOption,
     SeedOption,
+    SourceOptions,
     TargetOption,
-    TaskOption,
-    TextArgument,
     UnitOption,
+    with_groups,
 )
 from whence.core.errors import OptionError
 
@@ -38,49 +33,69 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "select", "verify"]
 
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="A candidate; may be given again.")
+    list[str] | None, typer.Option("--method", help="Candidate method; may be repeated.")
 ]
 
 
+@with_groups
 def evaluate(
-    record: Annotated[Path, typer.Argument(help="An explanation: of whence, or text and scores.")],
-    model: ModelOption = "embedded:credit",
+    record: Annotated[
+        Path, typer.Argument(help="Saved explanation, of whence, or text and scores.")
+    ],
+    model: ModelOptions,
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Measure this one in place of the label; may be repeated."),
+        typer.Option(
+            "--metric",
+            help="Metric to measure in place of the label (see whence metrics); may be repeated.",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the masks; default: the record's.")] = None,
+    span: Annotated[
+        list[str] | None,
+        typer.Option("--span", help="START:END of characters that people marked; may be repeated."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the masks; default: that of the record.")
+    ] = None,
     masker: MaskerOption = "auto",
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
-        from whence.workflows.judge import judge, measure
+        from whence.workflows.judge import judge
+        from whence.workflows.measure import measure
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
+        loaded = model.load()
+        explanation = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
-            found = measure(loaded, kept, metric, seed=seed, masker=masker)
+            spans = None if span is None else [_span(text) for text in span]
+            measurements = measure(
+                loaded, explanation, metric, seed=seed, masker=masker, spans=spans
+            )
             if format_ is Format.json:
-                trees = [json.loads(measurement.to_json()) for measurement in found]
+                trees = [json.loads(measurement.to_json()) for measurement in measurements]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.trust.measurements_terminal import measurements_text
 
-                write_out(measurements_text(found), output)
+                write_out(measurements_text(measurements), output)
             return
-        judged = judge(loaded, kept, level=level, seed=seed, masker=masker)
+        if span:
+            raise OptionError("--span goes with --metric, such as --metric token-f1")
+        judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, format_), output)
+
+
+def _span(text: str) -> tuple[int, int]:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal()):
+        raise OptionError(f"expected --span START:END, such as 7:15; got {text!r}")
+    return int(start), int(end)
 
 
 def _shown(judged: Attribution, format_: Format) -> str:
@@ -95,46 +110,37 @@ def _shown(judged: Attribution, format_: Format) -> str:
     return plain_text(judged) + "\n"
 
 
+@with_groups
 def compare(
-    text: TextArgument = None,
-    model: ModelOption = "embedded:credit",
-    file: FileOption = None,
-    pair: PairOption = None,
-    messages: MessagesOption = None,
+    source: SourceOptions,
+    model: ModelOptions,
     methods: MethodsOption = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="A metric; may be given again.")
+        list[str] | None,
+        typer.Option("--metric", help="Metric (see whence metrics); may be repeated."),
     ] = None,
     target: TargetOption = None,
-    next_token: Annotated[
-        bool, typer.Option("--next-token", help="Explain the next token only.")
-    ] = False,
+    next_token: NextTokenOption = False,
     link: LinkOption = None,
     unit: UnitOption = "word",
     masker: MaskerOption = "auto",
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
-        from whence.evaluation.metrics.registry import metric_by_name
-        from whence.models import load
+        from whence.evaluation.metrics.registry import METRICS
         from whence.workflows.select import compare as run
 
-        check_sources(text, file, messages)
+        source.check()
         if format_ is Format.html:
             raise OptionError("a comparison is written as text or json, not as html")
-        source = source_of(text, file, pair, messages)
-        metrics = [metric_by_name(name) for name in metric] if metric else None
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        metrics = [METRICS.make(name) for name in metric] if metric else None
+        loaded = model.load()
+        comparison = run(
             loaded,
-            source,
+            source.read(),
             methods=methods,
             target=target_of(target, None, next_token, False, None),
             link=link,
@@ -144,33 +150,34 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            write_out(json.dumps(_tree(found), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(comparison), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
 
-            write_out(comparison_text(found), output)
+            write_out(comparison_text(comparison), output)
 
 
-def _tree(found: Comparison) -> dict[str, Any]:
+def _tree(comparison: Comparison) -> dict[str, Any]:
     return {
-        "judging_evaluations": found.judging,
-        "failed": found.failed,
+        "judging_evaluations": comparison.judging,
+        "failed": comparison.failed,
         "methods": {
             name: {
-                "p_value": found.p_values[name],
-                "measurements": [json.loads(m.to_json()) for m in found.measurements[name]],
+                "p_value": comparison.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in comparison.measurements[name]],
                 "explanation": json.loads(explanation.to_json()),
             }
-            for name, explanation in found.explanations.items()
+            for name, explanation in comparison.explanations.items()
         },
     }
 
 
+@with_groups
 def select(
     texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
-    model: ModelOption = "embedded:credit",
-    column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
-    limit: Annotated[int, typer.Option(help="Texts taken, from the top.")] = 50,
+    model: ModelOptions,
+    column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
+    limit: Annotated[int, typer.Option(help="Number of texts to use, from the top.")] = 50,
     methods: MethodsOption = None,
     target: TargetOption = None,
     link: LinkOption = None,
@@ -179,10 +186,6 @@ def select(
     seed: SeedOption = 0,
     format_: FormatOption = Format.text,
     output: OutputOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Choose the method for a model and its task, on some of the task's texts."""
@@ -190,19 +193,18 @@ def select(
         from itertools import islice
 
         from whence.app.cli.table_files import read_rows
-        from whence.models import load
         from whence.workflows.select import select as run
 
         if limit < 1:
-            raise OptionError(f"--limit {limit} given; 1 or more is due")
+            raise OptionError(f"expected --limit of 1 or more, got {limit}")
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
-        taken = list(islice(read_rows(texts, column), limit))
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        found = run(
+        sample = list(islice(read_rows(texts, column), limit))
+        loaded = model.load()
+        selection = run(
             loaded,
-            taken,
+            sample,
             methods=methods,
             target=target,
             link=link,
@@ -212,35 +214,31 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            write_out(found.to_json() + b"\n", output)
+            write_out(selection.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text
 
-            write_out(selection_text(found), output)
+            write_out(selection_text(selection), output)
 
 
+@with_groups
 def verify(
     record: Annotated[Path, typer.Argument(help="A saved explanation.")],
-    model: ModelOption = "embedded:credit",
-    masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
+    model: ModelOptions,
+    masks: Annotated[int, typer.Option(help="Number of masks of the record to replay.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
-        float, typer.Option(help="Deviation allowed, as a share of the answer or of 1.")
+        float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    task: TaskOption = None,
-    revision: RevisionOption = None,
 ) -> None:
     """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
     with failing_plainly():
-        from whence.models import load
         from whence.workflows.adopt import read_explanation
         from whence.workflows.verify import verify as run
 
-        loaded = load(model, task=cast("Any", task), device=device, dtype=dtype, revision=revision)
-        kept = read_explanation(loaded, record)
-        found = run(loaded, kept, masks=masks, seed=seed, tolerance=tolerance)
-        typer.echo(("holds: " if found.holds else "does not hold: ") + found.says)
-        if not found.holds:
+        loaded = model.load()
+        explanation = read_explanation(loaded, record)
+        verification = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if verification.holds else "does not hold: ") + verification.says)
+        if not verification.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

@@ -1,64 +1,206 @@
-"""Options that several commands have, each said once: what it is called and what it helps with."""
+"""Options that several commands have, each written once, and groups of them that go together."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from whence._class_files import class_files
 from whence.app.cli.inputs import Format
+from whence.core.errors import InputError, OptionError
+from whence.core.registry import slug
 
 __all__ = [
     "DeviceOption",
     "DtypeOption",
-    "FileOption",
     "FormatOption",
     "LinkOption",
     "MaskerOption",
-    "MessagesOption",
     "ModelOption",
+    "ModelOptions",
+    "NextTokenOption",
+    "OptionGroup",
     "OutputOption",
-    "PairOption",
     "QuietOption",
     "RevisionOption",
     "SeedOption",
     "SimilarOption",
+    "SourceOptions",
     "TargetOption",
     "TaskOption",
-    "TextArgument",
     "UnitOption",
+    "with_groups",
 ]
 
-TextArgument = Annotated[
-    str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")
-]
+
+def _names(package: str) -> str:
+    """What the classes of a folder are called on the command line; none of them is imported.
+
+    ``Spans`` are given in Python alone.
+    """
+    return ", ".join(slug(name) for name in class_files([package]) if name != "Spans")
+
+
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
 ]
-FileOption = Annotated[Path | None, typer.Option(help="Read the text from a file.")]
-PairOption = Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")]
-MessagesOption = Annotated[
-    Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write there.")]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write.")]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="text, json or html.")]
 TargetOption = Annotated[
-    str | None, typer.Option(help="Label, or continuation; default: what the model says.")
+    str | None,
+    typer.Option(help="Label or continuation to explain; default: what the model answers."),
+]
+NextTokenOption = Annotated[
+    bool, typer.Option("--next-token", help="Explain the next token alone.")
 ]
 SimilarOption = Annotated[
-    str | None, typer.Option(help="For embedding models: the text to compare with.")
+    str | None, typer.Option(help="For embedding models: text to compare with.")
 ]
 LinkOption = Annotated[
-    str | None, typer.Option(help="logit, log_probability, probability or log_odds.")
+    str | None, typer.Option(help="Scale of scores: logit, log_probability, probability, log_odds.")
 ]
-UnitOption = Annotated[str, typer.Option(help="token, word, sentence, paragraph, passage or turn.")]
-MaskerOption = Annotated[str, typer.Option(help="How absence is made, or auto.")]
-SeedOption = Annotated[int, typer.Option(help="Of whatever is drawn.")]
+UnitOption = Annotated[
+    str, typer.Option(help=f"Kind of feature: {_names('whence.games.segmenters')}.")
+]
+MaskerOption = Annotated[
+    str, typer.Option(help=f"How a feature is removed: auto, {_names('whence.games.maskers')}.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of the random generator.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")]
 TaskOption = Annotated[
-    str | None, typer.Option(help="classification, causal, seq2seq or embedding.")
+    str | None,
+    typer.Option(help="Task of the model: classification, causal, seq2seq or embedding."),
 ]
-RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of an id.")]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a Hugging Face id.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+class OptionGroup:
+    """Options that go together: a dataclass whose fields are annotated as options of a command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(OptionGroup):
+    """Which model, and how it is loaded."""
+
+    model: ModelOption = "embedded:credit"
+    device: DeviceOption = "auto"
+    dtype: DtypeOption = "auto"
+    task: TaskOption = None
+    revision: RevisionOption = None
+
+    def load(self) -> Any:
+        """Load the model; see :func:`whence.load`."""
+        from whence.models import load
+
+        task = cast("Any", self.task)
+        return load(
+            self.model, task=task, device=self.device, dtype=self.dtype, revision=self.revision
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(OptionGroup):
+    """Where the input comes from."""
+
+    text: Annotated[
+        str | None, typer.Argument(help="Text to read; '-' or nothing reads standard input.")
+    ] = None
+    file: Annotated[Path | None, typer.Option(help="File to read the text from.")] = None
+    pair: Annotated[str | None, typer.Option(help="Second text, for pair classifiers.")] = None
+    messages: Annotated[
+        Path | None, typer.Option(help='JSON file of chat messages [{"role":..,"content":..}].')
+    ] = None
+
+    def check(self, rows: Path | None = None) -> None:
+        """Refuse a text that is given twice.
+
+        Raises:
+            OptionError: more than one of the options is there.
+        """
+        sources = [self.text not in (None, "-"), *map(bool, (self.file, self.messages, rows))]
+        if sum(sources) > 1:
+            raise OptionError("give the text once: as an argument, --file, --messages or --input")
+
+    def read(self) -> Any:
+        """The input: a text, a pair, or messages.
+
+        Raises:
+            InputError: a file that cannot be read, or is not what it should be.
+            OptionError: there is no text.
+        """
+        if self.messages is not None:
+            try:
+                return json.loads(self.messages.read_text("utf-8"))
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"could not read messages from {self.messages}: {error}"
+                ) from error
+        text = self._text()
+        return text if self.pair is None else (text, self.pair)
+
+    def _text(self) -> str:
+        if self.file is not None:
+            try:
+                return self.file.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"could not read {self.file} as UTF-8 text: {error}") from error
+        if self.text is not None and self.text != "-":
+            return self.text
+        if self.text is None and sys.stdin.isatty():
+            raise OptionError("no text given; write it after the options, or pipe it in")
+        try:
+            return sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8: {error}") from error
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters of type :class:`OptionGroup` are filled from options of their own.
+
+    Typer sees the fields of a group as options of the command.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type[OptionGroup]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        hint = hints[name]
+        if isinstance(hint, type) and issubclass(hint, OptionGroup):
+            groups[name] = hint
+            own = get_type_hints(hint, include_extras=True)
+            parameters += [
+                _parameter(field.name, own[field.name], field.default)
+                for field in fields(cast("Any", hint))
+            ]
+        else:
+            parameters.append(_parameter(name, hint, parameter.default))
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        for name, group in groups.items():
+            own = {field.name: options.pop(field.name) for field in fields(cast("Any", group))}
+            options[name] = group(**own)
+        command(**options)
+
+    cast("Any", run).__signature__ = inspect.Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
+    )

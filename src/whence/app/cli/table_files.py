@@ -31,7 +31,7 @@ def read_rows(path: Path, column: str) -> Iterator[str]:
     readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise OptionError(f"{path.name} is of no known format; .jsonl, .csv, .tsv, .parquet are")
+        raise OptionError(f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.name}")
     try:
         for number, row in enumerate(reader(path), start=1):
             if column not in row:
@@ -39,7 +39,7 @@ def read_rows(path: Path, column: str) -> Iterator[str]:
             text = row[column]
             if not isinstance(text, str):
                 raise InputError(
-                    f"row {number} of {path} has {type(text).__name__} under {column!r}; text is due"
+                    f"row {number} of {path}: expected text under {column!r}, got {type(text).__name__}"
                 )
             yield text
     except UnicodeDecodeError as error:
@@ -98,12 +98,12 @@ def explain_rows(
         RecordError: the output is of other rows than these.
         WriteError: the output cannot be written; every finished line is whole.
     """
-    done = _resume(output)
+    finished = _resume(output)
     explained = failed = before = 0
     for number, text in enumerate(texts, start=1):
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        if number in done:
-            if done[number] != digest:
+        if number in finished:
+            if finished[number] != digest:
                 raise RecordError(
                     f"row {number} is another text than the one {output} was written for; "
                     "give another --output"
@@ -128,11 +128,11 @@ def _resume(output: Path) -> dict[int, str]:
         return {}
     data = output.read_bytes()
     whole = data.rfind(b"\n") + 1
-    done: dict[int, str] = {}
+    finished: dict[int, str] = {}
     for place, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             entry = json.loads(line)
-            done[int(entry["row"])] = str(entry["text_sha256"])
+            finished[int(entry["row"])] = str(entry["text_sha256"])
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"line {place} of {output} was not written by whence; give another --output"
@@ -140,7 +140,7 @@ def _resume(output: Path) -> dict[int, str]:
     if whole < len(data):
         with output.open("r+b") as stream:
             stream.truncate(whole)
-    return done
+    return finished
 
 
 def _append(output: Path, line: str) -> None:
@@ -174,7 +174,7 @@ def read_table(
         rows = list(read_rows(path, column))
         return rows, None if gold is None else list(read_rows(path, gold))
     if gold is not None:
-        raise OptionError(f"--gold {gold} given; {path.name} has lines and no columns")
+        raise OptionError(f"--gold {gold} needs a file with columns; {path.name} has lines alone")
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

@@ -41,6 +41,7 @@ __all__ = ["Section", "fragment", "page", "pages"]
 STEPS = 10
 """Steps of the ramp on each side of zero; a style class each."""
 TOP = 12
+"""Bars of the chart; the table below it has every score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,12 +110,12 @@ def _gap(text: str) -> str:
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
-def _bars(attribution: Attribution, column: int, shown: Standing) -> list[dict[str, Any]]:
+def _bars(attribution: Attribution, column: int, display: Standing) -> list[dict[str, Any]]:
     """Geometry of the bar chart in percent of its width: zero in the middle, or at the left.
 
-    Scores that are not told from zero are faint, and grey where a label says so.
+    Scores that may be zero are faint, and grey where a label says so.
     """
-    sure, judged = shown.coloured, shown.label is not None
+    sure, judged = display.coloured, display.label is not None
     ranked = attribution.top(TOP, output=column)
     reach = max((abs(r.score) + 2 * _known(r.std_error) for r in ranked), default=0.0) or 1.0
     largest = max((abs(r.score) for r in ranked), default=0.0)
@@ -155,7 +156,7 @@ def _clip(text: str, most: int = 30) -> str:
 
 
 def _view(attribution: Attribution, column: int, mark: str) -> dict[str, Any]:
-    shown = standing(attribution, column)
+    display = standing(attribution, column)
     out = attribution.outputs[column]
     rows = [attribution.row(i, output=column) for i in range(len(attribution.segmentation))]
     return {
@@ -164,36 +165,36 @@ def _view(attribution: Attribution, column: int, mark: str) -> dict[str, Any]:
         "signed": attribution.unit is None,
         "zero": _axis(attribution)[0],
         "link": LINKS[out.link],
-        "label": _label(attribution, column, shown, mark),
-        "unjudged": shown.unjudged,
-        "withheld": shown.withheld,
-        "words": _words(attribution, column, shown.coloured),
-        "bars": [] if shown.withheld else _bars(attribution, column, shown),
+        "label": _label(attribution, column, display, mark),
+        "unjudged": display.unjudged,
+        "withheld": display.withheld,
+        "words": _words(attribution, column, display.coloured),
+        "bars": [] if display.withheld else _bars(attribution, column, display),
         "rows": [
             {
                 "text": visible(row.feature.text),
                 "part": row.feature.part,
                 "score": amount(attribution, row.score),
                 "error": None if row.std_error is None else number(row.std_error),
-                "sure": bool(shown.sure[row.index]),
+                "sure": bool(display.sure[row.index]),
                 "span": f"{row.feature.start}\u2013{row.feature.end}",
             }
             for row in rows
         ],
         "several_parts": len(attribution.segmentation.document.parts) > 1,
-        "faint": int((~shown.coloured).sum()),
-        "faint_because": faint_because(attribution, shown),
+        "faint": int((~display.coloured).sum()),
+        "faint_because": faint_because(attribution, display),
         "facts": facts(attribution, column),
     }
 
 
 def _label(
-    attribution: Attribution, column: int, shown: Standing, mark: str
+    attribution: Attribution, column: int, display: Standing, mark: str
 ) -> dict[str, Any] | None:
-    if shown.label is None:
+    if display.label is None:
         return None
     names = [output.name for output in attribution.outputs]
-    return label_view(shown.label, mark, names, column)
+    return label_view(display.label, mark, names, column)
 
 
 def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
@@ -218,21 +219,21 @@ def _embedded(attribution: Attribution) -> Markup:
 def _rendered(
     sections: Sequence[Section], title: str, template: str, attention: Attention | None = None
 ) -> str:
-    number_ = 0
-    shown: list[dict[str, Any]] = []
+    count = 0
+    parts: list[dict[str, Any]] = []
     for section in sections:
         items: list[dict[str, Any]] = []
         for name, attribution in section.explanations:
-            number_ += 1
-            items.append(_context(attribution, name, f"e{number_}"))
-        shown.append({"title": section.title, "about": section.about, "explanations": items})
+            count += 1
+            items.append(_context(attribution, name, f"e{count}"))
+        parts.append({"title": section.title, "about": section.about, "explanations": items})
     records = [_embedded(a) for section in sections for _, a in section.explanations]
     return (
         environment()
         .get_template(template)
         .render(
             title=title,
-            sections=shown,
+            sections=parts,
             ramps=_ramps(),
             records=records,
             version=__version__,
@@ -268,8 +269,8 @@ def fragment(attribution: Attribution) -> str:
 def parse_records(text: str) -> list[Any]:
     """The JSON trees of the records a page holds; the page is its own archive."""
     start, end = '<script type="application/json" class="wh-record">', "</script>"
-    found: list[Any] = []
+    records: list[Any] = []
     while start in text:
         text = text.split(start, 1)[1]
-        found.append(json.loads(text.split(end, 1)[0]))
-    return found
+        records.append(json.loads(text.split(end, 1)[0]))
+    return records

@@ -29,6 +29,7 @@ from whence.core.explanations import Attribution
 __all__ = ["plain_text", "render"]
 
 BAR = 24
+"""Cells of the longest bar: with words of 28 cells and the numbers a line has under 80."""
 
 
 def render(
@@ -37,10 +38,10 @@ def render(
     """Print an explanation.
 
     Args:
-        attribution: what is shown.
-        console: where; its width, colours and encoding are respected.
-        top: how many of the largest scores get a row.
-        output: which output, by name or index.
+        attribution: explanation to print.
+        console: console of rich; its width, colours and encoding are used.
+        top: number of rows, one for each of the largest scores.
+        output: output, by name or index.
     """
     column = attribution.output_index(output)
     decision = attribution.decision
@@ -48,24 +49,24 @@ def render(
     others = decision_line(decision)
     if others:
         title.append(f"   {others}", style="dim")
-    shown = standing(attribution, column)
+    display = standing(attribution, column)
     body: list[RenderableType] = [title]
-    if shown.label is None:
-        body.append(Text(shown.unjudged, style="dim"))
+    if display.label is None:
+        body.append(Text(display.unjudged, style="dim"))
     else:
-        body.append(verdict(shown.label))
-    body += [Text(""), Padding(_shaded(attribution, column, shown.coloured), (0, 2)), Text("")]
-    if shown.withheld:
+        body.append(verdict(display.label))
+    body += [Text(""), Padding(_shaded(attribution, column, display.coloured), (0, 2)), Text("")]
+    if display.withheld:
         body.append(Text("Scores, kept for an audit:", style="dim"))
-    body += [_bars(attribution, column, top, shown), Text("")]
-    faint = int((~shown.coloured).sum())
-    because = faint_because(attribution, shown)
+    body += [_bars(attribution, column, top, display), Text("")]
+    faint = int((~display.coloured).sum())
+    because = faint_because(attribution, display)
     if faint and because:
         body.append(
-            Text(f"{faint} of {len(shown.sure)} scores are {because}: not shaded.", style="dim")
+            Text(f"{faint} of {len(display.sure)} scores are {because}: not shaded.", style="dim")
         )
-    if shown.label is not None:
-        body += [evidence(shown.label), Text("")]
+    if display.label is not None:
+        body += [evidence(display.label), Text("")]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -105,15 +106,15 @@ def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
     return text
 
 
-def _bars(attribution: Attribution, column: int, top: int, shown: Standing) -> Table:
+def _bars(attribution: Attribution, column: int, top: int, display: Standing) -> Table:
     """The largest scores with a bar each; with none where the scores may not be used."""
     signless = attribution.unit is not None
     width = BAR if signless else BAR // 2
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", justify="right", max_width=28)
-    if not signless and not shown.withheld:
+    if not signless and not display.withheld:
         table.add_column("\u2212 lowers", justify="right", width=width, no_wrap=True)
-    if not shown.withheld:
+    if not display.withheld:
         table.add_column("more" if signless else "raises +", width=width, no_wrap=True)
     unit = score_unit(attribution, column)
     table.add_column(f"score, {unit}", justify="right", no_wrap=True)
@@ -126,10 +127,10 @@ def _bars(attribution: Attribution, column: int, top: int, shown: Standing) -> T
         bar = "\u2588" * length
         left, right = (bar, "") if row.score < 0 else ("", bar)
         bars = [right] if signless else [left, right]
-        style = _bar_style(row.score, bool(shown.sure[row.index]), shown.label is not None)
+        style = _bar_style(row.score, bool(display.sure[row.index]), display.label is not None)
         cells = [
             Text(_short(visible(row.feature.text), 28)),
-            *(Text(bar, style=style) for bar in bars if not shown.withheld),
+            *(Text(bar, style=style) for bar in bars if not display.withheld),
             Text(amount(attribution, row.score)),
         ]
         if row.std_error is not None:

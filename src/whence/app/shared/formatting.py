@@ -1,4 +1,4 @@
-"""What every view says in the same words: numbers, units, facts about a run."""
+"""Numbers, units and facts about a run, written alike in every view."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTCOMES = {
     "converged": "converged",
     "budget_exhausted": "stopped at the budget",
     "not_converged": "did not converge",
-    "degenerate": "nothing to tell apart",
+    "degenerate": "all scores are zero",
 }
 
 
@@ -135,12 +135,12 @@ def answer(decision: Decision) -> str:
 
 def decision_line(decision: Decision, most: int = 4) -> str:
     """The other answers and their probabilities."""
-    shown = [
+    scores = [
         f"{visible(score.name)} {_share(score.value, decision.unit)}"
         for score in decision.scores[:most]
     ]
     rest = len(decision.scores) - most
-    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(scores) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _share(value: float, unit: str) -> str:
@@ -174,20 +174,20 @@ def cost_parts(cost: Cost) -> list[str]:
 
 
 def completeness_line(attribution: Attribution, output: int) -> str:
-    """Whether the scores add up, and what that says."""
-    found = attribution.completeness
+    """Whether the scores add up, and what that shows."""
+    completeness = attribution.completeness
     if attribution.unit is not None:
-        return "the scores are not in the target's unit, so there is nothing they could add up to"
-    if found is None:
+        return "the scores are not in the target's unit, so they add up to nothing"
+    if completeness is None:
         return "the scores of this method do not add up to the difference"
     unit = attribution.outputs[output].unit
-    residual = float(found.residual[output])
+    residual = float(completeness.residual[output])
     line = (
         f"residual {signed(residual)} {unit} "
-        f"({float(found.relative[output]):.2%} of the difference)"
+        f"({float(completeness.relative[output]):.2%} of the difference)"
     )
-    if found.by_construction:
-        return f"scores add up by construction ({line}); that says nothing about their error"
+    if completeness.by_construction:
+        return f"scores add up by construction ({line}), which is no evidence of accuracy"
     return f"{line}; measured"
 
 
@@ -238,8 +238,8 @@ def layer_names(names: Sequence[str]) -> dict[str, str]:
     ends = [len({part[-1 - place] for part in parts}) == 1 for place in range(shortest)]
     head = same.index(False) if False in same else 0
     tail = ends.index(False) if False in ends else 0
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for name, part in zip(names, parts, strict=True):
         short = ".".join(part[head : len(part) - tail])
-        found[name] = f"layer {short}" if short.isdecimal() else short
-    return found
+        result[name] = f"layer {short}" if short.isdecimal() else short
+    return result

@@ -14,13 +14,13 @@ __all__ = ["environment"]
 @cache
 def environment() -> Environment:
     """Templates of this package: everything is escaped, and a missing name is an error."""
-    found = Environment(
+    templates = Environment(
         loader=PackageLoader("whence.app", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["signed"] = signed
-    found.filters["number"] = number
-    return found
+    templates.filters["signed"] = signed
+    templates.filters["number"] = number
+    return templates

@@ -1,1 +1,1 @@
-"""Methods that follow, or change, what attention layers do."""
+"""Methods that read or change attention layers."""

@@ -1,11 +1,11 @@
-"""ALTI: contributions of tokens to tokens, by how near what each sends is to what comes out."""
+"""ALTI: contributions of tokens by the distance between the vector each sends and the sum."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
 from whence.games.attention_game import AttentionGame
@@ -16,7 +16,7 @@ __all__ = ["Alti"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alti(AttentionMethod):
-    """Contributions of tokens by how near what each sends is to what comes out, layer by layer.
+    """Contributions of tokens by the distance of the vector each sends to the layer's output.
 
     A layer sends position ``i`` from token ``j`` the vector ``T_i(x_j) = sum_h A_h[i, j] f_h(x_j)``
     (value vectors through the output projection) and, from itself, the residual ``x_i`` too. What
@@ -61,7 +61,7 @@ class Alti(AttentionMethod):
         """See :class:`Alti`."""
         passes = game.follow(stream=True)
         try:
-            per_token, written = carry(game, passes, Proximity(passes.trace))
+            per_token, written = propagate(game, passes, Proximity(passes.trace))
         except CapabilityError as error:
             also = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
             raise game.refusal(str(error), *also) from error

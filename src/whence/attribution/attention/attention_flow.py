@@ -1,4 +1,4 @@
-"""Attention flow: how much could run from a feature to what is explained, through all layers."""
+"""Attention flow: the maximum flow from a feature to the explained position."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from whence.models.internals.trace import TracedCall
 __all__ = ["AttentionFlow"]
 
 SCALE = 1 << 24
-"""Capacities are integers: 1 is this many."""
+"""Capacities are integers: 1 is this many, as finely as float32 tells weights apart (24 bits)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionFlow(AttentionMethod):
-    """The most that could flow from a feature to the explained position through the layers.
+    """The maximum flow from a feature to the explained position through the layers' attention.
 
     The graph has a node for every token at every layer; the edge from token ``j`` before a layer
     to position ``i`` after it can carry ``(mean over heads of A[i, j] + [i = j]) / 2``. A score is
@@ -31,15 +31,15 @@ class AttentionFlow(AttentionMethod):
     ``Rollout``). Capacities are rounded to 2^-24.
 
     A flow between 0 and 1, without a sign. Features' flows use the same edges, so they overlap and
-    do not add up; a feature of several tokens can have less than its tokens one by one. It knows
-    the target only by the positions it is read from, and reads weights for influence as ``Rollout``
-    does.
+    do not add up; a feature of several tokens can have less than its tokens one by one. It depends
+    on the target only through the positions that are read, and takes weights for influence, as
+    ``Rollout`` does.
 
     Args:
-        exact: the longest text, in tokens, whose graph is kept whole.
-        keep: beyond that, the heaviest edges kept for each position and layer; what their cutting
-            off hides is noted.
-        limit: the longest text that is tried at all.
+        exact: longest text, in tokens, whose graph keeps every edge.
+        keep: heaviest edges of each position and layer that a longer text keeps; a note says how
+            much attention the others carry.
+        limit: longest text that is tried at all.
 
     Cost: one forward-and-backward pass, and a maximum flow for each feature and each explained
     position (one for most classifiers, every token where states are pooled), whose time grows with
@@ -65,7 +65,7 @@ class AttentionFlow(AttentionMethod):
     def __post_init__(self) -> None:
         for name in ("exact", "keep", "limit"):
             if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)} asked; it must be 1 or more")
+                raise OptionError(f"expected {name} of 1 or more, got {name}={getattr(self, name)}")
 
     def least(self, n: int, tokens: int) -> int:
         """1 pass."""
@@ -75,9 +75,9 @@ class AttentionFlow(AttentionMethod):
         """See :class:`AttentionFlow`."""
         if game.size > self.limit:
             raise OptionError(
-                f"AttentionFlow of {game.size:,} tokens asked; limit={self.limit:,}, for the time "
-                "of a maximum flow grows faster than the text. Shorten the text, raise limit, or "
-                "take Rollout, which reads the same weights in one pass"
+                f"expected at most limit={self.limit:,} tokens, got {game.size:,}: the time of a "
+                "maximum flow grows faster than the text. Shorten the text, raise limit, or take "
+                "Rollout, which reads the same weights in one pass"
             )
         passes = game.follow()
         keep = None if game.size <= self.exact else self.keep
@@ -91,8 +91,8 @@ class AttentionFlow(AttentionMethod):
             hidden = max(hidden, graph.hidden)
             reached = np.flatnonzero(run.shares.max(axis=0) > 0)
             for index, tokens in enumerate(sources):
-                found = np.array([graph.flow(tokens, int(position)) for position in reached])
-                flows[index] += run.shares[:, reached] @ found
+                reaching = np.array([graph.flow(tokens, int(position)) for position in reached])
+                flows[index] += run.shares[:, reached] @ reaching
         notes = [
             f"{100 * flows[-1].max():.0f} % of the flow could come from special tokens alone, in "
             "no feature; flows overlap and do not add up"

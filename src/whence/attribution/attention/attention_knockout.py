@@ -28,14 +28,14 @@ class AttentionKnockout(AttentionMethod):
     positions are those where the target has a gradient by the last attention layer's outputs: the
     first token's of many encoders, the writing positions of a decoder, all where states are pooled.
 
-    A position always reads itself, for what it holds comes to it along the residual stream too; a
-    feature at the explained position is told apart by no cut, which is noted.
+    A position always reads itself, since its state reaches it along the residual stream too; a
+    feature at the explained position keeps its effect, which is noted.
 
     Args:
-        first_layer, last_layer: the window in which edges are cut, both ends within it, counted
+        first_layer, last_layer: window in which edges are cut, both ends within it, counted
             from 0, or from the end where negative. The default is all layers.
         readers: ``explained``, or ``everyone``: no position may read the feature (in a causal model
-            these are the later positions), so that what is relayed by others is cut off too.
+            these are the later positions), so that what other positions relay is cut too.
 
     Cost: one forward-and-backward pass to find the positions, and n + 1 passes, batched. Misleads
     where the feature reached other positions before the window: with ``explained``, what they relay
@@ -71,13 +71,15 @@ class AttentionKnockout(AttentionMethod):
         """See :class:`AttentionKnockout`."""
         passes = game.follow()
         layers = self._layers(passes)
-        own = [_explained(run) for run in passes.runs]
+        explained = [_explained(run) for run in passes.runs]
 
         def change(row: int) -> tuple[EdgeKnockout, ...]:
             if row == 0:
                 return ()
             tokens = game.groups[row - 1]
-            cuts = {kind: self._cuts(passes, own, tokens, kind) for kind in {*layers.values()}}
+            cuts = {
+                kind: self._cuts(passes, explained, tokens, kind) for kind in {*layers.values()}
+            }
             return tuple(
                 EdgeKnockout(layer=name, head=None, cut=cuts[kind]) for name, kind in layers.items()
             )
@@ -87,7 +89,7 @@ class AttentionKnockout(AttentionMethod):
             scores=values[0] - values[1:],
             values=values[0],
             base_values=np.full(game.k, np.nan),
-            notes=_held(game, passes, own),
+            notes=_uncut_note(game, passes, explained),
         )
 
     def _layers(self, passes: Passes) -> dict[str, str]:
@@ -96,10 +98,10 @@ class AttentionKnockout(AttentionMethod):
         if not passes.encoder:
             return dict.fromkeys(self._window([c.name for c in calls]), "own")
         cross = self._window([c.name for c in calls if c.kind == "cross"])
-        found = dict.fromkeys(cross, "cross")
+        layers = dict.fromkeys(cross, "cross")
         if self.readers == "everyone":
-            found |= dict.fromkeys(self._window([c.name for c in passes.encoder]), "encoder")
-        return found
+            layers |= dict.fromkeys(self._window([c.name for c in passes.encoder]), "encoder")
+        return layers
 
     def _window(self, names: list[str]) -> list[str]:
         count = len(names)
@@ -108,18 +110,18 @@ class AttentionKnockout(AttentionMethod):
         )
         if not 0 <= first <= last < count:
             raise OptionError(
-                f"layers {self.first_layer} to {self.last_layer} asked; there are {count}, "
-                f"0 to {count - 1}, and the first may not lie behind the last"
+                f"expected layers from 0 to {count - 1}, the first not behind the last; got "
+                f"{self.first_layer} to {self.last_layer}"
             )
-        chosen = names[first : last + 1]
-        if len(set(names)) < count and len(chosen) < count:
+        window = names[first : last + 1]
+        if len(set(names)) < count and len(window) < count:
             raise OptionError("layers that share their weights cannot be cut one by one; cut all")
-        return chosen
+        return window
 
     def _cuts(
         self,
         passes: Passes,
-        own: list[Bool[np.ndarray, " _"]],
+        explained: list[Bool[np.ndarray, " _"]],
         tokens: np.ndarray,
         kind: str,
     ) -> tuple[Bool[np.ndarray, "_ _"], ...]:
@@ -128,11 +130,11 @@ class AttentionKnockout(AttentionMethod):
         if kind == "encoder":
             stacks = [(passes.encoder, np.ones(passes.encoder[0].queries, dtype=bool))]
         else:
-            stacks = [(run.calls, who) for run, who in zip(passes.runs, own, strict=True)]
-        for calls, explained in stacks:
+            stacks = [(run.calls, who) for run, who in zip(passes.runs, explained, strict=True)]
+        for calls, positions in stacks:
             call = next(c for c in calls if (c.kind == "cross") == (kind == "cross"))
             cut = np.zeros((call.queries, call.keys), dtype=bool)
-            cut[:, tokens] = True if self.readers == "everyone" else explained[:, None]
+            cut[:, tokens] = True if self.readers == "everyone" else positions[:, None]
             if kind != "cross":
                 np.fill_diagonal(cut, False)
             # A layer that shares its weights runs several times in each run.
@@ -144,18 +146,18 @@ def _explained(run: Run) -> Bool[np.ndarray, " _"]:
     return run.shares.max(axis=0) > 0
 
 
-def _held(
-    game: AttentionGame, passes: Passes, own: list[Bool[np.ndarray, " _"]]
+def _uncut_note(
+    game: AttentionGame, passes: Passes, explained: list[Bool[np.ndarray, " _"]]
 ) -> tuple[str, ...]:
     if passes.encoder:
         return ()
-    explained = np.zeros(game.size, dtype=bool)
-    for positions in own:
-        explained |= positions[: game.size]
-    count = sum(bool(explained[group].any()) for group in game.groups)
+    tokens = np.zeros(game.size, dtype=bool)
+    for positions in explained:
+        tokens |= positions[: game.size]
+    count = sum(bool(tokens[group].any()) for group in game.groups)
     if not count:
         return ()
     return (
-        f"{count} of {game.n} features hold a position that is explained: what it holds itself is "
-        "cut by nothing",
+        f"{count} of {game.n} features stand at a position that is explained: what a position "
+        "knows of itself cannot be cut",
     )

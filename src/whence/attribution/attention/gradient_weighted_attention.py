@@ -1,4 +1,4 @@
-"""Gradient-weighted attention: weights that raise the target, carried through the layers."""
+"""Gradient-weighted attention: weights that raise the target, propagated through the layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.games.attention_game import AttentionGame, Passes, Run, row_blocks
 from whence.models.internals.trace import Trace, TracedCall
@@ -25,7 +25,7 @@ class RaisingAttention:
     def __init__(self, trace: Trace, k: int) -> None:
         self.trace = trace
         self.k = k
-        self._kept: tuple[int, np.ndarray] | None = None
+        self._layer_cache: tuple[int, np.ndarray] | None = None
 
     def each(self, call: TracedCall) -> int:
         """All heads' weights of a row, and their gradients."""
@@ -35,30 +35,30 @@ class RaisingAttention:
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
         """See the class; everything stays besides, for relevance is added up."""
-        if self._kept is None or self._kept[0] != call.index:
-            self._kept = (call.index, self.trace.value_vectors(call))
-        values = self._kept[1]
+        if self._layer_cache is None or self._layer_cache[0] != call.index:
+            self._layer_cache = (call.index, self.trace.value_vectors(call))
+        values = self._layer_cache[1]
         weights = self.trace.weights(call, start, stop)
-        found = np.empty((self.k, stop - start, call.keys))
+        products = np.empty((self.k, stop - start, call.keys))
         for output in range(self.k):
             slope = self.trace.gradients(call, output)[start:stop].transpose(1, 0, 2)
             product = weights * (slope @ values.transpose(0, 2, 1))
-            found[output] = np.maximum(product, 0.0).astype(np.float64).mean(axis=0)
-        return found, np.ones(stop - start)
+            products[output] = np.maximum(product, 0.0).astype(np.float64).mean(axis=0)
+        return products, np.ones(stop - start)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GradientWeightedAttention(AttentionMethod):
-    """Attention weighted by its gradient, its positive part carried through the layers.
+    """Attention weighted by its gradient, the positive part propagated through the layers.
 
     ``R = (I + B_L) ... (I + B_1) - I`` with ``B_l = E_h[(A_h * dv/dA_h)^+]``; a token's score is
     its entry in the row of the explained position (positions by shares, as for ``Rollout``), a
-    feature's the sum over its tokens. The identity that the recursion begins with holds no
-    evidence and is taken off. Encoder-decoders follow the paper's rules for two streams: what a
+    feature's the sum over its tokens. The identity that the recursion begins with is no
+    evidence and is subtracted. Encoder-decoders follow the paper's rules for two streams: what a
     decoder's layer reads of the encoder is ``B`` times the encoder's relevance, rows normalised.
 
-    Relevance: at least 0, without a sign and without a scale of its own; more is more. Only what
-    raises the target counts, so evidence against it scores as nothing, not below it.
+    Relevance: at least 0, without a sign and without a unit. Only what raises the target counts, so
+    evidence against it scores zero.
 
     Cost: one forward-and-backward pass (a backward pass for each output), and each layer's weights
     once more. The model runs its own kernel and no weights are kept: the gradient by a weight is
@@ -86,53 +86,53 @@ class GradientWeightedAttention(AttentionMethod):
     def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`GradientWeightedAttention`."""
         passes = game.follow(slopes=True)
-        mix = RaisingAttention(passes.trace, game.k)
+        mixing = RaisingAttention(passes.trace, game.k)
         if passes.encoder:
-            per_token, written = _two_streams(game, passes, mix)
+            per_token, written = _two_streams(game, passes, mixing)
         else:
-            per_token, written = carry(game, passes, mix)
+            per_token, written = propagate(game, passes, mixing)
             for run in passes.runs:
                 per_token = per_token - run.shares[:, : game.size].T
                 written = written - run.shares[:, game.size :].sum(axis=1)
-            # Rounding may leave a hair of the identity, on either side of nothing.
+            # Subtracting the identity may leave rounding errors on either side of zero.
             per_token, written = np.maximum(per_token, 0.0), np.maximum(written, 0.0)
         return mass_estimate(game, passes, per_token, written, unit="relevance", what="relevance")
 
 
 def _two_streams(
-    game: AttentionGame, passes: Passes, mix: RaisingAttention
+    game: AttentionGame, passes: Passes, mixing: RaisingAttention
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
     """The paper's equations 6, 7, 10 and 11: relevance of the encoder's tokens to the decoder."""
     encoder = np.repeat(np.eye(game.size)[None], game.k, axis=0)
     for call in passes.encoder:
-        encoder = encoder + _whole(mix, call) @ encoder
+        encoder = encoder + _whole(mixing, call) @ encoder
     source = _normalised(encoder)
     text = np.zeros((game.size, game.k))
     written = np.zeros(game.k)
     for run in passes.runs:
-        own, other = _decoded(run, mix, source)
+        decoder, other = _decoded(run, mixing, source)
         text += np.einsum("kq,kqj->jk", run.shares, other)
-        written += np.einsum("kq,kqj->k", run.shares, own - np.eye(own.shape[1]))
+        written += np.einsum("kq,kqj->k", run.shares, decoder - np.eye(decoder.shape[1]))
     return text, written
 
 
 def _decoded(
-    run: Run, mix: RaisingAttention, source: Float[np.ndarray, "k tokens tokens"]
+    run: Run, mixing: RaisingAttention, source: Float[np.ndarray, "k tokens tokens"]
 ) -> tuple[Float[np.ndarray, "k queries queries"], Float[np.ndarray, "k queries tokens"]]:
     size = run.shares.shape[1]
-    own = np.repeat(np.eye(size)[None], mix.k, axis=0)
-    other = np.zeros((mix.k, size, source.shape[1]))
+    decoder = np.repeat(np.eye(size)[None], mixing.k, axis=0)
+    other = np.zeros((mixing.k, size, source.shape[1]))
     for call in run.calls:
-        raising = _whole(mix, call)
+        raising = _whole(mixing, call)
         if call.kind == "cross":
-            other = other + _normalised(own).transpose(0, 2, 1) @ raising @ source
+            other = other + _normalised(decoder).transpose(0, 2, 1) @ raising @ source
         else:
-            own, other = own + raising @ own, other + raising @ other
-    return own, other
+            decoder, other = decoder + raising @ decoder, other + raising @ other
+    return decoder, other
 
 
-def _whole(mix: RaisingAttention, call: TracedCall) -> Float[np.ndarray, "k queries keys"]:
-    blocks = [mix.rows(call, *block)[0] for block in row_blocks(call, mix.each(call))]
+def _whole(mixing: RaisingAttention, call: TracedCall) -> Float[np.ndarray, "k queries keys"]:
+    blocks = [mixing.rows(call, *block)[0] for block in row_blocks(call, mixing.each(call))]
     return np.concatenate(blocks, axis=1)
 
 

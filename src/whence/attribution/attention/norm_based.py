@@ -1,4 +1,4 @@
-"""Norm-based attention: not how much a head reads of a token, but how much that adds."""
+"""Norm-based attention: the length of the vector that each token adds to a position."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError
 from whence.games.attention_game import AttentionGame
@@ -17,7 +17,7 @@ from whence.models.internals.trace import Trace, TracedCall
 __all__ = ["NormBased", "NormShares", "written_norms"]
 
 _KEYS = 256
-"""Keys whose transformed vectors are held at a time, to make their Gram matrices."""
+"""Keys whose Gram matrices are computed at a time: 256 vectors of each head; chosen by hand."""
 
 
 def written_norms(
@@ -33,11 +33,11 @@ def written_norms(
 
 
 class NormShares:
-    """Norms of what each position is written from each key, half; the position itself, half."""
+    """Norms of the vectors that each key adds to a position, half; the position itself, half."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._kept: tuple[int, np.ndarray] | None = None
+        self._layer_cache: tuple[int, np.ndarray] | None = None
 
     def each(self, call: TracedCall) -> int:
         """All heads' weights of a row, in double precision, twice."""
@@ -45,9 +45,9 @@ class NormShares:
 
     def norms(self, call: TracedCall, start: int, stop: int) -> Float[np.ndarray, "rows keys"]:
         """``||sum_h A_h[i, j] f_h(x_j)||`` of some rows of a layer."""
-        if self._kept is None or self._kept[0] != call.index:
-            self._kept = (call.index, self._grams(call))
-        return written_norms(self.trace.weights(call, start, stop), self._kept[1])
+        if self._layer_cache is None or self._layer_cache[0] != call.index:
+            self._layer_cache = (call.index, self._grams(call))
+        return written_norms(self.trace.weights(call, start, stop), self._layer_cache[1])
 
     def _grams(self, call: TracedCall) -> Float[np.ndarray, "keys heads heads"]:
         values, projection = self.trace.value_vectors(call), self.trace.projection(call)
@@ -61,7 +61,7 @@ class NormShares:
     def rows(
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
-        """See the class; a row that is written nothing keeps all."""
+        """See the class; a row to which nothing is added keeps all."""
         norms = self.norms(call, start, stop)
         total = norms.sum(axis=1)
         half = np.where(total > 0, 0.5, 0.0)
@@ -70,12 +70,12 @@ class NormShares:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NormBased(AttentionMethod):
-    """Attention counted by the length of what it adds to a position, carried through the layers.
+    """Attention measured by the length of the vector it adds, propagated through the layers.
 
     In each layer ``N[i, j] = ||sum_h A_h[i, j] f_h(x_j)||``, where ``f_h(x_j)`` is the head's value
     vector of token ``j`` through the head's part of the output projection, biases of the
     projection left out. The paper compares these norms layer by layer; to score tokens, each row is
-    made to sum to one and carried through the layers as in ``Rollout``: half of it, and half the
+    made to sum to one and propagated through the layers as in ``Rollout``: half of it, and half the
     position itself. A feature's score is the sum over its tokens.
 
     A share of mass: 0 to 1, without a sign, summing to one with the special tokens' share, which
@@ -108,7 +108,7 @@ class NormBased(AttentionMethod):
         """See :class:`NormBased`."""
         passes = game.follow()
         try:
-            per_token, written = carry(game, passes, NormShares(passes.trace))
+            per_token, written = propagate(game, passes, NormShares(passes.trace))
         except CapabilityError as error:
             also = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
             raise game.refusal(str(error), *also) from error

@@ -1,9 +1,8 @@
-"""Shares handed back from what is explained to the tokens, layer by layer, last layer first.
+"""Shares propagated from the explained positions to the tokens, layer by layer, last layer first.
 
-Every method over mass says how a position divides what it has among the positions a layer reads
-and itself; from here on they are alike. The product of the layers' matrices is never made: a row
-of it is carried through them, so a layer's weights are needed a block of rows at a time and no
-matrix of tokens by tokens is held.
+Each method defines how a position divides its share among itself and the positions that a layer
+reads; the propagation is the same for all. It multiplies a row vector through the layers, so a
+layer's weights are needed a block of rows at a time and no matrix of tokens by tokens is stored.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from whence.attribution.method import Estimate
 from whence.games.attention_game import AttentionGame, Passes, row_blocks
 from whence.models.internals.trace import TracedCall
 
-__all__ = ["Mix", "carry", "mass_estimate", "outside"]
+__all__ = ["LayerMixing", "mass_estimate", "outside", "propagate"]
 
 
 @runtime_checkable
-class Mix(Protocol):
-    """How the rows of a layer divide what they have."""
+class LayerMixing(Protocol):
+    """How each position of a layer divides its share."""
 
     def each(self, call: TracedCall) -> int:
         """Numbers that a row of this layer needs in memory."""
@@ -32,23 +31,23 @@ class Mix(Protocol):
     def rows(
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
-        """Parts of each key, for each output or for all alike, and the part that stays."""
+        """The part that each key gets, for each output or for all outputs, and the part that stays."""
         ...
 
 
-def carry(
-    game: AttentionGame, passes: Passes, mix: Mix
+def propagate(
+    game: AttentionGame, passes: Passes, mixing: LayerMixing
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
-    """What each token of the input gets of each output, and what tokens that are written get.
+    """The share of each token of the input in each output, and the share of tokens that are written.
 
-    ``m_{l-1}[j] = sum_i m_l[i] C_l[i, j] + m_l[j] stay_l[j]``, from the shares of the positions
-    explained down to the tokens. A decoder hands a part on to its encoder at every layer that
-    reads it.
+    ``m_{l-1}[j] = sum_i m_l[i] C_l[i, j] + m_l[j] stay_l[j]``, from the shares of the explained
+    positions down to the tokens. A decoder passes a part to its encoder at every layer that reads
+    it.
     """
     text = np.zeros((game.k, game.size))
     written = np.zeros(game.k)
     for run in passes.runs:
-        mass, crossed = _back(run.shares, run.calls, mix, game.size)
+        mass, crossed = _back(run.shares, run.calls, mixing, game.size)
         if passes.encoder:
             text += crossed
             written += mass.sum(axis=1)
@@ -56,30 +55,33 @@ def carry(
             text += mass[:, : game.size]
             written += mass[:, game.size :].sum(axis=1)
     if passes.encoder:
-        text, _ = _back(text, passes.encoder, mix, game.size)
+        text, _ = _back(text, passes.encoder, mixing, game.size)
     return text.T, written
 
 
 def _back(
-    mass: Float[np.ndarray, "k positions"], calls: Sequence[TracedCall], mix: Mix, size: int
+    mass: Float[np.ndarray, "k positions"],
+    calls: Sequence[TracedCall],
+    mixing: LayerMixing,
+    size: int,
 ) -> tuple[Float[np.ndarray, "k positions"], Float[np.ndarray, "k tokens"]]:
     crossed = np.zeros((len(mass), size))
     for call in reversed(calls):
         stays = np.zeros_like(mass)
-        moved = np.zeros((len(mass), call.keys))
-        for start, stop in row_blocks(call, mix.each(call)):
-            parts, stay = mix.rows(call, start, stop)
-            own = mass[:, start:stop]
-            stays[:, start:stop] = own * stay
+        passed = np.zeros((len(mass), call.keys))
+        for start, stop in row_blocks(call, mixing.each(call)):
+            parts, stay = mixing.rows(call, start, stop)
+            block = mass[:, start:stop]
+            stays[:, start:stop] = block * stay
             if len(parts) == 1:
-                moved += own @ parts[0]
+                passed += block @ parts[0]
             else:
-                moved += np.einsum("kr,krj->kj", own, parts)
+                passed += np.einsum("kr,krj->kj", block, parts)
         if call.kind == "cross":
-            crossed += moved
+            crossed += passed
             mass = stays
         else:
-            mass = stays + moved
+            mass = stays + passed
     return mass, crossed
 
 
@@ -89,7 +91,7 @@ def outside(
     written: Float[np.ndarray, " k"],
     what: str = "mass",
 ) -> str:
-    """How much lies on tokens that are in no feature, in words."""
+    """A note on the share of tokens that are in no feature."""
     total = per_token.sum(axis=0) + written
     rest = total - game.gather(per_token).sum(axis=0)
     parts = np.divide(rest, total, out=np.zeros_like(rest), where=total > 0)
@@ -109,7 +111,7 @@ def mass_estimate(
     what: str = "mass",
     notes: tuple[str, ...] = (),
 ) -> Estimate:
-    """An estimate of scores without a sign; it failed where the weights were not the kernel's."""
+    """An estimate of scores without a sign; not converged where the weights are not the kernel's."""
     missed = passes.notes()
     return Estimate(
         scores=game.gather(per_token),

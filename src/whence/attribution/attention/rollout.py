@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.games.attention_game import AttentionGame
 from whence.models.internals.trace import Trace, TracedCall
@@ -31,14 +31,14 @@ class MeanAttention:
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
         """See the class."""
         mean = self.trace.weights(call, start, stop).astype(np.float64).mean(axis=0)
-        # A sink of the model's own may keep a part of a row.
+        # A model with a learned sink (GPT-OSS) gives part of a row to no token.
         whole = mean.sum(axis=1) + 1.0
         return (mean / whole[:, None])[None], 1.0 / whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollout(AttentionMethod):
-    """Attention multiplied through the layers: where the explained position's reading ends up.
+    """Mean attention multiplied through the layers, from the explained position down to the tokens.
 
     ``R = A_L ... A_1`` with ``A_l = (mean over heads of the weights + I) / 2``, rows summing to
     one; a token's score is its entry in the row of the explained position, a feature's the sum
@@ -47,8 +47,8 @@ class Rollout(AttentionMethod):
     encoder counts half for the encoder's states, half for the position itself.
 
     A share of mass: 0 to 1, without a sign, summing to one with the special tokens' share, which
-    is noted. It says where the model reads, not what that does to the target, and knows the target
-    only by the positions it is read from: all labels of a classifier get the same scores.
+    is noted. It shows where the model reads, not the effect on the target, and depends on the target
+    only through the positions that are read: all labels of a classifier get the same scores.
 
     Cost: one forward-and-backward pass, and each layer's weights once more in blocks of rows.
     Misleads where mass gathers on tokens that hold little (sinks, punctuation), since weights take
@@ -74,7 +74,7 @@ class Rollout(AttentionMethod):
     def estimate(self, game: AttentionGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`Rollout`."""
         passes = game.follow()
-        per_token, written = carry(game, passes, MeanAttention(passes.trace))
+        per_token, written = propagate(game, passes, MeanAttention(passes.trace))
         return mass_estimate(
             game, passes, per_token, written, unit="share of attention", what="attention"
         )

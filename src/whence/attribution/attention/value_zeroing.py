@@ -1,4 +1,4 @@
-"""Value zeroing: what changes when a token can no longer be read, though it is still attended to."""
+"""Value zeroing: the change when a token is still attended to, but its values are zero."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from whence.attribution.attention.relevance_propagation import carry, mass_estimate
+from whence.attribution.attention.relevance_propagation import mass_estimate, propagate
 from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import CapabilityError, unknown
 from whence.games.attention_game import AttentionGame, Passes
@@ -22,7 +22,7 @@ _EFFECTS = ("states", "target")
 
 
 def cosine_distances(
-    own: Float[np.ndarray, "queries model"], changed: Float[np.ndarray, "keys queries model"]
+    state: Float[np.ndarray, "queries model"], changed: Float[np.ndarray, "keys queries model"]
 ) -> Float[np.ndarray, "queries keys"]:
     """``1 - cos`` between each position's state and the one it has without each key.
 
@@ -31,7 +31,7 @@ def cosine_distances(
         >>> cosine_distances(own, np.array([[[2.0, 0.0]], [[0.0, 1.0]]], np.float32)).tolist()
         [[0.0, 1.0]]
     """
-    first = own.astype(np.float64)
+    first = state.astype(np.float64)
     second = changed.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=2)
     product = np.einsum("qd,kqd->kq", first, second)
@@ -47,7 +47,7 @@ class StateDistances:
     def __init__(self, trace: Trace, batch: int) -> None:
         self.trace = trace
         self._keys = TokenBudget(batch)
-        self._kept: tuple[int, np.ndarray] | None = None
+        self._layer_cache: tuple[int, np.ndarray] | None = None
 
     def each(self, call: TracedCall) -> int:
         """A row of distances; the layer's whole matrix is held besides."""
@@ -55,22 +55,22 @@ class StateDistances:
 
     def distances(self, call: TracedCall) -> Float[np.ndarray, "queries keys"]:
         """The cosine distances of a layer."""
-        if self._kept is None or self._kept[0] != call.index:
-            found = np.empty((call.queries, call.keys))
+        if self._layer_cache is None or self._layer_cache[0] != call.index:
+            matrix = np.empty((call.queries, call.keys))
             for keys, states in self._keys.batches(
                 call.keys, 1, lambda keys: self.trace.with_values_zeroed(call, keys)
             ):
-                found[:, keys.start : keys.stop] = cosine_distances(*states)
-            self._kept = (call.index, found)
-        return self._kept[1]
+                matrix[:, keys.start : keys.stop] = cosine_distances(*states)
+            self._layer_cache = (call.index, matrix)
+        return self._layer_cache[1]
 
     def rows(
         self, call: TracedCall, start: int, stop: int
     ) -> tuple[Float[np.ndarray, "c rows keys"], Float[np.ndarray, " rows"]]:
         """See the class; a position that nothing turns keeps what it has."""
-        found = self.distances(call)[start:stop]
-        total = found.sum(axis=1)
-        parts = found / np.where(total > 0, total, 1.0)[:, None]
+        distances = self.distances(call)[start:stop]
+        total = distances.sum(axis=1)
+        parts = distances / np.where(total > 0, total, 1.0)[:, None]
         return parts[None], np.where(total > 0, 0.0, 1.0)
 
 
@@ -132,13 +132,13 @@ class ValueZeroing(AttentionMethod):
         others = ("Rollout", "AttentionFlow", "GradientWeightedAttention", "AttentionKnockout")
         if passes.encoder:
             raise game.refusal(
-                "ValueZeroing of states asked of a model that reads with an encoder and writes with "
-                "a decoder, for which it is not defined; effect='target' is",
+                "ValueZeroing of states is not defined for a model that reads with an encoder and "
+                "writes with a decoder; effect='target' is",
                 *others,
             )
         game.count(sum(run.shares.shape[1] for run in passes.runs))
         try:
-            per_token, written = carry(game, passes, StateDistances(passes.trace, game.batch))
+            per_token, written = propagate(game, passes, StateDistances(passes.trace, game.batch))
         except CapabilityError as error:
             raise game.refusal(str(error), *others) from error
         return mass_estimate(game, passes, per_token, written, unit="share of change")

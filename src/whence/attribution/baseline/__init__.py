@@ -1,1 +1,1 @@
-"""Scores that know nothing, for honesty."""
+"""Scores that do not depend on the model, to compare with."""

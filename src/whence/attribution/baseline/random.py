@@ -15,10 +15,10 @@ __all__ = ["Random"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Random(GameMethod):
-    """Standard normal scores that know nothing of the model.
+    """Standard normal scores that do not depend on the model.
 
-    They are drawn from the seed alone, scaled to nothing, and mean nothing: a metric that does not
-    put a method above them has measured nothing. Cost: 2 evaluations, for the values at both ends.
+    They are drawn from the seed alone and have no scale: a metric that does not rank a method above
+    them has measured nothing. Cost: 2 evaluations, for the values at both ends.
 
     Example:
         >>> from whence.games.game import FunctionGame

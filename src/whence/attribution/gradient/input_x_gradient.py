@@ -1,4 +1,4 @@
-"""Input times gradient: the first-order guess at what each feature adds."""
+"""Input times gradient: the first-order estimate of what each feature adds."""
 
 from __future__ import annotations
 

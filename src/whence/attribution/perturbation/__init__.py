@@ -1,1 +1,1 @@
-"""Methods that ask the model about texts with features absent."""
+"""Methods that evaluate the model on texts with features absent."""

@@ -17,8 +17,11 @@ __all__ = ["KernelShap", "pair_sample"]
 
 DESIGNS = ("balanced", "leverage")
 RIDGES = 10.0 ** np.arange(-6.0, 3.1, 0.5)
+"""Ridges tried, relative to the largest eigenvalue: from no effect to all effect, half decades apart."""
 SHRINK_BELOW = 8
-"""Evaluations per feature under which the fit is regularised."""
+"""Evaluations per feature below which the fit is shrunk. Chosen by hand; not calibrated."""
+ENUMERATED = 4096
+"""Coalitions of one size up to which all are listed; of more, draws are compared with earlier draws."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +47,7 @@ class KernelShap(GameMethod):
     deflated by the finite population factor, so that they vanish as the sample becomes the whole.
 
     Cost: the budget, by default min(2^n, max(8 n, 256) + 2) evaluations. The scores add up by
-    construction, so that says nothing about accuracy: read the standard errors.
+    construction, which is no evidence of accuracy: read the standard errors.
 
     Args:
         design: how the budget is shared among coalition sizes, ``balanced`` or ``leverage``.
@@ -69,12 +72,11 @@ class KernelShap(GameMethod):
 
     def least(self, n: int) -> int:
         """N + 2, or 2^n where that is less: fewer samples cannot tell the features apart."""
-        return min(1 << n, n + 2) if n < 20 else n + 2
+        return min(1 << n, n + 2)
 
     def default_budget(self, n: int) -> int:
         """max(8 n, 256) + 2, or 2^n where that is less."""
-        wish = max(8 * n, 256) + 2
-        return min(1 << n, wish) if n < 20 else wish
+        return min(1 << n, max(8 * n, 256) + 2)
 
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`KernelShap`."""
@@ -149,15 +151,15 @@ def pair_sample(
     share = np.where(middle, 0.5, 1.0)
     if design == "balanced":
         share = share / np.sqrt(sizes * (n - sizes))
-    wanted = _fill(totals, share, float(count))
-    taken = _round(wanted, rng)
+    expected = _fill(totals, share, float(count))
+    drawn = _round(expected, rng)
     rows: list[np.ndarray] = []
     odds: list[np.ndarray] = []
-    for size, total, want, take in zip(sizes, pairs, wanted, taken, strict=True):
-        if take == 0:
+    for size, total, chance, number in zip(sizes, pairs, expected, drawn, strict=True):
+        if number == 0:
             continue
-        rows.append(_distinct(n, int(size), int(take), total, rng))
-        odds.append(np.full(int(take), min(1.0, want / float(total))))
+        rows.append(_distinct(n, int(size), int(number), total, rng))
+        odds.append(np.full(int(number), min(1.0, chance / float(total))))
     return np.concatenate(rows), np.concatenate(odds)
 
 
@@ -167,45 +169,46 @@ def _fill(
     """``min(total, c * share)`` for the ``c`` that makes the sum ``count`` (or all there is)."""
     if count >= totals.sum():
         return totals.copy()
-    wanted = np.zeros_like(totals)
+    expected = np.zeros_like(totals)
     open_ = np.ones(len(totals), dtype=bool)
     while True:
-        level = (count - wanted[~open_].sum()) / share[open_].sum()
+        level = (count - expected[~open_].sum()) / share[open_].sum()
         full = open_ & (level * share >= totals)
         if not full.any():
-            wanted[open_] = level * share[open_]
-            return wanted
-        wanted[full] = totals[full]
+            expected[open_] = level * share[open_]
+            return expected
+        expected[full] = totals[full]
         open_ &= ~full
 
 
-def _round(wanted: Float[np.ndarray, " strata"], rng: np.random.Generator) -> np.ndarray:
-    """Whole numbers with the same sum whose expectations are the wanted ones (systematic)."""
-    edges = np.floor(np.concatenate([[0.0], np.cumsum(wanted)]) + rng.random() + 1e-9)
-    taken = np.diff(edges).astype(np.int64)
-    return np.minimum(taken, np.ceil(wanted - 1e-9).astype(np.int64))
+def _round(expected: Float[np.ndarray, " strata"], rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers with the same sum whose expectations are those given (systematic sampling)."""
+    # 1e-9: a sum of shares that is whole but for rounding counts as whole.
+    edges = np.floor(np.concatenate([[0.0], np.cumsum(expected)]) + rng.random() + 1e-9)
+    drawn = np.diff(edges).astype(np.int64)
+    return np.minimum(drawn, np.ceil(expected - 1e-9).astype(np.int64))
 
 
-def _distinct(n: int, size: int, take: int, total: int, rng: np.random.Generator) -> np.ndarray:
-    """``take`` distinct coalitions of a size, no two of them complements; all where take is all."""
+def _distinct(n: int, size: int, count: int, total: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` distinct coalitions of a size, no two of them complements; all where it is all."""
     halved = 2 * size == n
-    if take == total or total <= 4096:
+    if count == total or total <= ENUMERATED:
         rows = _combinations(n, size)
         if halved:
             rows = rows[rows[:, 0]]
-        return rows[np.sort(rng.choice(len(rows), size=take, replace=False))]
-    seen: set[bytes] = set()
-    found: list[np.ndarray] = []
-    while len(found) < take:
+        return rows[np.sort(rng.choice(len(rows), size=count, replace=False))]
+    known: set[bytes] = set()
+    distinct: list[np.ndarray] = []
+    while len(distinct) < count:
         row = np.zeros(n, dtype=bool)
         row[rng.choice(n, size=size, replace=False)] = True
         if halved and not row[0]:
             row = ~row
         key = row.tobytes()
-        if key not in seen:
-            seen.add(key)
-            found.append(row)
-    return np.stack(found)
+        if key not in known:
+            known.add(key)
+            distinct.append(row)
+    return np.stack(distinct)
 
 
 def _combinations(n: int, size: int) -> Bool[np.ndarray, "rows n"]:
@@ -230,8 +233,9 @@ def _fit(
     """
     root = np.sqrt(weight)[:, None]
     left, values, right = np.linalg.svd(root * rows, full_matrices=False)
-    kept = values > 1e-10 * values[0]
-    left, values, right = left[:, kept], values[kept], right[kept]
+    # Directions that no sampled coalition moves; float64 rounding is 1e-16 of the largest.
+    significant = values > 1e-10 * values[0]
+    left, values, right = left[:, significant], values[significant], right[significant]
     aim = left.T @ (root * target)
     k = target.shape[1]
     scores = np.empty((rows.shape[1], k))
@@ -246,10 +250,11 @@ def _fit(
         scores[:, output] = right.T @ (gain * aim[:, output])
         leverage = np.einsum("pr,r->p", left**2, values * gain)
         residual = (root * target)[:, output] - left @ (values * gain * aim[:, output])
+        # A leverage of 1 leaves no residual to judge by; the floor keeps the errors finite.
         slack = np.maximum(1.0 - leverage, 1e-3)
         # A pair that was certain to be drawn adds no sampling error.
-        moved = np.where(inclusion < 1.0, np.sqrt(1.0 - inclusion), 0.0) * residual / slack
-        spread = (right.T * gain) @ (left.T * moved)
+        sampled = np.where(inclusion < 1.0, np.sqrt(1.0 - inclusion), 0.0) * residual / slack
+        spread = (right.T * gain) @ (left.T * sampled)
         errors[:, output] = np.sqrt((spread**2).sum(axis=1))
     return scores, errors
 
@@ -265,7 +270,7 @@ def _ridge(
     for ridge in RIDGES:
         fit = values**2 / (values**2 + ridge * values[0] ** 2)
         leverage = (left**2) @ fit
-        slack = np.maximum(1.0 - leverage, 1e-6)
+        slack = np.maximum(1.0 - leverage, 1e-6)  # only against division by zero
         loss = float((((target - left @ (fit * aim)) / slack) ** 2).sum())
         if loss < best:
             best, chosen = loss, float(ridge)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.attribution.method import Estimate, GameMethod
-from whence.attribution.perturbation.shapley_values import all_coalitions
+from whence.attribution.perturbation.shapley_values import MOST_ENUMERATED, all_coalitions
 from whence.core.errors import OptionError
 from whence.games.game import Game
 
@@ -36,8 +36,9 @@ class Lime(GameMethod):
     evaluations. The scores need not add up, and describe the neighbourhood, not the text itself.
 
     Args:
-        kernel_width: LIME's kernel width, on distances from 0 to 1 (LIME's 25 of 100).
-        ridge: penalty relative to the mean variance of the design.
+        kernel_width: LIME's kernel width, on distances from 0 to 1 (its default: 25 of 100).
+        ridge: penalty relative to the mean variance of the design; LIME's own default is 1 on a
+            scale of its own. Chosen by hand; not calibrated.
 
     Ribeiro, Singh & Guestrin (2016), arXiv:1602.04938; Tan, Tian & Li (2023), arXiv:2311.15722.
 
@@ -55,23 +56,24 @@ class Lime(GameMethod):
 
     def __post_init__(self) -> None:
         if not self.kernel_width > 0:
-            raise OptionError(f"Lime(kernel_width={self.kernel_width}) asked; it must be above 0")
+            raise OptionError(
+                f"expected a kernel width above 0, got Lime(kernel_width={self.kernel_width})"
+            )
         if not self.ridge >= 0:
-            raise OptionError(f"Lime(ridge={self.ridge}) asked; it must be 0 or more")
+            raise OptionError(f"expected a ridge of 0 or more, got Lime(ridge={self.ridge})")
 
     def least(self, n: int) -> int:
         """N + 2, or 2^n where that is less."""
-        return min(1 << n, n + 2) if n < 20 else n + 2
+        return min(1 << n, n + 2)
 
     def default_budget(self, n: int) -> int:
         """max(5 n, 200), or 2^n where that is less."""
-        wish = max(5 * n, 200)
-        return min(1 << n, wish) if n < 20 else wish
+        return min(1 << n, max(5 * n, 200))
 
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`Lime`."""
         n = game.n
-        every = n < 20 and (1 << n) <= budget
+        every = n < MOST_ENUMERATED and (1 << n) <= budget
         if every:
             rows, counts = _everything(n, self.kernel_width)
         else:
@@ -164,6 +166,7 @@ def _ridge_fit(
     residual = aim - design @ scores
     # Repeats of one draw share a residual, so they enter as one observation of that weight.
     leverage = counts * (1.0 / total + np.einsum("mi,ij,mj->m", design, inverse, design))
+    # A leverage of 1 leaves no residual to judge by; a floor of 1 % keeps the errors finite.
     inflated = counts[:, None] * residual / np.maximum(1.0 - leverage, 1e-2)[:, None]
     errors = np.stack(
         [

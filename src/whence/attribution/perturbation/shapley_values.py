@@ -13,10 +13,12 @@ from whence.attribution.method import Estimate, GameMethod
 from whence.core.errors import OptionError
 from whence.games.game import Game
 
-__all__ = ["MOST_FEATURES", "ShapleyValues", "all_coalitions"]
+__all__ = ["MOST_ENUMERATED", "MOST_FEATURES", "ShapleyValues", "all_coalitions"]
 
 MOST_FEATURES = 14
 """2^14 evaluations take about ten seconds of a small model; each further feature doubles it."""
+MOST_ENUMERATED = 20
+"""Features from which on no method lists all coalitions: a million rows. Chosen by hand."""
 
 
 def all_coalitions(n: int) -> Bool[np.ndarray, "m n"]:

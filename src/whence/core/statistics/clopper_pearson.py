@@ -1,4 +1,8 @@
-"""Exact bounds of a share that was counted: Clopper and Pearson's."""
+"""Exact bounds of a share that was counted: Clopper & Pearson (1934), doi:10.1093/biomet/26.4.404.
+
+``scipy.stats.binomtest`` searches for the same bounds by bisection: they differ from these by up to
+5e-13, and it takes whole counts alone.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,40 @@ from scipy.special import betaincinv
 
 from whence.core.measurements import Interval
 
-__all__ = ["clopper_pearson", "share_interval"]
+__all__ = ["lower_bound", "share_interval", "upper_bound"]
 
 
-def clopper_pearson(held: int | float, tried: int, level: float = 0.95) -> float:
-    """The lower limit of a share of which ``held`` of ``tried`` were seen, one-sided.
+def lower_bound(hits: int | float, n: int, level: float = 0.95) -> float:
+    """The one-sided lower bound of a share: the p that solves ``P(X >= hits | p) = 1 - level``.
 
-    Where ties count as halves, ``held`` may lie between two whole numbers.
-    Source: Clopper & Pearson (1934), doi:10.1093/biomet/26.4.404.
+    Where ties count as halves, ``hits`` may lie between two whole numbers.
 
     Example:
-        >>> round(clopper_pearson(29, 29), 3)
+        >>> round(lower_bound(29, 29), 3)
         0.902
     """
-    return 0.0 if held <= 0 else float(betaincinv(held, tried - held + 1, 1 - level))
+    return 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1, 1 - level))
 
 
-def share_interval(held: int | float, tried: int, how: str) -> Interval:
+def upper_bound(hits: int | float, n: int, level: float = 0.95) -> float:
+    """The one-sided upper bound of a share: the p that solves ``P(X <= hits | p) = 1 - level``.
+
+    Example:
+        >>> round(upper_bound(0, 29), 3)
+        0.098
+    """
+    return 1.0 if hits >= n else float(betaincinv(hits + 1, n - hits, level))
+
+
+def share_interval(hits: int | float, n: int, how: str) -> Interval:
     """The two-sided 95 % interval of a share; ``how`` says what was counted.
 
-    The upper limit of a share is what the lower limit of the rest leaves.
+    The upper limit is one less the lower bound of the misses, which keeps the digits of stored
+    measurements: :func:`upper_bound` differs from it in the last place.
     """
     return Interval(
-        low=clopper_pearson(held, tried, 0.975),
-        high=1.0 - clopper_pearson(tried - held, tried, 0.975),
+        low=lower_bound(hits, n, 0.975),
+        high=1.0 - lower_bound(n - hits, n, 0.975),
         level=0.95,
         how=f"Clopper-Pearson, {how}",
     )

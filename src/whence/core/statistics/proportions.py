@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
-from scipy import special
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
+from whence.core.statistics.clopper_pearson import lower_bound, upper_bound
 
 __all__ = [
     "Interval",
@@ -24,8 +25,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Proportion:
+ROUNDING = 1e-9
+"""Thousandths by which a bound may miss a number of three digits and still be shown as it: far above
+the error of a double at this size (1e-13), far below what three digits show."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proportion(Value):
     """``hits`` of ``n`` with one-sided exact bounds: each is missed in ``1 - level`` of cases."""
 
     hits: int
@@ -46,65 +52,76 @@ class Proportion:
 
 
 def below(bound: float) -> str:
-    """A lower bound in three digits, never above itself.
+    """A lower bound rounded down to three digits.
 
     Example:
         >>> below(0.94973), above(0.94973)
         ('0.949', '0.950')
     """
-    return f"{math.floor(bound * 1000 + 1e-9) / 1000:.3f}"
+    return f"{math.floor(bound * 1000 + ROUNDING) / 1000:.3f}"
 
 
 def above(bound: float) -> str:
-    """An upper bound in three digits, never below itself."""
-    return f"{math.ceil(bound * 1000 - 1e-9) / 1000:.3f}"
+    """An upper bound rounded up to three digits."""
+    return f"{math.ceil(bound * 1000 - ROUNDING) / 1000:.3f}"
 
 
 def proportion(hits: int, n: int, *, level: float = 0.95) -> Proportion:
-    """A share with the bounds of Clopper and Pearson (1934), doi:10.1093/biomet/26.4.404.
+    """A share with the bounds of Clopper and Pearson; valid at any n, and conservative.
 
-    The lower bound solves ``P(X >= hits | p) = 1 - level``; valid at any n, and conservative.
+    See :mod:`whence.core.statistics.clopper_pearson`.
+
+    Args:
+        hits: count of what was looked for.
+        n: count of all.
+        level: level of each of the two one-sided bounds.
+
+    Raises:
+        OptionError: more hits than n, or a level that is not between 0 and 1.
 
     Example:
         >>> print(proportion(59, 59))
         1.000 [0.950, 1.000] (n=59)
     """
     if not 0 <= hits <= n or not 0.0 < level < 1.0:
-        raise OptionError(f"{hits} of {n} at level {level}: no share")
-    lower = float(special.betaincinv(hits, n - hits + 1, 1 - level)) if hits else 0.0
-    upper = float(special.betaincinv(hits + 1, n - hits, level)) if hits < n else 1.0
-    return Proportion(hits, n, lower, upper, level)
+        raise OptionError(
+            f"expected 0 <= hits <= n and a level between 0 and 1, got {hits} of {n} at {level}"
+        )
+    return Proportion(hits, n, lower_bound(hits, n, level), upper_bound(hits, n, level), level)
 
 
 def check_shares(target: float, level: float) -> None:
-    """Refuse a target or a level that is no share.
+    """Refuse a target or a level out of its range.
 
     Raises:
         OptionError: a target outside 0 to 1, or a level that is not above .5 and below 1.
     """
     if not 0 < target < 1 or not 0.5 < level < 1:
-        raise OptionError(f"target={target}, level={level}: shares below 1 are due")
+        raise OptionError(
+            f"expected a target between 0 and 1 and a level between 0.5 and 1, got target={target}, "
+            f"level={level}"
+        )
 
 
 def least_certified(target: float, *, level: float = 0.95) -> int:
-    """Texts needed to certify an agreement of ``target`` when not one disagrees.
+    """The fewest texts that certify an agreement of ``target``, when student and teacher agree on all.
 
     Example:
         >>> [least_certified(target) for target in (0.90, 0.95, 0.97, 0.99)]
         [29, 59, 99, 299]
     """
     if not 0.0 < target < 1.0:
-        raise OptionError(f"target={target} given; a share between 0 and 1 is due")
+        raise OptionError(f"expected a target between 0 and 1, got {target}")
     return int(np.ceil(np.log(1 - level) / np.log(target)))
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with a two-sided interval."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Interval(Value):
+    """An estimate with a two-sided interval; NaN where it is undefined."""
 
-    value: float
-    lower: float
-    upper: float
+    value: Number
+    lower: Number
+    upper: Number
     n: int
 
     def __str__(self) -> str:
@@ -123,14 +140,22 @@ def bootstrap(
 
     Rows must be independent of each other; a split keeps one row a group of near-duplicates.
     Draws where the statistic is undefined are left out. Too narrow for n below about 50.
-    Efron (1979), doi:10.1214/aos/1176344552.
+    Efron (1979), doi:10.1214/aos/1176344552. ``scipy.stats.bootstrap`` resamples in another order,
+    and hands an undefined draw on as NaN.
+
+    Args:
+        statistic: function from row numbers, with repeats, to a number.
+        n: count of rows.
+        draws: resamples.
+        level: level of the interval.
+        seed: seed of the random generator.
     """
     rows = np.arange(n)
     value = statistic(rows) if n else float("nan")
     rng = np.random.default_rng(seed)
-    found = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(draws)]) if n else rows
-    found = found[np.isfinite(found)]
-    if len(found) == 0:
+    values = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(draws)]) if n else rows
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
         return Interval(value, float("nan"), float("nan"), n)
-    lower, upper = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(lower), float(upper), n)

@@ -1,4 +1,4 @@
-"""Where spans begin and end: white space trimmed, sentences told apart."""
+"""Where spans begin and end: white space trimmed, sentences separated."""
 
 from __future__ import annotations
 

@@ -28,6 +28,6 @@ class Paragraphs(Segmenter):
     def _spans(
         self, document: Document, part: Part, encoding: Encoding | None
     ) -> Iterable[tuple[int, int]]:
-        found = _BLANK_LINE.finditer(document.text, part.start, part.end)
-        cuts = [match.end() for match in found]
+        blank_lines = _BLANK_LINE.finditer(document.text, part.start, part.end)
+        cuts = [match.end() for match in blank_lines]
         return nonblank_spans(document.text, [part.start, *cuts, part.end])

@@ -20,7 +20,8 @@ class Passages(Segmenter):
     """Passages: whole sentences, as many as fit in ``words`` words.
 
     Args:
-        words: most words in a passage; a longer sentence is a passage by itself.
+        words: most words in a passage; a longer sentence is a passage by itself. The default of 100
+            is chosen by hand.
     """
 
     words: int = 100
@@ -29,7 +30,9 @@ class Passages(Segmenter):
 
     def __post_init__(self) -> None:
         if self.words < 1:
-            raise OptionError(f"Passages(words={self.words}) asked; words must be 1 or more")
+            raise OptionError(
+                f"expected 1 word or more in a passage, got Passages(words={self.words})"
+            )
 
     def _spans(
         self, document: Document, part: Part, encoding: Encoding | None

@@ -15,7 +15,7 @@ from whence.models.protocols import Encoding
 __all__ = ["Words"]
 
 _GRAPHEME = regex.compile(r"\X")
-# Letters, digits and marks, held together by what stands inside words: apostrophes, hyphens,
+# Letters, digits and marks, joined by the signs that occur inside words: apostrophes, hyphens,
 # separators of numbers, and the sign of a percentage or a currency beside its number.
 _WORD = regex.compile(
     r"(?V1)(?:\p{Sc}\s?)?\d+(?:[.,:/\u2019'\u066B\u066C]\d+)*(?:\s?%)?(?:[\p{L}\p{M}]+)?"
@@ -31,12 +31,11 @@ _UNSPACED = regex.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words(Segmenter):
-    """Words, and each run of punctuation by itself.
+    """Words, and each run of punctuation.
 
-    "don't", "state-of-the-art", "1,250.50", "42 %", "£900" and
-    "63-year-old" are one feature each. In scripts
-    without spaces (Chinese, Japanese, Thai ...) each grapheme is one. A run of punctuation is a
-    feature too, since a question mark can matter; an emoji is one.
+    "don't", "state-of-the-art", "1,250.50", "42 %", "£900" and "63-year-old" are one feature each.
+    In scripts without spaces (Chinese, Japanese, Thai ...) each grapheme is one. A run of
+    punctuation is a feature too, since a question mark can matter; an emoji is one.
     """
 
     unit: ClassVar[str] = "word"
@@ -48,7 +47,7 @@ class Words(Segmenter):
         spans: list[tuple[int, int]] = []
         position = part.start
         for match in _WORD.finditer(document.text, part.start, part.end):
-            # A combining mark never starts a feature of its own: it belongs to what precedes.
+            # A combining mark belongs to the character before it and never starts a feature.
             start, end = match.span()
             spans += self._signs(document.text, position, start)
             if _UNSPACED.search(match.group()):

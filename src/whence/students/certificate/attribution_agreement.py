@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.data.run import Run
 from whence.students.families.base import Fitted
@@ -24,8 +25,8 @@ Compared = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]
 """Shares of the pieces of a text in the student's decision, and their effects on the teacher."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttributionAgreement:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class AttributionAgreement(Value):
     """Agreement of a student's contributions with its teacher's leave-one-out effects.
 
     Attributes:
@@ -44,9 +45,9 @@ class AttributionAgreement:
 
     correlation: Interval
     overlap: Interval
-    overlap_at_random: float
-    chance: float
-    chance_of_overlap: float
+    overlap_at_random: Number
+    chance: Number
+    chance_of_overlap: Number
     top: int
     unit: str
     pieces: int
@@ -233,8 +234,8 @@ def _for_label(answers: Answers, label: int) -> Float[np.ndarray, " texts"]:
     if answers.gives == "label":
         return (answers.top == label).astype(np.float64)
     if answers.gives == "probability":
-        own = np.clip(values[:, label], FLOOR, 1 - FLOOR)
-        return np.log(own) - np.log1p(-own)
+        chances = np.clip(values[:, label], FLOOR, 1 - FLOOR)
+        return np.log(chances) - np.log1p(-chances)
     others = np.delete(values, label, axis=1)
     high = others.max(axis=1)
     return values[:, label] - high - np.log(np.exp(others - high[:, None]).sum(axis=1))

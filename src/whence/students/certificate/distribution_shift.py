@@ -10,6 +10,7 @@ from jaxtyping import Int
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Proportion, proportion
 from whence.students.certificate.fidelity import kappa
 from whence.students.certificate.topics import telling, topical_words, topics
@@ -22,8 +23,8 @@ from whence.students.families.base import Fitted, Student
 __all__ = ["Elsewhere", "Shift", "other_corpora", "other_topics"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Elsewhere:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Elsewhere(Value):
     """Agreement on texts of another kind.
 
     Attributes:
@@ -35,8 +36,8 @@ class Elsewhere:
     """
 
     agreement: Proportion | None
-    kappa: float
-    majority: float
+    kappa: Number
+    majority: Number
     texts: int
     known: int = 0
 
@@ -47,8 +48,8 @@ class Elsewhere:
         return f"{self.agreement}, kappa {self.kappa:.2f}, majority {self.majority:.3f}{known}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Shift(Value):
     """Agreement on other topics and other corpora; all bounds of one kind hold at once.
 
     Attributes:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from whence.core.errors import InputError
+from whence.core.record import Value
 from whence.core.statistics.proportions import Proportion, proportion
 
 __all__ = [
@@ -126,8 +127,8 @@ def sign_test(student: Bool[np.ndarray, " texts"], control: Bool[np.ndarray, " t
     return float(stats.binom.sf(wins - 1, wins + losses, 0.5)) if wins + losses else 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Flips:
+@dataclass(frozen=True, slots=True, eq=False)
+class Flips(Value):
     """Edits that change a decision.
 
     Attributes:

@@ -267,4 +267,4 @@ def _accuracy(
 def _read_of_one(student: Fitted, texts: Sequence[str]) -> float:
     """Words and numbers of the evidence in one text, the mean over some."""
     evidence = [student.explain(text).evidence for text in texts]
-    return sum(len(e.says.split()) + 1 for own in evidence for e in own) / len(evidence)
+    return sum(len(e.says.split()) + 1 for pieces in evidence for e in pieces) / len(evidence)

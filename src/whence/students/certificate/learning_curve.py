@@ -82,7 +82,7 @@ class LearningCurve:
     def gain_of_doubling(self) -> Interval:
         """What the law expects of twice as many texts, with its interval."""
         law = self._needed()
-        gains = np.array([own(2 * self.texts) - own(self.texts) for own in self.resampled])
+        gains = np.array([other(2 * self.texts) - other(self.texts) for other in self.resampled])
         low, high = np.quantile(gains, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
         return Interval(law(2 * self.texts) - law(self.texts), low, high, self.texts)
 
@@ -204,7 +204,7 @@ def learning_curve(
                 )
             of_size.append(chances.argmax(axis=1))
         decisions.append(np.stack(of_size).astype(np.int64))
-    values = [float(np.mean([kappa(teacher, own) for own in of_size])) for of_size in decisions]
+    values = [float(np.mean([kappa(teacher, draw) for draw in of_size])) for of_size in decisions]
     again = np.array([_replicate(teacher, decisions, rng) for _ in range(replicates)])
     points = [
         Point(

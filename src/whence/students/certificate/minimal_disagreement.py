@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from whence.core.errors import OptionError
+from whence.core.record import Number, Value
 from whence.core.statistics.proportions import Proportion, proportion
 from whence.students.data.run import Run
 from whence.students.families.base import Fitted
@@ -29,8 +30,8 @@ AT_ONCE = 8
 """Texts asked at a time: most of those behind the first disagreement are questions for nothing."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disagreement:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Disagreement(Value):
     """A text on which both agree, and what is left of it where they do not.
 
     Attributes:
@@ -56,8 +57,8 @@ class Disagreement:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DisagreementSearch:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DisagreementSearch(Value):
     """How far an adversary must go to make student and teacher disagree.
 
     Attributes:
@@ -75,8 +76,8 @@ class DisagreementSearch:
     """
 
     found: Proportion
-    deleted: float
-    length: float
+    deleted: Number
+    length: Number
     teacher_left: int
     student_left: int
     examples: tuple[Disagreement, ...]

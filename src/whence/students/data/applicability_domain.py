@@ -1,23 +1,23 @@
-"""How far certified texts reach: in length, and in words that the student never met."""
+"""The applicability domain of a certificate: lengths of texts, and the words a student has met."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from whence.core.errors import InputError, OptionError, RecordError
+from whence.core.errors import InputError, OptionError
+from whence.core.record import Value
 from whence.students.features.tokenizer import words
 
-__all__ = ["Reach", "unmet_share"]
+__all__ = ["ApplicabilityDomain", "unknown_token_rate"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reach:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ApplicabilityDomain(Value):
     """The texts that a certificate speaks of, as far as length and words tell.
 
     A text beyond it may be fine; nothing was measured there. Words in a new order, or old words in
@@ -34,8 +34,8 @@ class Reach:
             where it read all of each.
 
     Example:
-        >>> reach = Reach.learn(["paid late", "paid"], ["late fee", "paid late"], covers=1.0)
-        >>> reach.beyond("late fee"), reach.beyond("a fee")
+        >>> domain = ApplicabilityDomain.learn(["paid late", "paid"], ["late fee", "paid late"], covers=1.0)
+        >>> domain.beyond("late fee"), domain.beyond("a fee")
         (None, '1.000 of its words and marks were never met; up to 0.500 are certified')
     """
 
@@ -47,13 +47,13 @@ class Reach:
     def __post_init__(self) -> None:
         if self.longest < 1 or not 0 <= self.rarest <= 1:
             raise OptionError(
-                f"longest={self.longest}, rarest={self.rarest}: 1 word or more, and a share from 0 "
-                "to 1 are due"
+                f"expected longest from 1 word on and rarest from 0 to 1, got longest={self.longest}, "
+                f"rarest={self.rarest}"
             )
         if self.cut_from is not None and self.cut_from < 1:
             raise OptionError(
-                f"cut_from={self.cut_from}: 1 character or more is due, or None where the teacher "
-                "read all"
+                f"expected cut_from from 1 character on, or None where the teacher read all, got "
+                f"cut_from={self.cut_from}"
             )
 
     @classmethod
@@ -64,26 +64,28 @@ class Reach:
         *,
         covers: float = 0.99,
         cut_from: int | None = None,
-    ) -> Reach:
+    ) -> ApplicabilityDomain:
         """The vocabulary of ``fit``, and limits that this share of ``select`` keeps to.
 
         Drawn on ``select``, so that texts of ``certify`` beyond it can be counted as asked.
 
         Args:
-            fit: what the teacher read of the texts of the fit part.
-            select: likewise.
+            fit: texts of the fit part, as far as the teacher read them.
+            select: texts of the select part, likewise.
             covers: share of ``select`` within each of the two limits.
             cut_from: characters of the shortest text, of all that were asked, of which the teacher
                 read only a part; ``None`` where it read all of each.
         """
         if not fit or not select:
-            raise InputError("texts of fit and of select are due, one at least each")
+            raise InputError("expected one text or more in each of fit and select, got none")
         if not 0 < covers <= 1:
-            raise OptionError(f"covers={covers}: a share above 0 is due")
+            raise OptionError(f"expected covers above 0 and up to 1, got covers={covers}")
         known = frozenset(word for text in fit for word in words(text))
         lengths = [len(text.split()) for text in select]
-        rare = [unmet_share(text, known) for text in select]
-        longest, rarest = (np.quantile(found, covers, method="higher") for found in (lengths, rare))
+        rare = [unknown_token_rate(text, known) for text in select]
+        longest, rarest = (
+            np.quantile(values, covers, method="higher") for values in (lengths, rare)
+        )
         return cls(
             vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest), cut_from=cut_from
         )
@@ -95,7 +97,7 @@ class Reach:
         count = len(text.split())
         if count > self.longest:
             return f"{count} words; up to {self.longest} are certified"
-        share = unmet_share(text, self.vocabulary)
+        share = unknown_token_rate(text, self.vocabulary)
         if share > self.rarest:
             return (
                 f"{share:.3f} of its words and marks were never met; up to {self.rarest:.3f} are "
@@ -107,42 +109,17 @@ class Reach:
         """Which texts, each as a whole, are beyond what was certified."""
         return np.array([self.beyond(text) is not None for text in texts], dtype=np.bool_)
 
-    @property
-    def limits(self) -> dict[str, int | float | None]:
-        """The numbers of it, by name."""
-        return {"longest": self.longest, "rarest": self.rarest, "cut_from": self.cut_from}
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it, in plain types."""
-        return {**self.limits, "vocabulary": sorted(self.vocabulary)}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Reach:
-        """What :meth:`to_json` wrote; without ``cut_from`` the teacher read all of each text."""
-        try:
-            cut = tree.get("cut_from")
-            return cls(
-                vocabulary=frozenset(map(str, tree["vocabulary"])),
-                longest=int(tree["longest"]),
-                rarest=float(tree["rarest"]),
-                cut_from=None if cut is None else int(cut),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(
-                f"no valid reach: {type(error).__name__} {error}; give what to_json wrote"
-            ) from error
-
-
-def unmet_share(text: str, known: AbstractSet[str]) -> float:
-    """Share of a text's words and marks that are not among those known; 0 of a text without any.
+def unknown_token_rate(text: str, known: AbstractSet[str]) -> float:
+    """Share of a text's words and marks that are not among those known; 0 for a text without any.
 
     Args:
-        text: is split as students split it, see :func:`whence.students.features.tokenizer.words`.
+        text: text, split as students split it; see :func:`whence.students.features.tokenizer.words`.
         known: words and marks, in lower case.
 
     Example:
-        >>> unmet_share("Paid very late.", {"paid", "late", "."})
+        >>> unknown_token_rate("Paid very late.", {"paid", "late", "."})
         0.25
     """
-    found = words(text)
-    return sum(word not in known for word in found) / len(found) if found else 0.0
+    tokens = words(text)
+    return sum(word not in known for word in tokens) / len(tokens) if tokens else 0.0

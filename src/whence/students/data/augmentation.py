@@ -52,7 +52,7 @@ def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int 
     """
     if family not in EDITS:
         raise OptionError(f"unknown edit family {family!r}; choose from: {', '.join(EDITS)}")
-    name: EditName = next(own for own in EDITS if own == family)
+    name: EditName = next(known for known in EDITS if known == family)
     rng = np.random.default_rng([seed, EDITS.index(name)])
     result: list[Edit] = []
     for row in rows:

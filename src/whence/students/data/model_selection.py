@@ -70,8 +70,8 @@ class Trial(NamedTuple):
     @classmethod
     def of(cls, table: TrainingTable, select: AnsweredTexts, judge: SparseLinear = JUDGE) -> Trial:
         """A training table, judged by a linear student."""
-        said = table.fit(judge).predict_proba(select.read)
-        return cls(table, losses(select.answers, said))
+        chances = table.fit(judge).predict_proba(select.read)
+        return cls(table, losses(select.answers, chances))
 
 
 def losses(
@@ -140,27 +140,33 @@ def choose_student(students: Mapping[str, Fitted], holdout: HoldOut) -> tuple[st
     """
     answers = holdout.answers("select")
     loss = {name: losses(answers, holdout.of(s, "select")) for name, s in students.items()}
-    best = min(loss.values(), key=lambda own: float(own.mean()))
-    near = [name for name, own in loss.items() if (own - best).mean() <= _error(own - best)]
+    best = min(loss.values(), key=lambda values: float(values.mean()))
+    near = [name for name, values in loss.items() if _gain(values, best) <= _error(values, best)]
     chosen = min(near, key=lambda name: (students[name].reading_cost.total, name))
     others = [
         Choice(
             what=f"{name} in place of {chosen}",
-            gain=float((loss[chosen] - own).mean()),
-            error=_error(loss[chosen] - own),
+            gain=_gain(loss[chosen], values),
+            error=_error(loss[chosen], values),
             taken=False,
         )
-        for name, own in loss.items()
+        for name, values in loss.items()
         if name != chosen
     ]
     return chosen, others
 
 
 def _compared(what: str, before: Trial, after: Trial) -> Choice:
-    gains = before.losses - after.losses
-    gain, error = float(gains.mean()), _error(gains)
+    gain, error = _gain(before.losses, after.losses), _error(before.losses, after.losses)
     return Choice(what=what, gain=gain, error=error, taken=gain > error)
 
 
-def _error(differences: Float[np.ndarray, " texts"]) -> float:
-    return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+def _gain(before: Float[np.ndarray, " texts"], after: Float[np.ndarray, " texts"]) -> float:
+    """Fall of the mean loss."""
+    return float((before - after).mean())
+
+
+def _error(before: Float[np.ndarray, " texts"], after: Float[np.ndarray, " texts"]) -> float:
+    """Standard error of the fall, text by text."""
+    gains = before - after
+    return float(gains.std(ddof=1) / np.sqrt(len(gains)))

@@ -61,8 +61,8 @@ def near_duplicates(
     sets = [_hashes(text, known) for text in texts]
     parent = list(range(len(texts)))
     exact: dict[frozenset[int], int] = {}
-    for row, own in enumerate(sets):
-        parent[row] = exact.setdefault(own, row)
+    for row, hashes in enumerate(sets):
+        parent[row] = exact.setdefault(hashes, row)
     distinct = sorted(set(exact.values()))
     if distinct:
         _join(distinct, sets, parent, threshold, seed)
@@ -74,12 +74,12 @@ def near_duplicates(
 def _hashes(text: str, known: dict[str, int]) -> frozenset[int]:
     """64-bit hashes of the words of a text; of its signs where it has no word."""
     marks = words(text)
-    own = [word for word in marks if word[0].isalnum()] or marks or [text]
-    for word in own:
+    hashed = [word for word in marks if word[0].isalnum()] or marks or [text]
+    for word in hashed:
         if word not in known:
             digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8)
             known[word] = int.from_bytes(digest.digest(), "little")
-    return frozenset(known[word] for word in own)
+    return frozenset(known[word] for word in hashed)
 
 
 def _join(
@@ -114,9 +114,9 @@ def _join(
                     fits = small >= threshold * np.maximum(sizes[others], sizes[member])
                     same = np.count_nonzero(low[others] == low[member], axis=1)
                     near = same >= (threshold - SLACK) * low.shape[1]
-                    own, root = sets[distinct[member]], _root(parent, distinct[member])
+                    hashes, root = sets[distinct[member]], _root(parent, distinct[member])
                     for other in others[fits & near].tolist():
-                        if _similarity(own, sets[distinct[other]]) < threshold:
+                        if _similarity(hashes, sets[distinct[other]]) < threshold:
                             continue
                         joins = _root(parent, distinct[other])
                         parent[max(root, joins)] = root = min(root, joins)
@@ -132,6 +132,11 @@ def _similarity(a: frozenset[int], b: frozenset[int]) -> float:
 
 
 def _root(parent: list[int], row: int) -> int:
+    """The first row of a group, by which a bucket knows whom it has compared.
+
+    SciPy's DisjointSet keeps the root of the larger group instead, and so compares other pairs where
+    buckets overflow: of 2,000 letters of one form it gave other groups.
+    """
     while parent[row] != row:
         parent[row] = parent[parent[row]]
         row = parent[row]
@@ -140,8 +145,8 @@ def _root(parent: list[int], row: int) -> int:
 
 def _signatures(sets: Sequence[frozenset[int]], seed: int) -> np.ndarray:
     """The least value of each of 280 hash functions over a set, 32 bits of it."""
-    hashes = np.fromiter((h for own in sets for h in own), dtype=np.uint64)
-    starts = np.cumsum([0] + [len(own) for own in sets[:-1]])
+    hashes = np.fromiter((h for members in sets for h in members), dtype=np.uint64)
+    starts = np.cumsum([0] + [len(members) for members in sets[:-1]])
     rng = np.random.default_rng(seed)
     result = np.empty((len(sets), BANDS * ROWS), dtype=np.uint32)
     for row in range(BANDS * ROWS):

@@ -112,10 +112,11 @@ def plan_queries(texts: int, budget: Budget) -> QueryPlan:
         else:
             high = middle
     if low < LEAST_TEXTS:
+        least = _plan(LEAST_TEXTS, budget)
         raise OptionError(
-            f"expected queries of {_plan(LEAST_TEXTS, budget).total} or more, which {LEAST_TEXTS} "
-            f"texts take ({_plan(LEAST_TEXTS, budget)}), got {budget.queries}; allow more, or set "
-            "flips, again, attributions or parting lower"
+            f"expected {least.total} queries or more, which {LEAST_TEXTS} texts take ({least}), got "
+            f"queries={budget.queries}; allow more, or set flips, again, attributions or parting "
+            "lower"
         )
     return _plan(low, budget)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.errors import InputError
-from whence.students.data.applicability_domain import unmet_share
+from whence.students.data.applicability_domain import unknown_token_rate
 from whence.students.features.tokenizer import denies, words
 from whence.students.teacher.teacher import Answers
 
@@ -43,7 +43,9 @@ def text_slices(
     split = [words(text) for text in texts]
     length = np.array([len(own) for own in split])
     middle = float(np.median(length)) if len(length) else 0.0
-    unknown: Float[np.ndarray, " texts"] = np.array([unmet_share(t, vocabulary) for t in texts])
+    unknown: Float[np.ndarray, " texts"] = np.array(
+        [unknown_token_rate(t, vocabulary) for t in texts]
+    )
     result = {
         f"at most {middle:g} words and marks": length <= middle,
         f"more than {middle:g} words and marks": length > middle,

@@ -14,7 +14,6 @@ from scipy import sparse
 from whence.core.errors import InputError
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.families.base import Fitted, Student
-from whence.students.families.prototypes import Prototypes
 from whence.students.features.vectorizer import Features, ReadableFeatures
 from whence.students.teacher.teacher import Answers
 
@@ -71,7 +70,8 @@ class TrainingSet:
     groups: Int[np.ndarray, " _"]
 
     def __post_init__(self) -> None:
-        lengths = [len(own) for own in (self.targets, self.kinds, self.weights, self.groups)]
+        arrays = (self.targets, self.kinds, self.weights, self.groups)
+        lengths = [len(array) for array in arrays]
         if set(lengths) != {len(self.texts)}:
             raise InputError(
                 f"expected one target, kind, weight and group a text, got {lengths} for "
@@ -119,7 +119,7 @@ class TrainingSet:
         weigh nothing.
         """
         whole = self.kinds == 0
-        return self.weights * whole if isinstance(student, Prototypes) else self.weights
+        return self.weights * whole if student.needs_whole_texts else self.weights
 
     def whole(self) -> Int[np.ndarray, " rows"]:
         """Rows of the texts as they are, edits and n-grams left out."""
@@ -168,19 +168,19 @@ class TrainingTable:
             student: hyper-parameters.
             rows: rows it learns from; all where not given.
         """
-        part = self.table if rows is None else sparse.csr_array(self.table[rows])
         examples = self.examples
-        taken = np.arange(len(examples)) if rows is None else rows
+        part, chosen = self.table, np.arange(len(examples))
+        if rows is not None:
+            part, chosen = sparse.csr_array(self.table[rows]), rows
         return student.learn(
-            part, examples.targets[taken], features=self.features, labels=examples.labels,
-            weights=examples.weights_for(student)[taken], texts=examples.texts_of(taken),
+            part, examples.targets[chosen], features=self.features, labels=examples.labels,
+            weights=examples.weights_for(student)[chosen], texts=examples.texts_of(chosen),
         )  # fmt: skip
 
-    def fit_counted(self, student: Student, rows: Int[np.ndarray, " rows"] | None = None) -> Fitted:
-        """As :meth:`fit`; each part of the student says of how many whole texts it decides."""
-        fitted = self.fit(student, rows)
-        taken = np.arange(len(self.examples)) if rows is None else rows
-        whole = sparse.csr_array(self.table[taken[self.examples.kinds[taken] == 0]])
+    def fit_counted(self, student: Student) -> Fitted:
+        """As :meth:`fit`, on all rows; each part of the student says how many whole texts it decides."""
+        fitted = self.fit(student)
+        whole = sparse.csr_array(self.table[self.examples.whole()])
         return fitted.counted(sparse.csr_array(whole[:, fitted.features.columns_in(self.features)]))
 
 

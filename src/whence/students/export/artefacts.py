@@ -6,27 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.model_card import model_card
-from whence.students.export.model_file import pretty
 from whence.students.export.onnx import export_onnx
 from whence.students.export.sql import as_sql
 from whence.students.export.store import save_student
+from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
-from whence.students.families.decision_tree import FittedTree
 from whence.students.file_names import WEIGHTS
 
 __all__ = ["Artefacts", "save_artefacts"]
-
-PROVENANCE_VERSION = 1
-"""Of the stored form of the provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ def save_artefacts(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
     also: Sequence[str] = (),
 ) -> Artefacts:
     """Write every file that a student can have, and say which it cannot.
@@ -65,17 +60,17 @@ def save_artefacts(
     removed where it stood: it would be another student's.
 
     Args:
-        student: what is written.
-        folder: made where it is missing.
-        certificate: what was measured of it.
+        student: student that is written.
+        folder: folder to write to; created if missing.
+        certificate: measurements of the student.
         texts: on which the ONNX model must answer alike; those of the report part.
-        name: of the student, such as ``"rules-10"``.
-        date: of the distillation, as ``"2026-01-31"``.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher.
+        name: name of the student, such as ``"rule-list-10"``.
+        date: date of the distillation, such as ``"2026-01-31"``.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher.
         parts: texts and SHA-256 of each part of the split.
-        regions: where the student must not be trusted, in words.
-        reach: how long and how strange a text was certified.
+        regions: regions of distrust, in words.
+        applicability_domain: applicability domain: lengths and words of the certified texts.
         also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
@@ -86,7 +81,7 @@ def save_artefacts(
     place = Path(folder)
     card = partial(
         model_card, student, certificate, name=name, date=date, teacher=teacher,
-        fingerprint=fingerprint, parts=parts, regions=regions, reach=reach,
+        fingerprint=fingerprint, parts=parts, regions=regions, applicability_domain=applicability_domain,
     )  # fmt: skip
     # A card that cannot be written is found out before anything is.
     card()
@@ -102,40 +97,31 @@ def save_artefacts(
             (place / file).unlink(missing_ok=True)
             left_out[file] = str(error)
 
-    def drawn(path: Path) -> None:
-        if not isinstance(student, FittedTree):
-            raise CapabilityError(f"{type(student).__name__} is no tree, and is not drawn")
-        write_atomic(path, _utf8(as_svg(student, title=name)))
-
-    said = f"{certificate.verdict}: {certificate.because}"
-    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {said}.\n"
+    verdict = f"{certificate.verdict}: {certificate.because}"
+    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {verdict}.\n"
     attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
-    lead = f"-- {name}. Verdict: {' '.join(said.split())}.\n"
+    lead = f"-- {name}. Verdict: {' '.join(verdict.split())}.\n"
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
-    attempt("tree.svg", drawn)
+    attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
-    write_atomic(place / "certificate.json", (pretty(certificate.to_json()) + "\n").encode())
-    origin = {
-        "schema_version": PROVENANCE_VERSION,
-        "name": name,
-        "date": date,
-        "teacher": teacher,
-        "fingerprint": fingerprint,
-        "parts": _parts(parts),
-        "regions": list(regions),
-        "reach": None if reach is None else reach.limits,
-    }
-    write_atomic(place / "provenance.json", (pretty(origin) + "\n").encode())
+    certificate.save(place / "certificate.json")
+    origin = StudentCard(
+        name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
+        regions=tuple(regions), applicability_domain=None
+        if applicability_domain is None
+        else DomainLimits.of(applicability_domain),
+    )  # fmt: skip
+    origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]
-    listed = [*written, *also]
-    write_atomic(place / "README.md", _utf8(card(written=listed, left_out=left_out)))
+    names = [*written, *also]
+    write_atomic(place / "README.md", _utf8(card(written=names, left_out=left_out)))
     return Artefacts(tuple(written), left_out)
 
 
-def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, dict[str, Any]] | None:
+def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, SplitPart] | None:
     if parts is None:
         return None
-    return {part: {"texts": count, "sha256": digest} for part, (count, digest) in parts.items()}
+    return {name: SplitPart(texts=count, sha256=digest) for name, (count, digest) in parts.items()}
 
 
 def _utf8(text: str) -> bytes:

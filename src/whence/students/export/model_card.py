@@ -12,7 +12,7 @@ from typing import Any, cast
 from whence.core.errors import OptionError
 from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.text import inline
 from whence.students.families.base import Fitted
 
@@ -44,7 +44,7 @@ def model_card(
     fingerprint: str | None = None,
     parts: Mapping[str, tuple[int, str]] | None = None,
     regions: Sequence[str] = (),
-    reach: Reach | None = None,
+    applicability_domain: ApplicabilityDomain | None = None,
     written: Sequence[str] = ("model.json",),
     left_out: Mapping[str, str] | None = None,
 ) -> str:
@@ -54,17 +54,17 @@ def model_card(
     Examples in it are texts, word for word.
 
     Args:
-        student: what is described.
-        certificate: what was measured of it.
-        name: of the student, such as ``"rules-10"``.
-        date: of the distillation, as ``"2026-01-31"``.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher; ``None`` where it has none.
-        parts: how many texts each part of the split holds, and the SHA-256 over them.
-        regions: where the student must not be trusted, in words.
-        reach: how long and how strange a text was certified, and from which length on the teacher
+        student: student that is described.
+        certificate: measurements of the student.
+        name: name of the student, such as ``"rule-list-10"``.
+        date: date of the distillation, such as ``"2026-01-31"``.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher; ``None`` where it has none.
+        parts: number of texts of each part of the split, and the SHA-256 over them.
+        regions: regions of distrust, in words.
+        applicability_domain: applicability domain, and from which length on the teacher
             read only a part.
-        written: the files beside the card.
+        written: names of the files beside the card.
         left_out: files that could not be written, and why.
 
     Raises:
@@ -73,14 +73,14 @@ def model_card(
     try:
         dt.date.fromisoformat(date)
     except ValueError as error:
-        raise OptionError(f"date={date!r} given; a date such as '2026-01-31' is due") from error
+        raise OptionError(f"expected a date such as '2026-01-31', got date={date!r}") from error
     sections = [
         f"# {_line(name)}",
         _what(student, date, teacher, fingerprint),
         f"## Verdict\n\n**{certificate.verdict}**: {_line(certificate.because)}.",
         _measured(certificate),
         _texts(parts),
-        _limits(student, regions, reach),
+        _limits(student, regions, applicability_domain),
         f"## Terms\n\n{_TERMS}",
         _run(written, left_out or {}),
     ]
@@ -110,7 +110,7 @@ def _measured(certificate: Certificate) -> str:
     rows = [
         row
         for field in fields(certificate)
-        if field.name not in ("verdict", "because")
+        if field.name not in ("verdict", "because", "kind", "schema_version")
         for row in _rows(getattr(certificate, field.name), (field.name,), certificate.level)
     ]
     lead = (
@@ -124,32 +124,32 @@ def _measured(certificate: Certificate) -> str:
 
 def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str, ...]]:
     """One row for every number, whatever it is in; a level other than the given one is named."""
-    said = _line(": ".join(part.replace("_", " ") for part in path))
+    title = _line(": ".join(part.replace("_", " ") for part in path))
     if isinstance(value, Interval | Proportion):
         bounds = (_number(value.value), _number(value.lower), _number(value.upper))
         if isinstance(value, Proportion) and value.level != level:
-            said += f" (level {value.level:.4g})"
-        yield (said, *bounds, f"{value.n:,}")
+            title += f" (level {value.level:.4g})"
+        yield (title, *bounds, f"{value.n:,}")
     elif value is None:
-        yield said, "too few texts" if len(path) > 1 else "not measured", "", "", ""
+        yield title, "too few texts" if len(path) > 1 else "not measured", "", "", ""
     elif is_dataclass(value):
         for field in fields(value):
             yield from _rows(getattr(value, field.name), (*path, field.name), level)
     elif isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value)
         if not items:
-            yield said, "none", "", "", ""
+            yield title, "none", "", "", ""
         for name, own in items.items():
             yield from _rows(own, (*path, str(name)), level)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
         if all(isinstance(item, str | int | float) for item in items):
-            yield said, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
+            yield title, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
             return
         for place, own in enumerate(items, start=1):
             yield from _rows(own, (*path, str(place)), level)
     else:
-        yield said, _scalar(value), "", "", ""
+        yield title, _scalar(value), "", "", ""
 
 
 def _scalar(value: Any) -> str:
@@ -175,18 +175,18 @@ def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
     return f"## Texts\n\n{lead}\n\n" + _table(("part", "texts", "SHA-256"), rows)
 
 
-def _limits(student: Fitted, regions: Sequence[str], reach: Reach | None) -> str:
+def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain | None) -> str:
     lines: list[str] = list(_LIMITS)
-    if hasattr(student, "cases"):
+    if student.quotes_texts:
         lines.append("It holds training texts word for word, and so does every file of it.")
-    if reach is not None:
+    if domain is not None:
         lines.append(
-            f"The router asks the teacher of texts of more than {reach.longest:,} words, and of "
-            f"those of whose words and marks more than {100 * reach.rarest:.3g}% were never met."
+            f"The router asks the teacher of texts of more than {domain.longest:,} words, and of "
+            f"those of whose words and marks more than {100 * domain.rarest:.3g}% were never met."
         )
-        if reach.cut_from is not None:
+        if domain.cut_from is not None:
             lines.append(
-                f"Texts from {reach.cut_from:,} characters on were read in part by the teacher, and "
+                f"Texts from {domain.cut_from:,} characters on were read in part by the teacher, and "
                 "what was measured holds for that part. The student reads all that it is given: "
                 "give it only what the teacher reads."
             )
@@ -213,7 +213,7 @@ _FILES = {
     "certificate.json": "all that was measured",
     "model.json": "the student, readable, with its SHA-256",
     "model.onnx": "the student over words; its labels and probabilities were compared",
-    "provenance.json": "teacher, date, parts of the texts, regions of distrust and reach",
+    "provenance.json": "teacher, date, parts of the texts, regions of distrust, applicability domain",
     "report.html": "the report, in one page",
     "router.json": "from which certainty on the student answers, where it must not, and the audits",
     "rules.md": "the whole student, for a reader",

@@ -66,7 +66,15 @@ def ridge(
     strength: float,
     rounds: int = 500,
 ) -> Linear:
-    """Minimum of the loss plus ``strength / (2 n) * sum of squared weights``, by L-BFGS."""
+    """Minimum of the loss plus ``strength / (2 n) * sum of squared weights``, by L-BFGS.
+
+    Args:
+        table: one row a text, one column a feature.
+        targets: probabilities of the teacher.
+        weights: weight of each text.
+        strength: strength of the penalty, in texts.
+        rounds: iterations at most.
+    """
     n, d = size(table)
     aims = targets[:, 1:] if targets.shape[1] == 2 else targets
     k = aims.shape[1]
@@ -75,9 +83,7 @@ def ridge(
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W, b = flat[: d * k].reshape(d, k), flat[d * k :]
         outputs = table @ W + b
-        logits = all_logits(outputs)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        logs = np.asarray(special.log_softmax(all_logits(outputs), axis=1))
         loss = -float((weights[:, None] * targets * logs).sum()) / n
         chances = np.exp(logs)
         error = (weights / n)[:, None] * ((chances[:, 1:] if k == 1 else chances) - aims)
@@ -86,11 +92,11 @@ def ridge(
         return loss + penalty, np.concatenate([slope.ravel(), error.sum(axis=0)])
 
     start = np.zeros(d * k + k)
-    found = optimize.minimize(
+    result = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B",
         options={"maxiter": rounds, "maxfun": 2 * rounds, "gtol": 1e-8, "ftol": 1e-12},
     )  # fmt: skip
-    return Linear(np.arange(d), found.x[: d * k].reshape(d, k), found.x[d * k :])
+    return Linear(np.arange(d), result.x[: d * k].reshape(d, k), result.x[d * k :])
 
 
 def lasso_path(
@@ -112,128 +118,145 @@ def lasso_path(
     The last solution may use more columns than asked for. The path ends early where the loss no
     longer falls (see ``EXPLAINED``); it is empty for a teacher that always answers the same.
     Friedman, Hastie, Tibshirani (2010), doi:10.18637/jss.v033.i01.
+
+    Args:
+        table: one row a text, one column a feature.
+        targets: probabilities of the teacher.
+        weights: weight of each text.
+        most: columns at which the path ends.
+        mixing: share of the lasso in the penalty, above 0; 1 is the lasso alone.
+        ratio: factor of the penalty from one solution to the next.
+        shortest: penalty at which the path ends, as a share of the first.
     """
-    n, d = size(table)
-    aims = targets[:, 1:] if targets.shape[1] == 2 else targets
-    k = aims.shape[1]
-    across = sparse.csr_array(table.T)
-    share = weights / n
-    mean = np.clip((share[:, None] * targets).sum(axis=0), 1e-9, None)
-    level = np.log(mean)
-    b = level[1:] - level[:1] if k == 1 else level - level.mean()
-    W = np.zeros((d, k))
-    outputs = np.tile(b, (n, 1))
-
-    def errors() -> np.ndarray:
-        chances = softmax(all_logits(outputs))
-        return share[:, None] * ((chances[:, 1:] if k == 1 else chances) - aims)
-
-    slope = across @ errors()
-    top = float(np.abs(slope).max()) / mixing
+    solver = _Solver(table, targets, weights, mixing)
     path: list[tuple[float, Linear]] = []
-    logs = np.log(np.maximum(targets, 1e-12))
-
-    def divergence() -> float:
-        chances = np.log(np.maximum(softmax(all_logits(outputs)), 1e-12))
-        return float((share[:, None] * targets * (logs - chances)).sum())
-
-    whole, explained = divergence(), 0.0
+    whole, explained = solver.divergence(), 0.0
+    top = solver.highest_penalty()
     if whole <= NOTHING or top == 0:
         return path
     penalty = top
-    active = np.zeros(0, dtype=np.int64)
-
-    def solved(enough: float) -> Linear:
-        nonlocal active, b, outputs, slope
-        while True:
-            part = sparse.csr_array(table[:, active])
-            W[active], b, outputs = _descend(
-                part, aims, share, W[active], b, outputs,
-                penalty * mixing, penalty * (1 - mixing), enough,
-            )  # fmt: skip
-            slope = across @ errors()
-            wrong = (np.abs(slope) > mixing * penalty * (1 + 1e-4)).any(axis=1)
-            wrong[active] = False
-            if not wrong.any():
-                break
-            active = np.union1d(active, np.flatnonzero(wrong))
-        active = np.flatnonzero((W != 0).any(axis=1))
-        return Linear(active, W[active].copy(), b.copy())
-
     while penalty > shortest * top:
         penalty *= ratio
         # Strong rule: a column this far from the bound before is rarely in the next solution.
-        likely = np.abs(slope).max(axis=1) >= mixing * penalty * (2 - 1 / ratio)
-        active = np.union1d(active, np.flatnonzero(likely))
-        found = solved(ON_THE_WAY * whole)
-        path.append((penalty, found))
-        before, explained = explained, 1 - divergence() / whole
-        enough = len(found.columns) >= most or explained >= EXPLAINED
+        solver.admit(mixing * penalty * (2 - 1 / ratio))
+        solution = solver.solve(penalty, ON_THE_WAY * whole)
+        path.append((penalty, solution))
+        before, explained = explained, 1 - solver.divergence() / whole
+        enough = len(solution.columns) >= most or explained >= EXPLAINED
         if enough or (len(path) > 1 and explained - before < RISE * explained):
             break
     if path:
-        path[-1] = (penalty, solved(CLOSE))
+        path[-1] = (penalty, solver.solve(penalty, CLOSE))
     return path
 
 
-def _descend(
-    part: sparse.csr_array,
-    aims: np.ndarray,
-    share: np.ndarray,
-    W: np.ndarray,
-    b: np.ndarray,
-    outputs: np.ndarray,
-    lasso: float,
-    square: float,
-    enough: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Newton steps of the loss, each solved by coordinate descent; outputs in turn."""
-    n, k = outputs.shape
-    design = sparse.csr_array(sparse.hstack([part, np.ones((n, 1))]))
-    across = sparse.csr_array(design.T)
-    theta = np.vstack([W, b])
-    bound = np.full(len(theta), lasso)
-    bound[-1] = 0.0
-    for _ in range(ROUNDS):
-        moved = 0.0
-        for c in range(k):
-            chances = softmax(all_logits(outputs))[:, 1 if k == 1 else c]
-            curve = share * np.maximum(chances * (1 - chances), 1e-5)
-            # Every column of a weighted table times all columns: the curvature of the loss.
-            H = dense(across @ sparse.csr_array(design * curve[:, None]))
-            g = across @ (share * (chances - aims[:, c]))
-            step = _coordinates(H, g, theta[:, c], bound, square, enough / 10)
-            theta[:, c] += step
-            outputs[:, c] += design @ step
-            moved = max(moved, float((np.diag(H) * step * step).max()))
-        if moved < enough:
-            break
-    return theta[:-1], theta[-1], outputs
+class _Penalty(NamedTuple):
+    """Lasso and ridge of each weight; the intercept has neither."""
+
+    lasso: Float[np.ndarray, " _"]
+    ridge: Float[np.ndarray, " _"]
+
+
+class _Solver:
+    """Weights, intercepts and outputs of the solution at hand, and the columns that may be in it."""
+
+    def __init__(
+        self, table: sparse.csr_array, targets: np.ndarray, weights: np.ndarray, mixing: float
+    ) -> None:
+        n, d = size(table)
+        self._table, self._across = table, sparse.csr_array(table.T)
+        self._targets, self._mixing = targets, mixing
+        self._aims = targets[:, 1:] if targets.shape[1] == 2 else targets
+        self._share = weights / n
+        # The start is the mean answer; a label that never comes has no logarithm.
+        level = np.log(np.clip((self._share[:, None] * targets).sum(axis=0), 1e-9, None))
+        k = self._aims.shape[1]
+        self._b = level[1:] - level[:1] if k == 1 else level - level.mean()
+        self._W = np.zeros((d, k))
+        self._outputs = np.tile(self._b, (n, 1))
+        self._active = np.zeros(0, dtype=np.int64)
+        self._slope = self._across @ self._errors()
+
+    def highest_penalty(self) -> float:
+        """The penalty from which on all weights are 0."""
+        return float(np.abs(self._slope).max()) / self._mixing
+
+    def divergence(self) -> float:
+        """Mean divergence from the teacher, in nats; probabilities below 1e-12 count as that."""
+        logs = np.log(np.maximum(self._targets, 1e-12))
+        chances = np.log(np.maximum(softmax(all_logits(self._outputs)), 1e-12))
+        return float((self._share[:, None] * self._targets * (logs - chances)).sum())
+
+    def admit(self, least: float) -> None:
+        """Take columns into the working set whose slope is so steep."""
+        likely = np.abs(self._slope).max(axis=1) >= least
+        self._active = np.union1d(self._active, np.flatnonzero(likely))
+
+    def solve(self, penalty: float, enough: float) -> Linear:
+        """The solution at a penalty, to steps that move the loss by less than ``enough`` nats."""
+        # A slope may exceed its bound by so much: the solution itself is no closer.
+        bound = self._mixing * penalty * (1 + 1e-4)
+        while True:
+            self._descend(penalty, enough)
+            self._slope = self._across @ self._errors()
+            wrong = (np.abs(self._slope) > bound).any(axis=1)
+            wrong[self._active] = False
+            if not wrong.any():
+                break
+            self._active = np.union1d(self._active, np.flatnonzero(wrong))
+        self._active = np.flatnonzero((self._W != 0).any(axis=1))
+        return Linear(self._active, self._W[self._active].copy(), self._b.copy())
+
+    def _errors(self) -> np.ndarray:
+        chances = softmax(all_logits(self._outputs))
+        of_output = chances[:, 1:] if self._aims.shape[1] == 1 else chances
+        return self._share[:, None] * (of_output - self._aims)
+
+    def _descend(self, penalty: float, enough: float) -> None:
+        """Newton steps of the loss, each solved by coordinate descent; outputs in turn."""
+        n, k = self._outputs.shape
+        part = sparse.csr_array(self._table[:, self._active])
+        design = sparse.csr_array(sparse.hstack([part, np.ones((n, 1))]))
+        across = sparse.csr_array(design.T)
+        theta = np.vstack([self._W[self._active], self._b])
+        lasso = np.full(len(theta), penalty * self._mixing)
+        lasso[-1] = 0.0
+        ridge_of = np.where(lasso > 0, penalty * (1 - self._mixing), 0.0)
+        for _ in range(ROUNDS):
+            moved = 0.0
+            for c in range(k):
+                chances = softmax(all_logits(self._outputs))[:, 1 if k == 1 else c]
+                # A curvature near 0 would make the step of a certain answer endless.
+                curve = self._share * np.maximum(chances * (1 - chances), 1e-5)
+                # Every column of a weighted table times all columns: the curvature of the loss.
+                H = dense(across @ sparse.csr_array(design * curve[:, None]))
+                g = across @ (self._share * (chances - self._aims[:, c]))
+                step = _coordinates(H, g, theta[:, c], _Penalty(lasso, ridge_of), enough / 10)
+                theta[:, c] += step
+                self._outputs[:, c] += design @ step
+                moved = max(moved, float((np.diag(H) * step * step).max()))
+            if moved < enough:
+                break
+        self._W[self._active], self._b = theta[:-1], theta[-1]
 
 
 def _coordinates(
-    H: np.ndarray,
-    g: np.ndarray,
-    start: np.ndarray,
-    bound: np.ndarray,
-    square: float,
-    enough: float,
+    H: np.ndarray, g: np.ndarray, start: np.ndarray, penalty: _Penalty, enough: float
 ) -> np.ndarray:
     """The step that minimises ``g.d + d.H.d/2`` and the penalty at ``start + d``."""
     size = len(g)
-    ridge_of = np.where(bound > 0, square, 0.0)
-    diagonal = np.diag(H) + ridge_of
-    slope = g.copy()
-    now = start.copy()
-    d_list, l_list, r_list = diagonal.tolist(), bound.tolist(), ridge_of.tolist()
+    slope, now = g.copy(), start.copy()
+    # Lists: this loop reads single numbers, which is slow of arrays.
+    curves = (np.diag(H) + penalty.ridge).tolist()
+    lassos, ridges = penalty.lasso.tolist(), penalty.ridge.tolist()
     live = range(size)
     for sweep in range(SWEEPS):
         largest = 0.0
         for j in live:
             old = float(now[j])
-            curve = d_list[j]
-            z = (curve - r_list[j]) * old - float(slope[j])
-            lasso = l_list[j]
+            curve = curves[j]
+            z = (curve - ridges[j]) * old - float(slope[j])
+            lasso = lassos[j]
             new = (z - lasso if z > lasso else z + lasso if z < -lasso else 0.0) / curve
             if new != old:
                 now[j] = new
@@ -244,7 +267,8 @@ def _coordinates(
                 break
             live = range(size)
         elif sweep % 10 == 0:
-            live = [j for j in range(size) if now[j] != 0 or l_list[j] == 0.0]
+            # Weights at 0 mostly stay there: ten sweeps of the others, then all again.
+            live = [j for j in range(size) if now[j] != 0 or lassos[j] == 0.0]
         if len(live) == 0:
             live = range(size)
     return now - start

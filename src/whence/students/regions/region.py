@@ -2,39 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool
 
-from whence.core.errors import RecordError
+from whence.core.record import Value
 from whence.core.statistics.proportions import Proportion
-from whence.students.features.word_features import WordFeatures
+from whence.students.features.word_features import Kind, WordFeatures
 
-__all__ = ["Condition", "Example", "Has", "Region", "Words", "first_held", "held"]
+__all__ = [
+    "Condition",
+    "Example",
+    "Has",
+    "Region",
+    "RegionFeatures",
+    "Words",
+    "first_region",
+    "in_regions",
+]
 
 
-class Has(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Has(Value):
     """A feature, by its column, that must be there or must be absent."""
 
     column: int
     there: bool
 
+    def __post_init__(self) -> None:
+        if self.column < 0:
+            raise ValueError(f"expected a column from 0 on, got {self.column}")
 
-class Words(NamedTuple):
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words(Value):
     """At most so many words, by white space, or more than that."""
 
     limit: int
     over: bool
 
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise ValueError(f"expected a limit of 0 words or more, got {self.limit}")
+
 
 Condition = Has | Words
 
 
-class Example(NamedTuple):
-    """A text of the region with what both said of it, and how probable each held its own label."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RegionFeatures(Value):
+    """The features that the conditions of a region look for, as :class:`WordFeatures` stores them.
+
+    Attributes:
+        longest: largest number of words in a row.
+        negation: whether denied words are features of their own.
+        position: whether words at the beginning and the end are.
+        lexicons: words of each list, by its name.
+        features: kind, words and least count of each column.
+    """
+
+    longest: int
+    negation: bool
+    position: bool
+    lexicons: dict[str, tuple[str, ...]]
+    features: tuple[tuple[Kind, str, int], ...]
+
+    def __post_init__(self) -> None:
+        # A lexicon without a word is refused when it is read, not when a text is decided.
+        _ = self.reader
+
+    @classmethod
+    def of(cls, features: WordFeatures) -> RegionFeatures:
+        """The stored form of some features."""
+        return cls.from_tree(features.to_json())
+
+    @cached_property
+    def reader(self) -> WordFeatures:
+        """What finds these features in a text."""
+        return WordFeatures.from_json(self.to_tree())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example(Value):
+    """A text of the region with both decisions, and the probability each gave its own label."""
 
     text: str
     teacher: str
@@ -44,7 +97,7 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Region:
+class Region(Value):
     """Texts that meet all conditions, and how often the student agrees with its teacher there.
 
     Attributes:
@@ -66,7 +119,7 @@ class Region:
     """
 
     conditions: tuple[Condition, ...]
-    features: WordFeatures
+    features: RegionFeatures
     agreement: Proportion | None
     elsewhere: Proportion
     on_select: Proportion
@@ -76,12 +129,19 @@ class Region:
     veto: bool
     worst: tuple[Example, ...]
 
+    def __post_init__(self) -> None:
+        columns = len(self.features.features)
+        for condition in self.conditions:
+            if isinstance(condition, Has) and condition.column >= columns:
+                raise ValueError(f"expected a column below {columns}, got {condition.column}")
+
     @property
     def where(self) -> str:
         """The conditions: ``contains 'late' and 'waived', has no 'fraud', at most 20 words``."""
-        own = [c for c in self.conditions if isinstance(c, Has)]
-        there = [self.features.describe(c.column) for c in own if c.there]
-        absent = [self.features.describe(c.column) for c in own if not c.there]
+        features = [c for c in self.conditions if isinstance(c, Has)]
+        describe = self.features.reader.describe
+        there = [describe(c.column) for c in features if c.there]
+        absent = [describe(c.column) for c in features if not c.there]
         parts = ["contains " + " and ".join(there)] if there else []
         parts += ["has no " + " and no ".join(absent)] if absent else []
         for c in self.conditions:
@@ -93,79 +153,32 @@ class Region:
     def says(self) -> str:
         """The region as one sentence."""
         if self.agreement is None:
-            own = self.on_select
+            select = self.on_select
             return (
-                f"{self.where}: too few texts to bound it; where it was found {_share(own.value)} "
-                f"of {own.n} agree"
+                f"{self.where}: too few texts to bound it; where it was found {_share(select.value)} "
+                f"of {select.n} agree"
             )
-        found = self.agreement
+        own = self.agreement
         return (
-            f"{self.where}: agrees {_share(found.value)} [at least {_share(found.lower)}, at most "
-            f"{_share(found.upper)}] (n={found.n}), elsewhere {_share(self.elsewhere.value)}"
+            f"{self.where}: agrees {_share(own.value)} [at least {_share(own.lower)}, at most "
+            f"{_share(own.upper)}] (n={own.n}), elsewhere {_share(self.elsewhere.value)}"
         )
 
     def holds(self, text: str) -> bool:
         """Whether a text is in the region.
 
         Args:
-            text: what the teacher would read of it.
+            text: text, as far as the teacher would read it.
         """
-        own = set(self.features.of(text))
+        columns = set(self.features.reader.of(text))
         count = len(text.split())
         for condition in self.conditions:
             if isinstance(condition, Has):
-                if (condition.column in own) != condition.there:
+                if (condition.column in columns) != condition.there:
                     return False
             elif (count > condition.limit) != condition.over:
                 return False
         return True
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, in plain types."""
-        return {
-            "says": self.says,
-            "features": self.features.to_json(),
-            "conditions": [
-                ["has", c.column, c.there] if isinstance(c, Has) else ["words", c.limit, c.over]
-                for c in self.conditions
-            ],
-            "agreement": None if self.agreement is None else asdict(self.agreement),
-            "elsewhere": asdict(self.elsewhere),
-            "on_select": asdict(self.on_select),
-            "chance": self.chance,
-            "searched": self.searched,
-            "confirmed": self.confirmed,
-            "veto": self.veto,
-            "worst": [list(example) for example in self.worst],
-        }
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Region:
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            RecordError: no valid region.
-        """
-        try:
-            agreement = tree["agreement"]
-            features = WordFeatures.from_json(tree["features"])
-            return cls(
-                conditions=tuple(_condition(entry, len(features)) for entry in tree["conditions"]),
-                features=features,
-                agreement=None if agreement is None else Proportion(**agreement),
-                elsewhere=Proportion(**tree["elsewhere"]),
-                on_select=Proportion(**tree["on_select"]),
-                chance=tree["chance"],
-                searched=tree["searched"],
-                confirmed=tree["confirmed"],
-                veto=tree["veto"],
-                worst=tuple(Example(*entry) for entry in tree["worst"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RecordError(
-                f"no valid region of distrust: {type(error).__name__} {error}; give what to_json "
-                "wrote"
-            ) from error
 
     def __str__(self) -> str:
         marks = [m for m, on in (("confirmed", self.confirmed), ("veto", self.veto)) if on]
@@ -178,26 +191,15 @@ class Region:
         return "\n".join(lines)
 
 
-def first_held(regions: Sequence[Region], text: str) -> Region | None:
+def first_region(regions: Sequence[Region], text: str) -> Region | None:
     """The first of the regions that a text is in."""
     return next((region for region in regions if region.holds(text)), None)
 
 
-def held(regions: Sequence[Region], texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
-    """Which texts are in any of the regions; give the vetoes to mark what is asked anyway."""
-    found = [first_held(regions, text) is not None for text in texts]
-    return np.array(found, dtype=np.bool_)
-
-
-def _condition(entry: Sequence[Any], features: int) -> Condition:
-    kind, number, flag = entry
-    if type(number) is not int or type(flag) is not bool or number < 0:
-        raise ValueError(f"condition {entry!r}")
-    if kind == "words":
-        return Words(number, flag)
-    if kind != "has" or number >= features:
-        raise ValueError(f"condition {entry!r} with {features} features")
-    return Has(number, flag)
+def in_regions(regions: Sequence[Region], texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
+    """Which texts are in any of the regions; give the vetoes to mark what goes to the teacher."""
+    inside = [first_region(regions, text) is not None for text in texts]
+    return np.array(inside, dtype=np.bool_)
 
 
 def _share(value: float) -> str:

@@ -3,21 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-from whence.core.errors import NewerVersionError, RecordError
+from whence.core.record import Migration, Record
 from whence.core.statistics.proportions import check_shares
 
-__all__ = ["Monitor", "log_wealth"]
-
-SCHEMA_VERSION = 1
+__all__ = ["Monitor", "MonitorState", "log_wealth"]
 
 EVERY = 50
-"""Audits after which a further test begins."""
+"""Audits after which a further test begins. Chosen by hand: a late fall is then seen some hundred audits
+after it (tests/students/routing/test_monitor.py), and the state stays small."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MonitorState(Record):
+    """Everything a monitor has seen, so that a service can be stopped and resumed.
+
+    Attributes:
+        target, level: settings of the monitor.
+        n: count of audits.
+        agreed: count of audits in which student and teacher agreed.
+        alarmed_at: count of audits at the alarm; ``None`` where there was none.
+        starts: audits and agreements before each test, in order.
+    """
+
+    target: float
+    level: float
+    n: int
+    agreed: int
+    alarmed_at: int | None
+    starts: tuple[tuple[int, int], ...]
+    kind: Literal["monitor"] = "monitor"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: lambda tree: {**tree, "schema_version": 2}}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind",)
+
+    def __post_init__(self) -> None:
+        check_shares(self.target, self.level)
+        counts = (*self.starts, (self.n, self.agreed))
+        last = self.n if self.alarmed_at is None else self.alarmed_at
+        began = all(n == EVERY * place for place, (n, _) in enumerate(self.starts))
+        steps = [(n - m, b - a) for (m, a), (n, b) in pairwise(counts)]
+        if (
+            self.n < 0
+            or len(self.starts) != self.n // EVERY + 1
+            or not began
+            or self.starts[0] != (0, 0)
+            or not all(0 <= agreed <= audits for audits, agreed in steps)
+            or not 0 <= last <= self.n
+        ):
+            raise ValueError(
+                f"{self.n} audits with {self.agreed} agreements and tests begun at "
+                f"{self.starts[:3]} cannot come from audits"
+            )
 
 
 class Monitor:
@@ -48,8 +92,8 @@ class Monitor:
     Shin, Ramdas and Rinaldo (2022), arXiv:2203.03532.
 
     Args:
-        target: agreement that is due.
-        level: of each bound, at all times together.
+        target: agreement below which the alarm is raised.
+        level: level of each bound, at all times together.
 
     Example:
         >>> monitor = Monitor(target=0.9)
@@ -105,66 +149,25 @@ class Monitor:
         each = log_wealth(agreed, failed, t, 1.0 / (1.0 - self.target))
         order = np.arange(1, len(starts) + 1)
         # A test that has not begun keeps its stake: together 1 / (tests + 1).
-        kept = np.append(each - np.log(order * (order + 1.0)), -np.log(len(starts) + 1.0))
-        return float(np.logaddexp.reduce(kept))
+        stakes = np.append(each - np.log(order * (order + 1.0)), -np.log(len(starts) + 1.0))
+        return float(np.logaddexp.reduce(stakes))
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole state, so that a service can be stopped and resumed."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "target": self.target,
-            "level": self.level,
-            "n": self.n,
-            "agreed": self.agreed,
-            "alarmed_at": self.alarmed_at,
-            "starts": [list(start) for start in self._starts],
-        }
+    @property
+    def state(self) -> MonitorState:
+        """Everything it has seen, to be stored."""
+        return MonitorState(
+            target=self.target, level=self.level, n=self.n, agreed=self.agreed,
+            alarmed_at=self.alarmed_at, starts=tuple(self._starts),
+        )  # fmt: skip
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Monitor:
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            RecordError: counts that cannot be.
-            NewerVersionError: written by a newer whence.
-        """
-        version = tree.get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise NewerVersionError(
-                f"the monitor has schema_version {version}; this whence reads up to "
-                f"{SCHEMA_VERSION}. Read it with the whence that wrote it."
-            )
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"the monitor has schema_version {version!r}; 1 is due")
-        try:
-            found = cls(float(tree["target"]), float(tree["level"]))
-            found.n, found.agreed = int(tree["n"]), int(tree["agreed"])
-            found.alarmed_at = None if tree["alarmed_at"] is None else int(tree["alarmed_at"])
-            found._starts = [(int(n), int(agreed)) for n, agreed in tree["starts"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(
-                f"no valid monitor: {type(error).__name__} {error}; give what to_json wrote"
-            ) from error
-        found._check()
-        return found
-
-    def _check(self) -> None:
-        """Refuses counts that no audits could have given."""
-        began = [n for n, _ in self._starts]
-        steps = np.diff([*self._starts, (self.n, self.agreed)], axis=0)
-        last = self.n if self.alarmed_at is None else self.alarmed_at
-        if (
-            self.n < 0
-            or began != list(range(0, self.n + 1, EVERY))
-            or self._starts[0] != (0, 0)
-            or (steps[:, 1] < 0).any()
-            or (steps[:, 1] > steps[:, 0]).any()
-            or not 0 <= last <= self.n
-        ):
-            raise RecordError(
-                f"a monitor of {self.n} audits with {self.agreed} agreements and tests begun at "
-                f"{self._starts[:3]} cannot be; give what to_json wrote"
-            )
+    def of(cls, state: MonitorState) -> Monitor:
+        """A monitor that goes on from a stored state."""
+        monitor = cls(state.target, state.level)
+        monitor.n, monitor.agreed = state.n, state.agreed
+        monitor.alarmed_at = state.alarmed_at
+        monitor._starts = list(state.starts)
+        return monitor
 
     def __str__(self) -> str:
         lower, upper = self.bounds
@@ -192,6 +195,7 @@ def log_wealth(
 def _crossing(wealth: Callable[[float], float], limit: float) -> float:
     """The least ``t`` at which a rising wealth reaches the limit; 1 where it never does."""
     low, high = 0.0, 1.0
+    # Halved 60 times, an interval of length 1 is narrower than the spacing of doubles near 1.
     for _ in range(60):
         middle = (low + high) / 2
         if middle in (0.0, 1.0):

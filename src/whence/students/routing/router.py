@@ -1,15 +1,16 @@
-"""The router: a student answers what it was certified for, and the teacher the rest."""
+"""The router: a student answers the texts it is certified for, its teacher the rest."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from whence.core.errors import InputError, OptionError, RecordError, unknown
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.families.base import Fitted
 from whence.students.regions.region import Region
 from whence.students.routing.decision import (
@@ -22,18 +23,18 @@ from whence.students.routing.decision import (
     probabilities_of,
 )
 from whence.students.routing.monitor import Monitor
-from whence.students.routing.scope import check_teacher, check_threshold, why_ask
-from whence.students.routing.state import RouterState
+from whence.students.routing.scope import check_teacher, check_threshold, deferral_reason
+from whence.students.routing.state import GeneratorState, RouterState
 from whence.students.teacher.replies import Answer, Askable, Reply, first_error, replies_of
 
 __all__ = ["Router"]
 
 
 class Router:
-    """Decides texts by the student where it was certified, else by the teacher.
+    """Decides texts by the student where it is certified, else by the teacher.
 
     The teacher is asked where nothing is certified, where the monitor has raised its alarm, where
-    the text is in a region of distrust or beyond the reach of the certificate, and where the
+    the text is in a region of distrust or outside the applicability domain, and where the
     student's certainty is below the threshold; the first that applies is the reason. Where the
     teacher fails the router abstains: it never falls back on the student.
 
@@ -51,20 +52,20 @@ class Router:
     that it does not, and for each audit.
 
     Args:
-        student: a fitted student or a stored one.
-        teacher: who is asked.
+        student: fitted student or stored one.
+        teacher: teacher that answers where the student may not.
         certified: fingerprint of the teacher that the student was certified against, as
             ``teacher.fingerprint`` was then. Of a callable without a version that is ``None``,
             and a change of it cannot be seen: give callables a version.
-        threshold: least certainty certified, from 0 to 1; ``None``: nothing is, so the teacher is
+        threshold: least certainty that is certified, from 0 to 1; ``None``: nothing is, so the teacher is
             always asked.
         vetoes: regions in which the teacher is asked.
-        reach: length and words that were certified; no limit where not given.
+        applicability_domain: lengths and words that were certified; no limit where not given.
         audit_rate: share of the student's answers that are audited.
-        monitor: what audits are told to; without one they are only counted.
-        unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error, which
+        monitor: monitor that takes in the audits; without one they are only counted.
+        unreachable: policy where the teacher fails: ``"abstain"``, or ``"raise"`` its error, which
             leaves the whole batch undecided and uncounted.
-        seed: of the audits' own generator.
+        seed: seed of the random generator that draws audits.
 
     Raises:
         OptionError: another teacher than the one certified, other labels, or a number out of its
@@ -74,7 +75,7 @@ class Router:
         >>> from whence.students.export.runtime import Runtime
         >>> from whence.students.teacher.teacher import Teacher
         >>> student = Runtime({
-        ...     "kind": "rules", "labels": ["accept", "reject"],
+        ...     "kind": "rule-list", "labels": ["accept", "reject"],
         ...     "features": {"longest": 1, "negation": False, "position": False, "lexicons": {},
         ...                  "features": [["ngram", "late", 1]]},
         ...     "rules": [[[[0, True]], [0.1, 0.9], 12.0], [[], [0.6, 0.4], 40.0]]})
@@ -96,7 +97,7 @@ class Router:
         certified: str | None,
         threshold: float | None,
         vetoes: Sequence[Region] = (),
-        reach: Reach | None = None,
+        applicability_domain: ApplicabilityDomain | None = None,
         audit_rate: float = 0.02,
         monitor: Monitor | None = None,
         unreachable: Unreachable = "abstain",
@@ -105,7 +106,7 @@ class Router:
         check_teacher(student.labels, teacher, certified)
         check_threshold(threshold)
         if not 0 <= audit_rate <= 1:
-            raise OptionError(f"audit_rate={audit_rate}: a share from 0 to 1 is due")
+            raise OptionError(f"expected an audit_rate from 0 to 1, got audit_rate={audit_rate}")
         if unreachable not in ("abstain", "raise"):
             raise unknown("unreachable", unreachable, ("abstain", "raise"))
         self.student = student
@@ -113,7 +114,7 @@ class Router:
         self.certified = certified
         self.threshold = threshold
         self.vetoes = tuple(vetoes)
-        self.reach = reach
+        self.applicability_domain = applicability_domain
         self.audit_rate = audit_rate
         self.monitor = monitor
         self.unreachable: Unreachable = unreachable
@@ -136,7 +137,7 @@ class Router:
         """Decisions of some texts, in their order; the teacher is asked for all in one go.
 
         Args:
-            texts: any; what is empty is refused.
+            texts: texts to decide, none of them empty.
 
         Raises:
             InputError: a text is empty or no text; nothing is decided then.
@@ -146,14 +147,14 @@ class Router:
         """
         for row, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"text {row} is empty or no text; leave it out")
+                raise InputError(f"expected a text, got nothing to read at row {row}; leave it out")
         chances = probabilities_of(self.student, texts)
-        reasons = [self._why_ask(t, c) for t, c in zip(texts, chances, strict=True)]
+        reasons = [self._deferral_reason(t, c) for t, c in zip(texts, chances, strict=True)]
         audits = self._drawn(reasons)
-        wanted = [row for row, why in enumerate(reasons) if why is not None or row in audits]
-        replies = self._ask({row: texts[row] for row in wanted})
-        # Before the monitor is told: a batch that is tried again must not be counted twice.
-        failed = first_error(replies[row] for row in wanted if reasons[row] is not None)
+        asked = [row for row, why in enumerate(reasons) if why is not None or row in audits]
+        replies = self._ask({row: texts[row] for row in asked})
+        # Before the monitor takes anything in: a batch that is tried again must not be counted twice.
+        failed = first_error(replies[row] for row in asked if reasons[row] is not None)
         if failed is not None and self.unreachable == "raise":
             raise failed
         # The alarm holds from the text after the audit that raised it.
@@ -162,29 +163,33 @@ class Router:
         reasons[switched:] = [self._alarm()] * (len(texts) - switched)
         audits -= set(late)
         replies |= self._ask({row: texts[row] for row in late if row not in replies})
-        made = [
-            self._routed(text, own, why, replies.get(row), row in audits)
-            for row, (text, own, why) in enumerate(zip(texts, chances, reasons, strict=True))
+        decisions = [
+            self._routed(text, chance, why, replies.get(row), row in audits)
+            for row, (text, chance, why) in enumerate(zip(texts, chances, reasons, strict=True))
         ]
-        counts = Counts.of(made)
+        counts = Counts.of(decisions)
         failed = first_error(replies[row] for row in late)
         if failed is not None and self.unreachable == "raise":
-            self._count(counts._replace(student=0, teacher=0, abstain=0))
+            self._count(replace(counts, student=0, teacher=0, abstain=0))
             raise failed
         self._count(counts)
-        return made
+        return decisions
 
-    def _why_ask(self, text: str, chances: np.ndarray) -> str | None:
+    def _deferral_reason(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
         if self.threshold is not None and self.monitor is not None and self.monitor.alarm:
             return self._alarm()
-        return why_ask(
-            text, chances, threshold=self.threshold, vetoes=self.vetoes, reach=self.reach
+        return deferral_reason(
+            text,
+            chances,
+            threshold=self.threshold,
+            vetoes=self.vetoes,
+            applicability_domain=self.applicability_domain,
         )
 
     def _alarm(self) -> str:
-        due = "due" if self.monitor is None else self.monitor.target
-        return f"audits show that the student agrees in less than {due}"
+        target = "the target" if self.monitor is None else self.monitor.target
+        return f"audits show that the student agrees in less than {target}"
 
     def _drawn(self, reasons: Sequence[str | None]) -> set[int]:
         """The rows that are audited; one number is drawn for each text the student answers."""
@@ -205,11 +210,11 @@ class Router:
     def _watch(
         self, audits: set[int], replies: Mapping[int, Reply], chances: Sequence[np.ndarray]
     ) -> int:
-        """Tells the monitor; the first row that its alarm takes from the student."""
+        """Let the monitor take in the audits; the first row that its alarm takes from the student."""
         if self.monitor is None:
             return len(chances)
         with self._lock:
-            # Raised from another thread since.
+            # Another thread may have raised it since the rows were drawn.
             if self.monitor.alarm:
                 return 0
             for row in sorted(audits):
@@ -241,7 +246,8 @@ class Router:
         with self._lock:
             self._counts = self._counts.plus(new)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def state(self) -> RouterState:
         """Settings and state, so that a service can be stopped and resumed; not the student."""
         with self._lock:
             return RouterState(
@@ -249,42 +255,53 @@ class Router:
                 labels=tuple(self.student.labels),
                 threshold=self.threshold,
                 vetoes=self.vetoes,
-                reach=self.reach,
+                applicability_domain=self.applicability_domain,
                 audit_rate=self.audit_rate,
                 unreachable=self.unreachable,
-                monitor=self.monitor,
+                monitor=None if self.monitor is None else self.monitor.state,
                 counts=self._counts,
-                drawing=self._rng.bit_generator.state,
-            ).to_json()
+                random_state=GeneratorState.of(self._rng),
+            )
+
+    @classmethod
+    def of(cls, state: RouterState, *, student: Fitted | Decides, teacher: Askable) -> Router:
+        """A router that goes on from a stored state, with the same student and teacher.
+
+        Raises:
+            RecordError: the state is of a student with other labels.
+            OptionError: another teacher than the one certified, or a number out of its range.
+        """
+        if state.labels != tuple(student.labels):
+            raise RecordError(
+                f"the router decides among {', '.join(state.labels)}; the student among "
+                f"{', '.join(student.labels)}. Give the student it was written with."
+            )
+        router = cls(
+            student, teacher, certified=state.certified, threshold=state.threshold,
+            vetoes=state.vetoes, applicability_domain=state.applicability_domain, audit_rate=state.audit_rate,
+            monitor=None if state.monitor is None else Monitor.of(state.monitor),
+            unreachable=state.unreachable,
+        )  # fmt: skip
+        router._counts = state.counts
+        router._rng = state.random_state.generator()
+        return router
+
+    def to_json(self) -> bytes:
+        """The JSON of :attr:`state`."""
+        return self.state.to_json()
 
     @classmethod
     def from_json(
-        cls, tree: Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
+        cls, data: bytes | str | Mapping[str, Any], *, student: Fitted | Decides, teacher: Askable
     ) -> Router:
-        """What :meth:`to_json` wrote, with the same student and teacher.
+        """A router from what :meth:`to_json` wrote, in this version or an older one; see :meth:`of`.
 
         Raises:
             RecordError: no valid state, or that of a student with other labels.
             NewerVersionError: written by a newer whence.
             OptionError: another teacher than the one certified, or a number out of its range.
         """
-        state = RouterState.from_json(tree)
-        if state.labels != tuple(student.labels):
-            raise RecordError(
-                f"the router decides among {', '.join(state.labels)}; the student among "
-                f"{', '.join(student.labels)}. Give the student it was written with."
-            )
-        found = cls(
-            student, teacher, certified=state.certified, threshold=state.threshold,
-            vetoes=state.vetoes, reach=state.reach, audit_rate=state.audit_rate,
-            monitor=state.monitor, unreachable=state.unreachable,
-        )  # fmt: skip
-        found._counts = state.counts
-        try:
-            found._rng.bit_generator.state = state.drawing
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"no valid state of the audits' generator: {error}") from error
-        return found
+        return cls.of(RouterState.from_json(data), student=student, teacher=teacher)
 
     def __str__(self) -> str:
         c = self.counts

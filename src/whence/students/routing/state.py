@@ -1,122 +1,133 @@
-"""A router's settings and state in JSON."""
+"""A router's settings and state as a record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal, cast
 
-from whence.core.errors import NewerVersionError, RecordError
-from whence.students.data.applicability_domain import Reach
+import numpy as np
+
+from whence.core.errors import RecordError
+from whence.core.record import Migration, Number, Record, Tree, Value
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
-from whence.students.routing.monitor import Monitor
+from whence.students.routing.monitor import MonitorState
 
-__all__ = ["RouterState"]
-
-SCHEMA_VERSION = 1
+__all__ = ["PCG64", "GeneratorState", "RouterState"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RouterState:
+class PCG64(Value):
+    """State of NumPy's default bit generator: two numbers of 128 bits."""
+
+    state: int
+    inc: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GeneratorState(Value):
+    """State of a NumPy random generator, under the names that NumPy gives it."""
+
+    bit_generator: Literal["PCG64"]
+    state: PCG64
+    has_uint32: int
+    uinteger: int
+
+    def __post_init__(self) -> None:
+        try:
+            self.generator()
+        except OverflowError as error:
+            raise ValueError(f"no state of a random generator: {error}") from error
+
+    @classmethod
+    def of(cls, generator: np.random.Generator) -> GeneratorState:
+        """The state of a generator of :func:`numpy.random.default_rng`."""
+        return cls.from_tree(generator.bit_generator.state)
+
+    def generator(self) -> np.random.Generator:
+        """A generator that goes on from this state."""
+        bits = np.random.PCG64()
+        bits.state = cast("Any", self.to_tree())
+        return np.random.Generator(bits)
+
+
+def _fields_by_name(tree: Tree) -> Tree:
+    """Version 1 wrote conditions and examples of a region as lists, and its sentence beside them.
+
+    It called the applicability domain ``reach``, and the generator's state ``drawing``.
+    """
+    monitor = tree["monitor"]
+    names = {"reach": "applicability_domain", "drawing": "random_state"}
+    return {
+        **{names.get(name, name): value for name, value in tree.items()},
+        "schema_version": 2,
+        "vetoes": [_region(region) for region in tree["vetoes"]],
+        "monitor": None if monitor is None else _marked(monitor),
+    }
+
+
+def _marked(monitor: Tree) -> Tree:
+    if monitor["schema_version"] != 1:
+        raise RecordError(f"a monitor of schema version {monitor['schema_version']!r}")
+    return {**monitor, "kind": "monitor", "schema_version": 2}
+
+
+def _region(region: Tree) -> Tree:
+    names = ("text", "teacher", "teacher_chance", "student", "student_chance")
+    return {
+        **{name: value for name, value in region.items() if name != "says"},
+        "conditions": [_condition(*condition) for condition in region["conditions"]],
+        "worst": [dict(zip(names, example, strict=True)) for example in region["worst"]],
+    }
+
+
+def _condition(kind: str, number: int, flag: bool) -> Tree:
+    if kind not in ("has", "words"):
+        raise RecordError(f"a condition of kind {kind!r}")
+    names = ("column", "there") if kind == "has" else ("limit", "over")
+    return dict(zip(names, (number, flag), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RouterState(Record):
     """Everything of a router but its student and its teacher.
+
+    Whether numbers are in range is checked by the router.
 
     Attributes:
         certified: fingerprint of the teacher.
-        labels: of the student.
+        labels: names of the student's labels.
         threshold: least certainty certified.
         vetoes: regions in which the teacher is asked.
-        reach: what was certified.
+        applicability_domain: texts that the certificate speaks of.
         audit_rate: share of the student's answers that are audited.
-        unreachable: what a failing teacher means.
-        monitor: what audits are told to.
-        counts: how many so far.
-        drawing: state of the audits' generator, as NumPy gives it.
+        unreachable: policy where the teacher fails.
+        monitor: state of the monitor that audits go to.
+        counts: counts so far.
+        random_state: state of the generator that draws audits.
 
     Example:
         >>> state = RouterState(
-        ...     certified="rule 1", labels=("no", "yes"), threshold=0.9, vetoes=(), reach=None,
-        ...     audit_rate=0.02, unreachable="abstain", monitor=None, counts=Counts(3), drawing={})
+        ...     certified="rule 1", labels=("no", "yes"), threshold=0.9, vetoes=(), applicability_domain=None,
+        ...     audit_rate=0.02, unreachable="abstain", monitor=None, counts=Counts(3),
+        ...     random_state=GeneratorState.of(np.random.default_rng(0)))
         >>> RouterState.from_json(state.to_json()).counts.student
         3
     """
 
     certified: str | None
     labels: tuple[str, ...]
-    threshold: float | None
+    threshold: Number | None
     vetoes: tuple[Region, ...]
-    reach: Reach | None
+    applicability_domain: ApplicabilityDomain | None
     audit_rate: float
     unreachable: Unreachable
-    monitor: Monitor | None
+    monitor: MonitorState | None
     counts: Counts
-    drawing: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, in plain types."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "certified": self.certified,
-            "labels": list(self.labels),
-            "threshold": self.threshold,
-            "vetoes": [region.to_json() for region in self.vetoes],
-            "reach": None if self.reach is None else self.reach.to_json(),
-            "audit_rate": self.audit_rate,
-            "unreachable": self.unreachable,
-            "monitor": None if self.monitor is None else self.monitor.to_json(),
-            "counts": self.counts._asdict(),
-            "drawing": self.drawing,
-        }
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> RouterState:
-        """What :meth:`to_json` wrote; whether numbers are in range is for the router to say.
-
-        Raises:
-            RecordError: no valid state.
-            NewerVersionError: written by a newer whence.
-        """
-        version = tree.get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise NewerVersionError(
-                f"the router has schema_version {version}; this whence reads up to "
-                f"{SCHEMA_VERSION}. Read it with the whence that wrote it."
-            )
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"the router has schema_version {version!r}; 1 is due")
-        try:
-            threshold, reach, monitor = tree["threshold"], tree["reach"], tree["monitor"]
-            return cls(
-                certified=_name(tree["certified"]),
-                labels=tuple(map(str, tree["labels"])),
-                threshold=None if threshold is None else _number(threshold),
-                vetoes=tuple(Region.from_json(entry) for entry in tree["vetoes"]),
-                reach=None if reach is None else Reach.from_json(reach),
-                audit_rate=_number(tree["audit_rate"]),
-                unreachable=tree["unreachable"],
-                monitor=None if monitor is None else Monitor.from_json(monitor),
-                counts=Counts(**{name: _count(n) for name, n in tree["counts"].items()}),
-                drawing=tree["drawing"],
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RecordError(
-                f"no valid router: {type(error).__name__} {error}; give what to_json wrote"
-            ) from error
-
-
-def _name(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{value!r} is no fingerprint")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} is no count")
-    return value
+    random_state: GeneratorState
+    kind: Literal["router"] = "router"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind",)

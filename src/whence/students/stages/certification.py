@@ -12,23 +12,25 @@ from whence.students.certificate.attribution_agreement import (
     affordable_attributions,
     attribution_agreement,
 )
-from whence.students.certificate.certificate import Certificate, certify
+from whence.students.certificate.certificate import Certificate
+from whence.students.certificate.certify import Decided, Probes, certify
 from whence.students.certificate.distribution_shift import Shift, other_corpora, other_topics
 from whence.students.certificate.edit_flips import flips_on_edits
+from whence.students.certificate.fidelity import Flips
 from whence.students.certificate.minimal_disagreement import (
     affordable_searches,
     search_disagreements,
 )
 from whence.students.certificate.refit_stability import refits
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.data.augmentation import EDITS
 from whence.students.data.run import Usage
 from whence.students.data.slices import text_slices
 from whence.students.data.split import noise_ceiling
 from whence.students.regions.region import Region
-from whence.students.routing.selective_prediction import AnswerOrAsk
+from whence.students.routing.selective_prediction import SelectivePrediction
 from whence.students.stages.fitting import FittedStudents
-from whence.students.stages.scope import answering_of, reach_of, regions_of
+from whence.students.stages.scope import answering_of, domain_of, regions_of
 
 __all__ = ["Certification", "certify_student"]
 
@@ -40,7 +42,7 @@ class Certification:
     Attributes:
         fitted: third stage.
         regions: where the student must not be trusted; empty where there is none.
-        reach: how long and how strange a text the certificate covers.
+        applicability_domain: how long and how strange a text the certificate covers.
         answering: certainty from which on the student may answer alone.
         certificate: certificate of the student, on ``certify``, opened once.
         usage: questions of this stage.
@@ -48,8 +50,8 @@ class Certification:
 
     fitted: FittedStudents
     regions: tuple[Region, ...]
-    reach: Reach
-    answering: AnswerOrAsk
+    applicability_domain: ApplicabilityDomain
+    answering: SelectivePrediction
     certificate: Certificate
     usage: Usage
 
@@ -64,41 +66,31 @@ def certify_student(fitted: FittedStudents) -> Certification:
     before = run.used()
     run.tell("evidence", 0, 4)
     regions = regions_of(fitted)
-    reach = reach_of(fitted)
-    answering = answering_of(fitted, regions, reach)
+    domain = domain_of(fitted)
+    answering = answering_of(fitted, regions, domain)
     run.tell("evidence", 1, 4)
-    certificate = _certificate(fitted, reach, answering)
+    certificate = _certificate(fitted, domain, answering)
     run.tell("evidence", 2, 4)
     return Certification(
         fitted=fitted,
         regions=regions,
-        reach=reach,
+        applicability_domain=domain,
         answering=answering,
         certificate=certificate,
         usage=run.used(before),
     )
 
 
-def _certificate(fitted: FittedStudents, reach: Reach, answering: AnswerOrAsk) -> Certificate:
+def _certificate(
+    fitted: FittedStudents, domain: ApplicabilityDomain, answering: SelectivePrediction
+) -> Certificate:
     plan, holdout, best = fitted.plan, fitted.holdout, fitted.best
     terms, queries, checks = plan.run.terms, plan.queries, plan.checks
     texts = holdout.texts("certify")
     pieces = affordable_attributions(best.fitted, texts, queries.attributions)
     searches = affordable_searches(queries.parting)
-    return certify(
-        holdout.answers("certify"),
-        holdout.of(best.fitted, "certify"),
-        controls={name: holdout.of(own, "certify") for name, own in fitted.controls.items()},
-        gold=None if plan.gold is None else plan.gold[plan.split.certify],
-        slices=_slices(fitted, reach),
-        flips=(
-            flips_on_edits(
-                best.fitted, holdout, plan.run,
-                learnt=frozenset(fitted.table.examples.texts), most=queries.flips // len(EDITS),
-            )
-            if queries.flips
-            else {}
-        ),
+    probes = Probes(
+        flips=_flips(fitted),
         ceiling=_ceiling(fitted),
         refits=(
             refits(best, fitted.table, holdout.tables["certify"], terms, draws=checks.refits)
@@ -109,7 +101,7 @@ def _certificate(fitted: FittedStudents, reach: Reach, answering: AnswerOrAsk) -
             attribution_agreement(best.fitted, texts, plan.run, most=pieces) if pieces else None
         ),
         shift=_shift(fitted),
-        parting=(
+        disagreements=(
             search_disagreements(
                 best.fitted, texts, plan.run, most=searches, queries=queries.parting
             )
@@ -117,16 +109,32 @@ def _certificate(fitted: FittedStudents, reach: Reach, answering: AnswerOrAsk) -
             else None
         ),
         coverage=0.0 if answering.threshold is None else answering.coverage.value,
-        target=terms.target,
-        level=terms.level,
-        seed=terms.seed,
-    )  # fmt: skip
+    )
+    decided = Decided(
+        teacher=holdout.answers("certify"),
+        student=holdout.of(best.fitted, "certify"),
+        controls={name: holdout.of(own, "certify") for name, own in fitted.controls.items()},
+        gold=None if plan.gold is None else plan.gold[plan.split.certify],
+        slices=_slices(fitted, domain),
+    )
+    return certify(decided, probes, terms)
 
 
-def _slices(fitted: FittedStudents, reach: Reach) -> dict[str, Bool[np.ndarray, " texts"]]:
+def _flips(fitted: FittedStudents) -> dict[str, Flips]:
+    plan = fitted.plan
+    if not plan.queries.flips:
+        return {}
+    learnt = frozenset(fitted.table.examples.texts)
+    most = plan.queries.flips // len(EDITS)
+    return flips_on_edits(fitted.best.fitted, fitted.holdout, plan.run, learnt=learnt, most=most)
+
+
+def _slices(
+    fitted: FittedStudents, domain: ApplicabilityDomain
+) -> dict[str, Bool[np.ndarray, " texts"]]:
     """The slices of every certificate, and the caller's, marked so that none is overwritten."""
     holdout, plan = fitted.holdout, fitted.plan
-    result = text_slices(holdout.texts("certify"), holdout.answers("certify"), reach.vocabulary)
+    result = text_slices(holdout.texts("certify"), holdout.answers("certify"), domain.vocabulary)
     for name, marks in plan.slices.items():
         result[f"{name} (given)"] = marks[plan.split.certify]
     return result

@@ -42,7 +42,7 @@ def report(certification: Certification) -> Distilled:
         digests={part: plan.split.digest(plan.texts, part) for part in PARTS},
         plan=plan.queries,
         asked=usage.asked,
-        reach=certification.reach,
+        applicability_domain=certification.applicability_domain,
         teacher=run.teacher.ref,
         fingerprint=run.teacher.fingerprint,
         seed=run.terms.seed,

@@ -1,17 +1,21 @@
-"""Where the chosen student may answer: regions of distrust, reach, and a certain enough answer."""
+"""Where the chosen student may answer: regions of distrust, applicability domain, and a certain enough answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whence.students.data.applicability_domain import Reach
+from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.data.split import Part
-from whence.students.regions.region import Region, held
+from whence.students.regions.region import Region, in_regions
 from whence.students.regions.search import Judged, regions
-from whence.students.routing.selective_prediction import AnswerOrAsk, Scored, certified_answering
+from whence.students.routing.selective_prediction import (
+    Scored,
+    SelectivePrediction,
+    selective_prediction,
+)
 from whence.students.stages.fitting import FittedStudents
 
-__all__ = ["answering_of", "reach_of", "regions_of"]
+__all__ = ["answering_of", "domain_of", "regions_of"]
 
 
 def regions_of(fitted: FittedStudents) -> tuple[Region, ...]:
@@ -36,29 +40,31 @@ def regions_of(fitted: FittedStudents) -> tuple[Region, ...]:
     )  # fmt: skip
 
 
-def reach_of(fitted: FittedStudents) -> Reach:
+def domain_of(fitted: FittedStudents) -> ApplicabilityDomain:
     """How long and how strange a text may be: the words of ``fit``, the limits of ``select``."""
     plan, examples = fitted.plan, fitted.table.examples
     ends: list[int] = fitted.training.answers.read_to.tolist()
     cut = [len(text) for text, end in zip(plan.texts, ends, strict=True) if end < len(text)]
-    return Reach.learn(
+    return ApplicabilityDomain.learn(
         examples.texts_of(examples.whole()),
         fitted.holdout.texts("select"),
         cut_from=min(cut, default=None),
     )
 
 
-def answering_of(fitted: FittedStudents, found: Sequence[Region], reach: Reach) -> AnswerOrAsk:
+def answering_of(
+    fitted: FittedStudents, found: Sequence[Region], domain: ApplicabilityDomain
+) -> SelectivePrediction:
     """Certified on the texts that the router would let the student answer."""
     holdout, student, terms = fitted.holdout, fitted.best.fitted, fitted.plan.run.terms
     vetoes = [region for region in found if region.veto]
 
     def scored(part: Part) -> Scored:
-        asked = held(vetoes, holdout.texts(part)) | reach.outside(holdout.whole(part))
+        asked = in_regions(vetoes, holdout.texts(part)) | domain.outside(holdout.whole(part))
         answers = holdout.answers(part)
         return Scored.of(answers.probabilities, holdout.of(student, part), asked)
 
-    return certified_answering(
+    return selective_prediction(
         scored("select"), scored("certify"), scored("report"),
         target=terms.target, level=terms.level,
     )  # fmt: skip

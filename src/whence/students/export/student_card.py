@@ -1,0 +1,72 @@
+"""Where a stored student comes from, as a record: the numbers of its model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from whence.core.record import Migration, Record, Tree, Value
+from whence.students.data.applicability_domain import ApplicabilityDomain
+
+__all__ = ["DomainLimits", "SplitPart", "StudentCard"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SplitPart(Value):
+    """A part of the split.
+
+    Attributes:
+        texts: count of texts.
+        sha256: digest over the SHA-256 of each text, in order.
+    """
+
+    texts: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DomainLimits(Value):
+    """The limits of a :class:`ApplicabilityDomain`, without its vocabulary."""
+
+    longest: int
+    rarest: float
+    cut_from: int | None
+
+    @classmethod
+    def of(cls, domain: ApplicabilityDomain) -> DomainLimits:
+        """The limits of one."""
+        return cls(longest=domain.longest, rarest=domain.rarest, cut_from=domain.cut_from)
+
+
+def _named_domain(tree: Tree) -> Tree:
+    """Version 1 called the applicability domain ``reach``."""
+    names = {"reach": "applicability_domain"}
+    return {**{names.get(name, name): value for name, value in tree.items()}, "schema_version": 2}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StudentCard(Record):
+    """Where a stored student comes from.
+
+    Attributes:
+        name: name of the student, such as ``"rule-list-10"``.
+        date: day of the distillation, as ``"2026-01-31"``.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher; ``None`` where it has none.
+        parts: each part of the split; ``None`` where nothing was told of the texts.
+        regions: places where the student must not be trusted, in words.
+        applicability_domain: limits of the texts that the certificate speaks of.
+    """
+
+    name: str
+    date: str
+    teacher: str
+    fingerprint: str | None
+    parts: dict[str, SplitPart] | None
+    regions: tuple[str, ...]
+    applicability_domain: DomainLimits | None
+    kind: Literal["student-card"] = "student-card"
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _named_domain}
+    unmarked: ClassVar[tuple[str, ...]] = ("kind",)

@@ -1,0 +1,107 @@
+"""Features of words as conditions of SQL on texts that were split beforehand."""
+
+from __future__ import annotations
+
+import re
+
+from whence.core.errors import CapabilityError, InputError
+from whence.students.features.tokenizer import words
+from whence.students.features.word_features import Feature, WordFeatures
+
+__all__ = ["conditions_of", "literal", "spaced", "storable"]
+
+_CAPITAL = re.compile("[A-Z]")
+
+
+def spaced(text: str) -> str:
+    r"""The words of a text, a space before, between and after them: what the query looks at.
+
+    Raises:
+        InputError: a NUL character, at which SQL's functions of text would end, or half a
+            surrogate pair, which no database stores.
+
+    Example:
+        >>> spaced("Didn’t pay, twice."), spaced("")
+        (" didn't pay , twice . ", ' ')
+    """
+    storable(text)
+    return " " + "".join(f"{word} " for word in words(text))
+
+
+def conditions_of(features: WordFeatures, text: str) -> list[str]:
+    """What holds of a text that has each feature, in the column that holds :func:`spaced` texts.
+
+    Raises:
+        CapabilityError: a feature that no comparison of text finds.
+    """
+    result: list[str] = []
+    missing: list[str] = []
+    for feature in features.kept:
+        why = _unsaid(feature, features)
+        if why is not None:
+            missing.append(f"{feature.describe()} ({why})")
+        elif feature.kind == "lexicon":
+            entries = sorted(features.spec.lexicons[feature.words])
+            result.append("(" + " OR ".join(_like(entry, text) for entry in entries) + ")")
+        else:
+            result.append(_like(feature.words, text))
+    if missing:
+        raise CapabilityError(
+            f"{len(missing)} features cannot be found by comparing text: {'; '.join(missing[:5])}. "
+            "Distil with ReadableFeatures(negation=False, position=False)."
+        )
+    return result
+
+
+def _unsaid(feature: Feature, features: WordFeatures) -> str | None:
+    """Why a feature cannot be looked for by ``LIKE``; ``None`` where it can."""
+    if feature.kind == "denied":
+        return "what a negation reaches is counted in words"
+    if feature.kind in ("first", "last"):
+        return "its place is counted in words"
+    if feature.kind == "lexicon":
+        return None if feature.least == 1 else "words of a list are to be counted"
+    # Capital letters, which no word has, are all the same to LIKE in SQLite.
+    if feature.words.count(" ") >= features.spec.longest or _CAPITAL.search(feature.words):
+        return "no text is split into such words"
+    try:
+        storable(feature.words)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def storable(text: str) -> None:
+    """Refuse a text that SQL would cut or a database would not store.
+
+    Raises:
+        InputError: it holds a NUL character or half a surrogate pair.
+    """
+    if "\x00" in text:
+        raise InputError(f"{text[:60]!r} holds a NUL character, at which SQL ends a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{text[:60]!r} holds half a surrogate pair; mend its encoding") from error
+
+
+def _like(phrase: str, text: str) -> str:
+    """The words of a phrase in a row, whatever they hold.
+
+    Example:
+        >>> _like("100 %", "tokens"), _like("o'hara", "tokens")
+        ("tokens LIKE '% 100 !% %' ESCAPE '!'", "tokens LIKE '% o''hara %'")
+    """
+    safe = phrase.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    escape = "" if safe == phrase else " ESCAPE '!'"
+    return f"{text} LIKE {literal(f'% {safe} %')}{escape}"
+
+
+def literal(text: str) -> str:
+    """A text within quotes.
+
+    Example:
+        >>> literal("it's")
+        "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
