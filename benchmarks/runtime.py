@@ -19,21 +19,21 @@ from benchmarks.common import store, table
 from benchmarks.students import drawn
 from whence.students.export.store import save_student
 from whence.students.families.additive import Additive
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
 from whence.students.families.scorecard import Scorecard
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.tree_ensemble import TreeSum
+from whence.students.families.tree_sum import TreeSum
 from whence.students.features.vectorizer import ReadableFeatures
 
 STUDENTS = {
-    "linear": SparseLinear(features=300),
-    "linear, all features": SparseLinear(features=None),
+    "sparse-linear": SparseLinear(features=300),
+    "sparse-linear, all features": SparseLinear(features=None),
     "additive": Additive(columns=30),
     "scorecard": Scorecard(features=15),
-    "rules": RuleList(rules=20),
-    "tree": SmallTree(leaves=64),
+    "rule-list": RuleList(rules=20),
+    "decision-tree": DecisionTree(leaves=64),
     "tree-sum": TreeSum(splits=20),
     "prototypes": Prototypes(cases=20),
 }

@@ -32,8 +32,8 @@ from benchmarks.peers import COLUMNS, PEERS, peak_gib
 
 TEXTS, LIMIT_S = 6_000, 900
 SIZES = [
-    "linear-30", "linear-100", "linear-300", "scorecard-15", "scorecard-30", "rules-10", "rules-40",
-    "tree-16", "tree-64", "treesum-12", "treesum-40", "cases-20", "additive-30", "additive-300",
+    "sparse-linear-30", "sparse-linear-100", "sparse-linear-300", "scorecard-15", "scorecard-30", "rule-list-10", "rule-list-40",
+    "decision-tree-16", "decision-tree-64", "tree-sum-12", "tree-sum-40", "prototypes-20", "additive-30", "additive-300",
     "optimal-tree-3",
 ]  # fmt: skip
 LEAF = re.compile(r"\(\d ([^()\s]+)\)")

@@ -1,6 +1,6 @@
 """How much time and memory do readable students take on 20,000 texts of 50,000 n-grams?
 
-    python -m benchmarks.students [--student linear-100]
+    python -m benchmarks.students [--student sparse-linear-100]
 
 Texts are drawn from a Zipf vocabulary; the teacher is a sum of 200 weights and one pair of
 words that counts only together. Each student is fitted in a process of its own, so that its peak memory
@@ -18,15 +18,14 @@ import time
 import numpy as np
 
 from benchmarks.common import store, table
-from whence.students.families.registry import STUDENTS as FAMILIES
-from whence.students.families.registry import student_by_name
+from whence.students.families.registry import readable_families, student_by_name
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.fitting.logistic import softmax
 
-SIZES = {"linear": (30, 300), "scorecard": (15,), "rules": (20,), "tree": (64,), "cases": (20,)}
+SIZES = {"sparse-linear": (30, 300), "rule-list": (20,), "decision-tree": (64,)}
 STUDENTS = [
     student_by_name(f"{family}-{size}" if size else family)
-    for family in FAMILIES
+    for family in readable_families()
     for size in SIZES.get(family, (None,))
 ]
 """Every family; those without a size here as they are by default."""

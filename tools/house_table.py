@@ -19,8 +19,8 @@ from pathlib import Path
 
 PACKAGE = Path("src/whence")
 FAMILIES = frozenset({
-    "Additive", "OptimalTree", "Prototypes", "RuleList", "Scorecard", "SmallTransformer",
-    "SmallTree", "SparseLinear", "TreeSum",
+    "Additive", "OptimalTree", "Prototypes", "RuleList", "Scorecard", "Transformer",
+    "DecisionTree", "SparseLinear", "TreeSum",
 })  # fmt: skip
 """The classes of student families, beside those whose name begins with ``Fitted``."""
 

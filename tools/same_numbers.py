@@ -9,7 +9,7 @@ again and compares to the last bit. A stored file whose form has a newer version
 its migration first, so that numbers are compared and not field names. Seconds, dates, the
 version of the package and sentences (comments in SQL, advice, notes) are left out.
 
-It uses the public names of the package alone, which stay when modules move.
+It uses the public names of the package, and the two functions that read old students and names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 
 import whence
+from whence.students.export.model_file import read_tree
+from whence.students.families.registry import student_by_name
 
 SEEDS = range(10)
 FILLER = [f"word{i}" for i in range(60)]
@@ -115,10 +117,14 @@ def content(path: Path) -> Any:
     """What a file holds, older forms read through their migrations."""
     if path.suffix in (".sql", ".md"):
         lines = path.read_text().splitlines()
-        return [line for line in lines if not line.startswith(("--", "Verdict:"))]
+        return [line for line in lines if not line.startswith(("--", "#", "Verdict:", "A student"))]
     if path.suffix != ".json":
         return path.read_bytes()
+    if path.name == "model.json":
+        return stripped({k: v for k, v in read_tree(path.parent).items() if k != "sha256"})
     tree = json.loads(path.read_bytes())
+    if path.name == "probabilities.json":
+        return {student_by_name(name).name: numbers for name, numbers in tree.items()}
     try:
         return stripped(json.loads(whence.read_record(path).to_json()))
     except whence.WhenceError:

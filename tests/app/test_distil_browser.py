@@ -37,8 +37,8 @@ def whole(found=None):
 def spread_out():
     """A frontier of eight students, three of them close together."""
     found = distilled()
-    sizes = {"linear-10": 21, "tree-16": 31, "rules-4": 44, "scorecard-15": 47, "linear-30": 64,
-             "linear-100": 216, "linear-300": 687, "cases-20": 900}  # fmt: skip
+    sizes = {"sparse-linear-10": 21, "decision-tree-16": 31, "rule-list-4": 44, "scorecard-15": 47, "sparse-linear-30": 64,
+             "sparse-linear-100": 216, "sparse-linear-300": 687, "prototypes-20": 900}  # fmt: skip
     hits = (103, 122, 119, 117, 118, 136, 137, 110)
     rungs = [
         Rung(
@@ -56,7 +56,9 @@ def unfolded(tab):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["rules-4", "linear-40", "tree-6", "scorecard-5", "treesum-4"])
+@pytest.mark.parametrize(
+    "name", ["rule-list-4", "sparse-linear-40", "decision-tree-6", "scorecard-5", "tree-sum-4"]
+)
 def test_axe_finds_nothing(browser, tmp_path, scheme, name):
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; `make test` installs it")

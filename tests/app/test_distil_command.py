@@ -41,7 +41,7 @@ def answers_one(texts):
     return ["accept" for _ in texts]
 """
 LABELS = ("--label", "accept", "--label", "reject")
-FAST = ("--students", "rules-4,linear-10", "--no-checks", "--no-edits", "--quiet")
+FAST = ("--students", "rule-list-4,sparse-linear-10", "--no-checks", "--no-edits", "--quiet")
 
 
 def run(*arguments, code=0, stdin=None):
@@ -162,7 +162,7 @@ class TestDistill:
         ("more", "code", "says"),
         [
             (("--students", "rulez-4"), Exit.USAGE, "rules"),
-            (("--students", "rules-4,rules-4"), Exit.USAGE, "different names"),
+            (("--students", "rule-list-4,rule-list-4"), Exit.USAGE, "different names"),
             (("--long", "cutt"), Exit.USAGE, "cut"),
             (("--prompt", "{text}"), Exit.USAGE, "--prompt"),
             (("--lexicon", "risk"), Exit.USAGE, "NAME=FILE"),

@@ -36,9 +36,17 @@ from whence.core.statistics.proportions import Interval, proportion
 from whence.students.certificate.certificate import VERDICTS
 from whence.students.certificate.frontier import Frontier, Rung
 from whence.students.families.registry import student_by_name
-from whence.students.families.rule_list import FittedRules
+from whence.students.families.rule_list import FittedRuleList
 
-KINDS = ("rules-4", "linear-40", "tree-6", "scorecard-5", "cases-4", "treesum-4", "additive-6")
+KINDS = (
+    "rule-list-4",
+    "sparse-linear-40",
+    "decision-tree-6",
+    "scorecard-5",
+    "prototypes-4",
+    "tree-sum-4",
+    "additive-6",
+)
 
 
 def judged(verdict):
@@ -64,7 +72,7 @@ def rung(name, reading, hits, *, control=False, best=False):
 
 def crowded():
     """Students close together and controls on nearly one height."""
-    students = [rung(f"linear-{n}", 20 + n, 150 + n, best=n == 9) for n in range(10)]
+    students = [rung(f"sparse-linear-{n}", 20 + n, 150 + n, best=n == 9) for n in range(10)]
     controls = [
         rung(name, 0, hits, control=True)
         for name, hits in (
@@ -75,7 +83,7 @@ def crowded():
         )
     ]
     return Frontier(
-        rungs=(*students, *controls), chosen="linear-3", transparency=None, brevity=None
+        rungs=(*students, *controls), chosen="sparse-linear-3", transparency=None, brevity=None
     )
 
 
@@ -108,7 +116,7 @@ class TestWording:
         [
             (0.01, 0.05, "+3.0 points (+1.0 to +5.0"),
             (-0.05, -0.01, "none"),
-            (-0.01, 0.02, "not told from zero"),
+            (-0.01, 0.02, "not distinguishable from zero"),
         ],
     )
     def test_a_price_is_told_from_zero_or_said_not_to_be(self, low, high, says):
@@ -121,7 +129,7 @@ class TestWording:
 
     def test_answer_or_ask(self):
         found = replace(distilled(), answering=answering())
-        assert "From a certainty of 0.800 on" in answering_sentence(found)
+        assert "Where its certainty is 0.800 or more" in answering_sentence(found)
         assert "60.0% of texts" in answering_sentence(found)
         always = replace(distilled(), answering=answering(certified=False))
         assert answering_sentence(always).startswith("Always ask the teacher: no certainty")
@@ -137,7 +145,7 @@ class TestWording:
         assert (
             says == "agrees in 76.5%, at least 68.5% and at most 83.3% (n = 102); elsewhere 95.0%"
         )
-        assert region_mark(region()) == "confirmed on texts not searched; the teacher is asked here"
+        assert region_mark(region()) == "confirmed on a holdout; the teacher is asked here"
         assert "too few texts" in region_lines(region(few=True))[1]
 
 
@@ -193,9 +201,9 @@ class TestPictures:
     @pytest.mark.parametrize("sheet", [WIDE, NARROW], ids=lambda s: s.name)
     def test_a_frontier_draws_every_rung_inside_its_sheet(self, sheet):
         found = crowded()
-        picture = frontier_picture(found, "linear-3", sheet)
+        picture = frontier_picture(found, "sparse-linear-3", sheet)
         assert len(picture["students"]) == 10
-        assert [p["name"] for p in picture["students"] if p["chosen"]] == ["linear-3"]
+        assert [p["name"] for p in picture["students"] if p["chosen"]] == ["sparse-linear-3"]
         for place in picture["students"]:
             assert sheet.left <= place["x"] <= sheet.width - sheet.right
             assert (
@@ -209,10 +217,10 @@ class TestPictures:
         assert min(np.diff(heights)) >= sheet.letter
 
     def test_students_on_one_spot_share_a_name(self):
-        students = tuple(rung(f"linear-{n}", 40, 150) for n in range(4))
-        found = Frontier(rungs=students, chosen="linear-2", transparency=None, brevity=None)
-        (name,) = frontier_picture(found, "linear-2", WIDE)["names"]
-        assert name["name"] == "linear-2 and 3 more"
+        students = tuple(rung(f"sparse-linear-{n}", 40, 150) for n in range(4))
+        found = Frontier(rungs=students, chosen="sparse-linear-2", transparency=None, brevity=None)
+        (name,) = frontier_picture(found, "sparse-linear-2", WIDE)["names"]
+        assert name["name"] == "sparse-linear-2 and 3 more"
 
     def test_a_learning_curve_with_and_without_a_law(self):
         for sheet in CURVES:
@@ -245,7 +253,7 @@ class TestStudents:
         assert f"The student, whole: {name}" in shown
 
     def test_two_labels_have_one_weight_a_feature(self):
-        found = distilled((student_by_name("linear-10"),)).student
+        found = distilled((student_by_name("sparse-linear-10"),)).student
         shown = student_view(found)
         row = shown["rows"][0]
         column = [found.features.describe(j) for j in range(len(found.features))].index(row["name"])
@@ -254,7 +262,7 @@ class TestStudents:
         assert shown["labels"] == ["accept", "reject"]
 
     def test_a_tree_goes_on_in_lines_and_branches_only_where_both_ways_do(self):
-        rows = student_view(distilled((student_by_name("tree-6"),)).student)["rows"]
+        rows = student_view(distilled((student_by_name("decision-tree-6"),)).student)["rows"]
         assert rows[0]["question"]
         assert rows[-1]["question"] is None
         assert all(row["ends"] for row in rows[:-1])
@@ -266,9 +274,9 @@ class TestTerminal:
         assert lines[0] == "\u2713 Faithful enough to replace"
         assert "in the teacher's place" in lines[1]
         text = "\n".join(lines)
-        order = ["The student rules-4", "What reading more would buy", "Price of transparency",
-                 "The certificate", "Does it change its mind", "Where not to trust it",
-                 "Answer or ask"]  # fmt: skip
+        order = ["The student rule-list-4", "Would a longer student agree more?", "Price of transparency",
+                 "The certificate", "Does its answer change", "Where not to trust it",
+                 "When to ask the teacher"]  # fmt: skip
         places = [text.index(part) for part in order]
         assert places == sorted(places)
         assert "else if 'late' and no 'waived'" in text
@@ -282,14 +290,14 @@ class TestTerminal:
 
     def test_a_long_student_is_cut_and_says_so(self):
         rules = distilled().student
-        many = FittedRules(rules.labels, rules.features, rules.rules[:1] * 60 + rules.rules[-1:])
-        text = text_of(replace(distilled(), students={"rules-4": many}))
+        many = FittedRuleList(rules.labels, rules.features, rules.rules[:1] * 60 + rules.rules[-1:])
+        text = text_of(replace(distilled(), students={"rule-list-4": many}))
         assert f"and {61 - FIRST} lines more, not shown here" in text
         assert text.count("if 'fraud'") == FIRST
 
     def test_the_plot_has_a_letter_for_each_student_and_a_capital_for_the_chosen(self):
         found = crowded()
-        drawn = frontier_plot(found, "linear-3", 100, 16)
+        drawn = frontier_plot(found, "sparse-linear-3", 100, 16)
         inside = [
             line.split("\u2502", 1)[-1].split("\u2524")[-1] for line in drawn.splitlines()[:16]
         ]
@@ -320,8 +328,8 @@ class TestPage:
 
     def test_every_part_is_there(self):
         text = " ".join(Reader(page(full())).texts)
-        for part in ("The student, whole: rules-4", "What reading more would buy", "The certificate",
-                     "Does it change its mind", "Where not to trust it", "Answer or ask",
+        for part in ("The student, whole: rule-list-4", "Would a longer student agree more?", "The certificate",
+                     "Does its answer change", "Where not to trust it", "When to ask the teacher",
                      "Would more questions help?", "Model card", "Where it comes from"):  # fmt: skip
             assert part in text
         for part in ("fit", "select", "certify", "report"):
@@ -370,7 +378,11 @@ class TestPage:
             found, curve=None, regions=(), certificate=replace(found.certificate, flips={})
         )
         text = " ".join(Reader(page(bare)).texts)
-        for part in ("Would more questions help?", "Where not to trust it", "change its mind"):
+        for part in (
+            "Would more questions help?",
+            "Where not to trust it",
+            "Does its answer change",
+        ):
             assert part not in text
 
 

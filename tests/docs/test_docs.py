@@ -16,7 +16,7 @@ from whence.attribution import METHODS
 from whence.core.errors import __all__ as errors
 from whence.evaluation.metrics.registry import METRICS
 from whence.games import MASKERS, SEGMENTERS
-from whence.students.families.registry import STUDENTS
+from whence.students.families.registry import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -56,7 +56,7 @@ def test_everything_is_documented():
     for kind in METRICS.values():
         assert f"::: {kind.__module__}.{kind.__name__}\n" in metrics
     students = (ROOT / "docs/reference/students.md").read_text("utf-8")
-    for kind, _ in STUDENTS.values():
+    for kind in FAMILIES.values():
         assert f"::: {kind.__module__}.{kind.__name__}\n" in students
     commands = (ROOT / "docs/reference/command-line.md").read_text("utf-8")
     for command in app.registered_commands:

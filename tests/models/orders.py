@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from whence.models.compact.architecture import Sizes
+from whence.models.compact.sizes import Sizes
 
 LABELS = ["after", "before"]
 FILLERS = ["the", "a", "good", "bad", "fine", "poor"]

@@ -6,19 +6,19 @@ import numpy as np
 from tests.students import worlds
 
 from whence.students.families.additive import Additive
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
 from whence.students.families.scorecard import Scorecard
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.tree_ensemble import TreeSum
+from whence.students.families.tree_sum import TreeSum
 from whence.students.features.vectorizer import ReadableFeatures
 
 STUDENTS = {
-    "linear": SparseLinear(features=20),
+    "sparse-linear": SparseLinear(features=20),
     "scorecard": Scorecard(features=8),
-    "rules": RuleList(rules=8, least_gain=0.0),
-    "tree": SmallTree(leaves=8, least_gain=0.0),
+    "rule-list": RuleList(rules=8, least_gain=0.0),
+    "decision-tree": DecisionTree(leaves=8, least_gain=0.0),
     "prototypes": Prototypes(cases=12),
     "additive": Additive(columns=12, pairs=3),
     "tree-sum": TreeSum(splits=8, least_gain=0.0),

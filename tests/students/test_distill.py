@@ -39,7 +39,7 @@ def found():
 
 
 def test_the_rule_is_found_and_certified(found):
-    assert found.chosen == "rules-4"
+    assert found.chosen == "rule-list-4"
     assert found.certificate.verdict == "faithful enough to replace"
     assert found.certificate.agreement.value == 1.0
     assert found.student.predict(["fraud", "late waived"]) == ["reject", "accept"]
@@ -61,8 +61,8 @@ def test_prototypes_are_shown_what_the_teacher_read():
         of(by_rule), texts, students=[Prototypes(cases=6), RuleList()],
         budget=PLAIN, checks=worlds.UNCHECKED,
     )  # fmt: skip
-    assert made.chosen == "rules-10"
-    shown = [case.text for case in made["cases-6"].cases]
+    assert made.chosen == "rule-list-10"
+    shown = [case.text for case in made["prototypes-6"].cases]
     assert 0 < len(shown) <= 6
     parts = made.split
     held = {texts[row] for row in (*parts.certify, *parts.report, *parts.select)}
@@ -121,7 +121,7 @@ def test_what_nobody_reads_is_never_chosen():
     assert "full linear" not in {*made.students, *made.certificate.lifts}
     assert full.agreement.hits > max(r.agreement.hits for r in made.frontier.rungs if r.best)
     for labels in (2, 3):
-        assert "linear-all" not in {student.name for student in students_for(labels)}
+        assert "sparse-linear-all" not in {student.name for student in students_for(labels)}
 
 
 def test_asked_counts_and_the_cache_answers_a_second_time():

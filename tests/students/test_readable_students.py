@@ -8,11 +8,11 @@ from tests.students import worlds
 
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.students.families.additive import Additive, FittedAdditive
-from whence.students.families.decision_tree import FittedTree, SmallTree
+from whence.students.families.decision_tree import DecisionTree, FittedDecisionTree
 from whence.students.families.optimal_tree import OptimalTree
-from whence.students.families.rule_list import FittedRules, RuleList
-from whence.students.families.sparse_linear import FittedLinear, SparseLinear
-from whence.students.families.tree_ensemble import FittedTreeSum, TreeSum
+from whence.students.families.rule_list import FittedRuleList, RuleList
+from whence.students.families.sparse_linear import FittedSparseLinear, SparseLinear
+from whence.students.families.tree_sum import FittedTreeSum, TreeSum
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.fitting.logistic import all_logits, lasso_path, softmax
 
@@ -21,12 +21,12 @@ STUDENTS = [
     SparseLinear(features=8),
     SparseLinear(features=None),
     RuleList(),
-    SmallTree(),
+    DecisionTree(),
     TreeSum(),
     OptimalTree(columns=20),
     Additive(columns=10),
 ]
-FITTED = (FittedLinear, FittedRules, FittedTree, FittedTreeSum, FittedAdditive)
+FITTED = (FittedSparseLinear, FittedRuleList, FittedDecisionTree, FittedTreeSum, FittedAdditive)
 KINDS = {cls.kind: cls for cls in FITTED}
 
 
@@ -92,7 +92,7 @@ class TestEveryStudent:
         right = np.mean(
             [a == b for a, b in zip(fitted.predict(asked), answers(asked), strict=True)]
         )
-        assert right > 0.95 or student.name.startswith("linear")
+        assert right > 0.95 or student.name.startswith("sparse-linear")
         assert right > 0.85
 
     def test_one_class_only(self, student):
@@ -148,7 +148,7 @@ class TestTree:
     def test_first_split_is_the_best_of_all(self):
         table, features = worlds.table(300, 25)
         targets = np.random.default_rng(1).dirichlet([1, 1, 1], size=300)
-        fitted = SmallTree(leaves=2, least_texts=1, least_gain=0.0).fit(
+        fitted = DecisionTree(leaves=2, least_texts=1, least_gain=0.0).fit(
             table, targets, features=features, labels=("a", "b", "c")
         )
         dense = table.toarray() > 0
@@ -161,17 +161,17 @@ class TestTree:
         assert fitted.features.kept[0].words == f"f{best:04d}"
 
     def test_a_rule_is_recovered_exactly(self):
-        fitted = learnt(SmallTree(), count=3000)
+        fitted = learnt(DecisionTree(), count=3000)
         asked = worlds.texts(2000, seed=7)
         assert fitted.predict(asked) == [worlds.rule(text) for text in asked]
 
     def test_leaves_hold_enough(self):
-        fitted = learnt(SmallTree(leaves=40, least_texts=30, least_gain=0.0))
+        fitted = learnt(DecisionTree(leaves=40, least_texts=30, least_gain=0.0))
         assert min(node.texts for node in fitted.nodes) >= 30
 
     def test_settings_out_of_range(self):
         table, features = worlds.table(20, 5)
-        for student in (SmallTree(leaves=0), RuleList(conditions=3), SparseLinear(features=0)):
+        for student in (DecisionTree(leaves=0), RuleList(conditions=3), SparseLinear(features=0)):
             with pytest.raises(OptionError):
                 student.fit(table, np.full((20, 2), 0.5), features=features, labels=LABELS)
 
@@ -296,7 +296,7 @@ class TestSigns:
         two = SparseLinear(features=3).fit(table, targets, **data)
         assert [f.words for f in one.features.kept] == [f.words for f in two.features.kept]
         assert one.weights == pytest.approx(two.weights, abs=1e-3)
-        assert SparseLinear(features=3, signs=signs).name == "linear-3-signed"
+        assert SparseLinear(features=3, signs=signs).name == "sparse-linear-3-signed"
 
     def test_a_denial_may_not_raise_what_it_denies(self):
         texts = ["no fraud", "fraud", "late fee", "fee"] * 25

@@ -9,7 +9,7 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.students.families.additive import Additive
 from whence.students.families.optimal_tree import OptimalTree
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.tree_ensemble import TreeSum
+from whence.students.families.tree_sum import TreeSum
 from whence.students.teacher.teacher import Teacher
 
 OUT_OF_RANGE = [

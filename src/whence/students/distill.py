@@ -12,7 +12,7 @@ from whence.students.data.inputs import as_teacher
 from whence.students.data.query_budget import Budget
 from whence.students.data.run import Run, Terms
 from whence.students.families.base import Student
-from whence.students.families.transformer import SmallTransformer
+from whence.students.families.transformer import Transformer
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.result import Distilled
 from whence.students.stages.certification import certify_student
@@ -34,7 +34,7 @@ def distill(
     features: ReadableFeatures | None = None,
     budget: Budget | None = None,
     checks: Checks | None = None,
-    compact: SmallTransformer | None = None,
+    compact: Transformer | None = None,
     shifted: Mapping[str, Sequence[str]] | None = None,
     slices: Mapping[str, Sequence[bool]] | None = None,
     target: float = 0.95,
@@ -56,7 +56,7 @@ def distill(
         teacher: model that is distilled; a loaded classifier may be given as it is.
         texts: at least 300 texts that differ.
         gold: true label of each text, for a control and for the teacher's mistakes.
-        students: students to fit, or their names such as ``"rules-10"``; see
+        students: students to fit, or their names such as ``"rule-list-10"``; see
             :func:`whence.students.families.registry.students_for`.
         features: features they may use; where not given, words and pairs of words, and what
             denials reach and groups of words where they help on ``select``.

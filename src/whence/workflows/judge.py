@@ -81,7 +81,7 @@ def judge(
     if seed is not None and seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     question = ask_again(model, explanation, source=source, masker=masker)
-    trust = judge_question(
+    label = judge_question(
         question,
         explanation,
         None
@@ -94,7 +94,7 @@ def judge(
         cache=cache,
         progress=progress,
     )
-    return replace(explanation, trust=trust)
+    return replace(explanation, trust=label)
 
 
 def judge_question(
@@ -145,12 +145,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    opinions: list[Callable[[], Attribution]] = []
+    explainers: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
             other_plan = plan_for(question, method)
             return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)
 
-        opinions.append(explain)
-    return tuple(opinions)
+        explainers.append(explain)
+    return tuple(explainers)

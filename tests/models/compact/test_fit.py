@@ -10,8 +10,9 @@ from tests.zoo import families
 
 import whence
 from whence.core.errors import InputError, ModelOutputError, OptionError, TextTooLongError
-from whence.models.compact.architecture import Sizes, learnt_tokenizer, seeded
+from whence.models.compact.architecture import learnt_tokenizer, seeded
 from whence.models.compact.fit import probabilities, shrink
+from whence.models.compact.sizes import Sizes
 
 
 def test_word_order_is_learnt_which_no_bag_of_words_can():

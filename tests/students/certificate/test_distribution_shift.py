@@ -137,7 +137,7 @@ class TestTopics:
         table = sparse.csr_array(np.ones((rows, width)))
         found = run((table, targets, features, None))
         assert (found.topics, found.at_random, found.one_topic) == ({}, None, True)
-        assert "no topics could be told apart" in str(found)
+        assert "the texts could not be divided into topics" in str(found)
         assert found.worst is None
 
     def test_fewer_texts_than_topics_have_none(self):

@@ -17,7 +17,7 @@ LABELS = ("accept", "reject")
 
 def of_words(worth, base=-0.5):
     """A linear student of unigrams with these weights on the logit of ``reject``."""
-    from whence.students.families.sparse_linear import FittedLinear
+    from whence.students.families.sparse_linear import FittedSparseLinear
     from whence.students.features.vectorizer import Features
     from whence.students.fitting.logistic import Linear
 
@@ -25,7 +25,7 @@ def of_words(worth, base=-0.5):
     known = spec.learn([" ".join(worth)])
     weights = np.array([[worth[f.words]] for f in known.kept])
     found = Linear(np.arange(len(known)), weights, np.array([base]))
-    return FittedLinear(LABELS, Features(spec, known.kept), found)
+    return FittedSparseLinear(LABELS, Features(spec, known.kept), found)
 
 
 def soft(rule):

@@ -7,10 +7,10 @@ from scipy.sparse import csgraph
 from tests.students import worlds
 
 from whence.core.errors import InputError, OptionError
-from whence.students.certificate.refit_stability import refits, weights_of
+from whence.students.certificate.refit_stability import refits
 from whence.students.data.run import Terms
 from whence.students.data.training_set import Candidate
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
 from whence.students.families.scorecard import Scorecard
@@ -88,12 +88,12 @@ class TestStability:
     def test_pairs_by_hand(self):
         world = planted()
         table, targets, features = world
-        found = run(SmallTree(leaves=6), world, draws=3, seed=5)
+        found = run(DecisionTree(leaves=6), world, draws=3, seed=5)
         rng = np.random.default_rng(5)
         said, used = [], []
         for _ in range(3):
             rows = np.sort(rng.integers(400, size=400))
-            tree = SmallTree(leaves=6).fit(
+            tree = DecisionTree(leaves=6).fit(
                 table[rows], targets[rows], features=features, labels=LABELS
             )
             said.append(tree.probabilities(table[:100][:, tree.features.columns_in(features)]))
@@ -116,7 +116,7 @@ class TestWhatIsTaken:
             (SparseLinear(features=3), True),
             (Scorecard(features=4), True),
             (RuleList(rules=3), False),
-            (SmallTree(leaves=4), False),
+            (DecisionTree(leaves=4), False),
             (Prototypes(cases=4), False),
         ):
             found = run(student, (table, targets, features), texts=texts, **options)
@@ -127,8 +127,8 @@ class TestWhatIsTaken:
     def test_points_are_weights_of_the_second_label(self):
         table, targets, features = planted()
         fitted = Scorecard(features=2).fit(table, targets, features=features, labels=LABELS)
-        assert np.array_equal(weights_of(fitted)[:, 1], fitted.points)
-        assert np.array_equal(weights_of(fitted)[:, 0], -fitted.points)
+        assert np.array_equal(fitted.weights_by_feature()[:, 1], fitted.points)
+        assert np.array_equal(fitted.weights_by_feature()[:, 0], -fitted.points)
 
     def test_documents_are_drawn_whole(self):
         table, targets, features = planted(60)

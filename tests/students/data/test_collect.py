@@ -13,7 +13,7 @@ from whence.students.data.split import split
 from whence.students.data.training_set import KINDS
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
-from whence.students.families.transformer import SmallTransformer
+from whence.students.families.transformer import Transformer
 from whence.students.features.vectorizer import ReadableFeatures
 
 NONE = Checks(refits=0, topics=0, curve=0, permutations=0)
@@ -68,11 +68,11 @@ def test_nothing_held_out_is_learnt_from():
     ("options", "error"),
     [
         ({"students": ["optimal-tree-9"]}, OptionError),
-        ({"students": ["linear-0"]}, OptionError),
-        ({"students": ["treesum-0"]}, OptionError),
+        ({"students": ["sparse-linear-0"]}, OptionError),
+        ({"students": ["tree-sum-0"]}, OptionError),
         ({"features": ReadableFeatures(longest=0)}, OptionError),
-        ({"compact": SmallTransformer(heads=3)}, OptionError),
-        ({"compact": SmallTransformer(hidden_weight=1.0)}, OptionError),
+        ({"compact": Transformer(heads=3)}, OptionError),
+        ({"compact": Transformer(hidden_weight=1.0)}, OptionError),
         ({"shifted": {"x": []}}, InputError),
         ({"shifted": {"x": [" "]}}, InputError),
     ],
@@ -105,7 +105,7 @@ def test_no_kind_of_question_exceeds_its_plan(count):
 def test_the_sum_over_all_features_has_a_name():
     from whence.students.families.registry import student_by_name
 
-    assert student_by_name("linear-all").name == "linear-all"
+    assert student_by_name("sparse-linear-all").name == "sparse-linear-all"
 
 
 def test_texts_without_a_word_in_common_are_refused_before_the_teacher_is_asked():

@@ -16,7 +16,7 @@ from whence.students.export.store import load_student
 from whence.students.families.baselines import opaque_ceiling
 
 TOLD = {
-    "name": "rules-8", "date": "2026-01-31", "teacher": "bank/risk|v2", "fingerprint": "ab12",
+    "name": "rule-list-8", "date": "2026-01-31", "teacher": "bank/risk|v2", "fingerprint": "ab12",
     "parts": {"fit": (1200, "0f" * 32), "certify": (400, "1e" * 32)},
     "regions": ["contains 'than': agrees 0.77 (lower 0.70, n=102)"],
 }  # fmt: skip
@@ -24,7 +24,7 @@ TOLD = {
 
 def card(certificate=None, **options):
     made = certified.certificate() if certificate is None else certificate
-    return model_card(stored.fitted("rules"), made, **{**TOLD, **options})
+    return model_card(stored.fitted("rule-list"), made, **{**TOLD, **options})
 
 
 def rows(text):
@@ -144,9 +144,9 @@ class TestArtefacts:
     @pytest.mark.parametrize(
         ("kind", "lacks"),
         [
-            ("rules", {"tree.svg"}),
-            ("tree", set()),
-            ("linear", {"tree.svg"}),
+            ("rule-list", {"tree.svg"}),
+            ("decision-tree", set()),
+            ("sparse-linear", {"tree.svg"}),
             ("additive", {"tree.svg"}),
             ("scorecard", {"tree.svg"}),
             ("tree-sum", {"tree.svg", "rules.sql"}),
@@ -161,7 +161,9 @@ class TestArtefacts:
         assert set(made.left_out) == lacks
         assert set(made.written) == every - lacks
         assert {path.name for path in (tmp_path / "out").iterdir()} == every - lacks
-        assert all("is not written" in why or "is no tree" in why for why in made.left_out.values())
+        assert all(
+            "is not written" in why or "can be drawn" in why for why in made.left_out.values()
+        )
         text = (tmp_path / "out" / "README.md").read_text()
         for file in (*made.written, *made.left_out):
             assert f"| `{file}` |" in text
@@ -176,12 +178,12 @@ class TestArtefacts:
         domain = ApplicabilityDomain(
             vocabulary=frozenset(["late"]), longest=12, rarest=0.25, cut_from=90
         )
-        made = self.write("rules", tmp_path, applicability_domain=domain)
+        made = self.write("rule-list", tmp_path, applicability_domain=domain)
         assert "provenance.json" in made.written
         assert json.loads((tmp_path / "provenance.json").read_text()) == {
             "kind": "student-card",
             "schema_version": 2,
-            "name": "rules-8",
+            "name": "rule-list-8",
             "date": "2026-01-31",
             "teacher": "bank/risk|v2",
             "fingerprint": "ab12",
@@ -193,7 +195,7 @@ class TestArtefacts:
             "applicability_domain": {"longest": 12, "rarest": 0.25, "cut_from": 90},
         }
         assert "Texts from 90 characters on" in (tmp_path / "README.md").read_text()
-        self.write("rules", tmp_path, fingerprint=None, parts=None)
+        self.write("rule-list", tmp_path, fingerprint=None, parts=None)
         bare = json.loads((tmp_path / "provenance.json").read_text())
         assert (bare["fingerprint"], bare["parts"], bare["applicability_domain"]) == (
             None,
@@ -202,29 +204,29 @@ class TestArtefacts:
         )
 
     def test_the_card_lists_what_the_caller_writes_afterwards(self, tmp_path):
-        made = self.write("rules", tmp_path, also=("router.json", "report.html"))
+        made = self.write("rule-list", tmp_path, also=("router.json", "report.html"))
         assert not {"router.json", "report.html"} & set(made.written)
         shown = rows((tmp_path / "README.md").read_text())
         for file in (*made.written, "router.json", "report.html"):
             assert shown[f"`{file}`"][0]
 
     def test_nothing_of_another_student_stays(self, tmp_path):
-        self.write("tree", tmp_path)
+        self.write("decision-tree", tmp_path)
         made = self.write("prototypes", tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == set(made.written)
 
     def test_a_missing_extra_leaves_a_file_out(self, tmp_path, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-        made = self.write("rules", tmp_path)
+        made = self.write("rule-list", tmp_path)
         assert "whence[onnx]" in made.left_out["model.onnx"]
         assert "rules.sql" in made.written
 
     def test_nothing_is_written_where_the_card_or_the_student_is_refused(self, tmp_path):
         with pytest.raises(OptionError):
-            self.write("rules", tmp_path / "out", date="today")
+            self.write("rule-list", tmp_path / "out", date="today")
         texts = worlds.texts(30)
         opaque = opaque_ceiling(texts, stored.answers(texts, "ab"), labels=("a", "b"))
-        opaque.features = stored.fitted("rules").features
+        opaque.features = stored.fitted("rule-list").features
         told = {**TOLD, "certificate": certified.certificate(), "texts": texts}
         with pytest.raises(CapabilityError, match="not stored"):
             save_artefacts(opaque, tmp_path / "out", **told)

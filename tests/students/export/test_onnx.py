@@ -10,9 +10,9 @@ from tests.students import stored, worlds
 from whence.core.errors import CapabilityError, InputError, WriteError
 from whence.students.export.model_file import digest
 from whence.students.export.onnx import PROBES, export_onnx
-from whence.students.families.rule_list import FittedRules
+from whence.students.families.rule_list import FittedRuleList
 from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
+from whence.students.families.sparse_linear import FittedSparseLinear
 from whence.students.features.tokenizer import VERSION, words
 from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 from whence.students.fitting.logistic import Linear
@@ -21,7 +21,9 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 CASES = [
-    (k, n) for k in ("linear", "additive", "scorecard", "rules", "tree", "tree-sum") for n in (2, 4)
+    (k, n)
+    for k in ("sparse-linear", "additive", "scorecard", "rule-list", "decision-tree", "tree-sum")
+    for n in (2, 4)
 ]
 CASES.remove(("scorecard", 4))
 
@@ -51,7 +53,7 @@ def same(student, path, texts):
 
 
 def linear(features, weights):
-    return FittedLinear(
+    return FittedSparseLinear(
         ("no", "yes"), features, Linear(np.arange(len(weights)), weights, np.array([0.0, 0.1]))
     )
 
@@ -110,29 +112,29 @@ def test_large_linear_students(tmp_path):
 
 def test_students_of_nothing(tmp_path):
     empty = Features(stored.PLAIN, [])
-    rules = [rule for rule in stored.fitted("rules").rules if not rule.literals]
-    tree = stored.fitted("tree")
+    rules = [rule for rule in stored.fitted("rule-list").rules if not rule.literals]
+    tree = stored.fitted("decision-tree")
     card = FittedScorecard(
         ("a", "b"), empty, np.zeros(0, dtype=np.int64), np.array([0]), np.array([0.3])
     )
     alone = type(tree)(tree.labels, empty, [n for n in tree.nodes if n.column is None][:1])
     lines = linear(empty, np.zeros((0, 2)))
-    for student in (FittedRules(("a", "b"), empty, rules), card, alone, lines):
+    for student in (FittedRuleList(("a", "b"), empty, rules), card, alone, lines):
         same(student, export_onnx(student, tmp_path / "model.onnx", ["late"]), ["", "late"])
 
 
 def test_what_the_model_says_of_itself(tmp_path):
-    student = stored.fitted("rules", 4)
+    student = stored.fitted("rule-list", 4)
     model = onnx.load(export_onnx(student, tmp_path / "model.onnx", ["late"]))
     notes = {note.key: note.value for note in model.metadata_props}
     assert [notes[f"label_{i}"] for i in range(4)] == list(student.labels)
-    assert notes["kind"] == "rules"
+    assert notes["kind"] == "rule-list"
     assert notes["student_sha256"] == digest(student.to_json())
     assert f"tokenizer version {VERSION}" in model.doc_string
     assert [o.version for o in model.opset_import] == [17]
 
 
-class Shifted(FittedLinear):
+class Shifted(FittedSparseLinear):
     """Says something else than its weights, on one text."""
 
     def predict_proba(self, texts, read_to=None):
@@ -145,7 +147,7 @@ class Shifted(FittedLinear):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_one_answer_that_differs_and_nothing_is_written(turned, tmp_path):
-    student = Shifted.from_json(stored.fitted("linear").to_json())
+    student = Shifted.from_json(stored.fitted("sparse-linear").to_json())
     student.turned = turned
     path = tmp_path / "model.onnx"
     with pytest.raises(CapabilityError, match=r"not written: on text 1 \('loan'\)"):
@@ -155,23 +157,25 @@ def test_one_answer_that_differs_and_nothing_is_written(turned, tmp_path):
 
 
 def test_probes_are_compared_though_not_given(tmp_path):
-    class Odd(FittedLinear):
+    class Odd(FittedSparseLinear):
         def predict_proba(self, texts, read_to=None):
             chances = super().predict_proba(texts, read_to)
             return np.array([c + 0.1 * (t == "") for c, t in zip(chances, texts, strict=True)])
 
     assert max(len(words(text)) for text in PROBES) > 10_000
     with pytest.raises(CapabilityError, match=r"on text 1 \(''\)"):
-        export_onnx(Odd.from_json(stored.fitted("linear").to_json()), tmp_path / "m", ["late"])
+        export_onnx(
+            Odd.from_json(stored.fitted("sparse-linear").to_json()), tmp_path / "m", ["late"]
+        )
 
 
 def test_refusals(tmp_path):
     path = tmp_path / "model.onnx"
     with pytest.raises(InputError, match="no text given"):
-        export_onnx(stored.fitted("tree"), path, [])
+        export_onnx(stored.fitted("decision-tree"), path, [])
     with pytest.raises(InputError, match=r"text 1 .* surrogate"):
-        export_onnx(stored.fitted("tree"), path, ["late", "\ud800"])
-    with pytest.raises(CapabilityError, match="FittedPrototypes is not written as an ONNX model"):
+        export_onnx(stored.fitted("decision-tree"), path, ["late", "\ud800"])
+    with pytest.raises(CapabilityError, match="kind 'prototypes' is not written as an ONNX model"):
         export_onnx(stored.fitted("prototypes"), path, ["late"])
     denied = linear(Features(stored.RICH, [Feature("denied", "late")]), np.ones((1, 2)))
     with pytest.raises(CapabilityError, match=re.escape("1 features ask what a negation reaches")):
@@ -180,11 +184,11 @@ def test_refusals(tmp_path):
     with pytest.raises(CapabilityError, match="half a surrogate"):
         export_onnx(half, path, ["late"])
     with pytest.raises(WriteError):
-        export_onnx(stored.fitted("tree"), tmp_path / "missing" / "model.onnx", ["late"])
+        export_onnx(stored.fitted("decision-tree"), tmp_path / "missing" / "model.onnx", ["late"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CapabilityError, match=re.escape("pip install 'whence[onnx]'")):
-        export_onnx(stored.fitted("tree"), tmp_path / "model.onnx", ["late"])
+        export_onnx(stored.fitted("decision-tree"), tmp_path / "model.onnx", ["late"])

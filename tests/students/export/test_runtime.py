@@ -10,7 +10,7 @@ from tests.students import stored, worlds
 from whence.core.errors import RecordError
 from whence.students.export.runtime import Runtime
 from whence.students.export.store import save_student
-from whence.students.families.rule_list import FittedRules
+from whence.students.families.rule_list import FittedRuleList
 from whence.students.features.vectorizer import Features
 
 CASES = [
@@ -65,7 +65,7 @@ def test_of_any_text(pieces, tail):
 
 def test_ties_are_decided_alike():
     """Words of no weight for either label: the first label, however the sum was rounded."""
-    student = stored.fitted("linear")
+    student = stored.fitted("sparse-linear")
     tree = student.to_json()
     rng = np.random.default_rng(0)
     half = rng.integers(-3, 4, size=len(student.features)) / 10
@@ -78,7 +78,7 @@ def test_ties_are_decided_alike():
 
 
 def test_what_was_found_is_named():
-    student = stored.fitted("rules")
+    student = stored.fitted("rule-list")
     found = Runtime(student.to_json()).decide("late, fraud").found
     assert "'late'" in found
     assert len(found) == len(student.features.of("late, fraud"))
@@ -95,13 +95,15 @@ def test_a_decision_may_be_changed_without_changing_the_student():
 
 def test_a_student_of_no_feature():
     features = Features(stored.PLAIN, [])
-    rules = [rule for rule in stored.fitted("rules").rules if not rule.literals]
-    runtime = Runtime(FittedRules(("a", "b"), features, rules).to_json())
+    rules = [rule for rule in stored.fitted("rule-list").rules if not rule.literals]
+    runtime = Runtime(FittedRuleList(("a", "b"), features, rules).to_json())
     assert runtime.decide("late").found == ()
 
 
 def test_a_kind_without_a_runtime():
-    with pytest.raises(RecordError, match="'opaque' has no runtime; these have: additive, linear"):
+    with pytest.raises(
+        RecordError, match="'opaque' has no runtime; these have: additive, decision-tree"
+    ):
         Runtime({"kind": "opaque"})
 
 

@@ -9,17 +9,21 @@ from tests.students import stored, worlds
 
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.students.export.sql import MOST, as_sql, spaced
-from whence.students.families.decision_tree import FittedTree, Node
-from whence.students.families.rule_list import FittedRules, Literal, Rule
+from whence.students.families.decision_tree import FittedDecisionTree, Node
+from whence.students.families.rule_list import FittedRuleList, Literal, Rule
 from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
+from whence.students.families.sparse_linear import FittedSparseLinear
 from whence.students.features.tokenizer import words
 from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 from whence.students.fitting.logistic import Linear
 
 HARD = ["%", "_", "'", '"', "\\", "!", "!!", "[late]", "100 %", "o'hara", "é", "ß", "naïve\u0301",
         "late_", "a_b", "\\%", "%_'", "日本", "👍", "מאוחר", "--", ";", "LATE"]  # fmt: skip
-CASES = [(k, n) for k in ("linear", "additive", "scorecard", "rules", "tree") for n in (2, 3)]
+CASES = [
+    (k, n)
+    for k in ("sparse-linear", "additive", "scorecard", "rule-list", "decision-tree")
+    for n in (2, 3)
+]
 CASES.remove(("scorecard", 3))
 
 
@@ -53,7 +57,7 @@ def of_phrases(phrases, lexicons=None, longest=2):
         Rule((Literal(j, True),), np.array([1 - (j + 1) / 100, (j + 1) / 100]), 1.0)
         for j in range(len(phrases))
     ]
-    return FittedRules(("no", "yes"), features, [*rules, Rule((), np.array([1.0, 0.0]), 1.0)])
+    return FittedRuleList(("no", "yes"), features, [*rules, Rule((), np.array([1.0, 0.0]), 1.0)])
 
 
 @pytest.mark.parametrize(("kind", "labels"), CASES)
@@ -91,7 +95,7 @@ def test_a_lexicon_is_any_of_its_words():
     spec = ReadableFeatures(longest=1, lexicons=lexicons)
     features = Features(spec, [Feature("lexicon", "debt"), Feature("lexicon", "none")])
     rules = [Rule((Literal(j, j == 0),), np.array([0.9 - j / 2, 0.1 + j / 2]), 1.0) for j in (0, 1)]
-    student = FittedRules(("a", "b"), features, [*rules, Rule((), np.array([0.2, 0.8]), 1.0)])
+    student = FittedRuleList(("a", "b"), features, [*rules, Rule((), np.array([0.2, 0.8]), 1.0)])
     texts = ["loan", "LOAN", "O’Hara", "100%", "two words", "_", "a b", "", "loans"]
     assert set(student.predict(texts)) == {"a", "b"}
     same(student, texts)
@@ -114,7 +118,7 @@ def test_sums_between_below_and_above_those_seen():
 def test_ties_go_to_the_first_label():
     features = Features(ReadableFeatures(), [Feature("ngram", w) for w in ("a", "b")])
     weights = np.array([[-0.1, 0.1], [0.1, -0.1]])
-    student = FittedLinear(
+    student = FittedSparseLinear(
         ("no", "yes"), features, Linear(np.arange(2), weights, np.array([0.0, 0.0]))
     )
     assert student.predict(["", "a", "b", "a b"]) == ["no", "yes", "no", "no"]
@@ -133,7 +137,7 @@ def test_names_and_labels_are_quoted():
 
 def test_a_rule_list_of_no_rule_and_a_tree_of_one_leaf():
     same(of_phrases([]), ["late", ""])
-    single = stored.fitted("tree")
+    single = stored.fitted("decision-tree")
     alone = type(single)(single.labels, Features(stored.PLAIN, []), single.nodes[-1:])
     assert alone.nodes[0].column is None
     same(alone, ["late", ""])
@@ -156,14 +160,14 @@ def test_trees_of_any_shape(share):
         return place
 
     grow(128)
-    student = FittedTree(("no", "yes"), features, nodes)
+    student = FittedDecisionTree(("no", "yes"), features, nodes)
     texts = worlds.texts(200, seed=3)
     assert len({row[0] for row in student.predict_proba(texts).tolist()}) > 3
     same(student, texts)
 
 
 def test_the_conditions_are_all_that_is_asked():
-    student = stored.fitted("rules")
+    student = stored.fitted("rule-list")
     asked = {student.features.kept[c].words for r in student.rules for c, _ in r.literals}
     found = re.findall(r"LIKE '% (.*?) %'", as_sql(student))
     assert {phrase.replace("!", "") for phrase in found} == asked
@@ -173,15 +177,13 @@ def test_a_linear_student_at_the_limit_runs_and_above_it_is_refused():
     for rows in (MOST, MOST + 1):
         features = Features(ReadableFeatures(), [Feature("ngram", f"word{j}") for j in range(rows)])
         weights = np.random.default_rng(0).normal(size=(rows, 3))
-        student = FittedLinear(
+        student = FittedSparseLinear(
             ("a", "b", "c"), features, Linear(np.arange(rows), weights, np.zeros(3))
         )
         if rows == MOST:
             same(student, worlds.texts(50))
         else:
-            with pytest.raises(
-                CapabilityError, match="adds up 301 terms is not written as SQL, 300"
-            ):
+            with pytest.raises(CapabilityError, match="at most 300 terms, got 301"):
                 as_sql(student)
 
 
@@ -205,11 +207,11 @@ def test_what_comparing_text_cannot_find_is_refused(feature, why):
 
 
 def test_refusals():
-    with pytest.raises(CapabilityError, match="FittedPrototypes is not written as SQL"):
+    with pytest.raises(CapabilityError, match="kind 'prototypes' is not written as SQL"):
         as_sql(stored.fitted("prototypes"))
     for bad in ("a\x00b", "\ud800"):
         with pytest.raises(InputError):
             spaced(bad)
     for name in ("answer", "f3", "z0", ""):
         with pytest.raises(OptionError):
-            as_sql(stored.fitted("tree"), key=name)
+            as_sql(stored.fitted("decision-tree"), key=name)

@@ -7,7 +7,7 @@ import pytest
 from tests.students import stored
 
 from whence.students.export.svg import as_svg
-from whence.students.families.decision_tree import FittedTree, Node
+from whence.students.families.decision_tree import FittedDecisionTree, Node
 from whence.students.features.vectorizer import Feature, Features, ReadableFeatures
 
 NAMES = [
@@ -37,7 +37,7 @@ def tree(leaves, share, labels=("accept", "reject", "needs a second look"), seed
     build(leaves)
     kinds = ["denied" if place % 5 == 3 else "ngram" for place in range(len(NAMES))]
     kept = [Feature(kind, name) for kind, name in zip(kinds, NAMES, strict=True)]
-    return FittedTree(labels, Features(ReadableFeatures(negation=True), kept), nodes)
+    return FittedDecisionTree(labels, Features(ReadableFeatures(negation=True), kept), nodes)
 
 
 CASES = [(1, 0.5), (2, 0.5), (3, 0.3), (8, 0.3), (8, 0.9), (16, 0.05), (16, 0.5), (40, 0.4)]
@@ -135,7 +135,7 @@ def test_it_stands_alone_and_beside_others():
 
 
 def test_a_fitted_tree_is_drawn():
-    student = stored.fitted("tree")
+    student = stored.fitted("decision-tree")
     assert as_svg(student) == as_svg(student)
     assert f"of {sum(n.column is None for n in student.nodes)} leaves" in as_svg(student)
 

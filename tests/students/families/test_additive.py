@@ -64,7 +64,7 @@ class TestPlantedTruth:
             learnt = student.fit(table, targets, features=features, labels=LABELS)
             answers = learnt.probabilities(own(learnt, table, features))
             found[student.name] = (answers.argmax(axis=1) == yes).mean()
-        assert found["additive-25"] > 0.97 > 0.9 > found["linear-25"]
+        assert found["additive-25"] > 0.97 > 0.9 > found["sparse-linear-25"]
 
 
 class TestWhichPairs:

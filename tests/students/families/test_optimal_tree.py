@@ -6,7 +6,7 @@ from scipy import sparse
 from tests.students import worlds
 
 from whence.core.errors import OptionError
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.optimal_tree import OptimalTree
 from whence.students.fitting.sparse import dense
 
@@ -76,7 +76,7 @@ class TestTheBestOfAll:
     def test_never_worse_than_greed(self):
         table, features = worlds.table(600, 25, density=0.3)
         targets = np.random.default_rng(0).dirichlet([0.5, 0.5], size=600)
-        greedy = SmallTree(leaves=4, least_texts=5, least_gain=0.0).fit(
+        greedy = DecisionTree(leaves=4, least_texts=5, least_gain=0.0).fit(
             table, targets, features=features, labels=LABELS
         )
         best = fitted(table, features, targets, depth=3, least_gain=0.0)
@@ -99,7 +99,7 @@ class TestPlantedTruth:
         student = fitted(table, features, targets, depth=2, least_gain=0.01)
         assert [f.words for f in student.features.kept] == ["f0007", "f0021"]
         assert answers(student, table, features) == pytest.approx(targets)
-        greedy = SmallTree(leaves=4, least_gain=0.0).fit(
+        greedy = DecisionTree(leaves=4, least_gain=0.0).fit(
             table, targets, features=features, labels=LABELS
         )
         wrong = answers(greedy, table, features).argmax(axis=1) != targets.argmax(axis=1)

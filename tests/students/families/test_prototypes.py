@@ -169,7 +169,7 @@ def test_refusals():
         learnt(texts, targets, cases=0)
     features = ReadableFeatures(longest=1).learn(texts)
     data = {"features": features, "labels": LABELS}
-    with pytest.raises(InputError, match="30 texts are due; none given"):
+    with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got none"):
         Prototypes().fit(features.table(texts), targets, **data)
     with pytest.raises(InputError, match="3 texts given"):
         Prototypes().fit(features.table(texts), targets, texts=texts[:3], **data)

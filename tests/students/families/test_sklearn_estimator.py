@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from tests.students import worlds
 
 from whence.core.errors import InputError, OptionError, UndefinedError
-from whence.students.families.decision_tree import SmallTree
+from whence.students.families.decision_tree import DecisionTree
 from whence.students.families.optimal_tree import OptimalTree
 from whence.students.families.prototypes import Prototypes
 from whence.students.families.rule_list import RuleList
@@ -22,7 +22,7 @@ WORDS = ReadableFeatures(longest=1)
 
 
 def made(student=None, **settings):
-    student = SmallTree() if student is None else student
+    student = DecisionTree() if student is None else student
     return StudentClassifier(student=student, features=WORDS, **settings)
 
 
@@ -91,8 +91,8 @@ class TestSettings:
         assert repr(model) == "StudentClassifier()"
 
     def test_whole_settings_come_first(self):
-        model = StudentClassifier().set_params(student__leaves=3, student=SmallTree(leaves=9))
-        assert model.student == SmallTree(leaves=3)
+        model = StudentClassifier().set_params(student__leaves=3, student=DecisionTree(leaves=9))
+        assert model.student == DecisionTree(leaves=3)
 
     @pytest.mark.parametrize("name", ["leaves", "student__rules", "teacher__x"])
     def test_unknown_settings_are_refused(self, name):
@@ -121,7 +121,7 @@ class TestTargets:
         assert model.predict(np.array(TEXTS[:7])).tolist() == NAMES[:7].tolist()
 
     def test_a_weighted_score(self):
-        model = made(SmallTree(leaves=1)).fit(TEXTS, NAMES)
+        model = made(DecisionTree(leaves=1)).fit(TEXTS, NAMES)
         weights = np.where(NAMES == "reject", 3.0, 1.0)
         share = (NAMES == "accept").sum() / weights.sum()
         assert model.score(TEXTS, NAMES, sample_weight=weights) == pytest.approx(share)

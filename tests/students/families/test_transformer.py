@@ -11,10 +11,10 @@ from tests.zoo import families
 import whence
 from whence.core.errors import InputError, OptionError, TextTooLongError, WriteError
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.transformer import CompactStudent, SmallTransformer
+from whence.students.families.transformer import FittedTransformer, Transformer
 from whence.students.features.vectorizer import ReadableFeatures
 
-TINY = SmallTransformer(layers=1, hidden=16, heads=2, epochs=2, vocabulary=300, tokens=32, batch=8)
+TINY = Transformer(layers=1, hidden=16, heads=2, epochs=2, vocabulary=300, tokens=32, batch=8)
 
 
 def fitted(student, count=40, seed=0, **more):
@@ -36,7 +36,7 @@ def test_it_is_better_than_chance_on_a_rule_of_word_order_where_a_sum_of_words_i
     spec = ReadableFeatures(longest=1, least_texts=1)
     features = spec.learn(texts)
     table = features.table(texts)
-    small = SmallTransformer(
+    small = Transformer(
         layers=1, hidden=32, heads=2, epochs=10, patience=10, vocabulary=300, tokens=16, batch=16,
         rate=8e-3, dropout=0.0,
     )  # fmt: skip
@@ -60,7 +60,7 @@ def test_what_is_saved_loads_as_a_classifier_with_the_same_answers(student, tmp_
     assert loaded.task == "classification"
     assert loaded.labels == ("after", "before")
     new, _ = ordered(30, seed=3)
-    again = CompactStudent(loaded)
+    again = FittedTransformer(loaded)
     assert np.array_equal(again.predict_proba(new), student.predict_proba(new))
     for text, row in zip(new[:3], student.predict_proba(new[:3]), strict=True):
         scores = {s.name: s.value for s in loaded.decide(loaded.encode(text)).scores}
@@ -136,10 +136,10 @@ def test_select_decides_when_to_stop():
 def test_a_teachers_layers_are_matched_where_a_weight_asks_for_it():
     teacher = whence.load(families.bert().pair)
     texts, _ = ordered(30)
-    targets = CompactStudent(teacher).predict_proba(texts)
+    targets = FittedTransformer(teacher).predict_proba(texts)
     features = ReadableFeatures(least_texts=1).learn(texts)
     table = features.table(texts)
-    small = SmallTransformer(
+    small = Transformer(
         layers=1, hidden=16, heads=2, epochs=1, tokens=32, hidden_weight=1.0, attention_weight=1.0
     )
     common = {"features": features, "labels": teacher.labels, "texts": texts}
@@ -154,16 +154,16 @@ def test_texts_are_due_one_a_row():
     texts, targets = ordered(30)
     features = ReadableFeatures(least_texts=1).learn(texts)
     table = features.table(texts)
-    with pytest.raises(InputError, match="texts=30 texts are due; none given"):
+    with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got none"):
         TINY.fit(table, targets, features=features, labels=LABELS)
     with pytest.raises(InputError, match="29 texts given"):
         TINY.fit(table, targets, features=features, labels=LABELS, texts=texts[1:])
-    with pytest.raises(InputError, match="select came with 3 texts"):
+    with pytest.raises(InputError, match="got 3 texts"):
         TINY.fit(
             table, targets, features=features, labels=LABELS, texts=texts,
             select=(FILLERS[:3], np.ones((2, 2)) / 2),
         )  # fmt: skip
-    wrong = SmallTransformer(hidden=10, heads=3)
+    wrong = Transformer(hidden=10, heads=3)
     with pytest.raises(OptionError, match="multiple of heads"):
         wrong.check(LABELS)
     with pytest.raises(OptionError, match="multiple of heads"):
@@ -171,6 +171,6 @@ def test_texts_are_due_one_a_row():
 
 
 def test_names_say_the_size():
-    assert SmallTransformer().name == "transformer-2x128"
+    assert Transformer().name == "transformer-2x128"
     assert TINY.name == "transformer-1x16"
-    assert not SmallTransformer.readable
+    assert not Transformer.readable

@@ -5,7 +5,7 @@ from whence.core.errors import InputError, OptionError
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.tokenizer import words
 from whence.students.features.vectorizer import ReadableFeatures
-from whence.students.features.word_groups import SHOWN, Concept, concepts, ppmi
+from whence.students.features.word_groups import SHOWN, WordGroup, ppmi, word_groups
 from whence.students.teacher.teacher import Answers
 
 LABELS = ("accept", "reject")
@@ -53,35 +53,35 @@ class TestPlanted:
     def test_groups_of_synonyms_are_recovered(self, seed):
         texts = corpus(seed=seed)
         asked = vocabulary(texts)
-        found = concepts(asked, answered(asked, seed), texts)
-        recovered = {frozenset(concept.words) for concept in found.found}
+        found = word_groups(asked, answered(asked, seed), texts)
+        recovered = {frozenset(concept.words) for concept in found.groups}
         assert recovered == {frozenset(members) for members, _, _ in GROUPS.values()}
         assert found.alone == ()
         assert found.neutral == len(asked) - 13
-        for concept in found.found:
+        for concept in found.groups:
             assert concept.name == "/".join(concept.words[:3])
             assert concept.effect == pytest.approx(1.0, abs=0.3)
-        assert {c.label for c in found.found if "late" in c.words} == {"reject"}
-        assert {c.label for c in found.found if "steady" in c.words} == {"accept"}
+        assert {c.label for c in found.groups if "late" in c.words} == {"reject"}
+        assert {c.label for c in found.groups if "steady" in c.words} == {"accept"}
 
     def test_response_alone_cannot_part_what_company_parts(self):
         """Delay and crime have one effect; delay and praise have one company."""
         texts = corpus()
         asked = vocabulary(texts)
         answers = answered(asked, noise=0.05)
-        by_response = concepts(asked, answers, texts, company=0.0)
-        together = next(c for c in by_response.found if "late" in c.words)
+        by_response = word_groups(asked, answers, texts, company=0.0)
+        together = next(c for c in by_response.groups if "late" in c.words)
         assert "fraud" in together.words
         assert "steady" not in together.words
-        by_company = concepts(asked, answers, texts, company=1.0)
-        together = next(c for c in by_company.found if "late" in c.words)
+        by_company = word_groups(asked, answers, texts, company=1.0)
+        together = next(c for c in by_company.groups if "late" in c.words)
         assert "steady" in together.words
         assert "fraud" not in together.words
 
     def test_lexicons_make_a_shorter_student(self):
         texts = corpus()
         asked = vocabulary(texts)
-        lexicons = concepts(asked, answered(asked), texts).lexicons
+        lexicons = word_groups(asked, answered(asked), texts).lexicons
         spec = ReadableFeatures(longest=1, lexicons=lexicons)
         features = spec.learn(texts)
         weight = {word: w for members, _, w in GROUPS.values() for word in members}
@@ -96,12 +96,12 @@ class TestPlanted:
     def test_the_same_again(self):
         texts = corpus()
         asked = vocabulary(texts)
-        first = concepts(asked, answered(asked), texts, seed=1)
-        assert first == concepts(asked, answered(asked), texts, seed=1)
+        first = word_groups(asked, answered(asked), texts, seed=1)
+        assert first == word_groups(asked, answered(asked), texts, seed=1)
         turned = np.arange(len(asked))[::-1]
-        other = concepts([asked[i] for i in turned], answered(asked).part(turned), texts, seed=1)
-        assert {frozenset(c.words) for c in other.found} == {
-            frozenset(c.words) for c in first.found
+        other = word_groups([asked[i] for i in turned], answered(asked).part(turned), texts, seed=1)
+        assert {frozenset(c.words) for c in other.groups} == {
+            frozenset(c.words) for c in first.groups
         }
 
 
@@ -111,25 +111,25 @@ class TestWhatIsTaken:
         texts = [text.replace("late", "Late").replace("fraud", "FRAUD") for text in corpus()]
         asked = vocabulary(texts)
         written = ["Late" if w == "late" else "FRAUD" if w == "fraud" else w for w in asked]
-        expected = concepts(asked, answered(asked), texts)
-        assert concepts(written, answered(asked), texts) == expected
-        assert any("late" in concept.words for concept in expected.found)
-        twice = concepts([*written, "late"], answered([*asked, "late"]), texts)
+        expected = word_groups(asked, answered(asked), texts)
+        assert word_groups(written, answered(asked), texts) == expected
+        assert any("late" in group.words for group in expected.groups)
+        twice = word_groups([*written, "late"], answered([*asked, "late"]), texts)
         assert twice.passed_over == 1
-        assert sum(concept.words.count("late") for concept in twice.found) == 1
+        assert sum(concept.words.count("late") for concept in twice.groups) == 1
 
     def test_only_single_words_of_the_texts(self):
         asked = ["late", "paid late", "never seen", "unseen", "overdue", "he", "was", "again"]
         values = np.array([[-1.0, 1.0]] * 5 + [[0.0, 0.0]] * 3 + [])
         answers = Answers(labels=LABELS, gives="logit", values=values, read_to=np.full(8, 5))
-        found = concepts(asked, answers, ["he was late again", "he was overdue again"])
+        found = word_groups(asked, answers, ["he was late again", "he was overdue again"])
         assert found.passed_over == 3
 
     def test_bare_labels(self):
         texts = corpus()
         asked = vocabulary(texts)
-        found = concepts(asked, answered(asked, soft=False), texts)
-        members = {frozenset(c.words) for c in found.found}
+        found = word_groups(asked, answered(asked, soft=False), texts)
+        members = {frozenset(c.words) for c in found.groups}
         assert members == {frozenset(GROUPS[name][0]) for name in ("delay", "crime")}
 
     def test_a_teacher_that_never_moves_has_no_concept(self):
@@ -139,19 +139,19 @@ class TestWhatIsTaken:
             labels=LABELS, gives="logit", values=np.zeros((len(asked), 2)),
             read_to=np.full(len(asked), 4),
         )  # fmt: skip
-        found = concepts(asked, answers, texts)
-        assert (found.found, found.alone, found.neutral) == ((), (), len(asked))
+        found = word_groups(asked, answers, texts)
+        assert (found.groups, found.alone, found.neutral) == ((), (), len(asked))
         assert found.lexicons == {}
 
     def test_most_keeps_the_most_telling(self):
         texts = corpus()
         asked = vocabulary(texts)
-        found = concepts(asked, answered(asked), texts, most=5)
-        assert sum(len(c.words) for c in found.found) + len(found.alone) == 5
+        found = word_groups(asked, answered(asked), texts, most=5)
+        assert sum(len(c.words) for c in found.groups) + len(found.alone) == 5
 
     def test_long_lists_are_shown_in_part_and_kept_whole(self):
         many = tuple(f"w{i}" for i in range(20))
-        concept = Concept("w0/w1/w2", many, "reject", 1.0)
+        concept = WordGroup("w0/w1/w2", many, "reject", 1.0)
         shown = concept.describe()
         assert shown.endswith("w14 and 5 more")
         assert shown.count("w") == 3 + SHOWN
@@ -159,9 +159,9 @@ class TestWhatIsTaken:
 
     def test_refusals(self):
         with pytest.raises(InputError, match="2 n-grams"):
-            concepts(["a", "b"], answered(["a"]), ["a b"])
+            word_groups(["a", "b"], answered(["a"]), ["a b"])
         with pytest.raises(OptionError):
-            concepts(["a"], answered(["a"]), ["a b"], company=2.0)
+            word_groups(["a"], answered(["a"]), ["a b"], company=2.0)
 
 
 def test_ppmi_by_hand():

@@ -25,7 +25,7 @@ from whence.students.regions.region import Has, Region, RegionFeatures, Words
 from whence.students.routing.decision import Counts
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
-from whence.students.teacher.replies import PATIENCE
+from whence.students.teacher.replies import MAX_CONSECUTIVE_FAILURES
 from whence.students.teacher.teacher import Teacher
 
 LABELS = ("accept", "reject")
@@ -202,11 +202,13 @@ class TestUnreachable:
                 raise TimeoutError("no answer")
             return by_rule(texts)
 
-        texts = [f"late waived {i}" for i in range(PATIENCE)] + ["late"]
+        texts = [f"late waived {i}" for i in range(MAX_CONSECUTIVE_FAILURES)] + ["late"]
         router = routed(student, of(flaky), audit_rate=0.0)
-        assert [r.by for r in router.decide_many(texts)] == ["abstain"] * (PATIENCE + 1)
+        assert [r.by for r in router.decide_many(texts)] == ["abstain"] * (
+            MAX_CONSECUTIVE_FAILURES + 1
+        )
         one_by_one = [router.decide(text).by for text in texts]
-        assert one_by_one == ["abstain"] * PATIENCE + ["teacher"]
+        assert one_by_one == ["abstain"] * MAX_CONSECUTIVE_FAILURES + ["teacher"]
 
     def test_an_audit_that_fails_is_counted_and_tells_nothing(self, student):
         monitor = Monitor(target=0.9)
@@ -237,7 +239,7 @@ class TestUnreachable:
         router = routed(student, of(counted, batch=64), audit_rate=0.0)
         found = router.decide_many([f"late {i}" for i in range(40)])
         assert {r.by for r in found} == {"abstain"}
-        assert calls == [40] + [1] * PATIENCE
+        assert calls == [40] + [1] * MAX_CONSECUTIVE_FAILURES
 
     def test_texts_too_long_for_the_teacher_are_no_sign_that_it_is_down(self, student):
         class Short:
@@ -263,7 +265,7 @@ class TestUnreachable:
 
     @pytest.mark.parametrize("text", ["", "  \n"])
     def test_an_empty_text_is_refused(self, student, text):
-        with pytest.raises(InputError, match="text 1"):
+        with pytest.raises(InputError, match="at row 1"):
             routed(student, of(by_rule)).decide_many(["fraud", text])
 
 

@@ -80,22 +80,22 @@ def decide(
         )  # fmt: skip
         state = _stored(folder)
         with _asked(options, folder, state) as teacher:
-            made = _decided(folder, state, teacher, wanted, alone=model is None)
-        _show(wanted, made, state.labels, format_)
-        if any(routed.label is None for routed in made):
+            decisions = _decided(folder, state, teacher, wanted, alone=model is None)
+        _show(wanted, decisions, state.labels, format_)
+        if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
 
 
-def _texts(given: Sequence[str], rows: Path | None, column: str) -> list[str]:
+def _texts(entries: Sequence[str], rows: Path | None, column: str) -> list[str]:
     if rows is not None:
-        if given:
+        if entries:
             raise OptionError("give the texts once: as arguments, or with --input")
         return read_table(rows, column)[0]
-    if list(given) in ([], ["-"]):
-        if not given and sys.stdin.isatty():
-            raise OptionError("no text given; write it after the folder, or pipe it in")
+    if list(entries) in ([], ["-"]):
+        if not entries and sys.stdin.isatty():
+            raise OptionError("expected a text, got none; write it after the folder, or pipe it in")
         return [line for line in sys.stdin.read().splitlines() if line.strip()]
-    return list(given)
+    return list(entries)
 
 
 def _stored(folder: Path) -> RouterState:
@@ -110,9 +110,9 @@ def _stored(folder: Path) -> RouterState:
 @contextmanager
 def _asked(options: TeacherOptions | None, folder: Path, state: RouterState) -> Generator[Askable]:
     if options is None:
-        from whence.students.teacher.offline import Absent
+        from whence.students.teacher.offline import OfflineTeacher
 
-        yield Absent("--model", state.certified, state.labels)
+        yield OfflineTeacher("--model", state.certified, state.labels)
         return
     with teaching(options, folder) as teacher:
         yield teacher
@@ -128,23 +128,23 @@ def _decided(
     # Nobody can be asked to audit, and an audit that cannot be made is none.
     settings = replace(state, audit_rate=0.0) if alone else state
     router = Router.of(settings, student=load_student(folder), teacher=teacher)
-    made = router.decide_many(texts)
+    decisions = router.decide_many(texts)
     if not alone:
         router.state.save(folder / ROUTER)
-    return made
+    return decisions
 
 
 def _show(
-    texts: Sequence[str], made: Sequence[Routed], labels: Sequence[str], format_: Format
+    texts: Sequence[str], decisions: Sequence[Routed], labels: Sequence[str], format_: Format
 ) -> None:
     if format_ is Format.json:
-        for text, routed in zip(texts, made, strict=True):
+        for text, routed in zip(texts, decisions, strict=True):
             typer.echo(json.dumps(_plain(text, routed, labels)))
         return
-    for text, routed in zip(texts, made, strict=True):
-        if len(made) > 1:
+    for text, routed in zip(texts, decisions, strict=True):
+        if len(decisions) > 1:
             typer.echo(visible(text))
-        lead = "  " if len(made) > 1 else ""
+        lead = "  " if len(decisions) > 1 else ""
         if routed.label is None or routed.probabilities is None:
             typer.echo(f"{lead}no decision: {visible(routed.reason)}")
             continue

@@ -69,7 +69,9 @@ def distill(
     version: VersionOption = None,
     students: Annotated[
         str | None,
-        typer.Option(help="Such as linear-30,rules-10; default: all that fit the labels."),
+        typer.Option(
+            help="Such as sparse-linear-30,rule-list-10; default: all that fit the labels."
+        ),
     ] = None,
     target: Annotated[
         float, typer.Option(help="Agreement that replacing the teacher takes.")
@@ -121,11 +123,11 @@ def distill(
         from whence.students.certificate.check_options import Checks
         from whence.students.distill import distill as run
         from whence.students.families.registry import student_by_name
-        from whence.students.families.transformer import SmallTransformer
+        from whence.students.families.transformer import Transformer
         from whence.students.features.vectorizer import ReadableFeatures
 
         rows, truth = read_table(texts, column, gold)
-        wanted = None if students is None else [student_by_name(n) for n in students.split(",")]
+        chosen = None if students is None else [student_by_name(n) for n in students.split(",")]
         named = dict(lexicon(item) for item in lexicons or [])
         others = {name: read_table(file, column)[0] for name, file in _files(shifted or [])}
         asking = _budget(budget, ngrams, edits)
@@ -137,33 +139,33 @@ def distill(
         folder = _folder(output)
         with teaching(options, folder) as teacher, _progress(quiet) as progress:
             _refuse_another(folder, teacher, replace)
-            found = run(
+            result = run(
                 teacher,
                 rows,
                 gold=truth,
-                students=wanted,
+                students=chosen,
                 features=ReadableFeatures(lexicons=named) if named else None,
                 budget=asking,
                 checks=None if checks else Checks(refits=0, topics=0, curve=0, permutations=0),
-                compact=SmallTransformer() if compact else None,
+                compact=Transformer() if compact else None,
                 shifted=others or None,
                 target=target,
                 level=level,
                 seed=seed,
                 progress=progress,
             )
-        _save(found, folder, teller(quiet))
-        _show(found, format_)
+        _save(result, folder, teller(quiet))
+        _show(result, format_)
 
 
-def lexicon(given: str) -> tuple[str, tuple[str, ...]]:
+def lexicon(value: str) -> tuple[str, tuple[str, ...]]:
     """A list of words by name, from ``NAME=FILE``.
 
     Raises:
         OptionError: not of that form.
         InputError: the file cannot be read, or holds no word.
     """
-    name, file = _named(given, "--lexicon")
+    name, file = _named(value, "--lexicon")
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -174,14 +176,14 @@ def lexicon(given: str) -> tuple[str, tuple[str, ...]]:
     return name, words
 
 
-def _files(given: Sequence[str]) -> list[tuple[str, Path]]:
-    return [_named(item, "--elsewhere") for item in given]
+def _files(values: Sequence[str]) -> list[tuple[str, Path]]:
+    return [_named(item, "--elsewhere") for item in values]
 
 
-def _named(given: str, option: str) -> tuple[str, Path]:
-    name, equals, file = given.partition("=")
+def _named(value: str, option: str) -> tuple[str, Path]:
+    name, equals, file = value.partition("=")
     if not equals or not name.strip() or not file:
-        raise OptionError(f"{option} {given!r} given; NAME=FILE is due")
+        raise OptionError(f"expected {option} NAME=FILE, got {value!r}")
     return name.strip(), Path(file)
 
 
@@ -246,30 +248,30 @@ def _progress(quiet: bool) -> Generator[Callable[[str, int, int], None] | None]:
         yield told
 
 
-def _save(found: Distilled, folder: Path, tell: Callable[[str], None]) -> None:
-    artefacts = found.save(folder)
-    if found.compact is not None:
-        found.compact.save(folder / "compact")
+def _save(result: Distilled, folder: Path, tell: Callable[[str], None]) -> None:
+    artefacts = result.save(folder)
+    if result.compact is not None:
+        result.compact.save(folder / "compact")
     tell(f"written to {folder}: {', '.join(artefacts.written)}")
     for file, why in artefacts.left_out.items():
         tell(f"no {file}: {visible(why)}")
 
 
-def _show(found: Distilled, format_: Format) -> None:
+def _show(result: Distilled, format_: Format) -> None:
     if format_ is Format.text:
         from rich.console import Console
 
         from whence.app.distill.terminal import render
 
-        render(found, Console())
+        render(result, Console())
     elif format_ is Format.html:
         from whence.app.distill.html import page
 
-        typer.echo(page(found), nl=False)
+        typer.echo(page(result), nl=False)
     else:
         tree = {
-            "chosen": found.chosen,
-            "student": found.student.to_json(),
-            "certificate": found.certificate.to_tree(),
+            "chosen": result.chosen,
+            "student": result.student.to_json(),
+            "certificate": result.certificate.to_tree(),
         }
         typer.echo(json.dumps(tree, indent=1, sort_keys=True))

@@ -57,7 +57,7 @@ app.command(epilog=f"Example:  whence verify kept.json --model embedded:credit\n
 app.command(
     epilog="Examples:  whence distill texts.csv --model embedded:credit --output kept"
     "\n\n"
-    "whence distill texts.csv --model embedded:credit --students rules-10,linear-30 --no-checks "
+    "whence distill texts.csv --model embedded:credit --students rule-list-10,sparse-linear-30 --no-checks "
     "--output kept"
     f"\n\n{CODES}"
 )(distill)

@@ -102,7 +102,7 @@ class TeacherOptions:
         function = self.model.startswith(PYTHON)
         if function and self.gives is None:
             raise OptionError(
-                f"{self.model} given; say what it answers: --gives logit, probability or label"
+                f"expected --gives logit, probability or label for {self.model}, got none"
             )
         if not function and (self.gives is not None or self.version is not None):
             raise OptionError(f"--gives and --version go with {PYTHON}MODULE:FUNCTION alone")
@@ -165,17 +165,17 @@ def function_named(name: str) -> Callable[[list[str]], Any]:
     """
     module, colon, function = name.partition(":")
     if not colon or not module or not function:
-        raise OptionError(f"{PYTHON}{name} given; {PYTHON}MODULE:FUNCTION is due")
+        raise OptionError(f"expected {PYTHON}MODULE:FUNCTION, got {PYTHON}{name}")
     try:
-        found = getattr(import_module(module), function)
+        result = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ModelLoadError(
             f"could not load {PYTHON}{name}: {error}. The module must be where Python finds it; "
             "PYTHONPATH=. adds this folder."
         ) from error
-    if not callable(found):
-        raise ModelLoadError(f"{PYTHON}{name} is a {type(found).__name__}, not a function")
-    return found
+    if not callable(result):
+        raise ModelLoadError(f"{PYTHON}{name} is a {type(result).__name__}, not a function")
+    return result
 
 
 @contextmanager

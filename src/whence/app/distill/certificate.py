@@ -24,190 +24,213 @@ from whence.students.data.split import FEWEST
 __all__ = ["certificate_groups"]
 
 
-def certificate_groups(found: Certificate) -> list[Group]:
+def certificate_groups(certificate: Certificate) -> list[Group]:
     """All numbers of a certificate but the flips, in groups."""
-    level = f"{100 * found.level:g}%"
-    sided = f"Bounds of shares hold one-sided at {level}, by themselves"
+    level = f"{100 * certificate.level:g}%"
+    sided = f"Each bound of a share is one-sided at {level}"
     groups = [
         Group(
-            title="With the teacher.",
-            about=f"{sided}; intervals are two-sided at {level}, by resampled texts.",
-            rows=tuple(_with_teacher(found)),
+            title="Agreement with the teacher.",
+            about=f"{sided}; intervals are two-sided at {level}, from resampled texts.",
+            rows=tuple(_with_teacher(certificate)),
         ),
         Group(
-            title="Beside those who could not know better.",
-            about="A student must be above each of these, or its agreement is that of the task. "
-            "Chance: how often one no better would do so well.",
+            title="Compared with controls that know less.",
+            about="A student must agree more often than each of these; otherwise the task alone "
+            "explains its agreement. p: how often a student no better would be this far ahead.",
             rows=tuple(
                 Row(
                     name=control_name(name),
                     value=share(lift.control.value),
                     bound=f"student {points(lift.above.value)} points "
                     f"({points(lift.above.lower)} to {points(lift.above.upper)}), "
-                    f"chance {_chance(lift.chance)}",
+                    f"p = {_chance(lift.chance)}",
                     n=f"{lift.control.n:,}",
                     part="certify",
                     note=CONTROL_MEANINGS.get(name, ""),
                     place=place_of(lift.control),
                 )
-                for name, lift in found.lifts.items()
+                for name, lift in certificate.lifts.items()
             ),
         ),
     ]
-    joint = {**found.classes, **found.slices}
+    joint = {**certificate.classes, **certificate.slices}
     if joint:
-        own = next((p.level for p in joint.values() if p is not None), found.level)
+        own = next((p.level for p in joint.values() if p is not None), certificate.level)
         groups.append(
             Group(
                 title="By answer and by kind of text.",
-                about=f"Bounds hold one-sided at {own:.2%} each, so that all of them hold at once "
-                f"at {level}. Below {FEWEST} texts there is no number.",
+                about=f"Each bound is one-sided at {own:.2%}, so that all of them hold at once at "
+                f"{level}. A share of fewer than {FEWEST} texts is not given.",
                 rows=tuple(shared(name, p, "certify") for name, p in joint.items()),
             )
         )
-    if found.on_mistakes is not None or found.on_hits is not None:
+    if certificate.on_mistakes is not None or certificate.on_hits is not None:
         groups.append(
             Group(
                 title="Where the teacher is wrong, and where it is right.",
                 about=f"By the true labels given. {sided}.",
                 rows=(
-                    shared("teacher is wrong", found.on_mistakes, "certify"),
-                    shared("teacher is right", found.on_hits, "certify"),
+                    shared("teacher is wrong", certificate.on_mistakes, "certify"),
+                    shared("teacher is right", certificate.on_hits, "certify"),
                 ),
             )
         )
     further = (
-        _refits(found.refits),
-        _attributions(found.attributions),
-        _shift(found.shift),
-        _parting(found.disagreements),
+        _refits(certificate.refits),
+        _attributions(certificate.attributions),
+        _shift(certificate.shift),
+        _parting(certificate.disagreements),
     )
     return groups + [group for group in further if group is not None]
 
 
-def _refits(found: Refits | None) -> Group | None:
-    if found is None:
+def _refits(refits: Refits | None) -> Group | None:
+    if refits is None:
         return None
     about = (
-        f"The student was fitted again on {found.draws} resampled sets of texts, and the refits "
-        "compared in pairs."
+        f"The student was fitted again on {refits.draws} resampled sets of texts, and these refits "
+        "were compared in pairs."
     )
     rows = [
-        between("refits agree", found.agreement, "share of decisions that two refits share"),
-        _plain("same features", share(found.features), "overlap of what two refits use (Jaccard)"),
-        _plain("same groups", share(found.groups), "the same, words that go together as one"),
+        between("refits agree", refits.agreement, "share of decisions that two refits share"),
+        _plain("same features", share(refits.features), "overlap of what two refits use (Jaccard)"),
+        _plain(
+            "same groups",
+            share(refits.groups),
+            "the same, with words that occur together counted as one",
+        ),
     ]
-    if found.sign_flips is not None:
+    if refits.sign_flips is not None:
         note = "share of features that speak for one answer in one refit and against it in another"
-        rows.append(_plain("signs that turn", share(found.sign_flips), note))
-    return Group(title="Does it stay the same on other texts?", about=about, rows=tuple(rows))
+        rows.append(_plain("changed signs", share(refits.sign_flips), note))
+    return Group(
+        title="Is it the same student when fitted on other texts?", about=about, rows=tuple(rows)
+    )
 
 
-def _attributions(found: AttributionAgreement | None) -> Group | None:
-    if found is None or found.correlation.n == 0:
+def _attributions(agreement: AttributionAgreement | None) -> Group | None:
+    if agreement is None or agreement.correlation.n == 0:
         return None
     about = (
-        "What the student names in a text beside what deleting those words does to the teacher, "
-        f"over {found.pieces:,} deletions. Random contributions give a correlation of 0 and an "
-        f"overlap of {decimal(found.overlap_at_random)}."
+        "The words that the student names in a text, compared with what deleting them does to the "
+        f"teacher's answer, over {agreement.pieces:,} deletions. Random words would give a correlation "
+        f"of 0 and an overlap of {decimal(agreement.overlap_at_random)}."
     )
     rows = (
-        between("rank correlation", found.correlation, f"chance at random {_chance(found.chance)}"),
         between(
-            f"overlap of the top {found.top}",
-            found.overlap,
-            f"chance at random {_chance(found.chance_of_overlap)}",
+            "rank correlation",
+            agreement.correlation,
+            f"permutation p = {_chance(agreement.chance)}",
+        ),
+        between(
+            f"overlap of the top {agreement.top}",
+            agreement.overlap,
+            f"permutation p = {_chance(agreement.chance_of_overlap)}",
         ),
     )
-    return Group(title="Does it go by what moves the teacher?", about=about, rows=rows)
+    return Group(title="Does it decide by what moves the teacher?", about=about, rows=rows)
 
 
-def _shift(found: Shift | None) -> Group | None:
-    if found is None:
+def _shift(shift: Shift | None) -> Group | None:
+    if shift is None:
         return None
     about = (
-        f"Bounds of all topics hold at once at {100 * found.level:g}%, and so do those of all corpora. "
-        f"Worst: {visible(found.worst or 'not measured')}."
+        f"Bounds of all topics hold at once at {100 * shift.level:g}%, and so do those of all corpora. "
+        f"Worst: {visible(shift.worst or 'not measured')}."
     )
     rows = [
         _elsewhere(f"topic {visible(name)}", own, "left out of the fit")
-        for name, own in found.topics.items()
+        for name, own in shift.topics.items()
     ]
-    if found.one_topic:
-        note = "no topics could be told apart"
+    if shift.one_topic:
+        note = "the texts could not be divided into topics"
         rows.append(replace(_plain("topics", "not measured", note), part="left out of the fit"))
-    if found.at_random is not None:
-        note = "as many texts at random: a topic below this is harder, not only unseen"
-        rows.append(shared("random parts", found.at_random, "left out of the fit", note))
+    if shift.at_random is not None:
+        note = "as many texts drawn at random; a topic below this is hard because it was left out"
+        rows.append(shared("random parts", shift.at_random, "left out of the fit", note))
     rows += [
         _elsewhere(f"corpus {visible(name)}", own, "another corpus")
-        for name, own in found.corpora.items()
+        for name, own in shift.corpora.items()
     ]
-    return Group(title="On other texts than these.", about=about, rows=tuple(rows))
+    return Group(title="On texts of other kinds.", about=about, rows=tuple(rows))
 
 
-def _elsewhere(name: str, found: Elsewhere, part: str) -> Row:
-    note = f"kappa {decimal(found.kappa)}; most frequent answer {share(found.majority)}"
-    if found.known:
-        note += f"; {found.known:,} texts left out that the student learnt from"
-    return shared(name, found.agreement, part, note)
+def _elsewhere(name: str, corpus: Elsewhere, part: str) -> Row:
+    note = f"kappa {decimal(corpus.kappa)}; most frequent answer {share(corpus.majority)}"
+    if corpus.known:
+        note += f"; {corpus.known:,} texts left out because the student learnt from them"
+    return shared(name, corpus.agreement, part, note)
 
 
-def _parting(found: DisagreementSearch | None) -> Group | None:
-    if found is None:
+def _parting(disagreement: DisagreementSearch | None) -> Group | None:
+    if disagreement is None:
         return None
     about = (
-        "Words were deleted one after the other, greedily, until the two part, with at most "
-        f"{found.budget} questions a text."
+        "Words were deleted one by one until student and teacher gave different answers, with at "
+        f"most {disagreement.budget} questions to the teacher for each text."
     )
-    moved = (
-        f"the teacher alone moved in {found.teacher_left}, the student alone in "
-        f"{found.student_left}"
+    changes = (
+        f"the teacher alone changed its answer in {disagreement.teacher_left}, the student alone in "
+        f"{disagreement.student_left}"
     )
     words = (
-        f"by {found.deleted:g} of {found.length:g} words at the median; {moved}"
-        if found.examples
-        else "no edit was found"
+        f"median: {disagreement.deleted:g} of {disagreement.length:g} words deleted; {changes}"
+        if disagreement.examples
+        else "no such deletion was found"
     )
-    row = shared("texts on which they could be parted", found.found, "certify, edited", words)
-    if found.found.n:
+    row = shared(
+        "texts where a deletion makes them disagree", disagreement.found, "certify, edited", words
+    )
+    if disagreement.found.n:
         # Here the less the better, so the bound that counts is the upper one.
-        row = replace(row, bound=f"at most {bound(found.found.upper, down=False)}")
-    return Group(title="How small an edit parts the two?", about=about, rows=(row,))
+        row = replace(row, bound=f"at most {bound(disagreement.found.upper, down=False)}")
+    return Group(title="How few deleted words make them disagree?", about=about, rows=(row,))
 
 
 def _plain(name: str, value: str, note: str) -> Row:
     return Row(name=name, value=value, bound="\u2013", n="\u2013", part="fit, resampled", note=note)
 
 
-def _with_teacher(found: Certificate) -> list[Row]:
+def _with_teacher(certificate: Certificate) -> list[Row]:
     rows = [
-        shared("agreement", found.agreement, "certify", "decisions that are the teacher's"),
-        between("kappa", found.kappa, "agreement beyond chance; 1 is all of it, 0 none"),
-        between("macro-F1", found.macro_f1, "mean over answers, rare ones counting as much"),
+        shared(
+            "agreement",
+            certificate.agreement,
+            "certify",
+            "share of texts with the teacher's answer",
+        ),
+        between("kappa", certificate.kappa, "agreement beyond chance: 0 is chance, 1 is perfect"),
+        between(
+            "macro-F1",
+            certificate.macro_f1,
+            "mean over answers; rare answers count as much as frequent ones",
+        ),
     ]
-    if found.kl is not None:
+    if certificate.kl is not None:
         about = "mean divergence from the teacher's probabilities, in nats"
-        rows.append(between("KL", found.kl, about))
-    if found.brier is not None:
-        about = "mean squared distance from the teacher's probabilities; 0 is none, 2 the most"
-        rows.append(between("Brier", found.brier, about))
+        rows.append(between("KL", certificate.kl, about))
+    if certificate.brier is not None:
+        about = (
+            "mean squared distance from the teacher's probabilities, from 0 to 2; lower is better"
+        )
+        rows.append(between("Brier", certificate.brier, about))
     rows.append(
         Row(
             name="calibration to the teacher",
-            value=decimal(found.calibration_to_teacher),
+            value=decimal(certificate.calibration_to_teacher),
             bound="\u2013",
-            n=f"{found.agreement.n:,}",
+            n=f"{certificate.agreement.n:,}",
             part="certify",
             note="mean gap between the student's certainty and how often it agrees",
         )
     )
-    if found.calibration_gap is not None:
-        about = "difference of the two calibration errors, each against the true labels"
-        rows.append(between("calibration gap", found.calibration_gap, about))
-    if found.ceiling is not None:
-        about = "asked the same again: no student can be asked for more"
-        rows.append(shared("teacher with itself", found.ceiling, "fit, asked again", about))
+    if certificate.calibration_gap is not None:
+        about = "student's calibration error less the teacher's, both by the true labels"
+        rows.append(between("calibration gap", certificate.calibration_gap, about))
+    if certificate.ceiling is not None:
+        about = "the teacher asked the same text twice: no student can do better"
+        rows.append(shared("teacher with itself", certificate.ceiling, "fit, asked again", about))
     return rows
 
 

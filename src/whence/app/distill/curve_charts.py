@@ -24,12 +24,12 @@ AHEAD = 4.0
 """Times the texts there are to which the law is drawn."""
 
 
-def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
+def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
     """Texts learnt from (logarithmic) against kappa on texts held out, with the law through it."""
-    points = [p for p in found.points if math.isfinite(p.kappa.value)]
-    law = found.law
-    last = float(found.texts * (AHEAD if law is not None else 1.3))
-    first = found.points[0].texts / 1.3
+    points = [p for p in curve.points if math.isfinite(p.kappa.value)]
+    law = curve.law
+    last = float(curve.texts * (AHEAD if law is not None else 1.3))
+    first = curve.points[0].texts / 1.3
     tops = [p.kappa.upper for p in points] + ([law(last)] if law is not None else [])
     lows = [p.kappa.lower for p in points]
     low, high = _room([v for v in (*tops, *lows) if math.isfinite(v)])
@@ -40,8 +40,8 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         return sheet.left + wide * math.log(value / first) / math.log(last / first)
 
     down = _down(sheet, low, high)
-    sizes = np.geomspace(found.points[0].texts, last, 40).tolist() if law is not None else []
-    known = [n for n in sizes if n <= found.texts]
+    sizes = np.geomspace(curve.points[0].texts, last, 40).tolist() if law is not None else []
+    known = [n for n in sizes if n <= curve.texts]
     return {
         "sheet": sheet,
         "x_title": "questions learnt from",
@@ -59,7 +59,7 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         ],
         "curve": _path([(across(n), down(law(n))) for n in known]) if law is not None else "",
         "ahead": (
-            _path([(across(n), down(law(n))) for n in sizes if n >= found.texts / 1.15])
+            _path([(across(n), down(law(n))) for n in sizes if n >= curve.texts / 1.15])
             if law is not None
             else ""
         ),
@@ -73,16 +73,16 @@ def learning_picture(found: LearningCurve, sheet: Sheet) -> dict[str, Any]:
                 f"{decimal(p.kappa.lower)} to {decimal(p.kappa.upper)}",
                 f"{p.draws}",
             )
-            for p in found.points
+            for p in curve.points
         ],
     }
 
 
-def answering_picture(found: SelectivePrediction, sheet: Sheet) -> dict[str, Any]:
+def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str, Any]:
     """Share of texts answered alone against agreement on them; the lower bound as a band."""
-    known = [(rung.coverage.value, rung.agreement) for rung in found.curve]
+    known = [(rung.coverage.value, rung.agreement) for rung in selective.curve]
     points = [(at, own) for at, own in known if own is not None]
-    floors = [own.lower for _, own in points] + [found.target]
+    floors = [own.lower for _, own in points] + [selective.target]
     low, high = math.floor(max(min(floors) - 0.01, 0.0) * 20) / 20, 1.0
     wide, _ = sheet.inner
 
@@ -93,12 +93,12 @@ def answering_picture(found: SelectivePrediction, sheet: Sheet) -> dict[str, Any
     upper = [(across(at), down(own.value)) for at, own in points]
     lower = [(across(at), down(own.lower)) for at, own in points]
     mark = None
-    if found.threshold is not None:
-        at = across(found.coverage.value)
+    if selective.threshold is not None:
+        at = across(selective.coverage.value)
         mark = {
             "x": at,
             "top": sheet.top,
-            "text": f"from {found.threshold:.2f} on",
+            "text": f"from {selective.threshold:.2f} on",
             "anchor": "end" if at > sheet.left + wide / 2 else "start",
         }
     return {
@@ -111,7 +111,7 @@ def answering_picture(found: SelectivePrediction, sheet: Sheet) -> dict[str, Any
         "curve": _path(upper),
         "ahead": "",
         "band": f"{_path([*upper, *reversed(lower)])}Z" if len(upper) > 1 else "",
-        "aim": {"y": down(found.target), "text": f"{due(found.target)} is due"},
+        "aim": {"y": down(selective.target), "text": f"{due(selective.target)} required"},
         "mark": mark,
         "rows": [
             (
@@ -120,7 +120,7 @@ def answering_picture(found: SelectivePrediction, sheet: Sheet) -> dict[str, Any
                 "too few texts" if rung.agreement is None else share(rung.agreement.value),
                 "\u2013" if rung.agreement is None else f"at least {share(rung.agreement.lower)}",
             )
-            for rung in found.curve
+            for rung in selective.curve
         ],
     }
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from whence.app.distill.wording import control_name
 from whence.app.shared.formatting import visible
 from whence.students.certificate.frontier import Frontier, Rung
-from whence.students.families.scorecard import isotonic
 
 __all__ = ["NARROW", "WIDE", "Sheet", "frontier_picture", "log_ticks", "share_ticks", "spread"]
 
@@ -72,10 +72,11 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     count = len(wanted)
     own = min(gap, (high - low) / max(count - 1, 1))
     steps = own * np.arange(count)
-    found = isotonic(np.array(wanted)[order] - steps, np.ones(count))
-    placed = np.clip(found, low, high - steps[-1]) + steps
+    # Places less their steps must rise: the nearest such ones are an isotonic regression.
+    rising = isotonic_regression(np.array(wanted)[order] - steps).x
+    spaced = np.clip(rising, low, high - steps[-1]) + steps
     places = np.empty(count)
-    places[order] = placed
+    places[order] = spaced
     return [float(place) for place in places]
 
 
@@ -90,10 +91,10 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
-        found = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
-        if len(found) <= most:
+        result = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
+        if len(result) <= most:
             break
-    return found
+    return result
 
 
 def share_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -123,16 +124,16 @@ def short_count(value: float) -> str:
     return f"{value:g}"
 
 
-def frontier_picture(found: Frontier, chosen: str, sheet: Sheet) -> dict[str, Any]:
+def frontier_picture(frontier: Frontier, chosen: str, sheet: Sheet) -> dict[str, Any]:
     """Reading cost (logarithmic) against agreement, with bounds; controls as lines.
 
     Args:
-        found: what is drawn.
+        frontier: frontier that is drawn.
         chosen: name of the student that is marked.
-        sheet: how large.
+        sheet: size and margins of the picture.
     """
-    students = [rung for rung in found.rungs if not rung.control]
-    controls = [rung for rung in found.rungs if rung.control]
+    students = [rung for rung in frontier.rungs if not rung.control]
+    controls = [rung for rung in frontier.rungs if rung.control]
     costs = [float(max(rung.reading, 1)) for rung in students]
     left, right = min(costs) / 1.6, max(costs) * 1.6
     ends = [r.agreement.lower for r in students] + [r.agreement.value for r in controls]
@@ -157,12 +158,14 @@ def frontier_picture(found: Frontier, chosen: str, sheet: Sheet) -> dict[str, An
         }
         for rung in students
     ]
-    named = _together(places)
+    groups = _together(places)
     best = [place for place in places if place["best"]]
     return {
         "sheet": sheet,
         "students": places,
-        "names": [{**n, **at} for n, at in zip(named, _labels(named, places, sheet), strict=True)],
+        "names": [
+            {**n, **at} for n, at in zip(groups, _labels(groups, places, sheet), strict=True)
+        ],
         "steps": _steps(best, sheet.left + wide),
         "controls": _control_lines(controls, down, sheet),
         "xs": [{"at": across(tick), "text": short_count(tick)} for tick in log_ticks(left, right)],
@@ -185,11 +188,11 @@ def _control_lines(controls: Sequence[Rung], down: Any, sheet: Sheet) -> list[di
     heights = [down(rung.agreement.value) for rung in controls]
     bottom = sheet.height - sheet.bottom
     texts = spread(heights, sheet.letter * 1.3, sheet.top + 4, bottom)
-    shown: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for rung, height, text in zip(controls, heights, texts, strict=True):
         name = control_name(rung.name)
         full = f"{name} {rung.agreement.value:.1%}"
-        shown.append(
+        lines.append(
             {
                 "y": height,
                 "text_y": text,
@@ -197,7 +200,7 @@ def _control_lines(controls: Sequence[Rung], down: Any, sheet: Sheet) -> list[di
                 "name": full if sheet.name == "wide" else name,
             }
         )
-    return shown
+    return lines
 
 
 def _together(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -210,12 +213,12 @@ def _together(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 break
         else:
             spots.append([place])
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for spot in spots:
         first = next((place for place in spot if place["chosen"]), spot[0])
         rest = f" and {len(spot) - 1} more" if len(spot) > 1 else ""
-        found.append({**first, "name": first["name"] + rest})
-    return found
+        result.append({**first, "name": first["name"] + rest})
+    return result
 
 
 def _labels(
@@ -223,9 +226,9 @@ def _labels(
 ) -> list[dict[str, Any]]:
     """Where each name stands: beside its point, over nothing else if that can be."""
     size, gap = sheet.letter, 8.0
-    taken = [_Box(p["x"] - 6, p["y"] - 6, p["x"] + 6, p["y"] + 6) for p in places]
-    taken += [_Box(p["x"] - 2, p["high"], p["x"] + 2, p["low"]) for p in places]
-    found: list[dict[str, Any]] = []
+    boxes_so_far = [_Box(p["x"] - 6, p["y"] - 6, p["x"] + 6, p["y"] + 6) for p in places]
+    boxes_so_far += [_Box(p["x"] - 2, p["high"], p["x"] + 2, p["low"]) for p in places]
+    result: list[dict[str, Any]] = []
     for place in names:
         length = EM * size * len(place["name"])
         x, y = place["x"], place["y"]
@@ -244,14 +247,16 @@ def _labels(
         ]
         boxes = [_box(tx, ty, length, size, anchor) for tx, ty, anchor in tries]
         costs = [
-            sum(box.overlap(other) for other in taken) + 40 * _outside(box, sheet) + 0.5 * rank
+            sum(box.overlap(other) for other in boxes_so_far)
+            + 40 * _outside(box, sheet)
+            + 0.5 * rank
             for rank, box in enumerate(boxes)
         ]
         best = int(np.argmin(costs))
-        taken.append(boxes[best])
+        boxes_so_far.append(boxes[best])
         tx, ty, anchor = tries[best]
-        found.append({"at_x": tx, "at_y": ty, "anchor": anchor})
-    return found
+        result.append({"at_x": tx, "at_y": ty, "anchor": anchor})
+    return result
 
 
 def _box(x: float, y: float, length: float, size: float, anchor: str) -> _Box:

@@ -56,99 +56,99 @@ def _rules() -> Markup:
     return Markup(own) + verdict_rules()
 
 
-def page(found: Distilled) -> str:
+def page(result: Distilled) -> str:
     """A self-contained page: verdict, student, frontier, certificate, and where not to trust it."""
-    view = _view(found, "d")
+    view = _view(result, "d")
     return (
         environment()
         .get_template("distilled.html")
-        .render(d=view, rules=_rules(), record=_record(found), version=__version__)
+        .render(d=view, rules=_rules(), record=_record(result), version=__version__)
     )
 
 
-def fragment(found: Distilled) -> str:
+def fragment(result: Distilled) -> str:
     """Verdict, student, frontier and certificate as one element, for a notebook's output cell.
 
     Its ids begin with a digest, so that several fragments can share a page.
     """
-    digest = hashlib.sha256(_tree(found).encode()).hexdigest()[:10]
-    view = _view(found, f"d{digest}")
+    digest = hashlib.sha256(_tree(result).encode()).hexdigest()[:10]
+    view = _view(result, f"d{digest}")
     return environment().get_template("distilled_fragment.html").render(d=view, rules=_rules())
 
 
-def _tree(found: Distilled) -> str:
+def _tree(result: Distilled) -> str:
     tree = {
-        "chosen": found.chosen,
-        "certificate": found.certificate.to_tree(),
-        "student": found.student.to_json(),
+        "chosen": result.chosen,
+        "certificate": result.certificate.to_tree(),
+        "student": result.student.to_json(),
     }
     return json.dumps(tree, sort_keys=True)
 
 
-def _record(found: Distilled) -> Markup:
+def _record(result: Distilled) -> Markup:
     """The record for a script element: JSON in which no text can end the element."""
-    return Markup(_tree(found).replace("<", "\\u003c"))
+    return Markup(_tree(result).replace("<", "\\u003c"))
 
 
-def _view(found: Distilled, mark: str) -> dict[str, Any]:
-    own = found.certificate
-    verdict = MARKS[own.verdict]
-    labels = " or ".join(f"\u201c{visible(label)}\u201d" for label in found.labels)
+def _view(result: Distilled, mark: str) -> dict[str, Any]:
+    certificate = result.certificate
+    verdict = MARKS[certificate.verdict]
+    labels = " or ".join(f"\u201c{visible(label)}\u201d" for label in result.labels)
     return {
         "mark": mark,
-        "title": f"A readable student of {visible(found.teacher)}",
-        "lead": f"It answers {labels}, as {visible(found.teacher)} would, as far as it can.",
-        "chosen": visible(found.chosen),
+        "title": f"A readable student of {visible(result.teacher)}",
+        "lead": f"It answers {labels}, imitating {visible(result.teacher)}.",
+        "chosen": visible(result.chosen),
         "state": verdict.state,
         "word": verdict.word,
-        "says": verdict_sentence(own),
-        "because": visible(own.because),
-        "tiles": _tiles(found),
-        "student": student_view(found.student),
+        "says": verdict_sentence(certificate),
+        "because": visible(certificate.because),
+        "tiles": _tiles(result),
+        "student": student_view(result.student),
         "others": [
             {"name": visible(name), **student_view(student)}
-            for name, student in found.students.items()
-            if name != found.chosen
+            for name, student in result.students.items()
+            if name != result.chosen
         ],
         "pictures": [
-            frontier_picture(found.frontier, found.chosen, sheet) for sheet in (WIDE, NARROW)
+            frontier_picture(result.frontier, result.chosen, sheet) for sheet in (WIDE, NARROW)
         ],
-        "rungs": _rungs(found),
-        "teacher_time": found.frontier.teacher_microseconds
-        and number(found.frontier.teacher_microseconds),
-        "prices": prices(found),
+        "rungs": _rungs(result),
+        "teacher_time": result.frontier.teacher_microseconds
+        and number(result.frontier.teacher_microseconds),
+        "prices": prices(result),
         "groups": [
             {"title": group.title, "about": group.about, "rows": group.rows}
-            for group in certificate_groups(own)
+            for group in certificate_groups(certificate)
         ],
-        "flips": flip_rows(own.flips),
-        "weights": _weights(own.refits),
-        "parted": _parted(own.disagreements),
-        "level": f"{100 * own.level:g}%",
-        "regions": [_region(region) for region in found.regions],
-        "searched": found.searched,
+        "flips": flip_rows(certificate.flips),
+        "weights": _weights(certificate.refits),
+        "parted": _parted(certificate.disagreements),
+        "level": f"{100 * certificate.level:g}%",
+        "regions": [_region(region) for region in result.regions],
+        "searched": result.searched,
         "answering": _curve(
-            answering_sentence(found),
-            [answering_picture(found.answering, sheet) for sheet in CURVES],
+            answering_sentence(result),
+            [answering_picture(result.answering, sheet) for sheet in CURVES],
         ),
         "learning": None
-        if found.curve is None
+        if result.curve is None
         else _curve(
-            curve_sentence(found.curve),
-            [learning_picture(found.curve, sheet) for sheet in CURVES],
+            curve_sentence(result.curve),
+            [learning_picture(result.curve, sheet) for sheet in CURVES],
         ),
-        "card": card(found),
-        "origin": origin(found),
+        "card": card(result),
+        "origin": origin(result),
     }
 
 
-def _weights(found: Refits | None) -> dict[str, Any] | None:
+def _weights(refits: Refits | None) -> dict[str, Any] | None:
     """Where each weight of the student lies in its refits."""
-    if found is None or not found.weights:
+    if refits is None or not refits.weights:
         return None
     return {
-        "level": f"{100 * found.level:g}%",
-        "draws": found.draws,
+        "level": f"{100 * refits.level:g}%",
+        "draws": refits.draws,
         "rows": [
             {
                 "name": visible(own.feature),
@@ -157,14 +157,14 @@ def _weights(found: Refits | None) -> dict[str, Any] | None:
                 "range": f"{signed(own.lower)} to {signed(own.upper)}",
                 "used": f"{own.used:.0%}",
             }
-            for own in found.weights
+            for own in refits.weights
         ],
     }
 
 
-def _parted(found: DisagreementSearch | None) -> list[dict[str, str]]:
+def _parted(disagreement: DisagreementSearch | None) -> list[dict[str, str]]:
     """The smallest edits that part student and teacher."""
-    if found is None:
+    if disagreement is None:
         return []
     return [
         {
@@ -174,7 +174,7 @@ def _parted(found: DisagreementSearch | None) -> list[dict[str, str]]:
             "teacher": visible(own.teacher),
             "student": visible(own.student),
         }
-        for own in found.examples
+        for own in disagreement.examples
     ]
 
 
@@ -182,12 +182,12 @@ def _curve(says: str, pictures: list[dict[str, Any]]) -> dict[str, Any]:
     return {"says": says, "pictures": pictures, "rows": pictures[0]["rows"]}
 
 
-def _region(found: Region) -> dict[str, Any]:
-    where, says = region_lines(found)
+def _region(region: Region) -> dict[str, Any]:
+    where, says = region_lines(region)
     return {
         "where": where,
         "says": f"{says[0].upper()}{says[1:]}.",
-        "mark": region_mark(found),
+        "mark": region_mark(region),
         "worst": [
             {
                 "text": visible(own.text),
@@ -196,19 +196,19 @@ def _region(found: Region) -> dict[str, Any]:
                 "student": visible(own.student),
                 "student_chance": f"{own.student_chance:.2f}",
             }
-            for own in found.worst
+            for own in region.worst
         ],
     }
 
 
-def _tiles(found: Distilled) -> list[dict[str, str]]:
-    own, cost = found.certificate, found.student.reading_cost
-    moved, followed = flips_together(own.flips)
+def _tiles(result: Distilled) -> list[dict[str, str]]:
+    own, cost = result.certificate, result.student.reading_cost
+    changed, followed = flips_together(own.flips)
     tiles = [
         {
             "number": share(own.agreement.value),
-            "what": "of decisions are the teacher's",
-            "bound": f"at least {bound(own.agreement.lower)}, n = {own.agreement.n:,}",
+            "what": "of texts get the teacher's answer",
+            "bound": f"at least {bound(own.agreement.lower)}; on the {own.agreement.n:,} texts of the certificate",
         },
         {
             "number": decimal(own.kappa.value),
@@ -216,12 +216,12 @@ def _tiles(found: Distilled) -> list[dict[str, str]]:
             "bound": f"{decimal(own.kappa.lower)} to {decimal(own.kappa.upper)}",
         },
     ]
-    if moved:
+    if changed:
         tiles.append(
             {
-                "number": share(followed / moved),
-                "what": "of changed decisions followed",
-                "bound": f"flip-recall over {moved:,} edits that changed the teacher's decision",
+                "number": share(followed / changed),
+                "what": "of the teacher's changes followed",
+                "bound": f"flip-recall: of {changed:,} edits that changed the teacher's answer",
             }
         )
     tiles.append(
@@ -234,7 +234,7 @@ def _tiles(found: Distilled) -> list[dict[str, str]]:
     return tiles
 
 
-def _rungs(found: Distilled) -> list[dict[str, Any]]:
+def _rungs(result: Distilled) -> list[dict[str, Any]]:
     return [
         {
             "name": control_name(rung.name) if rung.control else visible(rung.name),
@@ -249,8 +249,8 @@ def _rungs(found: Distilled) -> list[dict[str, Any]]:
             "time": "\u2013" if rung.microseconds is None else number(rung.microseconds),
             "bytes": "\u2013" if rung.bytes is None else f"{rung.bytes:,}",
             "control": rung.control,
-            "chosen": rung.name == found.chosen and not rung.control,
+            "chosen": rung.name == result.chosen and not rung.control,
             "best": rung.best,
         }
-        for rung in found.frontier.rungs
+        for rung in result.frontier.rungs
     ]

@@ -19,13 +19,13 @@ class Row:
     """One number of a certificate.
 
     Attributes:
-        name: what was measured.
-        value: the number; why there is none, where there is none.
-        bound: what it is at least, or from where to where.
-        n: of how many texts.
-        part: which texts.
-        note: what the number says; empty where the name does.
-        place: the share and its bounds, for a picture; ``None`` of anything else.
+        name: name of the measure.
+        value: number, or the reason why there is none.
+        bound: lower bound, or interval.
+        n: number of texts.
+        part: part of the texts it was measured on.
+        note: meaning of the number; empty where the name says it.
+        place: share and its bounds, for a picture; ``None`` for other numbers.
     """
 
     name: str
@@ -61,44 +61,44 @@ class FlipRow:
     place: tuple[float, float, float] | None
 
 
-def shared(name: str, found: Proportion | None, part: str, note: str = "") -> Row:
+def shared(name: str, proportion: Proportion | None, part: str, note: str = "") -> Row:
     """A row of a share, or of why there is none."""
-    if found is None or found.n == 0:
-        why = "too few texts" if found is None else "not measured"
-        few = f"under {FEWEST}" if found is None else "0"
+    if proportion is None or proportion.n == 0:
+        why = "too few texts" if proportion is None else "not measured"
+        few = f"under {FEWEST}" if proportion is None else "0"
         return Row(name=visible(name), value=why, bound="\u2013", n=few, part=part, note=note)
     return Row(
         name=visible(name),
-        value=share(found.value),
-        bound=f"at least {bound(found.lower)}",
-        n=f"{found.n:,}",
+        value=share(proportion.value),
+        bound=f"at least {bound(proportion.lower)}",
+        n=f"{proportion.n:,}",
         part=part,
         note=note,
-        place=place_of(found),
+        place=place_of(proportion),
     )
 
 
-def between(name: str, found: Interval, note: str) -> Row:
+def between(name: str, interval: Interval, note: str) -> Row:
     """A row of a number with its interval."""
     return Row(
         name=name,
-        value=decimal(found.value),
-        bound=f"{decimal(found.lower)} to {decimal(found.upper)}",
-        n=f"{found.n:,}",
+        value=decimal(interval.value),
+        bound=f"{decimal(interval.lower)} to {decimal(interval.upper)}",
+        n=f"{interval.n:,}",
         part="certify",
         note=note,
     )
 
 
-def place_of(found: Proportion) -> tuple[float, float, float] | None:
+def place_of(proportion: Proportion) -> tuple[float, float, float] | None:
     """A share and its bounds, for a picture."""
-    return (found.value, found.lower, found.upper) if found.n else None
+    return (proportion.value, proportion.lower, proportion.upper) if proportion.n else None
 
 
-def flip_rows(found: Mapping[str, Flips]) -> list[FlipRow]:
+def flip_rows(result: Mapping[str, Flips]) -> list[FlipRow]:
     """The edit families, those that changed the teacher's decision most often first."""
-    ranked = sorted(found, key=lambda name: -found[name].recall.n)
-    return [_flip_row(FAMILIES.get(name, visible(name)), found[name]) for name in ranked]
+    ranked = sorted(result, key=lambda name: -result[name].recall.n)
+    return [_flip_row(FAMILIES.get(name, visible(name)), result[name]) for name in ranked]
 
 
 def _flip_row(name: str, flips: Flips) -> FlipRow:

@@ -4,103 +4,76 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from functools import singledispatch
 from typing import Any
-
-import numpy as np
 
 from whence.app.shared.formatting import signed, visible
 from whence.students.export.svg import as_svg
 from whence.students.families.base import Fitted
-from whence.students.families.decision_tree import FittedTree, Node
-from whence.students.families.prototypes import FittedPrototypes
-from whence.students.families.rule_list import FittedRules
-from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
-from whence.students.families.tree_ensemble import Branch, FittedTreeSum
+from whence.students.families.views import (
+    Answer,
+    CasesView,
+    NodeView,
+    PointsView,
+    RulesView,
+    TreesView,
+    TreeView,
+    WeightsView,
+)
 
 __all__ = ["FIRST", "student_view"]
 
 FIRST = 30
-"""Weights that are seen at once; the rest unfolds."""
+"""Weights that are seen at once, about a screen; the rest unfolds. Chosen by hand."""
 
 HALF = 48.0
-"""Percent of a bar's room that the longest bar takes on its side of zero."""
+"""Percent of a bar's room that the longest bar takes on its side of zero; 2 are left as a margin."""
 
 
 def student_view(student: Fitted) -> dict[str, Any]:
     """What a template shows of a student, whole.
 
-    A kind that has no view of its own is shown by its own text.
+    A family that has no view of its own is shown by its own text.
     """
     cost = student.reading_cost
-    shown: dict[str, Any] = {
-        "kind": "text",
+    return {
         "labels": [visible(label) for label in student.labels],
         "words": f"{cost.words:,}",
         "numbers": f"{cost.numbers:,}",
         "lists": _lists(student),
-    }
-    if isinstance(student, FittedRules):
-        return {**shown, "kind": "rules", "rules": _rules(student)}
-    if isinstance(student, FittedScorecard):
-        return {**shown, "kind": "scorecard", **_scorecard(student)}
-    if isinstance(student, FittedTree):
-        picture = "data:image/svg+xml;base64," + b64encode(as_svg(student).encode()).decode()
-        return {**shown, "kind": "tree", "rows": _tree(student), "picture": picture}
-    if isinstance(student, FittedTreeSum):
-        return {**shown, "kind": "trees", **_trees(student)}
-    if isinstance(student, FittedPrototypes):
-        return {**shown, "kind": "cases", **_cases(student)}
-    if isinstance(student, FittedLinear):
-        return {**shown, "kind": "linear", **_linear(student)}
-    return {**shown, "text": "\n".join(visible(line) for line in student.to_text().split("\n"))}
-
-
-def _lists(student: Fitted) -> list[dict[str, str]]:
-    """The words of each list that the student looks for."""
-    asked = {f.words for f in student.features.kept if f.kind == "lexicon"}
-    lexicons = student.features.spec.lexicons
-    return [
-        {"name": visible(name), "words": visible(", ".join(words))}
-        for name, words in lexicons.items()
-        if name in asked
-    ]
-
-
-def _answer(labels: Sequence[str], chances: np.ndarray, texts: float | None) -> dict[str, Any]:
-    top = int(chances.argmax())
-    return {
-        "label": visible(labels[top]),
-        "chance": f"{chances[top]:.2f}",
-        "width": f"{100 * float(chances[top]):.1f}",
-        "texts": None if texts is None else f"{texts:,.0f}",
-        "others": ", ".join(
-            f"{visible(label)} {chance:.2f}"
-            for label, chance in zip(labels, chances.tolist(), strict=True)
-        ),
+        **_shown(student.view(), student),
     }
 
 
-def _rules(student: FittedRules) -> list[dict[str, Any]]:
-    return [
+@singledispatch
+def _shown(view: Any, student: Fitted) -> dict[str, Any]:  # noqa: ARG001
+    """The form of a view and its content for the template; the student's text where it has none."""
+    lines = student.to_text().split("\n")
+    return {"kind": "text", "text": "\n".join(visible(line) for line in lines)}
+
+
+@_shown.register
+def _(view: RulesView, student: Fitted) -> dict[str, Any]:
+    rules = [
         {
-            "condition": visible(student.condition(rule)) if rule.literals else None,
-            **_answer(student.labels, rule.chances, rule.texts),
+            "condition": None if condition is None else visible(condition),
+            **_answer(student.labels, answer),
         }
-        for rule in student.rules
+        for condition, answer in view.rules
     ]
+    return {"kind": "rules", "rules": rules}
 
 
-def _scorecard(student: FittedScorecard) -> dict[str, Any]:
-    largest = int(np.abs(student.points).max(initial=1))
-    order = np.argsort(-student.points, kind="stable").tolist()
+@_shown.register
+def _(view: PointsView, student: Fitted) -> dict[str, Any]:
+    largest = max([1, *(abs(points) for _, points in view.points)])
     rows = [
         {
-            "name": visible(student.features.describe(j)),
-            "number": f"{'+' if student.points[j] > 0 else chr(0x2212)}{abs(student.points[j])}",
-            **_bar(float(student.points[j]), float(largest)),
+            "name": visible(name),
+            "number": f"{'+' if points > 0 else chr(0x2212)}{abs(points)}",
+            **_bar(float(points), float(largest)),
         }
-        for j in order
+        for name, points in view.points
     ]
     steps = [
         {
@@ -108,33 +81,94 @@ def _scorecard(student: FittedScorecard) -> dict[str, Any]:
             "chance": f"{chance:.2f}",
             "width": f"{100 * chance:.1f}",
         }
-        for place, (start, chance) in enumerate(student.steps())
+        for place, (start, chance) in enumerate(view.steps)
     ]
-    return {"rows": rows, "steps": steps, "second": visible(student.labels[1])}
+    return {"kind": "points", "rows": rows, "steps": steps, "second": visible(student.labels[1])}
 
 
-def _linear(student: FittedLinear) -> dict[str, Any]:
+@_shown.register
+def _(view: WeightsView, student: Fitted) -> dict[str, Any]:
     pair = len(student.labels) == 2
-    # Of two labels one number says all: what a feature adds to the log-odds of the second.
-    table = student.weights[:, 1:] - student.weights[:, :1] if pair else student.weights
-    start = student.intercept[1:] - student.intercept[:1] if pair else student.intercept
-    order = np.argsort(-np.abs(table).max(axis=1, initial=0.0), kind="stable").tolist()
-    largest = float(np.abs(table).max(initial=1e-12))
+
+    def cells(values: Sequence[float]) -> list[float]:
+        # Of two labels one number says all: what a feature adds to the log-odds of the second.
+        return [values[1] - values[0]] if pair else list(values)
+
+    rows = [(name, cells(values.tolist())) for name, values in view.rows]
+    largest = max([1e-12, *(abs(number) for _, numbers in rows for number in numbers)])
     return {
+        "kind": "weights",
         "pair": pair,
-        "start": [signed(float(number)) for number in start],
+        "start": [signed(number) for number in cells(view.start.tolist())],
         "rows": [
             {
-                "name": visible(student.features.describe(j)),
+                "name": visible(name),
                 "cells": [
-                    {"number": signed(float(number)), **_bar(float(number), largest)}
-                    for number in table[j]
+                    {"number": signed(number), **_bar(number, largest)} for number in numbers
                 ],
             }
-            for j in order
+            for name, numbers in rows
         ],
         "first": FIRST,
         "reach": signed(largest),
+    }
+
+
+@_shown.register
+def _(view: TreeView, student: Fitted) -> dict[str, Any]:
+    def leaf(node: NodeView) -> dict[str, Any]:
+        return _answer(student.labels, Answer(node.value, node.texts))
+
+    picture = "data:image/svg+xml;base64," + b64encode(as_svg(student).encode()).decode()
+    return {"kind": "tree", "rows": _questions(view.nodes, leaf), "picture": picture}
+
+
+@_shown.register
+def _(view: TreesView, student: Fitted) -> dict[str, Any]:
+    # Of two labels the probability of the second is added up, of more that of each.
+    shown = range(1, 2) if len(student.labels) == 2 else range(len(student.labels))
+
+    def added(values: Sequence[float]) -> str:
+        return ", ".join(
+            f"{visible(student.labels[place])} {signed(values[place])}" for place in shown
+        )
+
+    def leaf(node: NodeView) -> dict[str, Any]:
+        return {"adds": added(node.value.tolist()), "texts": f"{node.texts:,.0f}"}
+
+    trees = [_questions(nodes, leaf) for nodes in view.trees]
+    return {"kind": "trees", "start": added(view.start.tolist()), "trees": trees}
+
+
+@_shown.register
+def _(view: CasesView, student: Fitted) -> dict[str, Any]:
+    cases = [
+        {"text": visible(text), **_answer(student.labels, answer)} for text, answer in view.cases
+    ]
+    return {"kind": "cases", "cases": cases, "otherwise": _answer(student.labels, view.otherwise)}
+
+
+def _lists(student: Fitted) -> list[dict[str, str]]:
+    """The words of each list that the student looks for."""
+    names = {f.words for f in student.features.kept if f.kind == "lexicon"}
+    return [
+        {"name": visible(name), "words": visible(", ".join(words))}
+        for name, words in student.features.spec.lexicons.items()
+        if name in names
+    ]
+
+
+def _answer(labels: Sequence[str], answer: Answer) -> dict[str, Any]:
+    chances, top = answer.chances, int(answer.chances.argmax())
+    return {
+        "label": visible(labels[top]),
+        "chance": f"{chances[top]:.2f}",
+        "width": f"{100 * float(chances[top]):.1f}",
+        "texts": None if answer.texts is None else f"{answer.texts:,.0f}",
+        "others": ", ".join(
+            f"{visible(label)} {chance:.2f}"
+            for label, chance in zip(labels, chances.tolist(), strict=True)
+        ),
     }
 
 
@@ -148,13 +182,12 @@ def _bar(value: float, largest: float) -> dict[str, str]:
     }
 
 
-_Leaf = Callable[[int], dict[str, Any]]
-
-
-def _asked(
-    student: Fitted, nodes: Sequence[Node] | Sequence[Branch], leaf: _Leaf, index: int = 0,
+def _questions(
+    nodes: Sequence[NodeView],
+    leaf: Callable[[NodeView], dict[str, Any]],
+    index: int = 0,
     lead: str = "",
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Questions from a node on, in order.
 
     Where one way ends at once, its answer stands in the question's line and the other way goes on
@@ -162,59 +195,20 @@ def _asked(
     """
     rows: list[dict[str, Any]] = []
     node = nodes[index]
-    while node.column is not None:
+    while node.question is not None:
         row: dict[str, Any] = {
             "lead": lead,
-            "question": visible(student.features.describe(node.column)),
+            "question": visible(node.question),
             "ends": None,
             "branches": [],
         }
         rows.append(row)
-        ways = {"yes": node.there, "no": node.absent}
-        ends = [way for way, place in ways.items() if nodes[place].column is None]
+        ways = {"yes": node.yes, "no": node.no}
+        ends = [way for way, place in ways.items() if nodes[place].question is None]
         if not ends:
-            row["branches"] = [
-                _asked(student, nodes, leaf, place, way) for way, place in ways.items()
-            ]
+            row["branches"] = [_questions(nodes, leaf, place, way) for way, place in ways.items()]
             return rows
-        row["ends"] = {"way": ends[0], **leaf(ways[ends[0]])}
+        row["ends"] = {"way": ends[0], **leaf(nodes[ways[ends[0]]])}
         lead = "no" if ends[0] == "yes" else "yes"
-        index = ways[lead]
-        node = nodes[index]
-    return [*rows, {"lead": lead, "question": None, **leaf(index)}]
-
-
-def _tree(student: FittedTree) -> list[dict[str, Any]]:
-    def leaf(index: int) -> dict[str, Any]:
-        node = student.nodes[index]
-        return _answer(student.labels, node.chances, node.texts)
-
-    return _asked(student, student.nodes, leaf)
-
-
-def _trees(student: FittedTreeSum) -> dict[str, Any]:
-    """Of two labels the probability of the second is added up, of more that of each."""
-    shown = range(1, 2) if len(student.labels) == 2 else range(len(student.labels))
-
-    def added(values: np.ndarray) -> str:
-        return ", ".join(
-            f"{visible(student.labels[place])} {signed(float(values[place]))}" for place in shown
-        )
-
-    def rows(branches: Sequence[Branch]) -> list[dict[str, Any]]:
-        def leaf(index: int) -> dict[str, Any]:
-            return {"adds": added(branches[index].adds), "texts": f"{branches[index].texts:,.0f}"}
-
-        return _asked(student, branches, leaf)
-
-    return {"start": added(student.base), "trees": [rows(branches) for branches in student.trees]}
-
-
-def _cases(student: FittedPrototypes) -> dict[str, Any]:
-    return {
-        "cases": [
-            {"text": visible(case.text), **_answer(student.labels, case.chances, case.texts)}
-            for case in student.cases
-        ],
-        "otherwise": _answer(student.labels, student.base, None),
-    }
+        node = nodes[ways[lead]]
+    return [*rows, {"lead": lead, "question": None, **leaf(node)}]

@@ -10,54 +10,54 @@ from whence.students.result import Distilled
 __all__ = ["card", "origin"]
 
 USES = {
-    "faithful enough to replace": "In the teacher's place, on texts like those it was certified on.",
-    "usable with fallback": "Where it is certain enough, with the teacher asked elsewhere.",
-    "a description of tendencies only": "To read what the teacher tends to go by. Not to decide.",
+    "faithful enough to replace": "To answer in the teacher's place, on texts like those it was certified on.",
+    "usable with fallback": "To answer where it is certain enough; the teacher is asked elsewhere.",
+    "a description of tendencies only": "To read what the teacher tends to decide by. Not to decide.",
     "refused": "None.",
 }
 
 
-def card(found: Distilled) -> list[tuple[str, str]]:
+def card(result: Distilled) -> list[tuple[str, str]]:
     """What the student is, what it is for, and what it must not be taken for."""
-    own, cost = found.certificate, found.student.reading_cost
+    own, cost = result.certificate, result.student.reading_cost
     rows = [
-        ("Student", f"{found.chosen}: {cost.words:,} words and {cost.numbers:,} numbers to read"),
-        ("Answers", ", ".join(found.labels)),
+        ("Student", f"{result.chosen}: {cost.words:,} words and {cost.numbers:,} numbers to read"),
+        ("Answers", ", ".join(result.labels)),
         ("Verdict", MARKS[own.verdict].word),
         ("Use", USES[own.verdict]),
-        ("Answer or ask", answering_sentence(found)),
+        ("Answer or ask", answering_sentence(result)),
         (
             "Covered",
-            f"Texts of at most {found.applicability_domain.longest:,} words, of whose words and marks at most "
-            f"{share(found.applicability_domain.rarest)} were not learnt from. Beyond that the teacher is asked."
+            f"Texts of at most {result.applicability_domain.longest:,} words, of which at most "
+            f"{share(result.applicability_domain.rarest)} never occurred in training. Other texts go to the teacher."
             + (
                 ""
-                if found.applicability_domain.cut_from is None
-                else f" Texts of {found.applicability_domain.cut_from:,} characters and more the teacher read in "
-                "part; it is asked of them too."
+                if result.applicability_domain.cut_from is None
+                else f" So do texts of {result.applicability_domain.cut_from:,} characters and more, of which the "
+                "teacher read only the beginning."
             ),
         ),
         (
             "Not covered",
-            "Texts of another kind than these; another version of the teacher, which voids the "
-            "certificate; whether the teacher is right.",
+            "Texts of another kind; another version of the teacher, which needs a new certificate; "
+            "whether the teacher is right.",
         ),
         (
             "No causes",
-            "What the student goes by explains the student exactly, and the teacher only as far "
-            "as the student follows when a text is changed (see flip-recall).",
+            "The student's reasons explain the student exactly. They explain the teacher only as far "
+            "as the student's answer changes with the teacher's when a text is changed (flip-recall).",
         ),
     ]
-    if found.student.kind == "prototypes":
-        rows.append(("Holds", "Texts it was learnt from, word for word."))
+    if result.student.quotes_texts:
+        rows.append(("Holds", "Training texts, word for word."))
     rows.append(
         (
             "Terms",
-            "The terms of some hosted models forbid training on their answers; whether those of "
-            "this teacher do is for whoever uses the student to find out.",
+            "The terms of some hosted models forbid training on their answers. Check those of this "
+            "teacher before you use the student.",
         )
     )
-    vetoes = sum(region.veto for region in found.regions)
+    vetoes = sum(region.veto for region in result.regions)
     if vetoes:
         rows.append(
             (
@@ -68,30 +68,31 @@ def card(found: Distilled) -> list[tuple[str, str]]:
     return [(name, visible(text)) for name, text in rows]
 
 
-def origin(found: Distilled) -> list[tuple[str, str]]:
+def origin(result: Distilled) -> list[tuple[str, str]]:
     """Teacher, questions, texts with their digests, and what was decided on the way."""
-    plan = found.plan
+    plan = result.plan
     rows = [
-        ("Teacher", found.teacher),
-        ("Fingerprint", found.fingerprint or "none: a callable without a version"),
+        ("Teacher", result.teacher),
+        ("Fingerprint", result.fingerprint or "none: a callable without a version"),
         (
             "Questions",
-            f"{found.asked:,} asked by this run, answers kept from before not counted; planned at "
-            f"most {plan.total:,}: {plan.texts:,} texts, {plan.edits:,} edits, {plan.ngrams:,} "
-            f"n-grams, {plan.flips:,} edits for flip-recall, {plan.again:,} asked again, "
-            f"{plan.attributions:,} with evidence taken out, {plan.parting:,} in search of partings",
+            f"{result.asked:,} in this run, stored answers not counted; planned at most "
+            f"{plan.total:,}: {plan.texts:,} texts, {plan.edits:,} edits, {plan.ngrams:,} n-grams, "
+            f"{plan.flips:,} edits for flip-recall, {plan.again:,} asked twice, "
+            f"{plan.attributions:,} with evidence deleted, {plan.parting:,} in the search for "
+            "deletions that make them disagree",
         ),
     ]
     rows += [
         (
             f"Part \u201c{part}\u201d",
-            f"{len(found.split.rows(part)):,} texts, SHA-256 {found.digests[part]}",
+            f"{len(result.split.rows(part)):,} texts, SHA-256 {result.digests[part]}",
         )
         for part in PARTS
     ]
-    if found.certificate.flips:
-        named = ", ".join(FAMILIES.get(name, name) for name in found.certificate.flips)
-        rows.append(("Edits", named))
-    rows += [("Decided on \u201cselect\u201d", str(choice)) for choice in found.choices]
-    rows.append(("Seed", str(found.seed)))
+    if result.certificate.flips:
+        families = ", ".join(FAMILIES.get(name, name) for name in result.certificate.flips)
+        rows.append(("Edits", families))
+    rows += [("Decided on \u201cselect\u201d", str(choice)) for choice in result.choices]
+    rows.append(("Seed", str(result.seed)))
     return [(name, visible(text)) for name, text in rows]

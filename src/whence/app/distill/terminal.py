@@ -39,79 +39,79 @@ NARROW = 80
 """Columns below which tables leave out what can be spared."""
 
 
-def render(found: Distilled, console: Console) -> None:
+def render(result: Distilled, console: Console) -> None:
     """Print a distillation, as wide as the console."""
-    console.print(verdict_lines(found))
-    for title, shown in _sections(found, console.width):
+    console.print(verdict_lines(result))
+    for title, content in _sections(result, console.width):
         console.print()
         console.print(Text(title, style="bold"))
-        console.print(Padding(shown, (0, 0, 0, 2)))
+        console.print(Padding(content, (0, 0, 0, 2)))
 
 
-def plain_text(found: Distilled, *, width: int = 100) -> str:
+def plain_text(result: Distilled, *, width: int = 100) -> str:
     """The same as text without colour codes; what ``str`` of it gives."""
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, legacy_windows=False)
-    render(found, console)
+    render(result, console)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def verdict_lines(found: Distilled) -> RenderableType:
+def verdict_lines(result: Distilled) -> RenderableType:
     """The mark, what it means in one sentence, and the number that decided."""
-    own = found.certificate
-    mark = MARKS[own.verdict]
+    certificate = result.certificate
+    mark = MARKS[certificate.verdict]
     return Group(
         Text(f"{mark.symbol} {mark.word}", style=f"bold {STYLES[mark.state]}"),
-        Padding(Text(verdict_sentence(own)), (0, 0, 0, 2)),
-        Padding(Text(f"Decided by: {visible(own.because)}.", style="dim"), (0, 0, 0, 2)),
+        Padding(Text(verdict_sentence(certificate)), (0, 0, 0, 2)),
+        Padding(Text(f"Decided by: {visible(certificate.because)}.", style="dim"), (0, 0, 0, 2)),
     )
 
 
-def _sections(found: Distilled, width: int) -> list[tuple[str, RenderableType]]:
-    cost = found.student.reading_cost
-    own = found.certificate
+def _sections(result: Distilled, width: int) -> list[tuple[str, RenderableType]]:
+    cost = result.student.reading_cost
+    certificate = result.certificate
     sections: list[tuple[str, RenderableType]] = [
         (
-            f"The student {visible(found.chosen)}: {cost.words:,} words and {cost.numbers:,} "
+            f"The student {visible(result.chosen)}: {cost.words:,} words and {cost.numbers:,} "
             "numbers to read",
-            _student(found),
+            _student(result),
         ),
         (
-            "What reading more would buy",
+            "Would a longer student agree more?",
             Group(
-                Text(frontier_plot(found.frontier, found.chosen, width - 2, PLOT_HEIGHT)),
+                Text(frontier_plot(result.frontier, result.chosen, width - 2, PLOT_HEIGHT)),
                 Text(""),
-                _frontier(found, width),
+                _frontier(result, width),
                 Text(""),
-                *(Text(line) for line in prices(found)),
+                *(Text(line) for line in prices(result)),
             ),
         ),
-        ("The certificate", Group(*(_group(group) for group in certificate_groups(own)))),
+        ("The certificate", Group(*(_group(group) for group in certificate_groups(certificate)))),
     ]
-    if own.flips:
-        sections.append(("Does it change its mind when the teacher does?", _flips(found)))
-    if found.searched:
-        sections.append(("Where not to trust it", _regions(found)))
-    more = [answering_sentence(found)]
-    if found.curve is not None:
-        more.append(curve_sentence(found.curve))
-    sections.append(("Answer or ask, and more questions", Text("\n".join(more))))
+    if certificate.flips:
+        sections.append(("Does its answer change when the teacher's does?", _flips(result)))
+    if result.searched:
+        sections.append(("Where not to trust it", _regions(result)))
+    more = [answering_sentence(result)]
+    if result.curve is not None:
+        more.append(curve_sentence(result.curve))
+    sections.append(("When to ask the teacher, and more questions", Text("\n".join(more))))
     return sections
 
 
-def _regions(found: Distilled) -> RenderableType:
+def _regions(result: Distilled) -> RenderableType:
     lines: list[RenderableType] = []
-    if not found.regions:
-        lines.append(Text("Searched for, and none was found that chance does not find as easily."))
-    for region in found.regions:
+    if not result.regions:
+        lines.append(Text("Searched for; none was found that stands out from chance."))
+    for region in result.regions:
         where, says = region_lines(region)
         lines.append(Text(f"\u2022 {where}"))
         lines.append(Padding(Text(f"{says}; {region_mark(region)}"), (0, 0, 0, 2)))
     return Group(*lines)
 
 
-def _student(found: Distilled) -> RenderableType:
-    lines = [visible(line) for line in found.student.to_text().split("\n")]
+def _student(result: Distilled) -> RenderableType:
+    lines = [visible(line) for line in result.student.to_text().split("\n")]
     if len(lines) <= SHORT:
         return Text("\n".join(lines))
     rest = f"and {len(lines) - FIRST:,} lines more, not shown here"
@@ -131,14 +131,14 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _frontier(found: Distilled, width: int) -> RenderableType:
+def _frontier(result: Distilled, width: int) -> RenderableType:
     wide = width >= NARROW
     extra = ("kappa", "for one text", "µs", "n") if wide else ()
     table = _table("", "to read", "agreement", "bounds", *extra)
-    named = keys(found.frontier)
-    for rung in found.frontier.rungs:
+    letters = keys(result.frontier)
+    for rung in result.frontier.rungs:
         name = control_name(rung.name) if rung.control else visible(rung.name)
-        chosen = rung.name == found.chosen and not rung.control
+        chosen = rung.name == result.chosen and not rung.control
         more = (
             decimal(rung.kappa.value),
             "\u2013" if rung.a_text is None else f"{rung.a_text:.0f}",
@@ -146,15 +146,16 @@ def _frontier(found: Distilled, width: int) -> RenderableType:
             f"{rung.agreement.n:,}",
         )
         table.add_row(
-            Text(f"{' ' if rung.control else named[rung.name]} {name}{' *' if chosen else ''}"),
+            Text(f"{' ' if rung.control else letters[rung.name]} {name}{' *' if chosen else ''}"),
             "\u2013" if rung.control else f"{rung.reading:,}",
             share(rung.agreement.value),
             f"{bound(rung.agreement.lower)} to {bound(rung.agreement.upper, down=False)}",
             *(more if wide else ()),
         )
     note = (
-        "* chosen, on other texts. Without a letter: controls. Bounds are one-sided, below and above; "
-        "words and numbers to read, of all and of what decides one text; µs for one text here"
+        "* chosen. Without a letter: controls. Measured on the report texts, so agreement differs "
+        "from the certificate's, which is of other texts. Bounds are one-sided, below and above. To "
+        "read: words and numbers of the whole student, and of what decides one text; µs: time a text"
     )
     return Group(table, Text(note, style="dim"))
 
@@ -172,12 +173,12 @@ def _group(group: Rows) -> RenderableType:
     )
 
 
-def _flips(found: Distilled) -> RenderableType:
+def _flips(result: Distilled) -> RenderableType:
     table = _table("edit", "changed the teacher", "followed", "bound", "rightly")
-    for row in flip_rows(found.certificate.flips):
+    for row in flip_rows(result.certificate.flips):
         table.add_row(row.name, row.changed, row.recall, row.recall_bound, row.precision)
     note = (
-        "Followed: of the edits that changed the teacher's decision. Rightly: of those that changed "
-        "the student's."
+        "Followed: share of the edits that changed the teacher's answer. Rightly: share of those "
+        "that changed the student's."
     )
     return Group(table, Text(note, style="dim"))

@@ -18,29 +18,29 @@ LEAST_WIDTH = 24
 """Columns below which the inside says nothing."""
 
 
-def keys(found: Frontier) -> dict[str, str]:
+def keys(frontier: Frontier) -> dict[str, str]:
     """A letter for each student, by reading cost.
 
     Students beyond the alphabet share a dot.
     """
-    names = [rung.name for rung in found.rungs if not rung.control]
+    names = [rung.name for rung in frontier.rungs if not rung.control]
     return {n: ascii_lowercase[i] if i < 26 else "\u00b7" for i, n in enumerate(names)}
 
 
-def frontier_plot(found: Frontier, chosen: str, width: int, height: int) -> str:
+def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> str:
     """A plot of so many columns: students as letters, the chosen one in capitals.
 
     Vertical strokes are bounds, dotted lines controls. Of what falls on one place, letters cover
     strokes and strokes cover lines.
 
     Args:
-        found: what is drawn.
+        frontier: frontier that is drawn.
         chosen: name of the student that is marked.
         width: columns altogether.
         height: lines of the inside.
     """
-    students = [rung for rung in found.rungs if not rung.control]
-    controls = [rung for rung in found.rungs if rung.control]
+    students = [rung for rung in frontier.rungs if not rung.control]
+    controls = [rung for rung in frontier.rungs if rung.control]
     names = [
         f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)}%" for r in controls
     ]
@@ -67,9 +67,9 @@ def frontier_plot(found: Frontier, chosen: str, width: int, height: int) -> str:
         at = column(float(max(rung.reading, 1)))
         for place in range(line(rung.agreement.upper), line(rung.agreement.lower) + 1):
             sheet[place][at] = "\u2502"
-    named = keys(found)
+    letters = keys(frontier)
     for rung in students:
-        key = named[rung.name]
+        key = letters[rung.name]
         mark = key.upper() if rung.name == chosen else key
         at, place = column(float(max(rung.reading, 1))), line(rung.agreement.value)
         # Two students on one place stand side by side.
@@ -77,8 +77,8 @@ def frontier_plot(found: Frontier, chosen: str, width: int, height: int) -> str:
             at += 1
         sheet[place][at] = mark
     texts = [""] * height
-    wanted = [float(line(rung.agreement.value)) for rung in controls]
-    for name, place in zip(names, spread(wanted, 1.0, 0.0, height - 1.0), strict=True):
+    heights = [float(line(rung.agreement.value)) for rung in controls]
+    for name, place in zip(names, spread(heights, 1.0, 0.0, height - 1.0), strict=True):
         texts[round(place)] = f"{texts[round(place)]}, {name}".removeprefix(", ")
     shares = {line(tick): tick for tick in share_ticks(floor, 1.0)}
     lines = [

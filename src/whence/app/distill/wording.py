@@ -6,7 +6,7 @@ import math
 
 from whence.app.shared.formatting import visible
 from whence.app.trust.wording import Mark
-from whence.core.statistics.proportions import Interval, Proportion
+from whence.core.statistics.proportions import Interval
 from whence.students.certificate.certificate import Certificate, Verdict
 from whence.students.certificate.fidelity import Flips
 from whence.students.certificate.learning_curve import LearningCurve
@@ -29,7 +29,6 @@ __all__ = [
     "region_lines",
     "region_mark",
     "share",
-    "share_of",
     "verdict_sentence",
 ]
 
@@ -55,9 +54,9 @@ CONTROLS = {
 """Controls by name, in a few words."""
 
 CONTROL_MEANINGS = {
-    "majority": "always answers what the teacher answers most",
+    "majority": "always gives the teacher's most frequent answer",
     "permuted": "learnt the teacher's answers after they were shuffled among the texts",
-    "gold": "learnt the true labels and never saw the teacher",
+    "gold": "learnt the true labels and never saw the teacher's answers",
     "full linear": "has a weight for every feature: too much to read",
     "opaque": "learnt the same answers without having to be readable",
     "compact": "is a small network that learnt the same answers",
@@ -90,7 +89,7 @@ def share(value: float) -> str:
 
 
 def due(value: float) -> str:
-    """A share that was asked for, as it was asked.
+    """A share that the user required, with all its digits.
 
     Example:
         >>> due(0.95), due(0.975)
@@ -111,19 +110,6 @@ def bound(value: float, *, down: bool = True) -> str:
     return f"{tenths / 10:.0f}%" if tenths % 1000 == 0 else f"{tenths / 10:.1f}%"
 
 
-def share_of(found: Proportion) -> str:
-    """A share with its bounds and n, on one line.
-
-    Example:
-        >>> from whence.core.statistics.proportions import proportion
-        >>> share_of(proportion(59, 60))
-        '98.3%, at least 92.3% (n = 60)'
-    """
-    if found.n == 0:
-        return "not measured (n = 0)"
-    return f"{share(found.value)}, at least {bound(found.lower)} (n = {found.n:,})"
-
-
 def points(value: float) -> str:
     """A difference of shares in points, with a true minus.
 
@@ -142,52 +128,54 @@ def control_name(name: str) -> str:
     return CONTROLS.get(name, visible(name))
 
 
-def verdict_sentence(found: Certificate) -> str:
+def verdict_sentence(certificate: Certificate) -> str:
     """What the verdict means for somebody who would use the student."""
-    least, target = bound(found.agreement.lower), due(found.target)
-    if found.verdict == "faithful enough to replace":
+    least, target = bound(certificate.agreement.lower), due(certificate.target)
+    if certificate.verdict == "faithful enough to replace":
         return (
-            "This student may answer in the teacher's place on texts like these: it decides alike "
-            f"in at least {least} of them, and {target} is due."
+            "This student may answer in the teacher's place on texts like these: it gives the "
+            f"teacher's answer on at least {least} of them, and {target} was required."
         )
-    if found.verdict == "usable with fallback":
+    if certificate.verdict == "usable with fallback":
         return (
-            "This student may answer where it is certain enough, and ask the teacher elsewhere: "
-            f"alone it decides alike in at least {least} of texts like these; replacing the "
-            f"teacher takes {target}."
+            "This student may answer where it is certain enough, and must ask the teacher elsewhere. "
+            f"Alone it gives the teacher's answer on at least {least} of texts like these; to replace "
+            f"the teacher, {target} is required."
         )
-    if found.verdict == "a description of tendencies only":
+    if certificate.verdict == "a description of tendencies only":
         return (
-            "This student tells what the teacher tends to go by. It must not answer in the "
+            "This student shows which words the teacher tends to decide by. It must not answer in the "
             "teacher's place, nor be given as the reason for a single decision."
         )
     return (
-        "Do not use this student: one that never listened to the teacher may agree with it just as "
-        "well, so nothing of the teacher was shown to be in it."
+        "Do not use this student: it was not shown to agree with the teacher more often than a "
+        "student that never saw the teacher's answers. Decided on the texts of the certificate; on "
+        "those of the chart, which are others, it may still come out ahead."
     )
 
 
-def prices(found: Distilled) -> list[str]:
+def prices(result: Distilled) -> list[str]:
     """What being readable and being short cost in points of agreement, in sentences."""
-    own = found.frontier
+    frontier = result.frontier
     pairs = (
-        (own.transparency, "transparency", "an unreadable student of the same answers"),
-        (own.brevity, "brevity", "a weight for every feature"),
+        (frontier.transparency, "transparency", "an unreadable student of the same answers"),
+        (frontier.brevity, "brevity", "a weight for every feature"),
     )
     return [_price(price, of, dear) for price, of, dear in pairs if price is not None]
 
 
-def _price(found: Interval, of: str, dear: str) -> str:
-    span = f"{points(found.lower)} to {points(found.upper)}, n = {found.n:,}"
-    if found.lower > 0:
-        return f"Price of {of}: {points(found.value)} points ({span}): {dear} agrees that much more often."
-    if found.upper < 0:
+def _price(interval: Interval, of: str, dear: str) -> str:
+    span = f"{points(interval.lower)} to {points(interval.upper)}, n = {interval.n:,}"
+    if interval.lower > 0:
+        return f"Price of {of}: {points(interval.value)} points ({span}): {dear} agrees that much more often."
+    if interval.upper < 0:
         return (
-            f"Price of {of}: none: {dear} agrees less often, by {points(-found.value)[1:]} points "
+            f"Price of {of}: none: {dear} agrees less often, by {points(-interval.value)[1:]} points "
             f"({span})."
         )
     return (
-        f"Price of {of}: not told from zero: {dear} is {points(found.value)} points away ({span})."
+        f"Price of {of}: not distinguishable from zero: {dear} agrees more often by "
+        f"{points(interval.value)} points ({span})."
     )
 
 
@@ -204,54 +192,54 @@ def decimal(value: float) -> str:
     return f"{chr(0x2212) if rounded < 0 else ''}{abs(rounded):.3f}"
 
 
-def flips_together(found: dict[str, Flips]) -> tuple[int, int]:
+def flips_together(result: dict[str, Flips]) -> tuple[int, int]:
     """Edits of all families that changed the teacher's decision, and those that were followed."""
     return (
-        sum(flips.recall.n for flips in found.values()),
-        sum(flips.recall.hits for flips in found.values()),
+        sum(flips.recall.n for flips in result.values()),
+        sum(flips.recall.hits for flips in result.values()),
     )
 
 
-def answering_sentence(found: Distilled) -> str:
+def answering_sentence(result: Distilled) -> str:
     """From which certainty on the student may answer alone, and how often that is."""
-    own = found.answering
-    if found.certificate.verdict == "refused":
-        return "Always ask the teacher: the student is refused, whatever its certainty."
-    aim = f"at least {due(own.target)} (level {due(own.level)}, n = {own.n:,})"
-    if own.threshold is None:
-        return f"Always ask the teacher: no certainty is certified to agree in {aim}."
+    answering = result.answering
+    if result.certificate.verdict == "refused":
+        return "Always ask the teacher: the student is refused, however certain it is."
+    aim = f"at least {due(answering.target)} (level {due(answering.level)}, n = {answering.n:,})"
+    if answering.threshold is None:
+        return f"Always ask the teacher: no certainty is high enough to certify agreement of {aim}."
     return (
-        f"From a certainty of {own.threshold:.3f} on the student may answer alone: certified to "
-        f"agree in {aim}. That is {share(own.coverage.value)} of texts; the teacher is asked the "
-        "rest."
+        f"Where its certainty is {answering.threshold:.3f} or more, the student may answer alone: there "
+        f"agreement is certified to be {aim}. These are {share(answering.coverage.value)} of texts; the "
+        "teacher is asked about the rest."
     )
 
 
-def curve_sentence(found: LearningCurve) -> str:
+def curve_sentence(curve: LearningCurve) -> str:
     """What more questions would bring."""
-    flat = " Twice as many would bring less than .02." if found.flat else ""
-    return f"Raising kappa: {found.sentence()}.{flat}"
+    flat = " Twice as many questions would add less than 0.02." if curve.flat else ""
+    return f"Raising kappa: {curve.sentence()}.{flat}"
 
 
-def region_lines(found: Region) -> tuple[str, str]:
+def region_lines(region: Region) -> tuple[str, str]:
     """A region's conditions, and how often the student agrees there and elsewhere."""
-    rest = f"elsewhere {share(found.elsewhere.value)}"
-    own = found.agreement
-    if own is None:
-        said = (
-            f"too few texts to say on the texts kept for it; where it was found "
-            f"{share(found.on_select.value)} of {found.on_select.n:,}"
+    rest = f"elsewhere {share(region.elsewhere.value)}"
+    agreement = region.agreement
+    if agreement is None:
+        sentence = (
+            f"too few texts to measure it on the holdout; on the texts it was found on the two agree "
+            f"in {share(region.on_select.value)} of {region.on_select.n:,}"
         )
     else:
-        said = (
-            f"agrees in {share(own.value)}, at least {bound(own.lower)} and at most "
-            f"{bound(own.upper, down=False)} (n = {own.n:,}); {rest}"
+        sentence = (
+            f"agrees in {share(agreement.value)}, at least {bound(agreement.lower)} and at most "
+            f"{bound(agreement.upper, down=False)} (n = {agreement.n:,}); {rest}"
         )
-    where = visible(found.where)
-    return where[0].upper() + where[1:], said
+    where = visible(region.where)
+    return where[0].upper() + where[1:], sentence
 
 
-def region_mark(found: Region) -> str:
+def region_mark(region: Region) -> str:
     """What the region is good for."""
-    sure = "confirmed on texts not searched" if found.confirmed else "not confirmed"
-    return f"{sure}; the teacher is asked here" if found.veto else sure
+    status = "confirmed on a holdout" if region.confirmed else "not confirmed on a holdout"
+    return f"{status}; the teacher is asked here" if region.veto else status

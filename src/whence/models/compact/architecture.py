@@ -4,70 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 
-from whence.core.errors import OptionError
+from whence.models.compact.sizes import Sizes
 
-__all__ = ["Sizes", "learnt_tokenizer", "reduced", "seeded", "small_bert"]
+__all__ = ["learnt_tokenizer", "reduced", "seeded", "small_bert"]
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """Hyper-parameters of a small transformer; see :class:`whence.students.families.transformer`."""
-
-    layers: int = 2
-    hidden: int = 128
-    heads: int = 2
-    epochs: int = 12
-    patience: int = 3
-    temperature: float = 2.0
-    hidden_weight: float = 0.0
-    attention_weight: float = 0.0
-    vocabulary: int = 8000
-    tokens: int = 512
-    batch: int = 32
-    rate: float = 1e-3
-    dropout: float = 0.1
-    seed: int = 0
-
-    @property
-    def white_box(self) -> bool:
-        """Whether the teacher's layers are matched, beside its answers."""
-        return self.hidden_weight > 0 or self.attention_weight > 0
-
-    def check(self) -> None:
-        """Refuse what makes no model.
-
-        Raises:
-            OptionError: a size, rate or weight out of its range.
-        """
-        for name in ("layers", "hidden", "heads", "epochs", "patience", "batch"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)} asked; at least 1 is due")
-        if self.hidden % self.heads:
-            raise OptionError(
-                f"hidden={self.hidden} and heads={self.heads} asked; the heads share the hidden "
-                "coordinates evenly, so hidden must be a multiple of heads"
-            )
-        if self.vocabulary < 300:
-            raise OptionError(f"vocabulary={self.vocabulary} asked; 300 is the least")
-        if self.tokens < 8:
-            raise OptionError(f"tokens={self.tokens} asked; 8 is the least")
-        for name in ("temperature", "rate"):
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise OptionError(f"{name}={getattr(self, name)} asked; it must be above 0")
-        for name in ("hidden_weight", "attention_weight"):
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise OptionError(f"{name}={getattr(self, name)} asked; it must be at least 0")
-        if not 0 <= self.dropout < 1:
-            raise OptionError(f"dropout={self.dropout} asked; it must be from 0 to below 1")
 
 
 @contextmanager
@@ -92,7 +38,7 @@ def learnt_tokenizer(texts: Sequence[str], *, size: int, longest: int) -> Any:
     Sennrich et al. (2016), arXiv:1508.07909.
 
     Args:
-        texts: what it is learnt from.
+        texts: training texts.
         size: pieces at most, of which 256 are bytes and 5 special.
         longest: tokens of a text that a model reads, [CLS] and [SEP] included.
 

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.classifier import SequenceClassifier
-from whence.models.compact.architecture import Sizes, learnt_tokenizer, reduced, seeded, small_bert
+from whence.models.compact.architecture import learnt_tokenizer, reduced, seeded, small_bert
+from whence.models.compact.sizes import Sizes
 from whence.models.compact.training import Batch, Epoch, logits_of, train
 from whence.models.protocols import Model, Row
 
@@ -31,8 +32,8 @@ class Shrunk:
 
     Attributes:
         model: with the weights of its best epoch.
-        epochs: how training went.
-        best: which epoch the weights are of.
+        epochs: losses of each epoch.
+        best: index of the epoch whose weights the model has.
     """
 
     model: SequenceClassifier
@@ -70,13 +71,13 @@ def shrink(
     al. (2020), arXiv:2002.10957.
 
     Args:
-        texts: what is learnt from.
-        targets: the teacher's probabilities.
+        texts: training texts.
+        targets: probabilities of the teacher.
         labels: names of the columns.
-        sizes: of the student and of training.
+        sizes: sizes of the student and of training.
         select: texts and probabilities that decide when to stop; a tenth of ``texts``, drawn by
             the seed, where not given. Copies and edits of a text in both make it stop too late.
-        weights: of the texts; equal where not given.
+        weights: weight of each text; all equal by default.
         teacher: needed where a weight of its layers is above 0; left as it was found.
 
     Raises:
@@ -86,12 +87,12 @@ def shrink(
         CapabilityError: a teacher whose layers cannot be matched.
         ModelOutputError: training diverged.
     """
-    sizes.check()
+    sizes.refuse_invalid()
     matched = _matched(sizes, teacher)
     own = np.ones(len(texts)) if weights is None else weights
     if select is None:
         if len(texts) < 20:
-            raise InputError(f"{len(texts)} texts given; at least 20 are due")
+            raise InputError(f"expected at least 20 texts, got {len(texts)}")
         order = np.random.default_rng(sizes.seed).permutation(len(texts))
         held: list[int] = np.sort(order[: len(texts) // 10]).tolist()
         rest: list[int] = np.sort(order[len(texts) // 10 :]).tolist()
@@ -112,18 +113,17 @@ def _matched(sizes: Sizes, teacher: Model | None) -> TorchModel | None:
     if sizes.white_box and teacher is None:
         raise OptionError(
             f"hidden_weight={sizes.hidden_weight} and attention_weight={sizes.attention_weight} "
-            "match a teacher's layers, so teacher=... is due, as whence.load gives it; with both "
-            "at 0 the answers alone are enough"
+            "match a teacher's layers: give teacher=..., as whence.load returns it, or set both to 0"
         )
     if not sizes.white_box and teacher is not None:
         raise OptionError(
-            "teacher=... given, but hidden_weight and attention_weight are 0, so nothing of its "
-            "layers would be matched; set one of them, or leave the teacher out"
+            "teacher=... was given, but hidden_weight and attention_weight are 0, so none of its layers "
+            "would be matched; set one of them, or leave the teacher out"
         )
     if teacher is not None and not isinstance(teacher, TorchModel):
         raise CapabilityError(
-            f"the layers of {type(teacher).__name__} asked; only a transformers model in memory "
-            "has them. Distil its answers alone: hidden_weight=0.0 and attention_weight=0.0"
+            f"expected a transformers model in memory, got {type(teacher).__name__}, whose layers "
+            "cannot be read. Distil its answers alone: hidden_weight=0.0, attention_weight=0.0"
         )
     return teacher
 
@@ -151,8 +151,8 @@ def _blank(
 
 
 def _rows(model: SequenceClassifier, texts: Sequence[str]) -> list[Row]:
-    found = [model.encode(text) for text in texts]
-    return [Row(ids=e.ids, token_types=e.token_types) for e in found]
+    result = [model.encode(text) for text in texts]
+    return [Row(ids=e.ids, token_types=e.token_types) for e in result]
 
 
 def _batches(
@@ -165,7 +165,7 @@ def _batches(
     """Texts of about one length together; the same batches in every epoch."""
     rows = _rows(model, texts)
     order = np.random.default_rng(sizes.seed).permutation(len(rows))
-    found: list[Batch] = []
+    result: list[Batch] = []
     for start in range(0, len(rows), POOL * sizes.batch):
         pool = sorted(
             order[start : start + POOL * sizes.batch].tolist(), key=lambda i: len(rows[i])
@@ -176,8 +176,8 @@ def _batches(
                 chosen = [rows[i] for i in part]
                 aims = torch.from_numpy(targets[part]).float()
                 share = torch.from_numpy(weights[part]).float()
-                found.append(Batch(chosen, model.batch(chosen), aims, share))
-    return found
+                result.append(Batch(chosen, model.batch(chosen), aims, share))
+    return result
 
 
 def probabilities(

@@ -44,10 +44,10 @@ def soft_loss(
     Hinton et al. (2015), arXiv:1503.02531.
 
     Args:
-        probabilities: the teacher's.
-        logits: the student's.
-        temperature: above 0; 1 gives the plain divergence.
-        weights: of the texts; equal where not given.
+        probabilities: probabilities of the teacher.
+        logits: logits of the student.
+        temperature: divisor of the logits, above 0; 1 gives the plain divergence.
+        weights: weight of each text; all equal by default.
 
     Example:
         >>> teacher = torch.tensor([[0.8, 0.2]])

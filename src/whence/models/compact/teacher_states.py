@@ -46,10 +46,10 @@ class TeacherViews:
     in each epoch for batches that ``kept_bytes`` had no room for.
 
     Args:
-        teacher: a classifier that reads its tokens in order, one state for each.
-        layers: of the student; see :func:`~whence.models.compact.losses.layer_pairs`.
-        attention: whether its attention is wanted.
-        kept_bytes: of views that are kept.
+        teacher: classifier that reads its tokens in order, one state for each.
+        layers: number of layers of the student; see :func:`~whence.models.compact.losses.layer_pairs`.
+        attention: flag for its attention; without it only states are computed.
+        kept_bytes: memory for states that are stored, in bytes.
 
     Raises:
         CapabilityError: when a batch is asked: no list of blocks, fewer than the student has,
@@ -104,14 +104,14 @@ class TeacherViews:
         chosen = tuple(torch.from_numpy(states.states[names[p]][0]).float() for p in pairs)
         if not self._attention:
             return View(chosen, ())
-        found = list(weights.found.values())
-        if len(found) != len(names):
+        result = list(weights.found.values())
+        if len(result) != len(names):
             raise CapabilityError(
                 f"attention of {len(names)} layers asked of {teacher.architecture}; "
-                f"{len(found)} layers called an attention function that transformers shares. "
+                f"{len(result)} layers called an attention function that transformers shares. "
                 "Give attention_weight=0.0"
             )
-        return View(chosen, tuple(torch.from_numpy(found[p]) for p in pairs))
+        return View(chosen, tuple(torch.from_numpy(result[p]) for p in pairs))
 
 
 @dataclass(slots=True, eq=False)

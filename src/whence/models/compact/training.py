@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from whence.core.errors import ModelOutputError
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.classifier import SequenceClassifier
-from whence.models.compact.architecture import Sizes
 from whence.models.compact.losses import attention_loss, hidden_loss, soft_loss
+from whence.models.compact.sizes import Sizes
 from whence.models.compact.teacher_states import TeacherViews
 from whence.models.protocols import Row
 
@@ -69,12 +69,12 @@ class Losses:
     def __call__(self, number: int, batch: Batch) -> torch.Tensor:
         """The loss of batch ``number``; its gradient reaches the student and the projections."""
         sizes = self.sizes
-        found = self.module(
+        result = self.module(
             **batch.inputs,
             output_hidden_states=sizes.hidden_weight > 0,
             output_attentions=sizes.attention_weight > 0,
         )
-        loss = soft_loss(batch.targets, found.logits, sizes.temperature, batch.weights)
+        loss = soft_loss(batch.targets, result.logits, sizes.temperature, batch.weights)
         if self.views is None:
             return loss
         view = self.views.of(number, batch.rows)
@@ -83,14 +83,14 @@ class Losses:
             each = [
                 hidden_loss(aim, project(state), read)
                 for aim, project, state in zip(
-                    view.states, self.projections, found.hidden_states[1:], strict=True
+                    view.states, self.projections, result.hidden_states[1:], strict=True
                 )
             ]
             loss = loss + sizes.hidden_weight * torch.stack(each).mean()
         if sizes.attention_weight > 0:
             each = [
                 attention_loss(aim, weights.mean(dim=1), read)
-                for aim, weights in zip(view.attention, found.attentions, strict=True)
+                for aim, weights in zip(view.attention, result.attentions, strict=True)
             ]
             loss = loss + sizes.attention_weight * torch.stack(each).mean()
         return loss
@@ -99,7 +99,7 @@ class Losses:
 def train(
     model: SequenceClassifier,
     batches: Sequence[Batch],
-    held: Sequence[Row],
+    holdout: Sequence[Row],
     aims: torch.Tensor,
     sizes: Sizes,
     teacher: TorchModel | None,
@@ -121,13 +121,13 @@ def train(
         return min((step + 1) / warm, (steps - step) / max(1, steps - warm))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-    drawn = np.random.default_rng(sizes.seed)
+    order = np.random.default_rng(sizes.seed)
     history: list[Epoch] = []
-    best, kept = 0, dict[str, torch.Tensor]()
+    best, best_weights = 0, dict[str, torch.Tensor]()
     for epoch in range(sizes.epochs):
         module.train()
         total = 0.0
-        for number in drawn.permutation(len(batches)).tolist():
+        for number in order.permutation(len(batches)).tolist():
             loss = losses(number, batches[number])
             if not bool(torch.isfinite(loss)):
                 raise ModelOutputError(
@@ -142,14 +142,14 @@ def train(
             total += float(loss.detach())
         module.eval()
         with torch.no_grad():
-            reached = torch.from_numpy(logits_of(model, held)).float()
+            reached = torch.from_numpy(logits_of(model, holdout)).float()
             history.append(Epoch(total / len(batches), float(soft_loss(aims, reached, 1.0))))
-        if not kept or history[-1].select < history[best].select:
+        if not best_weights or history[-1].select < history[best].select:
             best = epoch
-            kept = {name: value.clone() for name, value in module.state_dict().items()}
+            best_weights = {name: value.clone() for name, value in module.state_dict().items()}
         if epoch - best >= sizes.patience:
             break
-    module.load_state_dict(kept)
+    module.load_state_dict(best_weights)
     # Training needed the weights of the softmax; from here on it runs as a loaded model does.
     module.set_attn_implementation("sdpa")
     module.zero_grad(set_to_none=True)
@@ -160,11 +160,11 @@ def logits_of(
     model: SequenceClassifier, rows: Sequence[Row], batch: int = 64
 ) -> Float[np.ndarray, "texts labels"]:
     """Logits of many rows, in batches of about one length."""
-    found = np.empty((len(rows), len(model.labels)))
+    result = np.empty((len(rows), len(model.labels)))
     order: Int[np.ndarray, " texts"] = np.argsort([len(row) for row in rows], kind="stable")
     with torch.inference_mode(), model.running():
         for start in range(0, len(rows), batch):
             part: list[int] = order[start : start + batch].tolist()
             inputs = model.batch([rows[i] for i in part])
-            found[part] = model.module(**inputs).logits.double().cpu().numpy()
-    return found
+            result[part] = model.module(**inputs).logits.double().cpu().numpy()
+    return result

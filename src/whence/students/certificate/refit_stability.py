@@ -15,13 +15,11 @@ from whence.core.statistics.proportions import Interval, bootstrap
 from whence.students.data.run import Terms
 from whence.students.data.training_set import Candidate, TrainingTable
 from whence.students.families.base import Fitted, Student
-from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.clustering import alike
 from whence.students.fitting.sparse import size
 
-__all__ = ["Refits", "WeightRange", "refits", "weights_of"]
+__all__ = ["Refits", "WeightRange", "refits"]
 
 SHOWN = 15
 """Weights that are printed, as many as fit beside a screen of text; all are stored."""
@@ -132,8 +130,7 @@ def refits(
 
     Example:
         >>> from whence.students.data.training_set import AnsweredTexts, TrainingSet
-        >>> from whence.students.families.sparse_linear import SparseLinear
-        >>> from whence.students.features.vectorizer import ReadableFeatures
+        >>>         >>> from whence.students.features.vectorizer import ReadableFeatures
         >>> from whence.students.teacher.teacher import Teacher
         >>> lines = ["paid late", "in time", "late again", "paid again", "no debt"] * 10
         >>> teacher = Teacher.of_labels(lambda ts: ["yes" if "late" in t else "no" for t in ts],
@@ -199,16 +196,6 @@ def _refitted(student: Student, training: TrainingTable, draws: int, seed: int) 
     return result
 
 
-def weights_of(fitted: Fitted) -> Float[np.ndarray, "features labels"] | None:
-    """What each feature adds for each label; ``None`` for a student that does not add up."""
-    if isinstance(fitted, FittedLinear):
-        return fitted.weights
-    if isinstance(fitted, FittedScorecard):
-        points = fitted.points.astype(np.float64)
-        return np.stack([-points, points], axis=1)
-    return None
-
-
 def _pairs_alike(
     decisions: Int[np.ndarray, "draws texts"], labels: int
 ) -> Float[np.ndarray, " texts"]:
@@ -234,13 +221,13 @@ def _weights(
     fitted: Fitted, refitted: Sequence[Fitted], features: Features, level: float
 ) -> tuple[float | None, tuple[WeightRange, ...]]:
     """Share of the weights that change their sign, and the range of each of the student's own."""
-    weights = weights_of(fitted)
+    weights = fitted.weights_by_feature()
     if weights is None:
         return None, ()
     drawn = np.zeros((len(refitted), len(features), len(fitted.labels)))
     used = np.zeros((len(refitted), len(features)), dtype=np.bool_)
     for draw, student in enumerate(refitted):
-        of_draw = weights_of(student)
+        of_draw = student.weights_by_feature()
         if of_draw is not None:
             places = student.features.columns_in(features)
             drawn[draw, places], used[draw, places] = of_draw, True

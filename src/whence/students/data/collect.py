@@ -13,7 +13,7 @@ from whence.students.data.query_budget import QueryPlan
 from whence.students.data.run import Run
 from whence.students.data.split import Split
 from whence.students.data.training_set import AnsweredTexts, TrainingSet
-from whence.students.features.word_groups import Concepts, concepts
+from whence.students.features.word_groups import WordGroups, word_groups
 from whence.students.teacher.teacher import Answers, Teacher
 
 __all__ = ["ask_readable", "ask_teacher", "build_training_set", "refuse_one_label"]
@@ -67,7 +67,7 @@ def refuse_one_label(answers: Answers) -> None:
 
 def build_training_set(
     run: Run, texts: Sequence[str], answers: Answers, parts: Split, queries: QueryPlan
-) -> tuple[TrainingSet, Concepts | None]:
+) -> tuple[TrainingSet, WordGroups | None]:
     """The texts of ``fit`` with edits of some, family after family, and their n-grams alone.
 
     Edits that are longer than the teacher reads are left out, and so is what is held out. Beside
@@ -108,7 +108,9 @@ def build_training_set(
         AnsweredTexts("edit", [e.text for e in edits], to_edits, [groups[e.parent] for e in edits]),
         AnsweredTexts("ngram", ngrams, to_ngrams, range(first, first + len(ngrams))),
     )
-    return training, concepts(ngrams, to_ngrams, fit_texts, seed=run.terms.seed) if ngrams else None
+    return training, word_groups(
+        ngrams, to_ngrams, fit_texts, seed=run.terms.seed
+    ) if ngrams else None
 
 
 def _edits(

@@ -42,8 +42,8 @@ def students_named(students: Sequence[Student | str]) -> tuple[Student, ...]:
         UnknownNameError: a name that no family has.
 
     Example:
-        >>> students_named(["rules-3"])[0].name
-        'rules-3'
+        >>> students_named(["rule-list-3"])[0].name
+        'rule-list-3'
     """
     result = tuple(student_by_name(s) if isinstance(s, str) else s for s in students)
     names = [student.name for student in result]

@@ -14,7 +14,6 @@ from scipy import sparse
 from whence.core.errors import InputError
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.families.base import Fitted, Student
-from whence.students.families.prototypes import Prototypes
 from whence.students.features.vectorizer import Features, ReadableFeatures
 from whence.students.teacher.teacher import Answers
 
@@ -120,7 +119,7 @@ class TrainingSet:
         weigh nothing.
         """
         whole = self.kinds == 0
-        return self.weights * whole if isinstance(student, Prototypes) else self.weights
+        return self.weights * whole if student.needs_whole_texts else self.weights
 
     def whole(self) -> Int[np.ndarray, " rows"]:
         """Rows of the texts as they are, edits and n-grams left out."""

@@ -19,7 +19,6 @@ from whence.students.export.student_card import DomainLimits, SplitPart, Student
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
-from whence.students.families.decision_tree import FittedTree
 from whence.students.file_names import WEIGHTS
 
 __all__ = ["Artefacts", "save_artefacts"]
@@ -61,17 +60,17 @@ def save_artefacts(
     removed where it stood: it would be another student's.
 
     Args:
-        student: what is written.
-        folder: made where it is missing.
-        certificate: what was measured of it.
+        student: student that is written.
+        folder: folder to write to; created if missing.
+        certificate: measurements of the student.
         texts: on which the ONNX model must answer alike; those of the report part.
-        name: of the student, such as ``"rules-10"``.
-        date: of the distillation, as ``"2026-01-31"``.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher.
+        name: name of the student, such as ``"rule-list-10"``.
+        date: date of the distillation, such as ``"2026-01-31"``.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher.
         parts: texts and SHA-256 of each part of the split.
-        regions: where the student must not be trusted, in words.
-        applicability_domain: how long and how strange a text was certified.
+        regions: regions of distrust, in words.
+        applicability_domain: applicability domain: lengths and words of the certified texts.
         also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
@@ -98,17 +97,12 @@ def save_artefacts(
             (place / file).unlink(missing_ok=True)
             left_out[file] = str(error)
 
-    def drawn(path: Path) -> None:
-        if not isinstance(student, FittedTree):
-            raise CapabilityError(f"{type(student).__name__} is no tree, and is not drawn")
-        write_atomic(path, _utf8(as_svg(student, title=name)))
-
-    said = f"{certificate.verdict}: {certificate.because}"
-    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {said}.\n"
+    verdict = f"{certificate.verdict}: {certificate.because}"
+    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {verdict}.\n"
     attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
-    lead = f"-- {name}. Verdict: {' '.join(said.split())}.\n"
+    lead = f"-- {name}. Verdict: {' '.join(verdict.split())}.\n"
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
-    attempt("tree.svg", drawn)
+    attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
     certificate.save(place / "certificate.json")
     origin = StudentCard(
@@ -119,8 +113,8 @@ def save_artefacts(
     )  # fmt: skip
     origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]
-    listed = [*written, *also]
-    write_atomic(place / "README.md", _utf8(card(written=listed, left_out=left_out)))
+    names = [*written, *also]
+    write_atomic(place / "README.md", _utf8(card(written=names, left_out=left_out)))
     return Artefacts(tuple(written), left_out)
 
 

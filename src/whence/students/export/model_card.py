@@ -54,17 +54,17 @@ def model_card(
     Examples in it are texts, word for word.
 
     Args:
-        student: what is described.
-        certificate: what was measured of it.
-        name: of the student, such as ``"rules-10"``.
-        date: of the distillation, as ``"2026-01-31"``.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher; ``None`` where it has none.
-        parts: how many texts each part of the split holds, and the SHA-256 over them.
-        regions: where the student must not be trusted, in words.
-        applicability_domain: how long and how strange a text was certified, and from which length on the teacher
+        student: student that is described.
+        certificate: measurements of the student.
+        name: name of the student, such as ``"rule-list-10"``.
+        date: date of the distillation, such as ``"2026-01-31"``.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher; ``None`` where it has none.
+        parts: number of texts of each part of the split, and the SHA-256 over them.
+        regions: regions of distrust, in words.
+        applicability_domain: applicability domain, and from which length on the teacher
             read only a part.
-        written: the files beside the card.
+        written: names of the files beside the card.
         left_out: files that could not be written, and why.
 
     Raises:
@@ -73,7 +73,7 @@ def model_card(
     try:
         dt.date.fromisoformat(date)
     except ValueError as error:
-        raise OptionError(f"date={date!r} given; a date such as '2026-01-31' is due") from error
+        raise OptionError(f"expected a date such as '2026-01-31', got date={date!r}") from error
     sections = [
         f"# {_line(name)}",
         _what(student, date, teacher, fingerprint),
@@ -124,32 +124,32 @@ def _measured(certificate: Certificate) -> str:
 
 def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str, ...]]:
     """One row for every number, whatever it is in; a level other than the given one is named."""
-    said = _line(": ".join(part.replace("_", " ") for part in path))
+    title = _line(": ".join(part.replace("_", " ") for part in path))
     if isinstance(value, Interval | Proportion):
         bounds = (_number(value.value), _number(value.lower), _number(value.upper))
         if isinstance(value, Proportion) and value.level != level:
-            said += f" (level {value.level:.4g})"
-        yield (said, *bounds, f"{value.n:,}")
+            title += f" (level {value.level:.4g})"
+        yield (title, *bounds, f"{value.n:,}")
     elif value is None:
-        yield said, "too few texts" if len(path) > 1 else "not measured", "", "", ""
+        yield title, "too few texts" if len(path) > 1 else "not measured", "", "", ""
     elif is_dataclass(value):
         for field in fields(value):
             yield from _rows(getattr(value, field.name), (*path, field.name), level)
     elif isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value)
         if not items:
-            yield said, "none", "", "", ""
+            yield title, "none", "", "", ""
         for name, own in items.items():
             yield from _rows(own, (*path, str(name)), level)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
         if all(isinstance(item, str | int | float) for item in items):
-            yield said, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
+            yield title, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
             return
         for place, own in enumerate(items, start=1):
             yield from _rows(own, (*path, str(place)), level)
     else:
-        yield said, _scalar(value), "", "", ""
+        yield title, _scalar(value), "", "", ""
 
 
 def _scalar(value: Any) -> str:
@@ -177,7 +177,7 @@ def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
 
 def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain | None) -> str:
     lines: list[str] = list(_LIMITS)
-    if hasattr(student, "cases"):
+    if student.quotes_texts:
         lines.append("It holds training texts word for word, and so does every file of it.")
     if domain is not None:
         lines.append(

@@ -31,10 +31,19 @@ __all__ = [
 
 Tree = dict[str, Any]
 
-SCHEMA_VERSION = 1
-"""Of what this whence writes."""
+SCHEMA_VERSION = 2
+"""Version of the form that this whence writes."""
 
-MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {}
+_KINDS_OF_VERSION_1 = {"linear": "sparse-linear", "rules": "rule-list", "tree": "decision-tree"}
+
+
+def _kinds_by_family(tree: Tree) -> Tree:
+    """Version 1 to 2: a kind has the name of its family; three had names of their own."""
+    kind = tree.get("kind")
+    return {**tree, "schema_version": 2, "kind": _KINDS_OF_VERSION_1.get(str(kind), kind)}
+
+
+MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {1: _kinds_by_family}
 """From an older version, the pure step to the next; steps are never deleted."""
 
 LARGE = 1000
@@ -54,7 +63,7 @@ def digest(tree: Mapping[str, Any]) -> str:
     """SHA-256 over the contents of a tree, its own ``sha256`` left out.
 
     Example:
-        >>> digest({"kind": "rules"}) == digest({"sha256": "...", "kind": "rules"})
+        >>> digest({"kind": "rule-list"}) == digest({"sha256": "...", "kind": "rule-list"})
         True
     """
     bare = {name: value for name, value in tree.items() if name != "sha256"}
@@ -66,7 +75,7 @@ def pack(student: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
     """The bytes of ``model.json``, and of ``weights.safetensors`` where an array is large.
 
     Args:
-        student: what ``to_json`` of a student gives.
+        student: stored form of a student, as its ``to_json`` gives it.
 
     Raises:
         RecordError: a number that is not finite.
@@ -106,7 +115,7 @@ def read_tree(folder: str | Path) -> Tree:
     tree = _parsed(_read(path), path)
     version = tree.get("schema_version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        refuse(f"{path} has schema_version {version!r}; a positive integer is due")
+        refuse(f"{path} has schema_version {version!r}; expected a positive integer")
     if version > SCHEMA_VERSION:
         refuse(
             f"{path} is a student of schema version {version}; this whence reads versions 1 to "
@@ -147,7 +156,7 @@ def _parsed(data: bytes, path: Path) -> Tree:
     except (ValueError, RecursionError) as error:
         refuse(f"{path} is not JSON: {error}")
     if not isinstance(tree, dict):
-        refuse(f"{path} holds a {type(tree).__name__}; an object is due")
+        refuse(f"{path} holds a {type(tree).__name__}; expected an object")
     return cast("Tree", tree)
 
 
@@ -156,7 +165,7 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
     if beside is None:
         return tree
     if beside.get("file") != WEIGHTS:
-        refuse(f"{path} names {beside.get('file')!r} for its arrays; {WEIGHTS} is due")
+        refuse(f"{path} names {beside.get('file')!r} for its arrays; expected {WEIGHTS}")
     data = _read(path.parent / WEIGHTS)
     if hashlib.sha256(data).hexdigest() != beside.get("sha256"):
         refuse(
@@ -166,13 +175,13 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
     from safetensors.numpy import load
 
     arrays = load(data)
-    filled: Tree = {}
+    whole: Tree = {}
     for name, value in tree.items():
-        named: Any = cast("Tree", value).get("array") if isinstance(value, dict) else None
-        if named is not None and named not in arrays:
-            refuse(f"{path} asks for the array {named!r}, which {WEIGHTS} does not hold")
-        filled[name] = value if named is None else arrays[named].tolist()
-    return filled
+        array: Any = cast("Tree", value).get("array") if isinstance(value, dict) else None
+        if array is not None and array not in arrays:
+            refuse(f"{path} asks for the array {array!r}, which {WEIGHTS} does not hold")
+        whole[name] = value if array is None else arrays[array].tolist()
+    return whole
 
 
 def _numbers(value: Any) -> int:
@@ -191,9 +200,9 @@ def pretty(value: Any, depth: int = 0) -> str:
     """JSON in which whatever fits in a line stands in one.
 
     Example:
-        >>> print(pretty({"kind": "rules", "names": ["n" * 50, "m" * 20, "k" * 9]}))
+        >>> print(pretty({"kind": "rule-list", "names": ["n" * 50, "m" * 20, "k" * 9]}))
         {
-         "kind": "rules",
+         "kind": "rule-list",
          "names": ["nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", "mmmmmmmmmmmmmmmmmmmm", "kkkkkkkkk"]
         }
     """

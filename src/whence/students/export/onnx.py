@@ -9,16 +9,11 @@ import numpy as np
 
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
-from whence.students.export.onnx_graph import Graph, modules
-from whence.students.families.additive import FittedAdditive
+from whence.students.export.model_file import digest
 from whence.students.families.base import Fitted
-from whence.students.families.decision_tree import FittedTree, Node
-from whence.students.families.rule_list import FittedRules
-from whence.students.families.scorecard import FittedScorecard
-from whence.students.families.sparse_linear import FittedLinear
-from whence.students.families.tree_ensemble import Branch, FittedTreeSum
 from whence.students.features.tokenizer import words
 from whence.students.features.word_features import EDGE, Feature, WordFeatures
+from whence.students.formats.onnx_graph import Graph, modules
 
 __all__ = ["PROBES", "TOLERANCE", "export_onnx"]
 
@@ -47,8 +42,8 @@ def export_onnx(student: Fitted, path: str | Path, texts: Sequence[str]) -> Path
 
     Args:
         student: linear, additive, a scorecard, a rule list, a tree or a sum of trees.
-        path: of the file, usually ``model.onnx``.
-        texts: those to compare on; texts of the report part, for one.
+        path: path of the file, usually ``model.onnx``.
+        texts: texts to compare on, such as those of the report part.
 
     Raises:
         CapabilityError: the extra is not installed, the student is of another kind, a feature is
@@ -75,28 +70,31 @@ def _compare(student: Fitted, data: bytes, texts: Sequence[str]) -> None:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    due = student.predict_proba(texts)
-    for place, (text, chances) in enumerate(zip(texts, due, strict=True)):
+    expected = student.predict_proba(texts)
+    for place, (text, chances) in enumerate(zip(texts, expected, strict=True)):
         label = student.labels[int(chances.argmax())]
-        said, found = session.run(None, {"tokens": np.array(words(text), dtype=object)})
-        gap = float(np.abs(found - chances).max())
-        if said[0] != label or not gap <= TOLERANCE:
+        answer, result = session.run(None, {"tokens": np.array(words(text), dtype=object)})
+        gap = float(np.abs(result - chances).max())
+        if answer[0] != label or not gap <= TOLERANCE:
             raise CapabilityError(
                 f"the ONNX model is not written: on text {place} ({text[:60]!r}) it says "
-                f"{said[0]!r} where the student says {label!r}, and a probability differs by "
+                f"{answer[0]!r} where the student says {label!r}, and a probability differs by "
                 f"{gap:.2g} ({TOLERANCE:g} is allowed)"
             )
 
 
 def _model(student: Fitted) -> bytes:
     onnx, _ = modules()
-    graph = Graph(onnx)
+    graph = Graph(onnx, len(student.features))
+    notes = {"kind": student.kind, "student_sha256": digest(student.to_json())}
+    notes.update({f"label_{place}": label for place, label in enumerate(student.labels)})
     try:
-        has = _present(graph, student.features)
-        chances = graph.add("Identity", _chances(graph, has, student), output="probabilities")
+        presence = _present(graph, student.features)
+        chances = student.to_onnx(graph, presence)
+        chances = graph.add("Identity", chances, output="probabilities")
         top = graph.add("ArgMax", chances, axis=0, keepdims=1)
         graph.add("Gather", graph.texts(student.labels), top, output="label")
-        model = graph.model(student)
+        model = graph.model(len(student.labels), notes)
     except UnicodeEncodeError as error:
         raise CapabilityError(
             "a label or feature holds half a surrogate pair, which no ONNX model can carry"
@@ -125,8 +123,8 @@ def _present(graph: Graph, features: WordFeatures) -> str:
         return graph.constant(np.zeros(1))
     if order == sorted(order) and len(parts) == 1:
         return parts[0]
-    joined = graph.add("Concat", *parts, axis=0)
-    return graph.add("Gather", joined, graph.constant(np.argsort(order)))
+    whole = graph.add("Concat", *parts, axis=0)
+    return graph.add("Gather", whole, graph.constant(np.argsort(order)))
 
 
 def _part(graph: Graph, kind: str, chosen: Sequence[Feature], features: WordFeatures) -> str:
@@ -145,118 +143,8 @@ def _lists(graph: Graph, chosen: Sequence[Feature], features: WordFeatures) -> s
     """Whether enough entries of each list are in the text."""
     lists = [set(features.spec.lexicons[feature.words]) for feature in chosen]
     known = sorted(set.union(*lists))
-    inside = np.array([[float(entry in listed) for listed in lists] for entry in known])
+    inside = np.array([[float(entry in entries) for entries in lists] for entry in known])
     counts = graph.double(graph.counts("tokens", [entry.split(" ") for entry in known]))
-    found = graph.add("MatMul", counts, graph.constant(inside))
+    result = graph.add("MatMul", counts, graph.constant(inside))
     least = graph.constant(np.array([float(feature.least) for feature in chosen]))
-    return graph.double(graph.add("GreaterOrEqual", found, least))
-
-
-def _chances(graph: Graph, has: str, student: Fitted) -> str:
-    width = max(len(student.features), 1)
-    if isinstance(student, FittedLinear):
-        weights = np.zeros((width, len(student.labels)))
-        weights[: len(student.weights)] = student.weights
-        sums = graph.add("MatMul", has, graph.constant(weights))
-        return graph.add(
-            "Softmax", graph.add("Add", sums, graph.constant(student.intercept)), axis=0
-        )
-    if isinstance(student, FittedAdditive):
-        return _with_pairs(graph, has, student)
-    if isinstance(student, FittedScorecard):
-        return _looked_up(graph, has, student, width)
-    if isinstance(student, FittedRules):
-        chances = np.stack([rule.chances for rule in student.rules])
-        holds = _holds(graph, has, [rule.literals for rule in student.rules], width)
-        # The last rule always holds; of several that hold, the first answers.
-        first = graph.add("ArgMax", graph.whole(holds), axis=0, keepdims=0)
-        return graph.add("Gather", graph.constant(chances), first)
-    if isinstance(student, FittedTree):
-        ways = _ways(student.nodes)
-        chances = np.stack([student.nodes[leaf].chances for leaf, _ in ways])
-        holds = _holds(graph, has, [way for _, way in ways], width)
-        first = graph.add("ArgMax", graph.whole(holds), axis=0, keepdims=0)
-        return graph.add("Gather", graph.constant(chances), first)
-    if isinstance(student, FittedTreeSum):
-        return _added(graph, has, student, width)
-    raise CapabilityError(
-        f"{type(student).__name__} is not written as an ONNX model; linear and additive students, "
-        "scorecards, rule lists, trees and sums of trees are"
-    )
-
-
-def _with_pairs(graph: Graph, has: str, student: FittedAdditive) -> str:
-    terms, adds = has, student.adds
-    if student.pairs:
-        sides = [np.array(side, dtype=np.int64) for side in zip(*student.pairs, strict=True)]
-        both = graph.add("Mul", *(graph.add("Gather", has, graph.constant(s)) for s in sides))
-        terms = graph.add("Concat", has, both, axis=0)
-    elif not len(student.features):
-        adds = np.zeros((1, len(student.labels)))
-    sums = graph.add("MatMul", terms, graph.constant(adds))
-    return graph.add("Softmax", graph.add("Add", sums, graph.constant(student.base)), axis=0)
-
-
-def _looked_up(graph: Graph, has: str, student: FittedScorecard, width: int) -> str:
-    points = np.zeros((width, 1))
-    points[: len(student.points), 0] = student.points
-    total = graph.add("MatMul", has, graph.constant(points))
-    # A sum below the smallest takes its entry too, so that one is not counted.
-    steps = graph.constant(student.sums[1:].astype(np.float64))
-    table = graph.constant(np.stack([1 - student.chances, student.chances], axis=1))
-    if len(student.sums) == 1:
-        entry = graph.constant(np.array(0, dtype=np.int64))
-    else:
-        passed = graph.add("GreaterOrEqual", total, steps)
-        entry = graph.add("ReduceSum", graph.whole(passed), keepdims=0)
-    return graph.add("Gather", table, entry)
-
-
-def _added(graph: Graph, has: str, student: FittedTreeSum, width: int) -> str:
-    ways = [(nodes[leaf], way) for nodes in student.trees for leaf, way in _ways(nodes)]
-    sums = graph.constant(student.base)
-    if ways:
-        holds = graph.double(_holds(graph, has, [way for _, way in ways], width))
-        adds = np.stack([branch.adds for branch, _ in ways])
-        sums = graph.add("Add", graph.add("MatMul", holds, graph.constant(adds)), sums)
-    # The nearest probabilities: max(s - c, 0), as in tree_sum.onto_simplex.
-    labels = len(student.labels)
-    ordered = graph.ordered(sums, labels)
-    running = graph.add("CumSum", ordered, graph.constant(np.array(0, dtype=np.int64)))
-    over = graph.add("Sub", running, graph.constant(np.ones(1)))
-    over = graph.add("Div", over, graph.constant(np.arange(1.0, labels + 1)))
-    kept = graph.add("ReduceSum", graph.whole(graph.add("Greater", ordered, over)), keepdims=0)
-    place = graph.add("Sub", kept, graph.constant(np.array(1, dtype=np.int32)))
-    less = graph.add("Sub", sums, graph.add("Gather", over, place))
-    return graph.add("Max", less, graph.constant(np.zeros(1)))
-
-
-def _holds(
-    graph: Graph, has: str, conditions: Sequence[Sequence[tuple[int, bool]]], width: int
-) -> str:
-    """Whether all that each condition asks for is there, or absent.
-
-    Features asked for less features forbidden reach the number asked for just then.
-    """
-    asked = np.zeros((width, len(conditions)))
-    for place, literals in enumerate(conditions):
-        for column, there in literals:
-            asked[column, place] += 1.0 if there else -1.0
-    due = np.array([float(sum(there for _, there in literals)) for literals in conditions])
-    counted = graph.add("MatMul", has, graph.constant(asked))
-    return graph.add("Equal", counted, graph.constant(due))
-
-
-def _ways(nodes: Sequence[Node] | Sequence[Branch]) -> list[tuple[int, list[tuple[int, bool]]]]:
-    """Each leaf with the answers that lead to it."""
-    found: list[tuple[int, list[tuple[int, bool]]]] = []
-    waiting: list[tuple[int, list[tuple[int, bool]]]] = [(0, [])]
-    while waiting:
-        place, way = waiting.pop()
-        node = nodes[place]
-        if node.column is None:
-            found.append((place, way))
-        else:
-            waiting.append((node.absent, [*way, (node.column, False)]))
-            waiting.append((node.there, [*way, (node.column, True)]))
-    return found
+    return graph.double(graph.add("GreaterOrEqual", result, least))

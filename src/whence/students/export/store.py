@@ -1,47 +1,18 @@
-"""Students on disk: what each kind is, written whole and read back bit for bit."""
+"""Students on disk: written whole and read back bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from whence.core.errors import CapabilityError, RecordError, WriteError
 from whence.core.files import write_atomic
 from whence.students.export.model_file import pack, read_tree
-from whence.students.export.runtime import SCORERS, Runtime
+from whence.students.export.runtime import Runtime
 from whence.students.families.base import Fitted
+from whence.students.families.registry import fitted_class
 from whence.students.file_names import MODEL, WEIGHTS
 
-__all__ = ["KINDS", "kind_of", "load_student", "save_student"]
-
-KINDS: dict[str, str] = {
-    "additive": "whence.students.families.additive.FittedAdditive",
-    "linear": "whence.students.families.sparse_linear.FittedLinear",
-    "prototypes": "whence.students.families.prototypes.FittedPrototypes",
-    "rules": "whence.students.families.rule_list.FittedRules",
-    "scorecard": "whence.students.families.scorecard.FittedScorecard",
-    "tree": "whence.students.families.decision_tree.FittedTree",
-    "tree-sum": "whence.students.families.fitted_tree_ensemble.FittedTreeSum",
-}
-"""Every kind of student this whence stores: what it carries in its JSON, and where it is."""
-
-
-def kind_of(kind: str) -> type[Fitted]:
-    """The class of a kind.
-
-    Raises:
-        RecordError: no such kind.
-
-    Example:
-        >>> kind_of("rules").__name__
-        'FittedRules'
-    """
-    if kind not in KINDS:
-        raise RecordError(f"a student of kind {kind!r}; this whence knows: {', '.join(KINDS)}")
-    module, _, name = KINDS[kind].rpartition(".")
-    return getattr(import_module(module), name)
+__all__ = ["load_student", "save_student"]
 
 
 def save_student(student: Fitted, folder: str | Path) -> None:
@@ -52,17 +23,17 @@ def save_student(student: Fitted, folder: str | Path) -> None:
     The arrays are written first: a folder with one file old and one new is refused when read.
 
     Args:
-        student: any readable student.
-        folder: made where it is missing.
+        student: student of a readable family.
+        folder: folder to write to; created if missing.
 
     Raises:
         CapabilityError: a student that nobody reads, such as the opaque ceiling.
         WriteError: a file could not be written.
     """
-    if student.kind not in KINDS:
+    if not student.readable:
         raise CapabilityError(
-            f"{type(student).__name__} is of kind {student.kind!r} and is not stored; those that "
-            f"are: {', '.join(KINDS)}"
+            f"{type(student).__name__} is of kind {student.kind!r} and is not stored: only a "
+            "student that a person can read is"
         )
     model, weights = pack(student.to_json())
     place = made(folder)
@@ -81,18 +52,15 @@ def load_student(folder: str | Path) -> Fitted:
         NewerVersionError: written by a newer whence.
     """
     tree = read_tree(folder)
-    kind = tree.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise RecordError(
-            f"{Path(folder) / MODEL} holds a student of kind {kind!r}; this whence knows: "
-            f"{', '.join(KINDS)}"
-        )
-    # Building the runtime checks what from_json takes on trust: columns, children, lengths.
-    if kind in SCORERS:
-        Runtime(tree)
-    build: Callable[[Mapping[str, Any]], Fitted] = getattr(kind_of(kind), "from_json")  # noqa: B009
+    kind = str(tree.get("kind"))
     try:
-        return build(tree)
+        cls = fitted_class(kind)
+    except RecordError as error:
+        raise RecordError(f"{Path(folder) / MODEL}: {error}") from error
+    # Building the runtime checks what from_json takes on trust: columns, children, lengths.
+    Runtime(tree)
+    try:
+        return cls.from_json(tree)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RecordError(
             f"{Path(folder) / MODEL} is not a valid student of kind {kind!r}: {error}"

@@ -50,7 +50,7 @@ class StudentCard(Record):
     """Where a stored student comes from.
 
     Attributes:
-        name: name of the student, such as ``"rules-10"``.
+        name: name of the student, such as ``"rule-list-10"``.
         date: day of the distillation, as ``"2026-01-31"``.
         teacher: name of the teacher.
         fingerprint: fingerprint of the teacher; ``None`` where it has none.

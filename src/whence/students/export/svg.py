@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from whence.students.families.decision_tree import FittedTree
+from whence.core.errors import CapabilityError
+from whence.students.families.base import Fitted
+from whence.students.families.views import TreeView
 
 __all__ = ["as_svg"]
 
@@ -41,7 +44,7 @@ class _Box:
         return 2 * PAD + _width(self.says, FONT) + _width(self.beside, SMALL)
 
 
-def as_svg(student: FittedTree, *, title: str | None = None) -> str:
+def as_svg(student: Fitted, *, title: str | None = None) -> str:
     r"""The tree drawn: "yes" to the right, "no" downwards, each leaf with its label and probability.
 
     The bar below a leaf is as long as its most probable label is probable. The file needs nothing
@@ -49,61 +52,69 @@ def as_svg(student: FittedTree, *, title: str | None = None) -> str:
     words for those who do not see it. Characters that XML forbids are shown as ``\u0000``.
 
     Args:
-        student: the tree.
-        title: its name; "Decision tree of N leaves" where not given.
+        student: decision tree, fitted by any family of trees.
+        title: name of the tree; "Decision tree of N leaves" by default.
+
+    Raises:
+        CapabilityError: a student that is no single tree.
 
     Example:
         >>> from whence.students.features.vectorizer import Features
-        >>> from whence.students.families.decision_tree import Node
+        >>> from whence.students.families.decision_tree import FittedDecisionTree, Node
         >>> import numpy as np
         >>> features = Features.from_json({"longest": 1, "negation": False, "position": False,
         ...                                "lexicons": {}, "features": [["ngram", "late", 1]]})
         >>> nodes = [Node(np.array([0.5, 0.5]), 9.0, 0, 2, 1), Node(np.array([0.1, 0.9]), 4.0),
         ...          Node(np.array([0.8, 0.2]), 5.0)]
-        >>> as_svg(FittedTree(("accept", "reject"), features, nodes)).count("<text")
+        >>> as_svg(FittedDecisionTree(("accept", "reject"), features, nodes)).count("<text")
         5
     """
-    boxes = _placed(student)
+    view = student.view()
+    if not isinstance(view, TreeView):
+        raise CapabilityError(
+            f"a decision tree can be drawn; a student of kind {student.kind!r} can not: save it "
+            "as text, with to_text()"
+        )
+    boxes = _placed(view, student.labels)
     columns = max(box.column for box in boxes) + 1
     widths = [max(box.width for box in boxes if box.column == c) for c in range(columns)]
     starts = [EDGE + sum(widths[:c], 0.0) + GAP * c for c in range(columns)]
     leaves = sum(box.down is None for box in boxes)
     width, height = starts[-1] + widths[-1] + EDGE, 2 * EDGE + ROW * (leaves - 1) + BOX
     asking = [box for box in boxes if box.down is not None]
-    drawn = [_lines(box, starts[box.column], starts[box.column + 1]) for box in asking]
-    drawn += [_drawn(box, starts[box.column]) for box in boxes]
-    named = title or f"Decision tree of {leaves} leaves"
-    told = student.to_text()
+    shapes = [_lines(box, starts[box.column], starts[box.column + 1]) for box in asking]
+    shapes += [_drawn(box, starts[box.column]) for box in boxes]
+    heading = title or f"Decision tree of {leaves} leaves"
+    words = student.to_text()
     # Several pictures may stand in one page, where names and styles must not meet.
-    own = "tree-" + hashlib.sha256((named + told).encode("utf-8", "replace")).hexdigest()[:8]
+    name = "tree-" + hashlib.sha256((heading + words).encode("utf-8", "replace")).hexdigest()[:8]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" id="{own}" role="img" '
-        f'aria-labelledby="{own}-title {own}-desc" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" role="img" '
+        f'aria-labelledby="{name}-title {name}-desc" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">\n'
-        f'<title id="{own}-title">{_safe(named)}</title>\n'
-        f'<desc id="{own}-desc">{_safe(told)}</desc>\n'
-        f"<style>{_style(own)}</style>\n"
-        '<rect class="page" width="100%" height="100%"/>\n' + "\n".join(drawn) + "\n</svg>\n"
+        f'<title id="{name}-title">{_safe(heading)}</title>\n'
+        f'<desc id="{name}-desc">{_safe(words)}</desc>\n'
+        f"<style>{_style(name)}</style>\n"
+        '<rect class="page" width="100%" height="100%"/>\n' + "\n".join(shapes) + "\n</svg>\n"
     )
 
 
-def _placed(student: FittedTree) -> list[_Box]:
+def _placed(view: TreeView, labels: Sequence[str]) -> list[_Box]:
     """Every node in its row and column."""
     boxes: list[_Box] = []
 
     def place(index: int, row: int, column: int) -> int:
         """The first row after the node and all that follows from it."""
-        node = student.nodes[index]
-        if node.column is None:
-            top = int(node.chances.argmax())
-            chance = float(node.chances[top])
+        node = view.nodes[index]
+        if node.question is None:
+            top = int(node.value.argmax())
+            chance = float(node.value[top])
             beside = f"  {chance:.2f}, {node.texts:,.0f} texts"
-            boxes.append(_Box(student.labels[top], beside, row, column, None, top, chance))
+            boxes.append(_Box(labels[top], beside, row, column, None, top, chance))
             return row + 1
-        below = place(node.there, row, column + 1)
-        asked = student.features.describe(node.column) + "?"
-        boxes.append(_Box(asked, "", row, column, below))
-        return place(node.absent, below, column)
+        below = place(node.yes, row, column + 1)
+        boxes.append(_Box(node.question + "?", "", row, column, below))
+        return place(node.no, below, column)
 
     place(0, 0, 0)
     return boxes
@@ -130,9 +141,9 @@ def _drawn(box: _Box, start: float) -> str:
         f'height="{BOX}" rx="6"/>'
     )
     base = top + BOX / 2 + (5 if kind == "ask" else 3)
-    said = f'<tspan class="said">{_safe(box.says)}</tspan>'
+    text = f'<tspan class="said">{_safe(box.says)}</tspan>'
     if kind == "leaf":
-        said += f'<tspan class="small" xml:space="preserve">{_safe(box.beside)}</tspan>'
+        text += f'<tspan class="small" xml:space="preserve">{_safe(box.beside)}</tspan>'
         full = box.width - 2 * PAD
         y = top + BOX - BAR - 4
         shape += (
@@ -140,38 +151,38 @@ def _drawn(box: _Box, start: float) -> str:
             f'height="{BAR}"/><rect class="c{box.top % len(_LIGHT)}" x="{start + PAD:.1f}" '
             f'y="{y:.1f}" width="{full * box.chance:.1f}" height="{BAR}"/>'
         )
-    return f'{shape}<text x="{start + PAD:.1f}" y="{base:.1f}">{said}</text>'
+    return f'{shape}<text x="{start + PAD:.1f}" y="{base:.1f}">{text}</text>'
 
 
-def _style(own: str) -> str:
+def _style(name: str) -> str:
     def colours(page: str, ink: str, line: str, box: str, track: str, bars: tuple[str, ...]) -> str:
         rules = [
-            f"#{own} .page{{fill:{page}}}",
-            f"#{own} text{{fill:{ink}}}",
-            f"#{own} .line{{stroke:{line}}}",
-            f"#{own} .ask{{fill:{box};stroke:{line}}}",
-            f"#{own} .leaf{{fill:{page};stroke:{line}}}",
-            f"#{own} .track{{fill:{track}}}",
-            *(f"#{own} .c{place}{{fill:{bar}}}" for place, bar in enumerate(bars)),
+            f"#{name} .page{{fill:{page}}}",
+            f"#{name} text{{fill:{ink}}}",
+            f"#{name} .line{{stroke:{line}}}",
+            f"#{name} .ask{{fill:{box};stroke:{line}}}",
+            f"#{name} .leaf{{fill:{page};stroke:{line}}}",
+            f"#{name} .track{{fill:{track}}}",
+            *(f"#{name} .c{place}{{fill:{bar}}}" for place, bar in enumerate(bars)),
         ]
         return "".join(rules)
 
     light = colours("#ffffff", "#1b1b1f", "#767680", "#eef1f6", "#dcdce2", _LIGHT)
     dark = colours("#16171b", "#ececf1", "#8b8d98", "#262931", "#3b3e48", _DARK)
     return (
-        f"#{own} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',"
+        f"#{name} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',"
         f"'DejaVu Sans',sans-serif;font-size:{FONT}px}}"
-        f"#{own} .said{{unicode-bidi:isolate}}"
-        f"#{own} .small{{font-size:{SMALL}px}}"
-        f"#{own} .line{{fill:none;stroke-width:1.5}}"
+        f"#{name} .said{{unicode-bidi:isolate}}"
+        f"#{name} .small{{font-size:{SMALL}px}}"
+        f"#{name} .line{{fill:none;stroke-width:1.5}}"
         f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
     )
 
 
 def _safe(text: str) -> str:
     """Text that XML takes."""
-    shown = "".join(c if _allowed(ord(c)) else f"\\u{ord(c):04x}" for c in text)
-    return escape(shown, quote=True)
+    legal = "".join(c if _allowed(ord(c)) else f"\\u{ord(c):04x}" for c in text)
+    return escape(legal, quote=True)
 
 
 def _allowed(code: int) -> bool:

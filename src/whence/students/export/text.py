@@ -13,19 +13,19 @@ def as_markdown(student: Fitted, *, name: str) -> str:
     """The whole student for a reader, with its labels and how much there is to read.
 
     Args:
-        student: any readable student.
-        name: its name, such as ``"rules-10"``.
+        student: student of a readable family.
+        name: name of the student, such as ``"rule-list-10"``.
 
     Example:
         >>> import numpy as np
         >>> from whence.students.features.vectorizer import Features, ReadableFeatures
-        >>> from whence.students.families.rule_list import FittedRules, Rule
+        >>> from whence.students.families.rule_list import FittedRuleList, Rule
         >>> rule = Rule((), np.array([0.8, 0.2]), 40.0)
-        >>> student = FittedRules(("accept", "reject"), Features(ReadableFeatures(), []), [rule])
-        >>> print(as_markdown(student, name="rules-0"))
-        # rules-0
+        >>> student = FittedRuleList(("accept", "reject"), Features(ReadableFeatures(), []), [rule])
+        >>> print(as_markdown(student, name="rule-list-0"))
+        # rule-list-0
         <BLANKLINE>
-        A student of kind rules. To read: 0 words and 1 numbers.
+        A student of kind rule-list. To read: 0 words and 1 numbers.
         <BLANKLINE>
         Labels: `accept`, `reject`.
         <BLANKLINE>

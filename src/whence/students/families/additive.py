@@ -17,13 +17,15 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
 from whence.students.families.sparse_linear import chosen_columns
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import all_logits, ridge, softmax
 from whence.students.fitting.sparse import dense
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["Additive", "FittedAdditive"]
 
@@ -63,9 +65,9 @@ class Additive(Student):
 
     Args:
         columns: features at most, 2 to 300.
-        pairs: of features at most, 1 to 10.
+        pairs: most pairs of features, 1 to 10.
         least_texts: texts that must have both, either alone, and neither of a pair's features.
-        strength: of the ridge, in texts.
+        strength: strength of the ridge, in texts.
 
     Example:
         >>> from whence.students.features.vectorizer import ReadableFeatures
@@ -84,28 +86,25 @@ class Additive(Student):
         'late' with 'waived': +2.20, -2.20
     """
 
+    size_field = "columns"
+
     columns: int = 30
     pairs: int = 10
     least_texts: int = 10
     strength: float = 1.0
 
-    @property
-    def name(self) -> str:
-        """``additive-30``."""
-        return f"additive-{self.columns}"
-
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
         if self.pairs == 0:
             raise OptionError(
-                "Additive with pairs=0 was asked. Every feature here is there or absent, and a sum "
+                "expected 1 to 10 pairs, got pairs=0. Every feature is there or absent, and a sum "
                 f"over such features is a linear model: SparseLinear(features={self.columns}) is "
                 "that student. Ask for 1 to 10 pairs, or for SparseLinear."
             )
         if not 2 <= self.columns <= WIDEST or not 1 <= self.pairs <= MOST_PAIRS:
             raise OptionError(
-                f"columns={self.columns}, pairs={self.pairs} asked; 2 to {WIDEST} columns and 1 "
-                f"to {MOST_PAIRS} pairs are due"
+                f"expected 2 to {WIDEST} columns and 1 to {MOST_PAIRS} pairs, got "
+                f"columns={self.columns}, pairs={self.pairs}"
             )
         if self.least_texts < 1 or self.strength <= 0:
             raise OptionError(
@@ -128,22 +127,22 @@ class Additive(Student):
             OptionError: a setting out of its range; no pairs, which would be another student.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         chosen = chosen_columns(table, targets, share, most=self.columns)
         has = dense(sparse.csr_array(table[:, chosen])) > 0
         pairs: list[tuple[int, int]] = []
         while True:
             design = sparse.csr_array(_design(has, pairs))
-            found = ridge(design, targets, share, strength=self.strength)
+            result = ridge(design, targets, share, strength=self.strength)
             if len(pairs) == self.pairs:
                 break
-            error = targets - softmax(all_logits(design @ found.weights + found.intercept))
+            error = targets - softmax(all_logits(design @ result.weights + result.intercept))
             pair = _telling(has, error, share, pairs, float(self.least_texts))
             if pair is None:
                 break
             pairs.append(pair)
-        base, adds = all_logits(found.intercept[None])[0], all_logits(found.weights)
-        return FittedAdditive(labels, used(features, chosen), base, adds, pairs)
+        base, adds = all_logits(result.intercept[None])[0], all_logits(result.weights)
+        return FittedAdditive(labels, feature_subset(features, chosen), base, adds, pairs)
 
 
 def _design(has: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Float[np.ndarray, "texts sums"]:
@@ -155,7 +154,7 @@ def _telling(
     has: np.ndarray,
     error: np.ndarray,
     share: np.ndarray,
-    taken: Sequence[tuple[int, int]],
+    pairs_so_far: Sequence[tuple[int, int]],
     least: float,
 ) -> tuple[int, int] | None:
     """The pair with the largest contrast in its own standard errors, unless chance does as much."""
@@ -181,8 +180,8 @@ def _telling(
         inverse += 1 / weight
     # An error that is only rounding is no error.
     open_ &= (contrast**2 / inverse).max(axis=0) > 1e-9 * len(share)
-    pairs = count * (count - 1) // 2 - len(taken)
-    for a, b in taken:
+    pairs = count * (count - 1) // 2 - len(pairs_so_far)
+    for a, b in pairs_so_far:
         open_[a, b] = False
     if not open_.any():
         return None
@@ -197,14 +196,12 @@ class FittedAdditive(Fitted):
     Logits are centred: those of a text add up to 0 over labels.
 
     Args:
-        labels: the teacher's labels.
-        features: what it looks at.
+        labels: labels of the teacher.
+        features: features that it decides by.
         base: logits of a text that has none of them.
-        adds: what each feature, then each pair, adds to them.
+        adds: logits that each feature, then each pair, adds.
         pairs: two columns each.
     """
-
-    kind = "additive"
 
     def __init__(
         self,
@@ -260,6 +257,19 @@ class FittedAdditive(Fitted):
             lines.append("both, beyond what each adds:")
         lines += [_line(self._named(place), self.adds[place]) for place in order if place >= count]
         return "\n".join(lines)
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """A weighted sum of features and pairs."""
+        return query.weighted_sum(self.adds, self.base, self.pairs)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """A weighted sum of features and pairs."""
+        terms = presence
+        if self.pairs:
+            sides = [np.array(side, dtype=np.int64) for side in zip(*self.pairs, strict=True)]
+            pair = [graph.add("Gather", presence, graph.constant(side)) for side in sides]
+            terms = graph.add("Concat", presence, graph.add("Mul", *pair), axis=0)
+        return graph.softmax(terms, self.adds, self.base)
 
     def to_json(self) -> dict[str, Any]:
         """Features, pairs and numbers."""

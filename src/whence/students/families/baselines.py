@@ -12,7 +12,7 @@ from scipy import sparse
 
 from whence.core.errors import InputError
 from whence.students.families.base import Fitted, ReadingCost, Reasons
-from whence.students.families.sparse_linear import FittedLinear, SparseLinear
+from whence.students.families.sparse_linear import FittedSparseLinear, SparseLinear
 from whence.students.features.vectorizer import Features, ReadableFeatures
 from whence.students.fitting.logistic import Linear, all_logits, ridge, softmax
 
@@ -22,7 +22,9 @@ BUCKETS = 1 << 16
 """Columns that character n-grams are hashed to."""
 
 
-def majority(targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]) -> FittedLinear:
+def majority(
+    targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]
+) -> FittedSparseLinear:
     """The same answer to every text: how often the teacher decides for each label.
 
     Decisions and not probabilities are counted: a label that is always near certain can have the
@@ -32,7 +34,7 @@ def majority(targets: Float[np.ndarray, "texts labels"], labels: Sequence[str]) 
     mean = np.log(np.maximum(counts / len(targets), 1e-12))
     intercept = mean[1:] - mean[:1] if len(labels) == 2 else mean
     empty = Linear(np.zeros(0, dtype=np.int64), np.zeros((0, len(intercept))), intercept)
-    return FittedLinear(labels, Features(ReadableFeatures(), ()), empty)
+    return FittedSparseLinear(labels, Features(ReadableFeatures(), ()), empty)
 
 
 def gold_only(
@@ -41,7 +43,7 @@ def gold_only(
     *,
     features: Features,
     labels: Sequence[str],
-) -> FittedLinear:
+) -> FittedSparseLinear:
     """A linear student of the true labels, which never saw the teacher.
 
     What it agrees with the teacher on is the task, not the teacher.
@@ -64,7 +66,7 @@ def permuted_teacher(
     features: Features,
     labels: Sequence[str],
     seed: int = 0,
-) -> FittedLinear:
+) -> FittedSparseLinear:
     """A linear student of answers dealt out to the wrong texts.
 
     It must agree no more than chance; where it does, the texts of the test leaked into training.
@@ -82,8 +84,8 @@ def hashed(texts: Sequence[str]) -> sparse.csr_array:
         pieces = {
             padded[at : at + size] for size in (3, 4, 5) for at in range(len(padded) - size + 1)
         }
-        found = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
-        columns.append(np.fromiter(sorted(found), dtype=np.int32, count=len(found)))
+        result = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
+        columns.append(np.fromiter(sorted(result), dtype=np.int32, count=len(result)))
     counts = np.array([len(own) for own in columns], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])
     values = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
@@ -97,17 +99,17 @@ class OpaqueCeiling(Fitted):
     kind = "opaque"
     readable = False
 
-    def __init__(self, labels: Sequence[str], found: Linear) -> None:
+    def __init__(self, labels: Sequence[str], linear: Linear) -> None:
         super().__init__(labels, Features(ReadableFeatures(), ()))
-        self._weights = found.weights
-        self._intercept = found.intercept
+        self._weights = linear.weights
+        self._intercept = linear.intercept
 
     def predict_proba(
         self, texts: Sequence[str], read_to: Sequence[int] | None = None
     ) -> Float[np.ndarray, "texts labels"]:
         """Probabilities of all labels."""
-        seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-        return self.probabilities(hashed(seen))
+        read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+        return self.probabilities(hashed(read))
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Softmax of the sums, of hashed characters."""
@@ -153,12 +155,12 @@ def opaque_ceiling(
     the price of transparency; where there is none, more questions would help and opacity not.
     It is one unreadable student of many, so a lower bound of what opacity could buy.
     """
-    seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-    table = hashed(seen)
+    read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+    table = hashed(read)
     # A column that no text has keeps the weight 0, so it need not be asked for.
     columns, places = np.unique(table.indices, return_inverse=True)
-    part = sparse.csr_array((table.data, places, table.indptr), shape=(len(seen), len(columns)))
-    found = ridge(part, targets, np.ones(len(texts)), strength=strength, rounds=50)
-    weights = np.zeros((BUCKETS, found.weights.shape[1]))
-    weights[columns] = found.weights
-    return OpaqueCeiling(labels, Linear(np.arange(BUCKETS), weights, found.intercept))
+    part = sparse.csr_array((table.data, places, table.indptr), shape=(len(read), len(columns)))
+    result = ridge(part, targets, np.ones(len(texts)), strength=strength, rounds=50)
+    weights = np.zeros((BUCKETS, result.weights.shape[1]))
+    weights[columns] = result.weights
+    return OpaqueCeiling(labels, Linear(np.arange(BUCKETS), weights, result.intercept))

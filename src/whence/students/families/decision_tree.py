@@ -18,14 +18,17 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import NodeView, TreeView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
 from whence.students.fitting.splits import Sums, floor_of, gains, sums_of
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
-__all__ = ["FittedTree", "Node", "SmallTree"]
+__all__ = ["DecisionTree", "FittedDecisionTree", "Node"]
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +38,7 @@ class Node:
     Attributes:
         chances: mean of the teacher's probabilities here.
         texts: weight of the texts it was learnt from.
-        column: the feature asked for.
+        column: column of the feature asked for.
         absent: node where the text lacks it.
         there: node where it has it.
     """
@@ -48,7 +51,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SmallTree(Student):
+class DecisionTree(Student):
     """Questions "does the text have ...?", the most telling first, up to some leaves.
 
     The leaf whose split takes most off the squared error to the teacher's probabilities is split
@@ -56,19 +59,19 @@ class SmallTree(Student):
     less. Greedy: two features that only tell together (an exclusive or) are missed.
 
     Args:
-        leaves: at most.
+        leaves: most leaves.
         least_texts: texts a leaf must hold.
         least_gain: share of the whole squared error that a split must take off.
     """
 
+    size_field = "leaves"
+    aliases = ("tree",)
+    default_sizes = (16,)
+    rank = 4
+
     leaves: int = 16
     least_texts: int = 10
     least_gain: float = 1e-4
-
-    @property
-    def name(self) -> str:
-        """``tree-16``."""
-        return f"tree-{self.leaves}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -86,10 +89,10 @@ class SmallTree(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedTree:
+    ) -> FittedDecisionTree:
         """Learn, best split first; sums are taken over the smaller child alone."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         rows = np.arange(size(table)[0])
         columns = sparse.csc_array(table)
         sums = sums_of(table, targets, share, rows)
@@ -98,10 +101,10 @@ class SmallTree(Student):
         queue: list[tuple[float, int, int, np.ndarray, Sums]] = []
 
         def offer(node: int, rows: np.ndarray, sums: Sums) -> None:
-            found = gains(sums, float(self.least_texts))
-            best = int(found.argmax()) if len(found) else -1
-            if best >= 0 and found[best] > floor:
-                heapq.heappush(queue, (-float(found[best]), node, best, rows, sums))
+            result = gains(sums, float(self.least_texts))
+            best = int(result.argmax()) if len(result) else -1
+            if best >= 0 and result[best] > floor:
+                heapq.heappush(queue, (-float(result[best]), node, best, rows, sums))
 
         offer(0, rows, sums)
         leaves = 1
@@ -119,19 +122,17 @@ class SmallTree(Student):
                 nodes.append(Node(child.total / child.weight, child.weight))
                 offer(len(nodes) - 1, own, child)
             leaves += 1
-        asked = np.unique([node.column for node in nodes if node.column is not None])
-        asked = asked.astype(np.int64)
-        place = {column: new for new, column in enumerate(asked.tolist())}
+        used = np.unique([node.column for node in nodes if node.column is not None])
+        used = used.astype(np.int64)
+        place = {column: new for new, column in enumerate(used.tolist())}
         for node in nodes:
             if node.column is not None:
                 node.column = place[node.column]
-        return FittedTree(labels, used(features, asked), nodes)
+        return FittedDecisionTree(labels, feature_subset(features, used), nodes)
 
 
-class FittedTree(Fitted):
+class FittedDecisionTree(Fitted):
     """Nodes, the first of which is the root."""
-
-    kind = "tree"
 
     def __init__(self, labels: Sequence[str], features: Features, nodes: Sequence[Node]) -> None:
         super().__init__(labels, features)
@@ -140,38 +141,38 @@ class FittedTree(Fitted):
     def reached(self, table: sparse.csr_array) -> list[Int[np.ndarray, " _"]]:
         """The texts that come to each node."""
         answers = dense(table) > 0
-        found: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
-        waiting = [(0, found[0])]
-        while waiting:
-            index, rows = waiting.pop()
-            node, found[index] = self.nodes[index], rows
+        result: list[Int[np.ndarray, " _"]] = [np.arange(size(table)[0])] * len(self.nodes)
+        queue = [(0, result[0])]
+        while queue:
+            index, rows = queue.pop()
+            node, result[index] = self.nodes[index], rows
             if node.column is not None:
                 has = answers[rows, node.column]
-                waiting += [(node.there, rows[has]), (node.absent, rows[~has])]
-        return found
+                queue += [(node.there, rows[has]), (node.absent, rows[~has])]
+        return result
 
-    def counted(self, table: sparse.csr_array) -> FittedTree:
+    def counted(self, table: sparse.csr_array) -> FittedDecisionTree:
         """The same tree, with the number of texts that come to each node."""
         nodes = [
             replace(node, texts=float(len(rows)))
             for node, rows in zip(self.nodes, self.reached(table), strict=True)
         ]
-        return FittedTree(self.labels, self.features, nodes)
+        return FittedDecisionTree(self.labels, self.features, nodes)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The leaf of each text."""
-        found = np.empty((size(table)[0], len(self.labels)))
+        result = np.empty((size(table)[0], len(self.labels)))
         for node, rows in zip(self.nodes, self.reached(table), strict=True):
             if node.column is None:
-                found[rows] = node.chances
-        return found
+                result[rows] = node.chances
+        return result
 
     @property
     def reading_cost(self) -> ReadingCost:
         """The questions, and the probabilities of the leaves (all labels but one)."""
-        asked = [node.column for node in self.nodes if node.column is not None]
-        leaves = len(self.nodes) - len(asked)
-        words = sum(self.features.cost([column]) for column in asked)
+        columns = [node.column for node in self.nodes if node.column is not None]
+        leaves = len(self.nodes) - len(columns)
+        words = sum(self.features.cost([column]) for column in columns)
         return ReadingCost(words, leaves * (len(self.labels) - 1))
 
     def explain(self, text: str) -> Reasons:
@@ -206,6 +207,28 @@ class FittedTree(Fitted):
         write(0, 0, "")
         return "\n".join(lines)
 
+    def view(self) -> TreeView:
+        """The nodes with their questions in words."""
+        return TreeView(
+            tuple(
+                NodeView(
+                    None if n.column is None else self.features.describe(n.column),
+                    n.chances, n.texts, n.there, n.absent,
+                )
+                for n in self.nodes
+            )
+        )  # fmt: skip
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """The tree."""
+        return query.tree(self.nodes, [node.chances for node in self.nodes])
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """The path to a leaf that holds; one always does."""
+        leaves = graph.leaves(self.nodes)
+        answers = np.stack([self.nodes[leaf].chances for leaf, _ in leaves])
+        return graph.first_that_holds(presence, [path for _, path in leaves], answers)
+
     def to_json(self) -> dict[str, Any]:
         """Features and nodes."""
         return {
@@ -218,7 +241,7 @@ class FittedTree(Fitted):
         }
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> FittedTree:
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedDecisionTree:
         """What :meth:`to_json` wrote."""
         nodes = [Node(np.array(entry[0]), *entry[1:]) for entry in tree["nodes"]]
         return cls(tree["labels"], Features.from_json(tree["features"]), nodes)

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from whence.core.errors import OptionError
-from whence.students.families.base import Student, checked, used
-from whence.students.families.decision_tree import FittedTree, Node
+from whence.students.families.base import Student, feature_subset, training_weights
+from whence.students.families.decision_tree import FittedDecisionTree, Node
 from whence.students.families.sparse_linear import chosen_columns
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
@@ -68,22 +68,19 @@ class OptimalTree(Student):
             no: both or none (1.00, 10 texts)
     """
 
+    size_field = "depth"
+
     depth: int = 3
     columns: int = 60
     least_texts: int = 10
     least_gain: float = 1e-4
 
-    @property
-    def name(self) -> str:
-        """``optimal-tree-3``."""
-        return f"optimal-tree-{self.depth}"
-
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
         if not 1 <= self.depth <= DEEPEST or not 1 <= self.columns <= WIDEST:
             raise OptionError(
-                f"depth={self.depth} and columns={self.columns} asked; depth must be 1 to "
-                f"{DEEPEST} and columns 1 to {WIDEST}. A greedy SmallTree has no such limits."
+                f"expected depth 1 to {DEEPEST} and columns 1 to {WIDEST}, got depth={self.depth}, "
+                f"columns={self.columns}. A greedy DecisionTree has no such limits."
             )
         if self.least_texts < 1 or self.least_gain < 0:
             raise OptionError(
@@ -99,10 +96,10 @@ class OptimalTree(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedTree:
+    ) -> FittedDecisionTree:
         """Search; of equally good roots the first column is taken."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         chosen = _columns(table, targets, share, self.columns)
         whole = sums_of(table, targets, share, np.arange(len(share)))
         search = _Search(
@@ -114,13 +111,13 @@ class OptimalTree(Student):
         )
         nodes: list[Node] = []
         search.grow(nodes, np.arange(len(share)), self.depth)
-        asked = np.unique([node.column for node in nodes if node.column is not None])
-        asked = asked.astype(np.int64)
-        place = {column: new for new, column in enumerate(asked.tolist())}
+        used = np.unique([node.column for node in nodes if node.column is not None])
+        used = used.astype(np.int64)
+        place = {column: new for new, column in enumerate(used.tolist())}
         for node in nodes:
             if node.column is not None:
                 node.column = place[node.column]
-        return FittedTree(labels, used(features, chosen[asked]), nodes)
+        return FittedDecisionTree(labels, feature_subset(features, chosen[used]), nodes)
 
 
 def _columns(
@@ -129,12 +126,12 @@ def _columns(
     rows, count = size(table)
     if count <= most:
         return np.arange(count)
-    found = chosen_columns(table, targets, share, most=most)
+    result = chosen_columns(table, targets, share, most=most)
     rate = np.asarray(table.T @ share) / rows
     spread = rate * (1 - rate)
-    spread[found] = -1.0
-    filling = np.argsort(-spread, kind="stable")[: most - len(found)]
-    return np.sort(np.concatenate([found, filling])).astype(np.int64)
+    spread[result] = -1.0
+    filling = np.argsort(-spread, kind="stable")[: most - len(result)]
+    return np.sort(np.concatenate([result, filling])).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -157,9 +154,9 @@ class _Search:
         nodes.append(node)
         if depth == 0 or self.has.shape[1] == 0:
             return place
-        found = self.at_root(rows, depth)
-        column = int(found.argmax())
-        if found[column] > _leaf(own):
+        result = self.at_root(rows, depth)
+        column = int(result.argmax())
+        if result[column] > _leaf(own):
             inside = self.has[rows, column]
             node.column = column
             node.there = self.grow(nodes, rows[inside], depth - 1)
@@ -185,16 +182,16 @@ class _Search:
         """The sums of a group, up to those of ``order`` features together."""
         has, parts = self.has[rows].astype(np.float64), self.parts[rows]
         count, outputs = has.shape[1], parts.shape[1]
-        found = [parts.sum(axis=0), parts.T @ has]
+        result = [parts.sum(axis=0), parts.T @ has]
         if order >= 2:
-            found.append(_pairs(has, parts))
+            result.append(_pairs(has, parts))
         if order >= 3:
             triples = np.zeros((outputs, count, count, count))
             for column in range(count):
                 inside = self.has[rows, column]
                 triples[:, column] = _pairs(has[inside], parts[inside])
-            found.append(triples)
-        return found[: order + 1]
+            result.append(triples)
+        return result[: order + 1]
 
     def scores(self, group: Sequence[np.ndarray]) -> np.ndarray:
         """For groups and a feature asked first: what the best tree takes off the squared error."""
@@ -207,8 +204,8 @@ class _Search:
         outside = [
             np.expand_dims(sums, axis) - with_it for sums, with_it in itertools.pairwise(group)
         ]
-        found = self.best(inside) + self.best(outside) - self.cost
-        return np.where(np.minimum(inside[0][0], outside[0][0]) >= self.least, found, -np.inf)
+        result = self.best(inside) + self.best(outside) - self.cost
+        return np.where(np.minimum(inside[0][0], outside[0][0]) >= self.least, result, -np.inf)
 
     def best(self, group: Sequence[np.ndarray]) -> np.ndarray:
         """For groups: what the best tree takes off the squared error; a leaf is a tree."""

@@ -17,9 +17,10 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import Answer, CasesView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
 
@@ -65,17 +66,16 @@ class Prototypes(Student):
     Args:
         cases: prototypes at most.
         candidates: texts that prototypes are chosen among, drawn where there are more.
-        seed: of that draw.
+        seed: seed of that draw.
     """
+
+    size_field = "cases"
+    aliases = ("cases",)
+    needs_whole_texts = True
 
     cases: int = 20
     candidates: int = 1000
     seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """``cases-20``."""
-        return f"cases-{self.cases}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -95,30 +95,35 @@ class Prototypes(Student):
         """Choose the prototypes, and average the teacher over the texts nearest to each.
 
         Args:
-            table: one row a text.
-            targets: the teacher's probabilities.
-            features: what the columns are.
-            labels: what the columns of ``targets`` are.
-            weights: of the texts; equal where not given.
-            texts: the texts of the rows, as the teacher read them.
+            table: row of features for each text.
+            targets: probabilities of the teacher.
+            features: features of the columns.
+            labels: labels of the columns of ``targets``.
+            weights: weight of each text; all equal by default.
+            texts: texts of the rows, as far as the teacher read them.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         n = size(table)[0]
         if texts is None or len(texts) != n:
-            found = "none" if texts is None else f"{len(texts)} texts"
-            raise InputError(f"prototypes are shown, so texts={n} texts are due; {found} given")
+            number = "none" if texts is None else len(texts)
+            raise InputError(
+                f"expected the {n} texts of the rows in texts=, got {number}; "
+                "prototypes are shown word for word"
+            )
         holding = np.asarray(share @ table)
         rarity = np.log(n / np.clip(holding, 1.0, n)) + 1
         chosen = self._chosen(_unit(table, rarity), targets.argmax(axis=1), share)
         columns = np.unique(table[chosen].indices).astype(np.int64)
         base = share @ targets / n
-        shown = [texts[row] for row in chosen]
-        empty = [Case(text, base, 0.0) for text in shown]
-        draft = FittedPrototypes(labels, used(features, columns), empty, rarity[columns], base)
+        quoted = [texts[row] for row in chosen]
+        empty = [Case(text, base, 0.0) for text in quoted]
+        draft = FittedPrototypes(
+            labels, feature_subset(features, columns), empty, rarity[columns], base
+        )
         near = draft.nearest(sparse.csr_array(table[:, columns]))
         cases: list[Case] = []
-        for place, text in enumerate(shown):
+        for place, text in enumerate(quoted):
             own = np.where(near == place, share, 0.0)
             weight = float(own.sum())
             cases.append(Case(text, own @ targets / weight if weight else base, weight))
@@ -146,8 +151,8 @@ class Prototypes(Student):
         n = size(unit)[0]
         rows = np.arange(n)
         if n > self.candidates:
-            drawn = np.random.default_rng(self.seed).permutation(n)[: self.candidates]
-            rows = np.sort(drawn)
+            sample = np.random.default_rng(self.seed).permutation(n)[: self.candidates]
+            rows = np.sort(sample)
         rows = rows[share[rows] > 0]
         across = sparse.csr_array(unit.T)
         near = np.empty((len(rows), n), dtype=np.float32)
@@ -162,9 +167,9 @@ class Prototypes(Student):
             signed = own / max(float(own.sum()), 1e-12) - other / max(float(other.sum()), 1e-12)
             counts[label], covered[label] = signed.astype(np.float32), np.zeros(n, dtype=np.float32)
         gains = np.empty(len(rows))
-        found: list[int] = []
+        result: list[int] = []
         stale = set(counts)
-        while len(found) < self.cases and len(rows):
+        while len(result) < self.cases and len(rows):
             for label in stale:
                 for place in np.flatnonzero(tops[rows] == label).tolist():
                     more = np.maximum(near[place] - covered[label], 0)
@@ -173,10 +178,10 @@ class Prototypes(Student):
             if gains[best] <= 0:
                 break
             label = int(tops[rows[best]])
-            found.append(int(rows[best]))
+            result.append(int(rows[best]))
             np.maximum(covered[label], near[best], out=covered[label])
             stale = {label}
-        return found
+        return result
 
 
 def _unit(table: sparse.csr_array, rarity: Float[np.ndarray, " features"]) -> sparse.csr_array:
@@ -194,7 +199,7 @@ class FittedPrototypes(Fitted):
     A text that shares no feature with any case gets ``base``, the mean answer.
     """
 
-    kind = "prototypes"
+    quotes_texts = True
 
     def __init__(
         self,
@@ -239,10 +244,10 @@ class FittedPrototypes(Fitted):
             case, spans = self.cases[index], self.features.spans(text)
             shared = [j for j in self.features.of(case.text) if j in spans]
             shared.sort(key=lambda j: -float(self.rarity[j]))
-            named = shared[:NAMED]
-            words = ", ".join(self.features.describe(j) for j in named)
-            more = f" and {len(shared) - len(named)} more" if len(shared) > len(named) else ""
-            places = sorted({place for j in named for place in spans[j]})
+            top = shared[:NAMED]
+            words = ", ".join(self.features.describe(j) for j in top)
+            more = f" and {len(shared) - len(top)} more" if len(shared) > len(top) else ""
+            places = sorted({place for j in top for place in spans[j]})
             says = f"most like case {index + 1}, by {words}{more}"
             evidence.append(Evidence(says, tuple(places), case.chances - self.base))
         return self._reasons(text, self.base, evidence, "probability")
@@ -258,6 +263,11 @@ class FittedPrototypes(Fitted):
     def _answer(self, chances: np.ndarray) -> str:
         top = int(chances.argmax())
         return f"{self.labels[top]} ({chances[top]:.2f}"
+
+    def view(self) -> CasesView:
+        """The cases, word for word."""
+        cases = [(case.text, Answer(case.chances, case.texts)) for case in self.cases]
+        return CasesView(tuple(cases), Answer(self.base))
 
     def to_json(self) -> dict[str, Any]:
         """Features with their weights, and the cases word for word."""

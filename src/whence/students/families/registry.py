@@ -1,66 +1,108 @@
-"""Every family of readable students, by name; a new one is a file and a line here."""
+"""The families of students, as the files of this folder define them: a new family is one file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
-from whence.core.errors import OptionError, unknown
-from whence.students.families.additive import Additive
-from whence.students.families.base import Student
-from whence.students.families.decision_tree import SmallTree
-from whence.students.families.optimal_tree import OptimalTree
-from whence.students.families.prototypes import Prototypes
-from whence.students.families.rule_list import RuleList
-from whence.students.families.scorecard import Scorecard
-from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.tree_ensemble import TreeSum
+from whence.core.errors import CapabilityError, OptionError, RecordError, unknown
+from whence.core.registry import Registry
+from whence.students.families.base import Fitted, Student
 
-__all__ = ["STUDENTS", "student_by_name", "students_for"]
+__all__ = [
+    "FAMILIES",
+    "FITTED",
+    "fitted_class",
+    "readable_families",
+    "student_by_name",
+    "students_for",
+]
 
-STUDENTS: Mapping[str, tuple[Callable[..., Student], str]] = MappingProxyType(
-    {
-        "linear": (SparseLinear, "features"),
-        "scorecard": (Scorecard, "features"),
-        "rules": (RuleList, "rules"),
-        "tree": (SmallTree, "leaves"),
-        "treesum": (TreeSum, "splits"),
-        "cases": (Prototypes, "cases"),
-        "additive": (Additive, "columns"),
-        "optimal-tree": (OptimalTree, "depth"),
-    }
+FAMILIES: Registry[Student] = Registry(
+    "family of students", Student, ["whence.students.families"], key=lambda cls: cls.family()
 )
-"""Family to its class and the setting that is its size; a name is both: ``rules-10``."""
+"""Family to the class of its hyper-parameters."""
 
-_NAME = re.compile(r"(?P<family>[a-z-]+?)(?:-(?P<size>\d+))?")
+FITTED: Registry[Fitted] = Registry(
+    "kind of student", Fitted, ["whence.students.families"], key=lambda cls: cls.kind
+)
+"""Stored kind to the class of the fitted student."""
+
+_NAME = re.compile(r"(?P<family>[a-z-]+?)(?:-(?P<size>\d[\dx]*|all))?")
 
 
 def student_by_name(name: str) -> Student:
-    """The student of a family and size; of a family alone, as it is by default.
+    """The student of a family and size, or of a family alone with its default size.
+
+    Names of earlier versions (``linear``, ``rules``, ``tree``, ``treesum``, ``cases``) stand for
+    the families of today.
+
+    Args:
+        name: family, or family and size such as ``"rule-list-10"``.
 
     Raises:
         UnknownNameError: no such family.
-        OptionError: no such name.
+        OptionError: no such size, or a family that nobody can read.
 
     Example:
-        >>> student_by_name("rules-7")
+        >>> student_by_name("rule-list-7")
         RuleList(rules=7, conditions=2, least_texts=5, least_gain=0.001)
+        >>> student_by_name("rules-7").name
+        'rule-list-7'
     """
-    if name.strip() == "linear-all":
-        return SparseLinear(features=None)
     match = _NAME.fullmatch(name.strip())
     if match is None:
-        raise OptionError(f"student {name!r} asked; a family and a size such as rules-10 are due")
+        raise OptionError(
+            f"expected a family of students and a size, such as rule-list-10, got {name!r}"
+        )
     family, size = match["family"], match["size"]
-    if family not in STUDENTS:
-        raise unknown("family of students", family, STUDENTS)
-    kind, setting = STUDENTS[family]
-    return kind() if size is None else kind(**{setting: int(size)})
+    aliases = {alias: cls for cls in FAMILIES.values() for alias in cls.aliases}
+    cls = FAMILIES.get(family) or aliases.get(family)
+    if cls is None:
+        raise unknown("family of students", family, [*readable_families(), *aliases])
+    if not cls.readable:
+        raise OptionError(
+            f"a {family} cannot be read, so it is no student by name; ask for one beside the "
+            "students, with compact=Transformer() or --compact"
+        )
+    return cls() if size is None else cls.of_size(size)
+
+
+def readable_families() -> list[str]:
+    """Names of the families in the catalogue."""
+    return [family for family, cls in FAMILIES.items() if cls.readable]
 
 
 def students_for(labels: int) -> tuple[Student, ...]:
-    """The readable students that are fitted where none are named."""
-    linear = tuple(SparseLinear(features=k) for k in (10, 30, 100, 300))
-    cards = (Scorecard(features=15),) if labels == 2 else ()
-    return (*linear, *cards, RuleList(rules=10), SmallTree(leaves=16), TreeSum(splits=12))
+    """The readable students that are fitted where the user names none.
+
+    Args:
+        labels: number of labels; families that do not take so many are left out.
+    """
+    students = [cls.of_size(str(size)) for cls in FAMILIES.values() for size in cls.default_sizes]
+    return tuple(student for student in students if _takes(student, labels))
+
+
+def _takes(student: Student, labels: int) -> bool:
+    try:
+        student.check([str(label) for label in range(labels)])
+    except CapabilityError:
+        return False
+    return True
+
+
+def fitted_class(kind: str) -> type[Fitted]:
+    """The class of a stored kind.
+
+    Raises:
+        RecordError: no such kind.
+
+    Example:
+        >>> fitted_class("rule-list").__name__
+        'FittedRuleList'
+    """
+    kinds = {name: cls for name, cls in FITTED.items() if cls.readable}
+    if kind not in kinds:
+        raise RecordError(
+            f"expected a student of a kind that this whence knows ({', '.join(kinds)}), got {kind!r}"
+        )
+    return kinds[kind]

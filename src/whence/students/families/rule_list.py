@@ -17,14 +17,17 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import Answer, RulesView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.sparse import dense, size
 from whence.students.fitting.splits import Sums, floor_of, gains, purity, sums_of
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
-__all__ = ["FittedRules", "Literal", "Rule", "RuleList"]
+__all__ = ["FittedRuleList", "Literal", "Rule", "RuleList"]
 
 BEAM = 30
 """First conditions that are tried with a second one."""
@@ -64,21 +67,21 @@ class RuleList(Student):
     Rivest (1987), doi:10.1007/BF00058680; Letham et al. (2015), arXiv:1511.01644.
 
     Args:
-        rules: at most, the last one ("else") not counted.
-        conditions: of one rule, 1 or 2; the first asks for a feature that is there.
+        rules: most rules, the last one ("else") not counted.
+        conditions: most conditions of one rule, 1 or 2; the first asks for a feature that is there.
         least_texts: texts that a rule must apply to.
         least_gain: share of the whole squared error that a rule must take off.
     """
+
+    size_field = "rules"
+    aliases = ("rules",)
+    default_sizes = (10,)
+    rank = 3
 
     rules: int = 10
     conditions: int = 2
     least_texts: int = 5
     least_gain: float = 1e-3
-
-    @property
-    def name(self) -> str:
-        """``rules-10``."""
-        return f"rules-{self.rules}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -96,10 +99,10 @@ class RuleList(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedRules:
+    ) -> FittedRuleList:
         """Learn, one rule after the other."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         columns = sparse.csc_array(table)
         rows = np.arange(size(table)[0])
         sums = sums_of(table, targets, share, rows)
@@ -114,12 +117,12 @@ class RuleList(Student):
             for literal in literals:
                 has = np.isin(rows, _having(columns, literal.column), assume_unique=True)
                 inside &= has == literal.there
-            taken = sums_of(table, targets, share, rows[inside])
-            rules.append(Rule(literals, taken.total / taken.weight, taken.weight))
-            rows, sums = rows[~inside], sums.less(taken)
+            caught = sums_of(table, targets, share, rows[inside])
+            rules.append(Rule(literals, caught.total / caught.weight, caught.weight))
+            rows, sums = rows[~inside], sums.less(caught)
         rest = sums_of(table, targets, share, rows)
         rules.append(Rule((), rest.total / rest.weight, rest.weight))
-        return FittedRules(labels, *_compact(features, rules))
+        return FittedRuleList(labels, *_compact(features, rules))
 
     def _best(
         self,
@@ -140,8 +143,8 @@ class RuleList(Student):
         inside = np.zeros(size(table)[0], dtype=np.bool_)
         inside[rows] = True
         bar = best[0] * WORTH
-        tried: list[int] = np.argsort(-alone, kind="stable")[:BEAM].tolist()
-        for column in tried:
+        candidates: list[int] = np.argsort(-alone, kind="stable")[:BEAM].tolist()
+        for column in candidates:
             if not np.isfinite(alone[column]):
                 break
             having = _having(columns, column)
@@ -150,12 +153,12 @@ class RuleList(Student):
             for there in (True, False):
                 weight = own.with_weight if there else own.weight - own.with_weight
                 total = own.with_total if there else own.total - own.with_total
-                found = _gain(sums, weight, total, float(self.least_texts))
-                found[column] = -np.inf
-                second = int(found.argmax())
-                if found[second] > max(bar, best[0]):
+                result = _gain(sums, weight, total, float(self.least_texts))
+                result[column] = -np.inf
+                second = int(result.argmax())
+                if result[second] > max(bar, best[0]):
                     best = (
-                        float(found[second]),
+                        float(result[second]),
                         (Literal(column, True), Literal(second, there)),
                     )
         return best
@@ -169,28 +172,26 @@ def _gain(sums: Sums, weight: np.ndarray, total: np.ndarray, least: float) -> np
     """Fall of the squared error where rows of this weight and total are split off."""
     rest = sums.weight - weight
     whole = float((sums.total**2).sum()) / sums.weight
-    found = purity(weight, total) + purity(rest, sums.total - total) - whole
-    found[(weight < least) | (rest < least)] = -np.inf
-    return found
+    result = purity(weight, total) + purity(rest, sums.total - total) - whole
+    result[(weight < least) | (rest < least)] = -np.inf
+    return result
 
 
 def _compact(features: Features, rules: Sequence[Rule]) -> tuple[Features, list[Rule]]:
-    asked = np.unique([literal.column for rule in rules for literal in rule.literals])
-    asked = asked.astype(np.int64)
-    place = {column: new for new, column in enumerate(asked.tolist())}
+    used = np.unique([literal.column for rule in rules for literal in rule.literals])
+    used = used.astype(np.int64)
+    place = {column: new for new, column in enumerate(used.tolist())}
     renamed = [
         Rule(
             tuple(Literal(place[c], there) for c, there in rule.literals), rule.chances, rule.texts
         )
         for rule in rules
     ]
-    return used(features, asked), renamed
+    return feature_subset(features, used), renamed
 
 
-class FittedRules(Fitted):
+class FittedRuleList(Fitted):
     """Rules in their order; the last has no condition."""
-
-    kind = "rules"
 
     def __init__(self, labels: Sequence[str], features: Features, rules: Sequence[Rule]) -> None:
         super().__init__(labels, features)
@@ -199,24 +200,24 @@ class FittedRules(Fitted):
     def applied(self, table: sparse.csr_array) -> Int[np.ndarray, " texts"]:
         """Which rule answers each text."""
         has = dense(table) > 0
-        found = np.full(size(table)[0], len(self.rules) - 1)
+        result = np.full(size(table)[0], len(self.rules) - 1)
         free = np.ones(size(table)[0], dtype=np.bool_)
         for index, rule in enumerate(self.rules[:-1]):
             holds = free.copy()
             for column, there in rule.literals:
                 holds &= has[:, column] == there
-            found[holds] = index
+            result[holds] = index
             free &= ~holds
-        return found
+        return result
 
-    def counted(self, table: sparse.csr_array) -> FittedRules:
+    def counted(self, table: sparse.csr_array) -> FittedRuleList:
         """The same rules, with the number of texts each decides."""
         counts = np.bincount(self.applied(table), minlength=len(self.rules)).tolist()
         rules = [
             Rule(rule.literals, rule.chances, float(n))
             for rule, n in zip(self.rules, counts, strict=True)
         ]
-        return FittedRules(self.labels, self.features, rules)
+        return FittedRuleList(self.labels, self.features, rules)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """The answer of the first rule that applies."""
@@ -249,11 +250,11 @@ class FittedRules(Fitted):
 
     def condition(self, rule: Rule) -> str:
         """The conditions of a rule in words."""
-        named = [
+        parts = [
             ("" if there else "no ") + self.features.describe(column)
             for column, there in rule.literals
         ]
-        return " and ".join(named)
+        return " and ".join(parts)
 
     def to_text(self) -> str:
         """One line a rule."""
@@ -264,6 +265,24 @@ class FittedRules(Fitted):
             lead = f"if {self.condition(rule)}: " if rule.literals else ""
             lines.append(("else " if index else "") + lead + says)
         return "\n".join(lines)
+
+    def view(self) -> RulesView:
+        """The rules in words."""
+        rules = [
+            (self.condition(rule) if rule.literals else None, Answer(rule.chances, rule.texts))
+            for rule in self.rules
+        ]
+        return RulesView(tuple(rules))
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """The first rule that holds."""
+        answers = [rule.chances for rule in self.rules]
+        return query.first_that_holds([rule.literals for rule in self.rules], answers)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """The first rule that holds; the last always does."""
+        answers = np.stack([rule.chances for rule in self.rules])
+        return graph.first_that_holds(presence, [rule.literals for rule in self.rules], answers)
 
     def to_json(self) -> dict[str, Any]:
         """Features and rules."""
@@ -278,7 +297,7 @@ class FittedRules(Fitted):
         }
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> FittedRules:
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedRuleList:
         """What :meth:`to_json` wrote."""
         rules = [
             Rule(tuple(Literal(c, there) for c, there in literals), np.array(chances), texts)

@@ -17,13 +17,16 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
 from whence.students.families.sparse_linear import chosen_columns
+from whence.students.families.views import PointsView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import ridge
 from whence.students.fitting.sparse import size
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["FittedScorecard", "Scorecard", "isotonic"]
 
@@ -44,17 +47,16 @@ class Scorecard(Student):
     After FasterRisk, Liu et al. (2022), arXiv:2210.05846, without its beam.
 
     Args:
-        features: at most.
+        features: most features with points.
         most: points a feature may have, either way.
     """
 
+    size_field = "features"
+    default_sizes = (15,)
+    rank = 2
+
     features: int = 15
     most: int = 5
-
-    @property
-    def name(self) -> str:
-        """``scorecard-15``."""
-        return f"scorecard-{self.features}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -81,7 +83,7 @@ class Scorecard(Student):
             CapabilityError: more than two labels.
         """
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         columns = chosen_columns(table, targets, share, most=self.features)
         part = sparse.csc_array(table[:, columns])
         slopes = ridge(sparse.csr_array(part), targets, share, strength=1.0).weights[:, 0]
@@ -91,13 +93,15 @@ class Scorecard(Student):
         top = float(np.abs(slopes).max()) if len(slopes) else 0.0
         for scale in np.linspace(1.0, self.most + 0.49, SCALES) if top > 0 else ():
             points = np.clip(np.rint(slopes * scale / top), -self.most, self.most).astype(np.int64)
-            found = search.loss(points)
-            if found < loss - 1e-12:
-                best, loss = points, found
+            result = search.loss(points)
+            if result < loss - 1e-12:
+                best, loss = points, result
         best = search.improve(best, loss, self.most)
-        kept = np.flatnonzero(best)
+        nonzero = np.flatnonzero(best)
         sums, chances = search.table(best)
-        return FittedScorecard(labels, used(features, columns[kept]), best[kept], sums, chances)
+        return FittedScorecard(
+            labels, feature_subset(features, columns[nonzero]), best[nonzero], sums, chances
+        )
 
 
 class _Search:
@@ -123,24 +127,24 @@ class _Search:
         return -float((hit * np.log(p) + (w - hit) * np.log(1 - p)).sum()) / self._n
 
     def _chances(self, weight: np.ndarray, hits: np.ndarray) -> np.ndarray:
-        drawn = isotonic((hits + SMOOTH * self._mean) / (weight + SMOOTH), weight + SMOOTH)
-        return np.clip(drawn, 1e-6, 1 - 1e-6)
+        shrunk = isotonic((hits + SMOOTH * self._mean) / (weight + SMOOTH), weight + SMOOTH)
+        return np.clip(shrunk, 1e-6, 1 - 1e-6)
 
     def improve(self, points: np.ndarray, loss: float, most: int) -> np.ndarray:
         """Points changed by one while that helps, one feature after the other."""
         points = points.copy()
-        moved = True
-        while moved:
-            moved = False
+        changed = True
+        while changed:
+            changed = False
             for j in range(len(points)):
                 for change in (-1, 1):
-                    tried = points.copy()
-                    tried[j] += change
-                    if abs(int(tried[j])) > most:
+                    candidate = points.copy()
+                    candidate[j] += change
+                    if abs(int(candidate[j])) > most:
                         continue
-                    found = self.loss(tried)
-                    if found < loss - 1e-9:
-                        points, loss, moved = tried, found, True
+                    result = self.loss(candidate)
+                    if result < loss - 1e-9:
+                        points, loss, changed = candidate, result, True
         return points
 
     def table(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,8 +181,6 @@ class FittedScorecard(Fitted):
 
     A sum that was not seen takes the entry of the greatest sum below it, or of the smallest.
     """
-
-    kind = "scorecard"
 
     def __init__(
         self,
@@ -236,6 +238,36 @@ class FittedScorecard(Fitted):
         if len(steps) == 1:
             lines.append(f"any: {steps[0][1]:.2f}")
         return "\n".join(lines)
+
+    def view(self) -> PointsView:
+        """The points, the highest first, and the table."""
+        order = np.argsort(-self.points, kind="stable").tolist()
+        points = [(self.features.describe(j), int(self.points[j])) for j in order]
+        return PointsView(tuple(points), tuple(self.steps()))
+
+    def weights_by_feature(self) -> Float[np.ndarray, "features labels"]:
+        """The points: for the second label, and as many against the first."""
+        points = self.points.astype(np.float64)
+        return np.stack([-points, points], axis=1)
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """Points looked up in a table."""
+        return query.points(self.points.tolist(), self.sums.tolist(), self.chances.tolist())
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """Points looked up in a table."""
+        points = np.zeros((graph.width, 1))
+        points[: len(self.points), 0] = self.points
+        total = graph.add("MatMul", presence, graph.constant(points))
+        # A sum below the smallest takes its entry too, so that one is not counted.
+        steps = graph.constant(self.sums[1:].astype(np.float64))
+        table = graph.constant(np.stack([1 - self.chances, self.chances], axis=1))
+        if len(self.sums) == 1:
+            entry = graph.constant(np.array(0, dtype=np.int64))
+        else:
+            passed = graph.add("GreaterOrEqual", total, steps)
+            entry = graph.add("ReduceSum", graph.whole(passed), keepdims=0)
+        return graph.add("Gather", table, entry)
 
     def to_json(self) -> dict[str, Any]:
         """Features, points and the table."""

@@ -29,14 +29,14 @@ class StudentClassifier:
     ``features__longest``, in ``set_params`` and so in searches.
 
     Args:
-        student: which student; :class:`SparseLinear` where not given.
-        features: which features; :class:`ReadableFeatures` as it is where not given.
-        labels: what the columns of a ``y`` of probabilities are.
+        student: student to fit; :class:`SparseLinear` by default.
+        features: features to learn from; :class:`ReadableFeatures` by default.
+        labels: labels of the columns of a ``y`` of probabilities.
 
     Attributes:
-        classes_: the labels, in the order of the columns of ``predict_proba``; names in ``y`` are
+        classes_: labels in the order of the columns of ``predict_proba``; names in ``y`` are
             sorted.
-        student_: what was learnt: it explains itself, and can be written as text and JSON.
+        student_: fitted student; it explains itself, and can be written as text and JSON.
 
     Example:
         >>> texts = ["paid late", "paid", "late again", "paid well"] * 10
@@ -68,14 +68,14 @@ class StudentClassifier:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings; with ``deep`` those of the student and the features too."""
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "student": self.student, "features": self.features, "labels": self.labels,
         }  # fmt: skip
         if deep:
             for part, own in self._parts().items():
                 for field in dataclasses.fields(own):
-                    found[f"{part}__{field.name}"] = getattr(own, field.name)
-        return found
+                    result[f"{part}__{field.name}"] = getattr(own, field.name)
+        return result
 
     def set_params(self, **params: Any) -> StudentClassifier:
         """Change settings; those given whole come before those inside them.
@@ -114,8 +114,8 @@ class StudentClassifier:
 
         Args:
             X: texts.
-            y: a label for each, or its probabilities of ``labels``.
-            sample_weight: of each text; equal where not given.
+            y: label of each text, or its probabilities of ``labels``.
+            sample_weight: weight of each text; all equal by default.
 
         Raises:
             InputError: no texts, entries that are none, or a ``y`` that does not fit them.
@@ -136,14 +136,14 @@ class StudentClassifier:
 
     def _targets(self, y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The labels and a probability for each text and label."""
-        given = np.asarray(y)
-        if given.ndim not in (1, 2) or len(given) != count:
+        array = np.asarray(y)
+        if array.ndim not in (1, 2) or len(array) != count:
             raise InputError(
-                f"y of shape {given.shape} came with {count} texts; one label a text, or one row "
-                "of probabilities, is due"
+                f"expected one label or one row of probabilities for each of {count} texts, got y of "
+                f"shape {array.shape}"
             )
-        if given.ndim == 1:
-            classes, index = np.unique(given, return_inverse=True)
+        if array.ndim == 1:
+            classes, index = np.unique(array, return_inverse=True)
             if len(classes) < 2:
                 raise InputError(
                     f"y names {len(classes)} label; a student is fitted to two or more"
@@ -151,10 +151,10 @@ class StudentClassifier:
             return classes, np.eye(len(classes))[index]
         if self.labels is None:
             raise OptionError(
-                f"y holds probabilities of {given.shape[1]} labels without their names; give "
+                f"y holds probabilities of {array.shape[1]} labels without their names; give "
                 "StudentClassifier(labels=[...]), in the order of the columns"
             )
-        return np.array(list(self.labels)), given.astype(np.float64)
+        return np.array(list(self.labels)), array.astype(np.float64)
 
     def predict_proba(self, X: Iterable[str]) -> Float[np.ndarray, "texts labels"]:
         """Probabilities of ``classes_``."""
@@ -162,18 +162,18 @@ class StudentClassifier:
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """The most probable label of each text; the first of equals."""
-        found = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[found]
+        result = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[result]
 
     def score(self, X: Iterable[str], y: Any, sample_weight: Any = None) -> float:
         """Share of the texts for which the label, or the most probable one of ``y``, is found."""
-        found = self.predict(X)
-        given = np.asarray(y)
-        if given.ndim == 2:
-            given = self.classes_[given.argmax(axis=1)]
-        if len(given) != len(found):
-            raise InputError(f"{len(given)} labels came with {len(found)} texts")
-        return float(np.average(found == given, weights=sample_weight))
+        result = self.predict(X)
+        labels = np.asarray(y)
+        if labels.ndim == 2:
+            labels = self.classes_[labels.argmax(axis=1)]
+        if len(labels) != len(result):
+            raise InputError(f"{len(labels)} labels came with {len(result)} texts")
+        return float(np.average(result == labels, weights=sample_weight))
 
     def _learnt(self) -> Fitted:
         if not hasattr(self, "student_"):
@@ -192,17 +192,17 @@ class StudentClassifier:
         )
 
     def __repr__(self) -> str:
-        given = {k: v for k, v in self.get_params(deep=False).items() if v is not None}
-        return f"StudentClassifier({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+        settings = {k: v for k, v in self.get_params(deep=False).items() if v is not None}
+        return f"StudentClassifier({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
 
-def _texts(given: Iterable[str]) -> list[str]:
-    if isinstance(given, str):
-        raise InputError("one text was given where a list of texts is due")
-    texts = list(given)
+def _texts(entries: Iterable[str]) -> list[str]:
+    if isinstance(entries, str):
+        raise InputError("expected a list of texts, got one text; put it into a list")
+    texts = list(entries)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(f"entry {row} of X is {type(text).__name__}; texts are due")
+            raise InputError(f"expected texts in X, got {type(text).__name__} at entry {row}")
     if not texts:
         raise InputError("no texts were given")
     return texts

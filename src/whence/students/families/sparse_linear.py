@@ -17,14 +17,17 @@ from whence.students.families.base import (
     ReadingCost,
     Reasons,
     Student,
-    checked,
-    used,
+    feature_subset,
+    training_weights,
 )
+from whence.students.families.views import WeightsView
 from whence.students.features.vectorizer import Features
 from whence.students.fitting.logistic import Linear, all_logits, lasso_path, ridge, softmax
 from whence.students.fitting.sparse import size
+from whence.students.formats.onnx_graph import Graph
+from whence.students.formats.sql_query import SqlQuery
 
-__all__ = ["FittedLinear", "SparseLinear", "chosen_columns"]
+__all__ = ["FittedSparseLinear", "SparseLinear", "chosen_columns"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,23 +49,33 @@ class SparseLinear(Student):
     that would have to have the other sign gets no weight and is left out, so fewer may be used.
 
     Args:
-        features: how many features are used at most.
+        features: most features used; ``None`` for all.
         mixing: share of the absolute penalty in the choice; 1 is the lasso.
-        strength: of the ridge in the last fit, in texts.
+        strength: strength of the ridge in the last fit, in texts.
         signs: features to +1, a weight for the second of two labels that is 0 or more, or -1, one
             that is 0 or less. A feature is named as it is shown, an n-gram also by its words.
     """
+
+    size_field = "features"
+    aliases = ("linear",)
+    default_sizes = (10, 30, 100, 300)
+    rank = 1
 
     features: int | None = 30
     mixing: float = 1.0
     strength: float = 1.0
     signs: Mapping[str, int] | None = None
 
+    @classmethod
+    def of_size(cls, size: str) -> Student:
+        """The student of a size; of ``"all"``, the one that uses every feature."""
+        return cls(features=None) if size == "all" else super(SparseLinear, cls).of_size(size)
+
     @property
     def name(self) -> str:
-        """``linear-30``, or ``linear-all``; with ``-signed`` where signs are given."""
+        """``sparse-linear-30`` or ``sparse-linear-all``; with ``-signed`` where signs are given."""
         size = "all" if self.features is None else self.features
-        return f"linear-{size}{'-signed' if self.signs else ''}"
+        return f"{self.family()}-{size}{'-signed' if self.signs else ''}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse settings that cannot be fitted; see :meth:`Student.check`."""
@@ -71,7 +84,9 @@ class SparseLinear(Student):
                 f"strength={self.strength}, mixing={self.mixing}: both above 0, and mixing at most 1"
             )
         if self.features is not None and self.features < 1:
-            raise OptionError(f"features={self.features} asked; at least 1, or None for all")
+            raise OptionError(
+                f"expected features of at least 1, or None for all, got {self.features}"
+            )
         if not self.signs:
             return
         if len(labels) != 2:
@@ -81,7 +96,7 @@ class SparseLinear(Student):
             )
         for name, sign in self.signs.items():
             if sign not in (1, -1):
-                raise OptionError(f"signs[{name!r}] is {sign!r}; 1 or -1 is due")
+                raise OptionError(f"expected 1 or -1 for signs[{name!r}], got {sign!r}")
 
     def fit(
         self,
@@ -91,38 +106,38 @@ class SparseLinear(Student):
         features: Features,
         labels: Sequence[str],
         weights: Float[np.ndarray, " texts"] | None = None,
-    ) -> FittedLinear:
+    ) -> FittedSparseLinear:
         """Learn; seconds for 20,000 texts of 50,000 features."""
         self.check(labels)
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         known = _signs(self.signs, features) if self.signs else None
         if self.features is not None:
             columns = chosen_columns(table, targets, share, most=self.features, mixing=self.mixing)
-            part, own = sparse.csr_array(table[:, columns]), used(features, columns)
+            part, subset = sparse.csr_array(table[:, columns]), feature_subset(features, columns)
         else:
-            columns, part, own = np.arange(len(features)), table, features
+            columns, part, subset = np.arange(len(features)), table, features
         if known is None:
-            found = ridge(part, targets, share, strength=self.strength)
-            return FittedLinear(labels, own, found)
-        found = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
-        kept = np.flatnonzero((known[columns] == 0) | (found.weights[:, 0] != 0))
-        found = Linear(kept, found.weights[kept], found.intercept)
-        return FittedLinear(labels, used(own, kept), found)
+            result = ridge(part, targets, share, strength=self.strength)
+            return FittedSparseLinear(labels, subset, result)
+        result = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
+        allowed = np.flatnonzero((known[columns] == 0) | (result.weights[:, 0] != 0))
+        result = Linear(allowed, result.weights[allowed], result.intercept)
+        return FittedSparseLinear(labels, feature_subset(subset, allowed), result)
 
 
 def _signs(signs: Mapping[str, int], features: Features) -> np.ndarray:
     """The sign of each column, 0 where none is given."""
     place = {feature.words: j for j, feature in enumerate(features.kept) if feature.kind == "ngram"}
     place |= {features.describe(column): column for column in range(len(features))}
-    found = np.zeros(len(features), dtype=np.int64)
+    result = np.zeros(len(features), dtype=np.int64)
     for name, sign in signs.items():
         if name not in place:
             raise OptionError(
                 f"signs name {name!r}, which is none of the {len(features)} features; name one as "
                 f"it is shown, such as {features.describe(0)!r}"
             )
-        found[place[name]] = sign
-    return found
+        result[place[name]] = sign
+    return result
 
 
 def _signed(
@@ -147,11 +162,11 @@ def _signed(
     bounds: list[tuple[float | None, float | None]] = [
         (0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in [*signs.tolist(), 0]
     ]
-    found = optimize.minimize(
+    result = optimize.minimize(
         value, np.zeros(d + 1), jac=True, method="L-BFGS-B", bounds=bounds,
         options={"maxiter": 500, "maxfun": 1000, "gtol": 1e-8, "ftol": 1e-12},
     )  # fmt: skip
-    return Linear(np.arange(d), found.x[:d, None], found.x[d:])
+    return Linear(np.arange(d), result.x[:d, None], result.x[d:])
 
 
 def chosen_columns(
@@ -178,18 +193,16 @@ def chosen_columns(
     return np.sort(last.columns[np.argsort(-effect, kind="stable")[:most]])
 
 
-class FittedLinear(Fitted):
+class FittedSparseLinear(Fitted):
     """Weights and intercepts; ``weights[j, l]`` is what feature ``j`` adds to the logit of ``l``.
 
     Logits are centred: those of a text add up to 0, so weights of one feature do too.
     """
 
-    kind = "linear"
-
-    def __init__(self, labels: Sequence[str], features: Features, found: Linear) -> None:
+    def __init__(self, labels: Sequence[str], features: Features, linear: Linear) -> None:
         super().__init__(labels, features)
-        self.weights = all_logits(found.weights)
-        self.intercept = all_logits(found.intercept[None])[0]
+        self.weights = all_logits(linear.weights)
+        self.intercept = all_logits(linear.intercept[None])[0]
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Softmax of the sums."""
@@ -225,6 +238,27 @@ class FittedLinear(Fitted):
         ]
         return "\n".join([head, *lines])
 
+    def view(self) -> WeightsView:
+        """The weights, the largest first."""
+        weights = self.weights
+        if len(self.labels) == 2:
+            weights = weights[:, 1:] - weights[:, :1]
+        order = np.argsort(-np.abs(weights).max(axis=1, initial=0.0), kind="stable").tolist()
+        rows = [(self.features.describe(j), self.weights[j]) for j in order]
+        return WeightsView(self.intercept, tuple(rows))
+
+    def weights_by_feature(self) -> Float[np.ndarray, "features labels"]:
+        """The weights."""
+        return self.weights
+
+    def to_sql(self, query: SqlQuery) -> str:
+        """A weighted sum."""
+        return query.weighted_sum(self.weights, self.intercept)
+
+    def to_onnx(self, graph: Graph, presence: str) -> str:
+        """A weighted sum."""
+        return graph.softmax(presence, self.weights, self.intercept)
+
     def to_json(self) -> dict[str, Any]:
         """Features, weights and intercepts."""
         return {
@@ -236,7 +270,7 @@ class FittedLinear(Fitted):
         }
 
     @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> FittedLinear:
+    def from_json(cls, tree: Mapping[str, Any]) -> FittedSparseLinear:
         """What :meth:`to_json` wrote."""
         labels = tree["labels"]
         weights = np.array(tree["weights"], dtype=np.float64).reshape(-1, len(labels))

@@ -15,20 +15,20 @@ from jaxtyping import Float
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError, WriteError
+from whence.models.compact.sizes import Sizes
 from whence.models.protocols import Model
-from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, checked
+from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, training_weights
 from whence.students.features.vectorizer import Features, ReadableFeatures
 
 if TYPE_CHECKING:
     from whence.models.adapters.classifier import SequenceClassifier
-    from whence.models.compact.architecture import Sizes
     from whence.models.compact.training import Epoch
 
-__all__ = ["CompactStudent", "SmallTransformer"]
+__all__ = ["FittedTransformer", "Transformer"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SmallTransformer(Student):
+class Transformer(Sizes, Student):
     """A BERT of a few layers, trained from nothing on the teacher's probabilities.
 
     With ``T`` the temperature, the loss of a text is
@@ -54,63 +54,31 @@ class SmallTransformer(Student):
     Hinton et al. (2015), arXiv:1503.02531; Jiao et al. (2020), arXiv:1909.10351; Wang et al.
     (2020), arXiv:2002.10957.
 
-    Args:
-        layers: of the student; the teacher's at most where they are matched.
-        hidden: width of its states, a multiple of ``heads``.
-        heads: attention heads in each layer.
-        epochs: rounds over the texts at most.
-        patience: rounds without a gain on ``select`` after which training stops.
-        temperature: above 1, the labels that the teacher did not choose count for more.
-        hidden_weight: of the distance to the teacher's states, as a share of their size.
-        attention_weight: of the divergence from the teacher's mean attention, in nats.
-        vocabulary: pieces that are learnt, at most; the teacher's own are taken for its layers.
-        tokens: read of a text at most; a longer one is refused.
-        batch: texts of one step.
-        rate: of learning, at its highest.
-        dropout: share of states set to zero in training.
-        seed: of the first weights, the order of texts and dropout.
+    The settings are those of :class:`whence.models.compact.sizes.Sizes`.
 
     Example:
-        >>> SmallTransformer(layers=2, hidden=64, heads=2).name
+        >>> Transformer(layers=2, hidden=64, heads=2).name
         'transformer-2x64'
     """
 
     readable = False
 
-    layers: int = 2
-    hidden: int = 128
-    heads: int = 2
-    epochs: int = 12
-    patience: int = 3
-    temperature: float = 2.0
-    hidden_weight: float = 0.0
-    attention_weight: float = 0.0
-    vocabulary: int = 8000
-    tokens: int = 512
-    batch: int = 32
-    rate: float = 1e-3
-    dropout: float = 0.1
-    seed: int = 0
+    @classmethod
+    def of_size(cls, size: str) -> Student:
+        """The transformer of layers and width: ``"2x128"``."""
+        layers, _, hidden = size.partition("x")
+        if not (layers.isdecimal() and hidden.isdecimal()):
+            raise OptionError(f"expected layers and width such as 2x128, got {size!r}")
+        return cls(layers=int(layers), hidden=int(hidden))
 
     @property
     def name(self) -> str:
         """``transformer-2x128``: layers and width."""
-        return f"transformer-{self.layers}x{self.hidden}"
+        return f"{self.family()}-{self.layers}x{self.hidden}"
 
     def check(self, labels: Sequence[str]) -> None:
         """Refuse sizes, rates and weights out of their range, before anything is asked."""
-        self._sizes().check()
-
-    def _sizes(self) -> Sizes:
-        from whence.models.compact.architecture import Sizes
-
-        return Sizes(
-            layers=self.layers, hidden=self.hidden, heads=self.heads, epochs=self.epochs,
-            patience=self.patience, temperature=self.temperature,
-            hidden_weight=self.hidden_weight, attention_weight=self.attention_weight,
-            vocabulary=self.vocabulary, tokens=self.tokens, batch=self.batch, rate=self.rate,
-            dropout=self.dropout, seed=self.seed,
-        )  # fmt: skip
+        self.refuse_invalid()
 
     def fit(
         self,
@@ -123,19 +91,19 @@ class SmallTransformer(Student):
         texts: Sequence[str] | None = None,
         select: tuple[Sequence[str], Float[np.ndarray, "held labels"]] | None = None,
         teacher: Model | None = None,
-    ) -> CompactStudent:
+    ) -> FittedTransformer:
         """Train it; the same seed gives the same weights, bit for bit.
 
         Args:
-            table: one row a text; only its size is looked at.
-            targets: the teacher's probabilities.
-            features: what the columns are; none is used.
-            labels: what the columns of ``targets`` are.
-            weights: of the texts; equal where not given.
-            texts: the texts of the rows, as the teacher read them.
+            table: row for each text; only their number is used.
+            targets: probabilities of the teacher.
+            features: features of the columns; none is used.
+            labels: labels of the columns of ``targets``.
+            weights: weight of each text; all equal by default.
+            texts: texts of the rows, as far as the teacher read them.
             select: texts and the teacher's probabilities that decide when to stop; a tenth of
                 the texts where not given.
-            teacher: the model whose layers are matched, where a weight asks for it.
+            teacher: model whose layers are matched, where a weight above 0 needs it.
 
         Raises:
             OptionError: sizes out of their range, or a teacher that no weight asks for.
@@ -144,35 +112,35 @@ class SmallTransformer(Student):
             CapabilityError: a teacher whose layers cannot be matched.
             ModelOutputError: training diverged.
         """
-        share = checked(table, targets, features, labels, weights)
+        share = training_weights(table, targets, features, labels, weights)
         if texts is None or len(texts) != len(targets):
-            found = "none" if texts is None else f"{len(texts)} texts"
+            number = "none" if texts is None else len(texts)
             raise InputError(
-                f"a transformer reads texts, so texts={len(targets)} texts are due; {found} given"
+                f"expected the {len(targets)} texts of the rows in texts=, got {number}; a "
+                "transformer reads texts"
             )
         if select is not None and select[1].shape != (len(select[0]), len(labels)):
             raise InputError(
-                f"select came with {len(select[0])} texts and probabilities of shape "
-                f"{select[1].shape}; one row a text and {len(labels)} columns are due"
+                f"expected one row a text and {len(labels)} columns of probabilities in select, got "
+                f"{len(select[0])} texts and shape {select[1].shape}"
             )
         from whence.models.compact.fit import shrink
 
         shrunk = shrink(
-            texts, targets, labels=labels, sizes=self._sizes(), select=select, weights=share,
+            texts, targets, labels=labels, sizes=self, select=select, weights=share,
             teacher=teacher,
         )  # fmt: skip
-        return CompactStudent(shrunk.model, shrunk.epochs[: shrunk.best + 1])
+        return FittedTransformer(shrunk.model, shrunk.epochs[: shrunk.best + 1])
 
 
-class CompactStudent(Fitted):
+class FittedTransformer(Fitted):
     """A small transformer that was taught; it decides, and gives no reasons of its own.
 
     Args:
-        model: a classifier, as training made it or as :func:`whence.load` gives it.
-        epochs: the losses of training up to its weights.
+        model: classifier, as training made it or as :func:`whence.load` gives it.
+        epochs: losses of training up to its weights.
     """
 
-    kind = "transformer"
     readable = False
 
     def __init__(self, model: SequenceClassifier, epochs: Sequence[Epoch] = ()) -> None:
@@ -186,7 +154,7 @@ class CompactStudent(Fitted):
         """Probabilities of all labels.
 
         Args:
-            texts: any texts that are not empty.
+            texts: texts that are not empty.
             read_to: characters the teacher reads of each; what follows is not looked at.
 
         Raises:
@@ -194,8 +162,8 @@ class CompactStudent(Fitted):
         """
         from whence.models.compact.fit import probabilities
 
-        seen = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
-        return probabilities(self.model, seen)
+        read = texts if read_to is None else [t[:n] for t, n in zip(texts, read_to, strict=True)]
+        return probabilities(self.model, read)
 
     def probabilities(self, table: sparse.csr_array) -> Float[np.ndarray, "texts labels"]:
         """Refused: it reads texts.
@@ -268,8 +236,10 @@ class CompactStudent(Fitted):
         if target.exists():
             raise OptionError(f"{target} exists already; nothing is overwritten. Name a new folder")
         try:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
-                inner = Path(made) / "model"
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=f".{target.name}."
+            ) as temporary:
+                inner = Path(temporary) / "model"
                 save(self.model, inner)
                 shutil.move(inner, target)
         except OSError as error:

@@ -76,10 +76,10 @@ def words(text: str) -> list[str]:
         >>> words("Didn’t pay, twice.")
         ["didn't", 'pay', ',', 'twice', '.']
     """
-    found = _TOKEN.findall(text)
+    result = _TOKEN.findall(text)
     if text.isascii():
-        return [word.lower() for word in found]
-    return [_plain(word) for word in found]
+        return [word.lower() for word in result]
+    return [_plain(word) for word in result]
 
 
 def _plain(word: str) -> str:
@@ -98,7 +98,7 @@ def denies(word: str) -> bool:
     return word in NEGATORS or word.endswith("n't")
 
 
-def negated(found: list[Token]) -> list[bool]:
+def negated(result: list[Token]) -> list[bool]:
     """Whether each token is within reach of a negation before it.
 
     Example:
@@ -108,7 +108,7 @@ def negated(found: list[Token]) -> list[bool]:
     """
     left = 0
     marks: list[bool] = []
-    for token in found:
+    for token in result:
         word = token.text[0].isalnum() or token.text[0] == "_"
         if not word:
             left = 0

@@ -69,32 +69,34 @@ class ReadableFeatures(Looking):
             InputError: no feature is in enough of the texts.
         """
         self.check()
-        said: Counter[str] = Counter()
+        phrase_counts: Counter[str] = Counter()
         counts: Counter[Feature] = Counter()
         for text in texts:
-            said.update(phrases(words(text), self.longest))
+            phrase_counts.update(phrases(words(text), self.longest))
             if self.plain:
                 continue
             counts.update({feature for feature, _, _ in beside(self, tokens(text))})
-        counts.update({Feature("ngram", p): n for p, n in said.items() if n >= self.least_texts})
+        counts.update(
+            {Feature("ngram", p): n for p, n in phrase_counts.items() if n >= self.least_texts}
+        )
         lists = sorted(f for f in counts if f.kind == "lexicon" and counts[f] >= self.least_texts)
         others = [f for f in counts if f.kind != "lexicon" and counts[f] >= self.least_texts]
         others.sort(key=lambda f: (-counts[f], f))
-        kept = (*sorted(others[: self.most]), *lists)
-        if not kept:
+        features = (*sorted(others[: self.most]), *lists)
+        if not features:
             raise InputError(
                 f"no feature is in {self.least_texts} or more of the {len(texts)} texts; "
                 "give more texts or a smaller least_texts"
             )
-        return Features(self, kept)
+        return Features(self, features)
 
 
 class Features(WordFeatures):
     """Features with their columns, and tables of them.
 
     Args:
-        spec: how they are looked for.
-        kept: the feature of each column.
+        spec: settings of the search for features in a text.
+        kept: feature of each column.
     """
 
     spec: ReadableFeatures
@@ -106,7 +108,7 @@ class Features(WordFeatures):
         """One row a text, one column a feature: 1 where the text has it.
 
         Args:
-            texts: any texts; words never seen count for nothing.
+            texts: texts; words that are no feature are ignored.
             read_to: characters the teacher read of each text; what follows is not looked at.
         """
         starts = [0]
@@ -132,9 +134,9 @@ class Features(WordFeatures):
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Features:
         """The features that :meth:`to_json` wrote."""
-        found = WordFeatures.from_json(tree)
-        how = found.spec
+        result = WordFeatures.from_json(tree)
+        how = result.spec
         spec = ReadableFeatures(
             longest=how.longest, negation=how.negation, position=how.position, lexicons=how.lexicons
         )
-        return cls(spec, found.kept)
+        return cls(spec, result.kept)

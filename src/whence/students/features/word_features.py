@@ -77,22 +77,22 @@ class Looking:
     """Of each lexicon its entries, and the words of the longest."""
 
     def __post_init__(self) -> None:
-        kept = {
-            name: tuple(dict.fromkeys(filter(None, (" ".join(words(entry)) for entry in listed))))
-            for name, listed in self.lexicons.items()
+        lexicons = {
+            name: tuple(dict.fromkeys(filter(None, (" ".join(words(entry)) for entry in entries))))
+            for name, entries in self.lexicons.items()
         }
-        empty = [name for name, listed in kept.items() if not listed]
+        empty = [name for name, entries in lexicons.items() if not entries]
         if empty:
             # Imported to be raised: it lives beside pydantic, which a stored student runs without.
             from whence.core.errors import OptionError
 
             raise OptionError(f"lexicon {empty[0]!r} holds no word")
-        object.__setattr__(self, "lexicons", kept)
-        found = {
-            name: (frozenset(listed), max(entry.count(" ") + 1 for entry in listed))
-            for name, listed in kept.items()
+        object.__setattr__(self, "lexicons", lexicons)
+        result = {
+            name: (frozenset(entries), max(entry.count(" ") + 1 for entry in entries))
+            for name, entries in lexicons.items()
         }
-        object.__setattr__(self, "entries", found)
+        object.__setattr__(self, "entries", result)
 
     @property
     def plain(self) -> bool:
@@ -104,8 +104,8 @@ class WordFeatures:
     """Features with their columns, found in one text at a time.
 
     Args:
-        spec: how they are looked for.
-        kept: the feature of each column.
+        spec: settings of the search for features in a text.
+        kept: feature of each column.
 
     Example:
         >>> features = WordFeatures(Looking(longest=1), [Feature("ngram", "late")])
@@ -135,12 +135,12 @@ class WordFeatures:
     def of(self, text: str) -> list[int]:
         """Columns of the features a text has, ascending."""
         phrase = self._phrase
-        found = {phrase[p] for p in phrases(words(text), self.spec.longest) if p in phrase}
+        result = {phrase[p] for p in phrases(words(text), self.spec.longest) if p in phrase}
         if not self.spec.plain:
             column = self._column
             near = beside(self.spec, tokens(text))
-            found |= {column[feature] for feature, _, _ in near if feature in column}
-        return sorted(found)
+            result |= {column[feature] for feature, _, _ in near if feature in column}
+        return sorted(result)
 
     def spans(self, text: str) -> dict[int, list[tuple[int, int]]]:
         """Where each feature of a text stands: characters ``start`` to ``end``.
@@ -181,29 +181,29 @@ class WordFeatures:
         return WordFeatures(spec, [Feature(*entry) for entry in tree["features"]])
 
 
-def phrases(found: list[str], longest: int) -> set[str]:
+def phrases(result: list[str], longest: int) -> set[str]:
     """All n-grams of up to ``longest`` words, joined by one space.
 
     Example:
         >>> sorted(phrases(["paid", "too", "late"], 2))
         ['late', 'paid', 'paid too', 'too', 'too late']
     """
-    gathered = set(found)
+    gathered = set(result)
     for size in range(2, longest + 1):
-        gathered.update(map(" ".join, zip(*(found[at:] for at in range(size)), strict=False)))
+        gathered.update(map(" ".join, zip(*(result[at:] for at in range(size)), strict=False)))
     return gathered
 
 
-def _placed(spec: Looking, found: list[Token]) -> Iterator[tuple[Feature, int, int]]:
-    said = [token.text for token in found]
+def _placed(spec: Looking, result: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+    texts = [token.text for token in result]
     for size in range(1, spec.longest + 1):
-        for at in range(len(found) - size + 1):
-            phrase = " ".join(said[at : at + size])
-            yield Feature("ngram", phrase), found[at].start, found[at + size - 1].end
-    yield from beside(spec, found)
+        for at in range(len(result) - size + 1):
+            phrase = " ".join(texts[at : at + size])
+            yield Feature("ngram", phrase), result[at].start, result[at + size - 1].end
+    yield from beside(spec, result)
 
 
-def beside(spec: Looking, found: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+def beside(spec: Looking, result: list[Token]) -> Iterator[tuple[Feature, int, int]]:
     """What is looked for beside n-grams, each with its characters.
 
     Example:
@@ -211,21 +211,21 @@ def beside(spec: Looking, found: list[Token]) -> Iterator[tuple[Feature, int, in
         ["'late' denied"]
     """
     if spec.negation:
-        for token, denied in zip(found, negated(found), strict=True):
+        for token, denied in zip(result, negated(result), strict=True):
             if denied:
                 yield Feature("denied", token.text), token.start, token.end
     if spec.position:
-        for token in found[:EDGE]:
+        for token in result[:EDGE]:
             yield Feature("first", token.text), token.start, token.end
-        for token in found[-EDGE:]:
+        for token in result[-EDGE:]:
             yield Feature("last", token.text), token.start, token.end
-    said = [token.text for token in found]
-    for name, (listed, longest) in spec.entries.items():
+    texts = [token.text for token in result]
+    for name, (entries, longest) in spec.entries.items():
         hits = [
-            (found[at].start, found[at + size - 1].end)
+            (result[at].start, result[at + size - 1].end)
             for size in range(1, longest + 1)
-            for at in range(len(found) - size + 1)
-            if " ".join(said[at : at + size]) in listed
+            for at in range(len(result) - size + 1)
+            if " ".join(texts[at : at + size]) in entries
         ]
         for least in range(1, min(len(hits), 3) + 1):
             for start, end in hits:

@@ -1,4 +1,4 @@
-"""Concepts without a language model: words of one effect and one company, as lists."""
+"""Word groups without a language model: words of one effect and one company, as lists."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from whence.students.fitting.clustering import reduced
 from whence.students.fitting.sparse import size
 from whence.students.teacher.teacher import Answers
 
-__all__ = ["Concept", "Concepts", "concepts", "ppmi"]
+__all__ = ["WordGroup", "WordGroups", "ppmi", "word_groups"]
 
 SHOWN = 15
-"""Words of a concept that are printed; all are stored and looked for."""
+"""Words of a group that are printed; all are stored and looked for."""
 
 NAMED = 3
-"""Words that make up a concept's name."""
+"""Words that make up a group's name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Concept:
+class WordGroup:
     """A list of words, the most telling first.
 
     Attributes:
-        name: its three most telling words.
-        words: all of them.
-        label: the label that the words speak for most.
+        name: three words with the largest weight.
+        words: all words of the group.
+        label: label that the words speak for most.
         effect: mean log-probability of it beyond that of the median word, less the mean over
             labels.
     """
@@ -47,7 +47,7 @@ class Concept:
         """Name, effect and at most fifteen words.
 
         Example:
-            >>> Concept("late/overdue", ("late", "overdue"), "reject", 1.5).describe()
+            >>> WordGroup("late/overdue", ("late", "overdue"), "reject", 1.5).describe()
             'late/overdue (+1.50 for reject): late, overdue'
         """
         more = len(self.words) - SHOWN
@@ -56,18 +56,18 @@ class Concept:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Concepts:
-    """Concepts of a corpus and its teacher, those of the greatest effect first.
+class WordGroups:
+    """Word groups of a corpus and its teacher, those of the greatest effect first.
 
     Attributes:
-        found: the concepts; no word is in two.
+        groups: word groups; no word is in two.
         alone: words of some effect that no other word goes with.
         neutral: words asked that hardly move the teacher.
         passed_over: n-grams asked that are no single word of the texts, or another spelling of one
             asked before them.
     """
 
-    found: tuple[Concept, ...]
+    groups: tuple[WordGroup, ...]
     alone: tuple[str, ...]
     neutral: int
     passed_over: int
@@ -75,14 +75,14 @@ class Concepts:
     @property
     def lexicons(self) -> dict[str, tuple[str, ...]]:
         """Names to words, for :class:`whence.students.features.vectorizer.ReadableFeatures`."""
-        return {concept.name: concept.words for concept in self.found}
+        return {group.name: group.words for group in self.groups}
 
     def __str__(self) -> str:
         rest = f"{len(self.alone)} words stand alone, {self.neutral} hardly move the teacher"
-        return "\n".join([*(concept.describe() for concept in self.found), rest])
+        return "\n".join([*(group.describe() for group in self.groups), rest])
 
 
-def concepts(
+def word_groups(
     ngrams: Sequence[str],
     answers: Answers,
     texts: Sequence[str],
@@ -94,7 +94,7 @@ def concepts(
     dimensions: int = 30,
     window: int = 4,
     seed: int = 0,
-) -> Concepts:
+) -> WordGroups:
     """Lists of words that move the teacher alike and stand in like company.
 
     Two distances are mixed. The first is between what the teacher says of each word alone: its
@@ -104,7 +104,7 @@ def concepts(
     to 1, and clusters are joined by average linkage as long as they are nearer than ``apart``. Words within ``least_effect`` of the median word have no effect to speak of
     and join no list.
 
-    A concept is its list, and its name only an abbreviation of it. What a teacher says of a
+    A group is its list, and its name only an abbreviation of it. What a teacher says of a
     word alone may differ from what the word does in a text; and words of opposite meaning stand in
     like company, so that ``company`` near 1 joins what the response would part.
 
@@ -116,16 +116,16 @@ def concepts(
         ngrams: as :func:`whence.students.data.augmentation.frequent_ngrams` gives them; of several words
             they are passed over, because a list is looked for word by word. Capitals do not
             count: of two spellings of a word the first stands for both.
-        answers: the teacher's answer to each alone.
-        texts: where the words' company is seen: the ``fit`` texts.
+        answers: teacher's answer to each n-gram alone.
+        texts: texts that the company of words is taken from: the ``fit`` texts.
         most: words at most, those of the greatest effect times the spread of their presence.
         least_effect: length of the response that counts as one, in nats; of bare labels every
             word that is not answered like the median one has some.
         company: share of the second distance, 0 to 1.
-        apart: distance of what is not joined, above 0; smaller makes more and narrower concepts.
+        apart: distance of what is not joined, above 0; smaller makes more and narrower groups.
         dimensions: coordinates of the company.
         window: words to either side.
-        seed: of the start of the decomposition.
+        seed: seed of the start of the decomposition.
 
     Raises:
         InputError: another number of answers than of n-grams, or no text.
@@ -138,23 +138,23 @@ def concepts(
         >>> values = np.array([[-1, 1], [-1, 1], [1, -1], [1, -1]] + [[0, 0]] * 5) * 1.0
         >>> answers = Answers(labels=("accept", "reject"), gives="logit", values=values,
         ...                   read_to=np.array([len(word) for word in asked]))
-        >>> sorted(concepts(asked, answers, lines, dimensions=3).lexicons.values())
+        >>> sorted(word_groups(asked, answers, lines, dimensions=3).lexicons.values())
         [('late', 'overdue'), ('steady', 'reliable')]
     """
     if len(ngrams) != len(answers) or not texts:
         raise InputError(
-            f"{len(ngrams)} n-grams came with {len(answers)} answers and {len(texts)} texts; one "
-            "answer each and one text at least are due"
+            f"expected one answer for each of {len(ngrams)} n-grams and at least one text, got "
+            f"{len(answers)} answers and {len(texts)} texts"
         )
     if min(most, dimensions, window) < 1 or not 0 <= company <= 1 or apart <= 0:
         raise OptionError(
             f"most={most}, dimensions={dimensions}, window={window}, company={company}, "
             f"apart={apart}: out of range"
         )
-    said = [words(text) for text in texts]
+    sequences = [words(text) for text in texts]
     present: dict[str, int] = {}
-    for own in said:
-        for word in sorted(set(own)):
+    for sequence in sequences:
+        for word in sorted(set(sequence)):
             present[word] = present.get(word, 0) + 1
     # N-grams come as the texts write them; words are compared case folded.
     folded = [" ".join(words(asked)) for asked in ngrams]
@@ -171,24 +171,26 @@ def concepts(
     places: list[int] = kept.tolist()
     chosen = [folded[rows[place]] for place in places]
     if len(chosen) < 2:
-        return Concepts(found=(), alone=tuple(chosen), neutral=neutral, passed_over=passed)
-    own = response[kept]
-    near = _company(said, chosen, dimensions, window, seed)
+        return WordGroups(groups=(), alone=tuple(chosen), neutral=neutral, passed_over=passed)
+    chosen_response = response[kept]
+    near = _company(sequences, chosen, dimensions, window, seed)
     scale = float(length[kept].max())
-    distance = (1 - company) * pdist(own) / (2 * scale) + company * pdist(near, "cosine") / 2
+    distance = (1 - company) * pdist(chosen_response) / (2 * scale) + company * pdist(
+        near, "cosine"
+    ) / 2
     tree = hierarchy.linkage(distance, method="average")
     member = hierarchy.fcluster(tree, apart, criterion="distance")
-    found: list[Concept] = []
+    result: list[WordGroup] = []
     alone: list[str] = []
     for number in np.unique(member).tolist():
         inside = member == number
         if inside.sum() < 2:
             alone += [chosen[int(np.flatnonzero(inside)[0])]]
         else:
-            found.append(_concept(chosen, own, telling[kept], inside, answers.labels))
-    found.sort(key=lambda concept: (-concept.effect, concept.name))
-    return Concepts(
-        found=tuple(found), alone=tuple(sorted(alone)), neutral=neutral, passed_over=passed
+            result.append(_group(chosen, chosen_response, telling[kept], inside, answers.labels))
+    result.sort(key=lambda group: (-group.effect, group.name))
+    return WordGroups(
+        groups=tuple(result), alone=tuple(sorted(alone)), neutral=neutral, passed_over=passed
     )
 
 
@@ -212,19 +214,19 @@ def ppmi(counts: sparse.csr_array) -> sparse.csr_array:
 
 
 def _company(
-    said: Sequence[list[str]], chosen: Sequence[str], dimensions: int, window: int, seed: int
+    sequences: Sequence[list[str]], chosen: Sequence[str], dimensions: int, window: int, seed: int
 ) -> Float[np.ndarray, "words dimensions"]:
     """The company of each word, of length 1; words without any are all alike."""
     place = {word: row for row, word in enumerate(chosen)}
     vocabulary: dict[str, int] = {}
     rows: list[int] = []
     columns: list[int] = []
-    for own in said:
-        for at, word in enumerate(own):
+    for sequence in sequences:
+        for at, word in enumerate(sequence):
             row = place.get(word)
             if row is None:
                 continue
-            beside = own[max(0, at - window) : at] + own[at + 1 : at + 1 + window]
+            beside = sequence[max(0, at - window) : at] + sequence[at + 1 : at + 1 + window]
             rows += [row] * len(beside)
             columns += [vocabulary.setdefault(other, len(vocabulary)) for other in beside]
     # One column more that nobody has keeps the table from being empty.
@@ -239,16 +241,16 @@ def _company(
     return np.hstack([points / np.where(length > 0, length, 1.0), extra])
 
 
-def _concept(
+def _group(
     chosen: Sequence[str],
     response: Float[np.ndarray, "words labels"],
     telling: Float[np.ndarray, " words"],
     inside: Bool[np.ndarray, " words"],
     labels: Sequence[str],
-) -> Concept:
+) -> WordGroup:
     members: Int[np.ndarray, " members"] = np.flatnonzero(inside)
     mean = response[members].mean(axis=0)
     label = int(mean.argmax())
     order: list[int] = members[np.lexsort((members, -telling[members]))].tolist()
-    listed = tuple(chosen[row] for row in order)
-    return Concept("/".join(listed[:NAMED]), listed, labels[label], float(mean[label]))
+    words = tuple(chosen[row] for row in order)
+    return WordGroup("/".join(words[:NAMED]), words, labels[label], float(mean[label]))

@@ -9,7 +9,7 @@ from whence.students.data.training_set import Candidate, HoldOut, TrainingTable
 from whence.students.families.base import Fitted
 from whence.students.families.baselines import gold_only, majority, opaque_ceiling, permuted_teacher
 from whence.students.families.sparse_linear import SparseLinear
-from whence.students.families.transformer import CompactStudent
+from whence.students.families.transformer import FittedTransformer
 from whence.students.stages.plan import Plan
 from whence.students.stages.training import Training
 
@@ -39,7 +39,7 @@ class FittedStudents:
     chosen: str
     controls: dict[str, Fitted]
     references: dict[str, Fitted]
-    compact: CompactStudent | None
+    compact: FittedTransformer | None
     choices: tuple[Choice, ...]
 
     @property
@@ -111,7 +111,7 @@ def _controls(plan: Plan, table: TrainingTable) -> dict[str, Fitted]:
     return controls
 
 
-def _compact(plan: Plan, table: TrainingTable, holdout: HoldOut) -> CompactStudent | None:
+def _compact(plan: Plan, table: TrainingTable, holdout: HoldOut) -> FittedTransformer | None:
     student, examples = plan.compact, table.examples
     if student is None:
         return None

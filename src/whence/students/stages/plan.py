@@ -17,7 +17,7 @@ from whence.students.data.slices import given_slices
 from whence.students.data.split import Split, split
 from whence.students.families.base import Student
 from whence.students.families.registry import students_for
-from whence.students.families.transformer import SmallTransformer
+from whence.students.families.transformer import Transformer
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.teacher.teacher import Teacher, checked_texts
 
@@ -34,7 +34,7 @@ class Inputs:
     features: ReadableFeatures | None = None
     budget: Budget = field(default_factory=Budget)
     checks: Checks = field(default_factory=Checks)
-    compact: SmallTransformer | None = None
+    compact: Transformer | None = None
     shifted: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     slices: Mapping[str, Sequence[bool]] = field(default_factory=dict[str, Sequence[bool]])
 
@@ -65,7 +65,7 @@ class Plan:
     slices: dict[str, Bool[np.ndarray, " texts"]]
     students: tuple[Student, ...]
     features: ReadableFeatures | None
-    compact: SmallTransformer | None
+    compact: Transformer | None
     shifted: Mapping[str, Sequence[str]]
     checks: Checks
     queries: QueryPlan

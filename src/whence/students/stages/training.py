@@ -8,7 +8,7 @@ from whence.students.data.collect import ask_teacher, build_training_set, refuse
 from whence.students.data.model_selection import Choice, Trial, choose_ngram_weight
 from whence.students.data.run import Usage
 from whence.students.data.training_set import AnsweredTexts
-from whence.students.features.word_groups import Concepts
+from whence.students.features.word_groups import WordGroups
 from whence.students.stages.plan import Plan
 from whence.students.teacher.teacher import Answers
 
@@ -32,7 +32,7 @@ class Training:
     plan: Plan
     answers: Answers
     trial: Trial
-    groups: Concepts | None
+    groups: WordGroups | None
     choices: tuple[Choice, ...]
     usage: Usage
 

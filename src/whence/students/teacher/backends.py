@@ -88,9 +88,9 @@ class ScoreAnswerer:
     """A classifier or a callable, read at all its labels.
 
     Args:
-        model: as :func:`whence.load` gives it: a single-label classifier, or a callable.
-        gives: what a callable's numbers are; a classifier's are logits.
-        long: what is done with texts longer than the model reads.
+        model: single-label classifier or callable, as :func:`whence.load` gives it.
+        gives: meaning of a callable's numbers; a classifier's are logits.
+        long: treatment of texts longer than the model reads: ``"refuse"`` or ``"cut"``.
         version: names the callable, so that its answers may be kept on disk.
     """
 
@@ -165,7 +165,7 @@ class LabelAnswerer:
 
     Args:
         function: called with a list of texts, never an empty one; answers one label a text.
-        labels: the labels it may answer.
+        labels: labels it may answer.
         version: names the function, so that its answers may be kept on disk.
     """
 
@@ -179,7 +179,7 @@ class LabelAnswerer:
         version: str | None = None,
     ) -> None:
         if len(set(labels)) < 2 or len(set(labels)) != len(labels):
-            raise OptionError(f"labels {list(labels)} given; two or more, all different, are due")
+            raise OptionError(f"expected two or more different labels, got {list(labels)}")
         self._function = function
         self.labels = tuple(labels)
         self._version = version

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from whence.core.errors import ModelOutputError
 from whence.students.teacher.teacher import Answers
 
-__all__ = ["Absent"]
+__all__ = ["OfflineTeacher"]
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class OfflineTeacher:
     """Stands for the teacher of a stored student: the same name and labels, never an answer.
 
     A router with it abstains where its student may not answer. It audits nothing: build it with
     ``audit_rate=0.0``.
 
     Example:
-        >>> Absent("bert", "sha256:1", ("no", "yes")).ask(["late"])
+        >>> OfflineTeacher("bert", "sha256:1", ("no", "yes")).ask(["late"])
         Traceback (most recent call last):
         ...
-        whence.core.errors.ModelOutputError: no teacher was given; bert is the one to ask
+        whence.core.errors.ModelOutputError: expected a teacher, got none; load bert and give it
     """
 
     ref: str
@@ -35,4 +35,4 @@ class Absent:
         Raises:
             ModelOutputError: always.
         """
-        raise ModelOutputError(f"no teacher was given; {self.ref} is the one to ask")
+        raise ModelOutputError(f"expected a teacher, got none; load {self.ref} and give it")

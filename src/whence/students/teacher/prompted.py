@@ -33,14 +33,14 @@ class PromptAnswerer:
     Zhao et al. (2021), arXiv:2102.09690; Holtzman et al. (2021), arXiv:2104.08315.
 
     Args:
-        model: a causal model.
+        model: causal model.
         prompt: text with ``{text}`` and, where the options are listed, ``{options}``.
         labels: label names.
-        words: what the model would write for each label, first space included; the names with a
+        words: text the model would write for each label, first space included; the names with a
             space before them where not given.
         calibrate: take away the content-free answer.
-        orders: how many rotations of the options are averaged; needs ``{options}``.
-        long: what is done with texts longer than the model reads.
+        orders: number of rotations of the options that are averaged; needs ``{options}``.
+        long: treatment of texts longer than the model reads: ``"refuse"`` or ``"cut"``.
     """
 
     gives: Gives = "logit"
@@ -60,7 +60,7 @@ class PromptAnswerer:
         if model.task != "causal":
             raise CapabilityError(f"{self.ref} is a {model.task} model; prompts need a causal one")
         if len(set(labels)) < 2 or len(set(labels)) != len(labels):
-            raise OptionError(f"labels {list(labels)} given; two or more, all different, are due")
+            raise OptionError(f"expected two or more different labels, got {list(labels)}")
         if prompt.count("{text}") != 1:
             raise OptionError("the prompt must hold {text} once, where the text goes")
         if not 1 <= orders <= len(labels) or (orders > 1 and "{options}" not in prompt):
@@ -70,7 +70,9 @@ class PromptAnswerer:
             )
         chosen = [f" {label}" for label in labels] if words is None else list(words)
         if len(chosen) != len(labels) or len(set(chosen)) != len(chosen) or not all(chosen):
-            raise OptionError(f"words {chosen} given for labels {list(labels)}; one each is due")
+            raise OptionError(
+                f"expected one word for each of the labels {list(labels)}, got {chosen}"
+            )
         self._model = model
         self._before, self._after = prompt.split("{text}")
         self._words = chosen
@@ -84,24 +86,24 @@ class PromptAnswerer:
     @property
     def fingerprint(self) -> str | None:
         """The model's, and a hash of the prompt and everything that shapes the answer."""
-        own = self._model.identity.fingerprint
-        if own is None:
+        fingerprint = self._model.identity.fingerprint
+        if fingerprint is None:
             return None
         parts = [self._before, self._after, self.labels, self._words]
         asked = json.dumps([*parts, self._calibrate, self._orders, self._long])
-        return f"{own}|{hashlib.sha256(asked.encode()).hexdigest()}"
+        return f"{fingerprint}|{hashlib.sha256(asked.encode()).hexdigest()}"
 
     def answer(self, texts: Sequence[str]) -> Replies:
         """Calibrated log-probabilities of all labels."""
-        own = self._model.identity.fingerprint
-        if self._calibrate and (self._prior is None or own != self._prior_of):
+        fingerprint = self._model.identity.fingerprint
+        if self._calibrate and (self._prior is None or fingerprint != self._prior_of):
             empty = np.stack([self._ask(text)[0] for text in CONTENT_FREE])
             self._prior = np.logaddexp.reduce(empty, axis=0) - np.log(len(CONTENT_FREE))
-            self._prior_of = own
-        found = [self._ask(text) for text in texts]
+            self._prior_of = fingerprint
+        result = [self._ask(text) for text in texts]
         prior = 0.0 if self._prior is None else self._prior
-        values = np.stack([(scores - prior).mean(axis=0) for scores, _ in found])
-        return Replies(values, np.array([end for _, end in found], dtype=np.int64))
+        values = np.stack([(scores - prior).mean(axis=0) for scores, _ in result])
+        return Replies(values, np.array([end for _, end in result], dtype=np.int64))
 
     def _ask(self, text: str) -> tuple[Float[np.ndarray, "orders labels"], int]:
         rows: list[np.ndarray] = []

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from whence.core.errors import InputError, Interrupted, ModelOutputError
 from whence.students.teacher.teacher import Answers
 
-__all__ = ["PATIENCE", "Answer", "Askable", "Reply", "first_error", "replies_of"]
+__all__ = ["MAX_CONSECUTIVE_FAILURES", "Answer", "Askable", "Reply", "first_error", "replies_of"]
 
-PATIENCE = 3
+MAX_CONSECUTIVE_FAILURES = 3
 """Failures of the teacher in a row after which the rest of a batch is not asked."""
 
 
@@ -79,22 +79,22 @@ def replies_of(teacher: Askable, texts: Sequence[str]) -> list[Reply]:
     except Exception as error:
         if len(texts) == 1:
             return [error]
-    found: list[Reply] = []
+    result: list[Reply] = []
     failures: list[Exception] = []
     for text in texts:
-        if len(failures) == PATIENCE:
-            found.append(failures[-1])
+        if len(failures) == MAX_CONSECUTIVE_FAILURES:
+            result.append(failures[-1])
             continue
         try:
-            found += _asked(teacher, [text])
+            result += _asked(teacher, [text])
             failures.clear()
         except Interrupted:
             raise
         except Exception as error:
-            found.append(error)
+            result.append(error)
             if not isinstance(error, InputError):
                 failures.append(error)
-    return found
+    return result
 
 
 def first_error(replies: Iterable[Reply]) -> Exception | None:

@@ -38,8 +38,8 @@ class Answers:
 
     Attributes:
         labels: names of the columns.
-        gives: whether it gave logits, probabilities or bare labels.
-        values: its numbers.
+        gives: form of the answers: logits, probabilities or labels alone.
+        values: numbers of the answers.
         read_to: characters of each text that it read; the text's length where it read all.
     """
 
@@ -98,13 +98,13 @@ class Teacher:
     there. Cost: one pass for each distinct text that the cache does not hold.
 
     Args:
-        answerer: what answers; :meth:`of`, :meth:`of_labels` and :meth:`prompted` make it.
-        cache: where answers are kept; in memory where not given.
+        answerer: backend that answers; :meth:`of`, :meth:`of_labels` and :meth:`prompted` make it.
+        cache: store of the answers; in memory by default.
         batch: texts asked at once; halved where they do not fit in memory.
 
     Attributes:
         asked: texts asked so far, those from the cache not counted.
-        seconds: what they took.
+        seconds: time that they took.
 
     Example:
         >>> import whence
@@ -121,7 +121,7 @@ class Teacher:
 
     def __init__(self, answerer: Answerer, *, cache: Cache | None = None, batch: int = 32) -> None:
         if batch < 1:
-            raise OptionError(f"batch={batch} asked; at least 1 is due")
+            raise OptionError(f"expected batch of at least 1, got {batch}")
         if answerer.fingerprint is None and isinstance(cache, DiskCache):
             raise OptionError(
                 f"{answerer.ref} cannot be hashed, so its answers on disk could be another "
@@ -149,9 +149,9 @@ class Teacher:
         """A single-label classifier or a callable, as :func:`whence.load` gives it.
 
         Args:
-            model: the model.
+            model: model that answers.
             gives: for a callable, what its numbers are: ``"logit"`` or ``"probability"``.
-            cache: where answers are kept; in memory where not given.
+            cache: store of the answers; in memory by default.
             batch: texts asked at once.
             long: ``"refuse"`` texts longer than the model reads, or ``"cut"`` and record where.
             version: names a callable, so that its answers may be kept on disk.
@@ -233,7 +233,7 @@ class Teacher:
         """The teacher's answers, from the cache where it holds them.
 
         Args:
-            texts: what is asked, in any order, repeats allowed.
+            texts: texts to ask, in any order, repeats allowed.
             what: name of the questions, for the progress.
             progress: callable that is told after each batch ``what``, how many distinct texts are
                 answered, and of how many.
@@ -344,9 +344,9 @@ class Teacher:
 
 
 _DUE = {
-    "probability": "probabilities that are at least 0 and add up to 1 are due",
-    "logit": "finite logits are due",
-    "label": "one of its labels is due: {labels}",
+    "probability": "expected probabilities of at least 0 that add up to 1",
+    "logit": "expected finite logits",
+    "label": "expected one of its labels: {labels}",
 }
 
 

@@ -34,23 +34,23 @@ def conditions_of(features: WordFeatures, text: str) -> list[str]:
     Raises:
         CapabilityError: a feature that no comparison of text finds.
     """
-    found: list[str] = []
-    refused: list[str] = []
+    result: list[str] = []
+    missing: list[str] = []
     for feature in features.kept:
         why = _unsaid(feature, features)
         if why is not None:
-            refused.append(f"{feature.describe()} ({why})")
+            missing.append(f"{feature.describe()} ({why})")
         elif feature.kind == "lexicon":
             entries = sorted(features.spec.lexicons[feature.words])
-            found.append("(" + " OR ".join(_like(entry, text) for entry in entries) + ")")
+            result.append("(" + " OR ".join(_like(entry, text) for entry in entries) + ")")
         else:
-            found.append(_like(feature.words, text))
-    if refused:
+            result.append(_like(feature.words, text))
+    if missing:
         raise CapabilityError(
-            f"{len(refused)} features cannot be found by comparing text: {'; '.join(refused[:5])}. "
+            f"{len(missing)} features cannot be found by comparing text: {'; '.join(missing[:5])}. "
             "Distil with ReadableFeatures(negation=False, position=False)."
         )
-    return found
+    return result
 
 
 def _unsaid(feature: Feature, features: WordFeatures) -> str | None:

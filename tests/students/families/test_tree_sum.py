@@ -6,8 +6,8 @@ from scipy import optimize, sparse
 from tests.students import worlds
 
 from whence.core.errors import OptionError
-from whence.students.families.decision_tree import SmallTree
-from whence.students.families.tree_ensemble import FittedTreeSum, TreeSum, onto_simplex
+from whence.students.families.decision_tree import DecisionTree
+from whence.students.families.tree_sum import FittedTreeSum, TreeSum, onto_simplex
 from whence.students.fitting.sparse import dense
 
 LABELS = ("no", "yes")
@@ -44,7 +44,7 @@ class TestPlantedTruth:
         found = student.sums(own(student, fresh, features))[:, 1]
         assert found == pytest.approx(two_trees(dense(fresh) > 0), abs=1e-9)
         # One tree must repeat the second in every branch of the first.
-        tree = SmallTree(leaves=5, least_texts=5).fit(
+        tree = DecisionTree(leaves=5, least_texts=5).fit(
             table, targets, features=features, labels=LABELS
         )
         answers = tree.probabilities(own(tree, fresh, features))[:, 1]

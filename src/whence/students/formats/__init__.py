@@ -1,0 +1,1 @@
+"""Parts of written forms, SQL and ONNX, that families put themselves together from."""

@@ -1,0 +1,262 @@
+"""A query that gives a student's label and probabilities for every row of a table of texts.
+
+Families describe themselves by one of four shapes: the first condition that holds, a tree of
+questions, points looked up in a table, a weighted sum. The text of the query is written here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from whence.core.errors import CapabilityError, OptionError
+from whence.students.features.word_features import WordFeatures
+from whence.students.formats.sql_features import conditions_of, literal
+
+__all__ = ["MOST", "SqlQuery"]
+
+MOST = 300
+"""Terms of a sum at most: SQLite takes expressions up to a depth of 1,000 (its documented limit
+SQLITE_MAX_EXPR_DEPTH), and each term nests some three deep."""
+
+_OURS = ("answer", "label", "points")
+
+
+@runtime_checkable
+class Question(Protocol):
+    """A node of a tree: the feature it asks for, ``None`` at a leaf, and its two children.
+
+    Children stand after their parent.
+    """
+
+    column: int | None
+    absent: int
+    there: int
+
+
+class SqlQuery:
+    """The table, its columns and the features, from which a family writes its query.
+
+    Args:
+        labels: labels of the student.
+        features: features of the student.
+        table: name of the table; a dot separates a schema from a table.
+        key: name of the column that identifies a row.
+        text: name of the column that holds the words.
+
+    Raises:
+        OptionError: an empty name, or one that the query uses itself.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], features: WordFeatures, *, table: str, key: str, text: str
+    ) -> None:
+        if key in _OURS or (key[:1] in ("f", "z") and key[1:].isdecimal()):
+            raise OptionError(f"key={key!r} is a column of the query itself; rename it in a view")
+        self.labels, self.features = tuple(labels), features
+        self.table = ".".join(_name(part) for part in table.split("."))
+        self.key, self.text = _name(key), _name(text)
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """What is true of a text that has each feature.
+
+        Raises:
+            CapabilityError: a feature that no comparison of text finds.
+        """
+        return conditions_of(self.features, self.text)
+
+    def first_that_holds(
+        self, rules: Sequence[Sequence[tuple[int, bool]]], answers: Sequence[np.ndarray]
+    ) -> str:
+        """The query of rules in their order.
+
+        Args:
+            rules: columns of each rule, and whether the text must have them; none in the last.
+            answers: probabilities of each rule.
+        """
+        lines = [
+            " WHEN " + " AND ".join(self._holds(c, there) for c, there in rule) + f" THEN {index}"
+            for index, rule in enumerate(rules[:-1])
+        ]
+        return self._by_answer(_case(lines, str(len(lines))), answers)
+
+    def tree(self, nodes: Sequence[Question], answers: Sequence[np.ndarray]) -> str:
+        """The query of a tree.
+
+        Args:
+            nodes: questions and leaves, the root first.
+            answers: probabilities of each node.
+        """
+        leaves: list[np.ndarray] = []
+        ranks = _ranks(nodes)
+
+        def write(index: int, depth: int) -> str:
+            """One ``CASE`` goes down a whole chain of questions.
+
+            The child that nests less stands inside it, so cases nest no deeper than the logarithm
+            of the leaves; SQLite's parser takes some twenty in each other.
+            """
+            lines: list[str] = []
+            node = nodes[index]
+            while node.column is not None:
+                inside = ranks[node.there] <= ranks[node.absent]
+                first, index = (node.there, node.absent) if inside else (node.absent, node.there)
+                answer = write(first, depth + 1)
+                lines.append(f" WHEN {self._holds(node.column, inside)} THEN {answer}")
+                node = nodes[index]
+            leaves.append(answers[index])
+            return _case(lines, str(len(leaves) - 1), depth)
+
+        return self._by_answer(write(0, 0), leaves)
+
+    def points(self, points: Sequence[int], sums: Sequence[int], chances: Sequence[float]) -> str:
+        """The query of points that are added up and looked up in a table, for two labels.
+
+        Args:
+            points: points of each feature.
+            sums: sums of the table, ascending.
+            chances: probability of the second label from each sum on.
+        """
+        added = [
+            f" + CASE WHEN {condition} THEN {point} ELSE 0 END"
+            for condition, point in zip(self.conditions, points, strict=True)
+        ]
+        steps = list(zip(sums, chances, strict=True))
+        # A sum below the smallest takes its entry too.
+        answers = [(f"points >= {start}", np.array([1 - p, p])) for start, p in reversed(steps[1:])]
+        answers.append(("", np.array([1 - steps[0][1], steps[0][1]])))
+
+        def column(values: Sequence[str], name: str) -> str:
+            lines = [
+                f" WHEN {condition} THEN {value}"
+                for (condition, _), value, below in zip(answers, values, values[1:], strict=False)
+                if value != below
+            ]
+            return f"{_case(lines, values[-1])} AS {name}"
+
+        tops = [literal(self.labels[int(answer.argmax())]) for _, answer in answers]
+        columns = ["points", column(tops, "label")]
+        for place, label in enumerate(self.labels):
+            numbers = [_number(float(answer[place])) for _, answer in answers]
+            columns.append(column(numbers, _probability(label)))
+        total = "\n".join(["0", *added])
+        inner = f"WITH added AS (\n SELECT {self.key},\n {total} AS points\n FROM {self.table}\n)"
+        return f"{inner}\nSELECT {self.key},\n" + ",\n".join(columns) + "\nFROM added\n"
+
+    def weighted_sum(
+        self, weights: np.ndarray, start: np.ndarray, pairs: Sequence[tuple[int, int]] = ()
+    ) -> str:
+        """The query of logits that are sums, where the greatest decides.
+
+        Args:
+            weights: weight of each feature, then of each pair, on each label.
+            start: logit of each label before anything is added.
+            pairs: columns of features that count together.
+
+        Raises:
+            CapabilityError: more terms than databases add up.
+        """
+        terms = [f"f{j}" for j in range(len(self.features))]
+        terms += [f"f{a} * f{b}" for a, b in pairs]
+        if len(terms) > MOST:
+            raise CapabilityError(
+                f"expected a student of at most {MOST} terms, got {len(terms)}: databases limit the "
+                "depth of a sum. Distil one of fewer features"
+            )
+        cells = [f" CASE WHEN {c} THEN 1 ELSE 0 END AS f{j}" for j, c in enumerate(self.conditions)]
+        inner = ",\n".join([f" SELECT {self.key}", *cells]) + f"\n FROM {self.table}"
+        sums: list[str] = []
+        for place in range(len(self.labels)):
+            # The intercept comes last, as when the student decides: then ties stay ties.
+            column: list[float] = weights[:, place].tolist()
+            added = [_signed(w, f" * {term}") for w, term in zip(column, terms, strict=True)]
+            added.append(_signed(float(start[place]), ""))
+            sums.append(" 0.0" + "".join(added) + f" AS z{place}")
+        scored = ",\n".join([f" SELECT {self.key}", *sums]) + "\n FROM found"
+        return (
+            f"WITH found AS (\n{inner}\n), scored AS (\n{scored}\n)\n"
+            f"SELECT {self.key},\n" + ",\n".join(self._softmax()) + "\nFROM scored\n"
+        )
+
+    def _softmax(self) -> list[str]:
+        """The columns of label and probabilities from logits ``z0``, ``z1``, ..."""
+        labels = len(self.labels)
+        lines = [
+            " WHEN "
+            + " AND ".join(f"z{place} >= z{other}" for other in range(place + 1, labels))
+            + f" THEN {literal(self.labels[place])}"
+            for place in range(labels - 1)
+        ]
+        columns = [f"{_case(lines, literal(self.labels[-1]))} AS label"]
+        for place, label in enumerate(self.labels):
+            others = "".join(f" + EXP(z{o} - z{place})" for o in range(labels) if o != place)
+            columns.append(f"1.0 / (1.0{others}) AS {_probability(label)}")
+        return columns
+
+    def _by_answer(self, which: str, answers: Sequence[np.ndarray]) -> str:
+        """The query where an expression says which of some answers is given."""
+        tops = [literal(self.labels[int(answer.argmax())]) for answer in answers]
+        columns = [f"{_chosen('answer', tops)} AS label"]
+        for place, label in enumerate(self.labels):
+            numbers = [_number(float(answer[place])) for answer in answers]
+            columns.append(f"{_chosen('answer', numbers)} AS {_probability(label)}")
+        inner = (
+            f"WITH answered AS (\n SELECT {self.key},\n {which} AS answer\n FROM {self.table}\n)"
+        )
+        return f"{inner}\nSELECT {self.key},\n" + ",\n".join(columns) + "\nFROM answered\n"
+
+    def _holds(self, column: int, there: bool) -> str:
+        condition = self.conditions[column]
+        return condition if there else f"NOT ({condition})"
+
+
+def _ranks(nodes: Sequence[Question]) -> list[int]:
+    """How deep the cases of each node nest: one more than its children's where these are equal."""
+    ranks = [0] * len(nodes)
+    # Children stand after their parent.
+    for place in range(len(nodes) - 1, -1, -1):
+        node = nodes[place]
+        if node.column is not None:
+            there, absent = ranks[node.there], ranks[node.absent]
+            ranks[place] = max(there, absent, min(there, absent) + 1)
+    return ranks
+
+
+def _case(lines: Sequence[str], otherwise: str, depth: int = 0) -> str:
+    if not lines:
+        return otherwise
+    pad = "\n" + "  " * depth
+    return f"CASE{pad}" + pad.join(lines) + f"{pad} ELSE {otherwise}{pad}END"
+
+
+def _chosen(column: str, values: Sequence[str]) -> str:
+    if len(set(values)) == 1:
+        return values[0]
+    lines = "".join(f" WHEN {index} THEN {value}" for index, value in enumerate(values))
+    return f"CASE {column}{lines} END"
+
+
+def _number(value: float) -> str:
+    return repr(float(value))
+
+
+def _signed(value: float, rest: str) -> str:
+    return f"\n {'-' if value < 0 else '+'} {_number(abs(value))}{rest}"
+
+
+def _probability(label: str) -> str:
+    return _quoted(f"probability of {label}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _name(name: str) -> str:
+    if not name or "\x00" in name:
+        raise OptionError(f"expected the name of a table or column, got {name!r}")
+    return _quoted(name)
