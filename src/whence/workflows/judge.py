@@ -78,7 +78,7 @@ def judge(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
     if seed is not None and seed < 0:
-        raise OptionError(f"expected a seed of 0 or more, got {seed}")
+        raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     question = ask_again(model, explanation, source=source, masker=masker)
     label = judge_question(
         question,
