@@ -34,7 +34,8 @@ SECOND_OPINIONS = (
 
 
 EXPENSIVE = 64
-"""Evaluations of one explanation above which only an audit repeats it (decision 8). Chosen by hand."""
+"""Evaluations of one explanation above which only an audit repeats it (decision 8): quick and default
+labels are to cost less than the explanation. Chosen by hand."""
 
 
 def judge(
@@ -78,9 +79,9 @@ def judge(
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)
     if seed is not None and seed < 0:
-        raise OptionError(f"expected a seed of 0 or more, got {seed}")
+        raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     question = ask_again(model, explanation, source=source, masker=masker)
-    label = judge_question(
+    trust = judge_question(
         question,
         explanation,
         None
@@ -93,7 +94,7 @@ def judge(
         cache=cache,
         progress=progress,
     )
-    return replace(explanation, trust=label)
+    return replace(explanation, trust=trust)
 
 
 def judge_question(
@@ -144,12 +145,12 @@ def _others(
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
-    explainers: list[Callable[[], Attribution]] = []
+    opinions: list[Callable[[], Attribution]] = []
     for other in others[:2]:
 
         def explain(method: Method = other) -> Attribution:
             other_plan = plan_for(question, method)
             return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)
 
-        explainers.append(explain)
-    return tuple(explainers)
+        opinions.append(explain)
+    return tuple(opinions)

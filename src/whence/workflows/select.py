@@ -125,18 +125,18 @@ def compare(
     """Explain one input by several methods, and judge them all on one mask pool.
 
     Args:
-        model: from :func:`whence.load`.
+        model: model from :func:`whence.load`.
         source: text, a pair of texts, or messages.
-        methods: names or instances; none: :data:`CANDIDATES`.
-        target: explained label, continuation or token; none: what the model says.
-        link: scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: kind of absence, or ``"auto"``.
+        methods: methods, by name or instance; none: :data:`CANDIDATES`.
+        target: target to explain; none: what the model answers.
+        link: scale of the scores; none: log-odds for labels, log-probability for text.
+        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: masker, by name or instance, or ``"auto"``.
         metrics: metrics of :mod:`whence.evaluation`; none: pool fidelity, comprehensiveness, sufficiency.
         size: masks in the pool.
         seed: seed of the methods and of the masks.
         token_budget: tokens in a batch to begin with.
-        cache: place where evaluations are stored; none: memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
 
     Cost: the methods' own evaluations, the pool, and the metrics' for each method.
 
@@ -211,15 +211,15 @@ def select(
         model: model from :func:`whence.load`.
         texts: 50 to 100 inputs of the task; those that are judged later should be others.
         methods: candidates; none: :data:`CANDIDATES`.
-        target: explained label, continuation or token; none: what the model says of each text.
-        link: scale; none: log-odds for labels, log-probability for text.
-        unit: token, word, sentence, paragraph, passage, turn, or a segmenter.
-        masker: kind of absence, or ``"auto"``.
+        target: target to explain; none: what the model answers for each text.
+        link: scale of the scores; none: log-odds for labels, log-probability for text.
+        unit: kind of feature: token, word, sentence, paragraph, passage, turn, or a segmenter.
+        masker: masker, by name or instance, or ``"auto"``.
         size: masks in each text's pool.
         seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
-        cache: place where evaluations are stored; none: memory, for as long as the model lives.
-        progress: called after each text with (done, all).
+        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        progress: function called after each text with (done, all).
 
     Raises:
         OptionError: no text, or no candidate that works with this model.

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "select", "verify"]
 
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", help="Candidate method; may be repeated.")
+    list[str] | None, typer.Option("--method", help="A candidate; repeat the option for more.")
 ]
 
 
 @with_groups
 def evaluate(
     record: Annotated[
-        Path, typer.Argument(help="Saved explanation, of whence, or text and scores.")
+        Path, typer.Argument(help="File of an explanation of whence, or of a text with scores.")
     ],
     model: ModelOptions,
     level: Annotated[str, typer.Option(help="quick, default or audit.")] = "default",
@@ -48,15 +48,17 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Metric to measure in place of the label (see whence metrics); may be repeated.",
+            help="A metric to measure in place of the label (see whence metrics); repeat it for more.",
         ),
     ] = None,
     span: Annotated[
         list[str] | None,
-        typer.Option("--span", help="START:END of characters that people marked; may be repeated."),
+        typer.Option(
+            "--span", help="START:END of characters that people marked; repeat it for more."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the masks; default: that of the record.")
+        int | None, typer.Option(help="Seed of the masks; default: the record's.")
     ] = None,
     masker: MaskerOption = "auto",
     format_: FormatOption = Format.text,
@@ -74,16 +76,14 @@ def evaluate(
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
             spans = None if span is None else [_span(text) for text in span]
-            measurements = measure(
-                loaded, explanation, metric, seed=seed, masker=masker, spans=spans
-            )
+            result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
             if format_ is Format.json:
-                trees = [json.loads(measurement.to_json()) for measurement in measurements]
+                trees = [json.loads(measurement.to_json()) for measurement in result]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
                 from whence.app.trust.measurements_terminal import measurements_text
 
-                write_out(measurements_text(measurements), output)
+                write_out(measurements_text(result), output)
             return
         if span:
             raise OptionError("--span goes with --metric, such as --metric token-f1")
@@ -117,7 +117,7 @@ def compare(
     methods: MethodsOption = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Metric (see whence metrics); may be repeated."),
+        typer.Option("--metric", help="A metric (see whence metrics); repeat the option for more."),
     ] = None,
     target: TargetOption = None,
     next_token: NextTokenOption = False,
@@ -138,7 +138,7 @@ def compare(
             raise OptionError("a comparison is written as text or json, not as html")
         metrics = [METRICS.make(name) for name in metric] if metric else None
         loaded = model.load()
-        comparison = run(
+        result = run(
             loaded,
             source.read(),
             methods=methods,
@@ -150,24 +150,24 @@ def compare(
             seed=seed,
         )
         if format_ is Format.json:
-            write_out(json.dumps(_tree(comparison), indent=1) + "\n", output)
+            write_out(json.dumps(_tree(result), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
 
-            write_out(comparison_text(comparison), output)
+            write_out(comparison_text(result), output)
 
 
-def _tree(comparison: Comparison) -> dict[str, Any]:
+def _tree(result: Comparison) -> dict[str, Any]:
     return {
-        "judging_evaluations": comparison.judging,
-        "failed": comparison.failed,
+        "judging_evaluations": result.judging,
+        "failed": result.failed,
         "methods": {
             name: {
-                "p_value": comparison.p_values[name],
-                "measurements": [json.loads(m.to_json()) for m in comparison.measurements[name]],
+                "p_value": result.p_values[name],
+                "measurements": [json.loads(m.to_json()) for m in result.measurements[name]],
                 "explanation": json.loads(explanation.to_json()),
             }
-            for name, explanation in comparison.explanations.items()
+            for name, explanation in result.explanations.items()
         },
     }
 
@@ -176,8 +176,8 @@ def _tree(comparison: Comparison) -> dict[str, Any]:
 def select(
     texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
     model: ModelOptions,
-    column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
-    limit: Annotated[int, typer.Option(help="Number of texts to use, from the top.")] = 50,
+    column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
+    limit: Annotated[int, typer.Option(help="Number of texts to read, from the top.")] = 50,
     methods: MethodsOption = None,
     target: TargetOption = None,
     link: LinkOption = None,
@@ -200,11 +200,11 @@ def select(
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
-        sample = list(islice(read_rows(texts, column), limit))
+        rows = list(islice(read_rows(texts, column), limit))
         loaded = model.load()
-        selection = run(
+        result = run(
             loaded,
-            sample,
+            rows,
             methods=methods,
             target=target,
             link=link,
@@ -214,18 +214,18 @@ def select(
             progress=lambda done, of: tell(f"{done} of {of} texts"),
         )
         if format_ is Format.json:
-            write_out(selection.to_json() + b"\n", output)
+            write_out(result.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text
 
-            write_out(selection_text(selection), output)
+            write_out(selection_text(result), output)
 
 
 @with_groups
 def verify(
     record: Annotated[Path, typer.Argument(help="A saved explanation.")],
     model: ModelOptions,
-    masks: Annotated[int, typer.Option(help="Number of masks of the record to replay.")] = 4,
+    masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
         float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
@@ -238,7 +238,7 @@ def verify(
 
         loaded = model.load()
         explanation = read_explanation(loaded, record)
-        verification = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
-        typer.echo(("holds: " if verification.holds else "does not hold: ") + verification.says)
-        if not verification.holds:
+        result = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
+        typer.echo(("holds: " if result.holds else "does not hold: ") + result.says)
+        if not result.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

@@ -31,8 +31,7 @@ ATTENTION_ONLY = TraceParts()
 
 NOT_LINEAR = 1e-3
 """Largest miss, over the largest output, of a projection rebuilt from unit vectors. The value of
-``CERTIFICATE_LIMIT``, since the
-two errors add up."""
+``CERTIFICATE_LIMIT``, since the two errors add up."""
 
 ROUNDINGS = 16
 """Steps of the dtype that this miss may be, where those are more than ``NOT_LINEAR``. Chosen by

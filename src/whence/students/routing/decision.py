@@ -9,7 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.record import Value
+from whence.core.arrays import FloatVector
+from whence.core.record import Record, Value
 from whence.students.families.base import Fitted, Reasons
 from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Answer, Askable, Reply
@@ -62,7 +63,7 @@ class Decides(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Routed:
+class Routed(Record):
     """A decision, and whose it is.
 
     Attributes:
@@ -77,12 +78,14 @@ class Routed:
     """
 
     label: str | None
-    probabilities: Float[np.ndarray, " labels"] | None
+    probabilities: FloatVector | None
     by: By
     reason: str
     evidence: Reasons | tuple[str, ...] | None = None
     audited: bool = False
     audit_agreed: bool | None = None
+    kind: Literal["routed"] = "routed"
+    schema_version: Literal[1] = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
