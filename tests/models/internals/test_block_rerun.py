@@ -61,5 +61,6 @@ def test_a_block_that_is_given_a_named_tuple_runs_again():
     state = outputs[0][0] if isinstance(outputs[0], tuple) else outputs[0]
     assert abs(as_it_was - state.reshape(as_it_was.shape).numpy()).max() < 1e-5
     # Values of the last token reach it alone.
-    assert abs(zeroed[1, :5] - as_it_was[:5]).max() < 1e-5
+    # Single precision in a batch of another size: ten times what was seen with coarser rounding.
+    assert abs(zeroed[1, :5] - as_it_was[:5]).max() < 1e-4
     assert abs(zeroed[1, 5] - as_it_was[5]).max() > 1e-3

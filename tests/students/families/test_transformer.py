@@ -103,14 +103,16 @@ def test_probabilities_do_not_depend_on_the_batch(student):
     assert together.shape == (70, 2)
     assert together.sum(axis=1) == pytest.approx(np.ones(70))
     alone = np.vstack([student.predict_proba([text]) for text in new])
-    # Single precision, batches of 70 and of one: some units of 6e-8 in each of a few layers.
-    assert together == pytest.approx(alone, abs=1e-5)
+    # Single precision, batches of 70 and of one: some units of 6e-8.
+    assert together == pytest.approx(alone, abs=1e-6)
 
 
 def test_what_the_teacher_did_not_read_is_not_looked_at(student):
     found = student.predict_proba(["no good pain", "no good"], read_to=[7, 7])
-    assert np.array_equal(found[0], found[1])
-    assert not np.array_equal(*student.predict_proba(["no good pain", "no good"]))
+    # Two rows of one batch may be rounded apart by a few units of 6e-8; the word changes 5e-6.
+    assert np.allclose(found[0], found[1], rtol=0, atol=5e-7)
+    whole = student.predict_proba(["no good pain", "no good"])
+    assert not np.allclose(whole[0], whole[1], rtol=0, atol=2e-6)
 
 
 def test_a_longer_text_than_it_reads_is_refused(student):
