@@ -186,7 +186,7 @@ def test_certification_and_report_do_not_fit_what_is_fitted():
     assert Counted.fits == 1 + 2
     first, second = report(certification), report(certification)
     assert Counted.fits == 1 + 2
-    assert first.student is second.student is fitted.students["rule-list-2"]
+    assert first.student is second.student is fitted.students["counted-2"]
     assert plain(first) == plain(second)
 
 
