@@ -36,8 +36,8 @@ test-all: $(VENV)/.dev browser $(AXE)  ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.dev  ## format, lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks examples tools
-	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/ruff format --check src tests ground_truth benchmarks examples tools
+	$(BIN)/ruff check src tests ground_truth benchmarks examples tools
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 

@@ -27,6 +27,11 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
+from ground_truth import (
+    TASKS,
+    TaskItem,
+    reciprocal_rank,
+)
 from whence.attribution.registry import METHODS
 from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
@@ -34,16 +39,9 @@ from whence.core.registry import slug
 from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import fidelities, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
-from whence.evaluation.tasks import (
-    TASKS,
-    TaskItem,
-    average_precision,
-    precision_at_k,
-    reciprocal_rank,
-)
+from whence.evaluation.metrics.ranking import average_precision, precision_at_k
 from whence.evaluation.trust.calibration import RISK, family_of, may_be_a, risk_controlled
 from whence.games.cache import MemoryCache
 from whence.games.question import ask
@@ -151,8 +149,8 @@ def _judged(instance: Instance, scores: np.ndarray) -> list[float | None]:
 
 
 def _percentiles(instance: Instance, scores: np.ndarray) -> list[float | None]:
-    gone = Comprehensiveness().removed(instance, scores)
-    kept = Sufficiency().kept(instance, scores)
+    gone = Comprehensiveness().erased(instance, scores)
+    kept = Sufficiency().erased(instance, scores)
     return [_short(gone.percentile), _short(kept.percentile)]
 
 

@@ -13,24 +13,20 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import whence
 from benchmarks.common import SHARED, median, model_folder, store, table
-from whence.core import Span
-from whence.evaluation.metrics.aopc import NormalisedAopc
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
-from whence.evaluation.metrics.deletion import Deletion
-from whence.evaluation.metrics.plausibility import average_precision, token_f1
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity
-from whence.evaluation.metrics.sufficiency import Sufficiency
+from whence.core import Span, UndefinedError
+from whence.evaluation.metrics.base import Metric
+from whence.evaluation.metrics.registry import METRICS
 from whence.games.question import ask
 from whence.workflows.select import CANDIDATES
 
 SENTENCES = 30
-METRICS = (PoolFidelity(), Comprehensiveness(), Sufficiency(), NormalisedAopc(), Deletion())
 LEAF = re.compile(r"\((\d) ([^()\s]+)\)")
 LONG = (
     "The first half of this film is slow and at times it is hard to care about anyone in it, but "
@@ -38,6 +34,11 @@ LONG = (
     "together, and the last twenty minutes are as moving as anything I have seen in a long while, "
     "even if the final scene is a little too neat."
 )
+
+
+def metrics() -> list[Metric]:
+    """The metrics of the table: all that need no more than the model's answers and the spans."""
+    return [metric() for metric in METRICS.values() if set(metric.needs) <= {"spans"}]
 
 
 def sentences() -> Iterator[tuple[str, str, list[Span]]]:
@@ -77,34 +78,36 @@ def judged(model: Any) -> tuple[list[list[str]], dict[str, Any]]:
         if ask(model, text).decision.text != sentiment:
             continue
         kept += 1
-        compared = whence.compare(model, text, methods=CANDIDATES, metrics=METRICS, seed=kept)
+        compared = whence.compare(model, text, methods=CANDIDATES, seed=kept)
         judging.append(compared.judging)
+        instance = replace(compared.instance, spans=tuple(spans))
         for name, explanation in compared.explanations.items():
             row = result.setdefault(name, {})
-            for measurement in compared.measurements[name]:
-                row.setdefault(measurement.name, []).append(measurement.value)
-            row.setdefault("p at most 0.05", []).append(float(compared.p_values[name] <= 0.05))
             scores = np.asarray(explanation.scores[:, 0])
-            for measure in (average_precision, token_f1):
-                plausible = measure(scores, explanation.segmentation, spans)
-                row.setdefault(f"plausibility: {plausible.name}", []).append(plausible.value)
+            for metric in metrics():
+                try:
+                    value = metric.measure(instance, scores).value
+                except UndefinedError:
+                    continue
+                row.setdefault(metric.name, []).append(value)
+            row.setdefault("p at most 0.05", []).append(float(compared.p_values[name] <= 0.05))
             cost = explanation.provenance.cost
             row.setdefault("evaluations", []).append(
                 float(cost.evaluations + cost.gradient_evaluations)
             )
     order = sorted(result, key=lambda name: -float(np.mean(result[name]["pool-fidelity"])))
-    columns = list(result[order[0]])
+    names = [*(metric.name for metric in metrics()), "p at most 0.05", "evaluations"]
     rows = [
-        [name]
-        + [
-            f"{np.mean(result[name][c]):,.0f}"
-            if c == "evaluations"
-            else with_interval(result[name][c])
-            for c in columns
-        ]
-        for name in order
+        [name, *(cell(name, result[method].get(name, [])) for method in order)] for name in names
     ]
-    return [["method", *columns], *rows], {"values": result, "judging": judging}
+    return [["metric", *order], *rows], {"values": result, "judging": judging}
+
+
+def cell(name: str, values: Sequence[float]) -> str:
+    """The mean over sentences; a metric without a value on some is averaged over the others."""
+    if not values:
+        return "none"
+    return f"{np.mean(values):,.0f}" if name == "evaluations" else with_interval(values)
 
 
 def label_cost(model: Any) -> tuple[list[list[str]], dict[str, Any]]:

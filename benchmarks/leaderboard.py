@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.calibration import COLUMNS, mean_interval
 from benchmarks.common import HERE, table
-from whence.evaluation.tasks import TASKS
+from ground_truth import TASKS
 from whence.evaluation.trust.calibration import family_of
 
 PAGE = HERE.parent / "docs" / "explanation" / "leaderboard.md"

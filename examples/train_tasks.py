@@ -1,7 +1,7 @@
 """Trains small classifiers on the ground-truth tasks, and rejects those that did not learn them.
 
-    python examples/train_tasks.py                                # every task and architecture
-    python examples/train_tasks.py --task agreement --architecture gpt2 --seed 1
+    PYTHONPATH=. python examples/train_tasks.py                                # every task and architecture
+    PYTHONPATH=. python examples/train_tasks.py --task agreement --architecture gpt2 --seed 1
 
 Two layers, 64 wide, one token a word. Half of each batch has hidden words, and is labelled by the
 task's rule on the remaining ones, so texts with missing words are not new to the models (Madsen et al.
@@ -35,7 +35,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from whence.evaluation.tasks import TASKS, Task, TaskItem
+from ground_truth import TASKS, Task, TaskItem
 
 import train_models  # isort: skip - the file beside this one
 

@@ -18,15 +18,13 @@ from whence._version import __version__ as __version__
 
 # For type checkers, which read no folders: a class that is not listed here is Any to them.
 if TYPE_CHECKING:
-    from whence.attention.attend import (
-        ablate as ablate,
-        attend as attend,
-        attention_size as attention_size,
-    )
+    from whence.attention.attend import attend as attend
     from whence.attention.compare import compare_attention as compare_attention
+    from whence.attention.effect_target import ablate as ablate
     from whence.attention.head_ablation import HeadAblation as HeadAblation
     from whence.attention.logit_lens import logit_lens as logit_lens
     from whence.attention.patching import patch as patch
+    from whence.attention.size import attention_size as attention_size
     from whence.attention.store import Attention as Attention
     from whence.attribution import (
         Alti as Alti,
@@ -83,15 +81,18 @@ if TYPE_CHECKING:
     from whence.workflows.adopt import adopt as adopt
     from whence.workflows.explain import explain as explain
     from whence.workflows.judge import judge as judge
+    from whence.workflows.measure import measure as measure
     from whence.workflows.select import compare as compare, select as select
     from whence.workflows.verify import verify as verify
 
 _VALUES = {
-    "whence.attention.attend": ("ablate", "attend", "attention_size"),
+    "whence.attention.attend": ("attend",),
     "whence.attention.compare": ("compare_attention",),
+    "whence.attention.effect_target": ("ablate",),
     "whence.attention.head_ablation": ("HeadAblation",),
     "whence.attention.logit_lens": ("logit_lens",),
     "whence.attention.patching": ("patch",),
+    "whence.attention.size": ("attention_size",),
     "whence.attention.store": ("Attention",),
     "whence.core": (
         "Attribution",
@@ -117,6 +118,7 @@ _VALUES = {
     "whence.workflows.adopt": ("adopt",),
     "whence.workflows.explain": ("explain",),
     "whence.workflows.judge": ("judge",),
+    "whence.workflows.measure": ("measure",),
     "whence.workflows.select": ("compare", "select"),
     "whence.workflows.verify": ("verify",),
 }

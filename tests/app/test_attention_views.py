@@ -103,7 +103,7 @@ def test_a_pooled_target_is_read_from_all_positions_and_says_how_much():
     assert attended("bert").record.flow.target == 0
 
 
-def test_budgets_of_a_page_keep_the_foremost_heads():
+def test_budgets_of_a_page_keep_the_heads_with_the_largest_effects():
     found = attended()
     first = found.ranked()[0]
     small = payload_of(found, Budget(lenses=1, matrices=1))

@@ -132,8 +132,12 @@ class TestExplain:
             (["--option", "ridge=1", "a dog"], 2, "named --method"),
             (["--method", "lime", "--option", "ridge", "a dog"], 2, "NAME=VALUE"),
             (["--method", "lime", "--option", "rigde=1", "a dog"], 2, "did you mean 'ridge'"),
-            (["--method", "lime", "--option", "ridge=x", "a dog"], 2, "is a number"),
-            (["--budget", "1", "a dog and a fox ran"], 2, "Raise the budget"),
+            (
+                ["--method", "lime", "--option", "ridge=x", "a dog"],
+                2,
+                "expected a number for ridge",
+            ),
+            (["--budget", "1", "a dog and a fox ran"], 2, "raise the budget"),
             (["--file", "nowhere.txt"], 3, "could not read nowhere.txt"),
             (["--messages", "nowhere.json"], 3, "could not read messages"),
             (["--file", "x", "a dog"], 2, "give the text once"),
@@ -252,7 +256,7 @@ class TestRows:
     def test_bad_files(self, folder, tmp_path):
         out = tmp_path / "o.jsonl"
         assert (
-            "no known format"
+            "expected a .jsonl, .csv, .tsv or .parquet file"
             in explained(folder, "--input", tmp_path / "r.xlsx", "-o", out, code=2).stderr
         )
         assert (

@@ -88,3 +88,52 @@ def test_replaying(kept, tmp_path):
 def test_explanations_may_go_unjudged():
     assert "Better than chance?" not in run("explain", "--trust", "off", TEXT)
     run("explain", "--trust", "some", TEXT, code=Exit.USAGE)
+
+
+def test_the_metrics_are_listed():
+    rows = {row["name"]: row for row in json.loads(run("metrics", "--json"))}
+    assert rows["max-sensitivity"]["needs"] == ["embeddings", "explain_at"]
+    assert rows["sensitivity-n"]["options"] == {"points": 4, "draws": 24}
+    text = run("metrics")
+    assert all(name in text for name in rows)
+
+
+@pytest.mark.parametrize(
+    ("metric", "more"),
+    [
+        ("max-sensitivity", ()),
+        ("local-lipschitz", ()),
+        ("attacked-overlap", ()),
+        ("comprehensiveness-percentile", ()),
+        ("sufficiency-percentile", ()),
+        ("token-f1", ("--span", "4:10", "--span", "11:21")),
+        ("span-f1", ("--span", "4:10")),
+        ("average-precision", ("--span", "4:10")),
+        ("precision-at-k", ("--span", "4:10")),
+    ],
+)
+def test_metrics_that_need_more_than_answers(by_gradient, metric, more):
+    found = json.loads(run("evaluate", by_gradient, "--metric", metric, *more, "-f", "json"))[0]
+    assert found["name"] == metric
+    assert found["unit"]
+    assert found["n"] >= 1
+
+
+@pytest.fixture(scope="module")
+def by_gradient(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kept") / "gradient.json"
+    run("explain", "-f", "json", "-o", path, "--method", "input-x-gradient", "--trust", "off", TEXT)
+    return path
+
+
+def test_what_a_record_lacks_is_said(kept, by_gradient):
+    text = run("evaluate", kept, "--metric", "max-sensitivity", code=Exit.MODEL)
+    assert "gradient method" in text
+    text = run("evaluate", kept, "--metric", "token-f1", code=Exit.MODEL)
+    assert "what people marked" in text
+    assert "two outputs" in run("evaluate", kept, "--metric", "class-contrast", code=Exit.USAGE)
+    for wrong in ("4-10", "4:", "x:y"):
+        run("evaluate", kept, "--metric", "token-f1", "--span", wrong, code=Exit.USAGE)
+    run("evaluate", kept, "--metric", "token-f1", "--span", "10:4", code=Exit.USAGE)
+    run("evaluate", kept, "--span", "4:10", code=Exit.USAGE)
+    run("evaluate", by_gradient, "--metric", "token-f1", "--span", "0:999", code=Exit.INPUT)

@@ -128,7 +128,7 @@ class TestMark:
             record = judged(grade, reasons=("it wavers",))
             assert (Reader(page(record)).all("li") != []) is beside
             assert ("\u2022 it wavers" in plain_text(record)) is beside
-            assert ("Held back by" in plain_text(record)) is not beside
+            assert ("Grade limited by" in plain_text(record)) is not beside
 
 
 class TestColour:
@@ -211,9 +211,9 @@ class TestColour:
 
     def test_why_some_are_unshaded(self):
         found = standing(judged(), 0)
-        assert faint_because(judged(), found) == "not told from zero"
-        assert "2 of 3 scores are not told from zero: not" in plain_text(judged())
-        assert "unshaded: not told from zero (2 of 3)" in page(judged())
+        assert faint_because(judged(), found) == "not distinguishable from zero"
+        assert "2 of 3 scores are not distinguishable from zero: not" in plain_text(judged())
+        assert "unshaded: not distinguishable from zero (2 of 3)" in page(judged())
         sampled = judged(changes={"std_errors": [[0.1], [0.2], [0.2]]})
         assert "two standard errors" in faint_because(sampled, standing(sampled, 0))
         assert faint_because(attribution(), standing(attribution(), 0)) == ""
@@ -454,7 +454,7 @@ class TestDiff:
         assert "* grade: B \u2192 C" in text
         assert "* Q?: \u2713 pass \u2192 ! caution" in text
         assert "0.700 \u2192 0.400 (\u22120.300 correlation, intervals apart)" in text
-        assert "told from zero: the same features" in text
+        assert "distinguishable from zero: the same features" in text
         assert "intervals overlap" in str(
             compare_labels(before, self.label(self.measurement(0.6, 0.4, 0.8)))
         )
@@ -497,10 +497,10 @@ class TestDiff:
         assert "* Q?: \u2713 pass \u2192 not asked" in text
         assert "pool-fidelity: 0.700 \u2192 not measured" in text
         assert "* calibration: t \u2192 none" in text
-        assert "* told from zero in one only: features 1" in text
+        assert "* distinguishable from zero in one only: features 1" in text
         other = compare_labels(before, trust_label(reliable=(True,)))
         assert other.reliable is None
-        assert "not comparable: the features" in str(other)
+        assert "not comparable, the numbers of features" in str(other)
 
     def test_exact_values_are_intervals_of_one_point(self):
         exact = replace(self.measurement(), interval=None)

@@ -26,7 +26,7 @@ def loaded(name):
 
 
 @pytest.mark.parametrize("name", list(FAMILIES))
-def test_every_family_is_watched_whole(name):
+def test_every_layer_of_every_family_is_captured(name):
     model = loaded(name)
     found = attend(model, TEXT, row_block=4, effects=None)
     record = found.record
@@ -114,7 +114,7 @@ def test_the_record_counts_every_pass(name, generate, flow, effects):
     assert cost.seconds > 0
 
 
-def test_the_record_says_what_was_asked():
+def test_the_record_states_the_options():
     model = loaded("bert")
     asked = {
         "target": whence.Contrast(label="low", against="high"),
@@ -171,7 +171,7 @@ def test_weights_that_miss_the_output_are_not_shown(monkeypatch):
         found.layer(found.record.layers[0].name)
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     with pytest.raises(CapabilityError, match="gives only scores"):
         attend(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), TEXT)
     with pytest.raises(CapabilityError, match="only causal"):
@@ -214,7 +214,7 @@ def test_half_precision_is_met_within_its_own_rounding(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "t5", "deberta-v2"])
-def test_double_precision_is_watched(name):
+def test_double_precision_is_captured(name):
     tiny = FAMILIES[name]()
     whole = attend(whence.load(tiny.pair), TEXT, effects=SMALL)
     module = copy.deepcopy(tiny.module).double()

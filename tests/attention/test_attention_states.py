@@ -11,8 +11,7 @@ from tests.models.internals.test_attention_capture import special
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.attention import attend as attending
-from whence.attention.attention_states import StatesRecorder
+from whence.attention.attention_states import EXACT, StatesRecorder
 from whence.attention.store import Attention
 from whence.core import OptionError
 from whence.models.internals.attention_capture import LayerStates
@@ -108,7 +107,7 @@ def test_states_of_half_precision_take_half_the_room_and_lose_nothing(dtype, tmp
     assert np.abs(rows.max(axis=1) - top.top_weights[0, :, 0]).max() < 1e-3
 
 
-def test_what_is_kept_is_what_was_asked_and_takes_what_was_said():
+def test_the_record_stores_what_keep_says_in_the_size_announced():
     model = whence.load(FAMILIES["mistral"]().pair)
     for options in (
         {"keep": "summary"},
@@ -143,7 +142,7 @@ def test_what_is_kept_is_what_was_asked_and_takes_what_was_said():
         coded.scores(slice(0, 1), slice(0, 1))
 
 
-def test_the_size_told_before_equals_the_size_kept_with_written_tokens():
+def test_the_size_announced_equals_the_size_stored_with_written_tokens():
     for name in ("llama", "t5"):
         model = whence.load(FAMILIES[name]().pair)
         found = whence.attend(model, TEXT, generate=True, max_new_tokens=4, effects=None)
@@ -157,7 +156,7 @@ def test_the_size_told_before_equals_the_size_kept_with_written_tokens():
 @pytest.mark.parametrize(
     ("heads", "words"),
     [
-        ([(7, 0)], "layer 7 asked"),
+        ([(7, 0)], "no layer 7"),
         ([("model.layers.0.self_atn", 0)], "did you mean"),
         ([(0, 4)], "head 4"),
     ],
@@ -193,7 +192,7 @@ def test_queries_that_are_not_there():
         found.head(found.record.layers[0].name, 4)
 
 
-def test_weights_that_are_no_softmax_of_these_scores_are_told():
+def test_weights_that_are_no_softmax_of_the_scores_are_recognised():
     rng = np.random.default_rng(0)
     states = LayerStates(
         query=rng.normal(size=(2, 6, 4)).astype(np.float32),
@@ -207,4 +206,4 @@ def test_weights_that_are_no_softmax_of_these_scores_are_told():
     weights = np.full((2, 6, 6), 1 / 6, dtype=np.float32)
     keeper = StatesRecorder(states)
     keeper.add(0, weights)
-    assert keeper.error > attending.EXACT
+    assert keeper.error > EXACT

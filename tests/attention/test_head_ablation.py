@@ -17,7 +17,7 @@ TEXT = "He denies chest pain but reports a mild cough since Monday."
 SMALL = HeadAblation(draws=2)
 
 
-def asked(name):
+def case_of(name):
     model = whence.load({**FAMILIES, **VARIANTS}[name]().pair)
     encoding = model.encode(TEXT)
     target = whence.NextToken() if model.task in ("causal", "seq2seq") else None
@@ -26,7 +26,7 @@ def asked(name):
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "gemma3", "t5", "llama-classifier"])
 def test_a_zeroed_head_is_its_columns_of_the_projection_set_to_zero(name):
-    model, encoding, readout = asked(name)
+    model, encoding, readout = case_of(name)
     found = HeadAblation(ablation="zero").run(model, encoding, readout)
     before = model.evaluate([Row(ids=encoding.ids)], readout).values[0, 0]
     assert found.how.value == pytest.approx(before, abs=1e-5)
@@ -57,7 +57,7 @@ def test_a_zeroed_head_is_its_columns_of_the_projection_set_to_zero(name):
 def test_resampling_is_the_mean_over_donors_with_students_interval():
     from scipy import stats
 
-    model, encoding, readout = asked("bert")
+    model, encoding, readout = case_of("bert")
     spec = HeadAblation(draws=6, measure=3, control=2)
     found = spec.run(model, encoding, readout, seed=3)
     again = spec.run(model, encoding, readout, seed=3, token_budget=1)
@@ -73,9 +73,9 @@ def test_resampling_is_the_mean_over_donors_with_students_interval():
         == (gradients[:3])
     )
     # The donors again, from the same seed.
-    from whence.attention.head_ablation import _Work
+    from whence.attention.head_ablation import AblationInput, AblationRun
 
-    donors = _Work(spec, model, encoding, readout, 3, 4096)._donors()
+    donors = AblationRun(spec, AblationInput(model, encoding, readout, 3, 4096)).donors()
     assert len({donor.ids.tobytes() for donor in donors}) == 6
     free = ~encoding.frozen
     for donor in donors:
@@ -126,8 +126,8 @@ def test_a_small_head_has_the_effect_its_gradient_says():
         (HeadAblation(measure=0, control=0, draws=2), 2),
     ],
 )
-def test_passes_are_those_that_were_told(spec, gradients):
-    model, encoding, readout = asked("distilbert")
+def test_passes_are_those_that_evaluations_states(spec, gradients):
+    model, encoding, readout = case_of("distilbert")
     rows = []
     handle = model.module.register_forward_hook(
         lambda m, given, named, out: rows.append(
@@ -147,7 +147,7 @@ def test_passes_are_those_that_were_told(spec, gradients):
     assert np.isnan(found.how.agreement) == (measured < 3)
 
 
-def test_heads_that_cannot_be_replaced_are_told():
+def test_heads_that_cannot_be_replaced_are_noted():
     found = whence.attend(whence.load(FAMILIES["deberta-v2"]().pair), TEXT)
     assert found.record.effects is None
     assert "compute their softmax" in found.record.notes[-1]
@@ -165,7 +165,7 @@ def test_an_embedding_needs_a_text_to_compare_with():
     assert len(found.ranked()) == 8
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     for options, words in (
         ({"ablation": "nought"}, "ablation"),
         ({"draws": 1}, "draws"),
@@ -174,7 +174,7 @@ def test_what_cannot_be_asked():
     ):
         with pytest.raises(OptionError, match=words):
             HeadAblation(**options)
-    model, encoding, _ = asked("gpt2")
+    model, encoding, _ = case_of("gpt2")
     two = model.readout(encoding, [whence.NextToken(token=3), whence.NextToken(token=4)])
     with pytest.raises(OptionError, match="one output at a time"):
         SMALL.run(model, encoding, two)

@@ -29,7 +29,7 @@ def test_the_heads_are_found_by_role_and_by_effect(copier):
     assert found.ranked()[0].low > 0
 
 
-def test_heads_that_stand_in_for_each_other_matter_together(copier):
+def test_heads_that_back_each_other_up_matter_together(copier):
     alone = [whence.ablate(copier, TEXT, [head]) for head in INDUCTION]
     assert max(abs(one.effect) for one in alone) < 0.1
     together = whence.ablate(copier, TEXT, INDUCTION)

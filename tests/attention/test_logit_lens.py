@@ -161,7 +161,7 @@ def test_the_model_is_left_as_it_was():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     model = loaded("gpt2")
     with pytest.raises(CapabilityError, match="gives only scores"):
         logit_lens(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), CLEAN)
@@ -179,7 +179,7 @@ def test_what_cannot_be_asked():
         logit_lens(model, CLEAN, target=" a", positions=[900])
     with pytest.raises(OptionError, match="no position"):
         logit_lens(model, CLEAN, target=" a", positions=[])
-    with pytest.raises(OptionError, match="positions=\\[0\\] asked"):
+    with pytest.raises(OptionError, match="positions=\\[0\\] given"):
         logit_lens(loaded("bert"), CLEAN, positions=[0])
     contrast = whence.Contrast(label=" a", against=" b")
     with pytest.raises(OptionError, match="follows one"):
@@ -194,7 +194,7 @@ def test_what_cannot_be_asked():
 
 def test_a_device_that_does_not_repeat_itself_is_noted(monkeypatch):
     model = loaded("bert")
-    real = type(model).stopped
+    real = type(model).logits_from_states
     monkeypatch.setattr(type(model), "logits_from_states", lambda *a, **k: real(*a, **k) + 0.5)
     lens = logit_lens(model, CLEAN)
     # Half a unit added to logits of single precision.

@@ -323,13 +323,13 @@ def test_inputs_of_other_lengths_are_refused_with_both_counts():
     sizes = [len(model.encode(t).ids) for t in (CLEAN, longer)]
     with pytest.raises(InputError, match=f"{sizes[0]} tokens, the corrupted one {sizes[1]}") as e:
         patch(model, CLEAN, longer)
-    assert "They part at token" in str(e.value)
-    assert "Exchange words for words" in str(e.value)
-    with pytest.raises(InputError, match=r"part at token 2"):
+    assert "They differ from token" in str(e.value)
+    assert "Replace words by words" in str(e.value)
+    with pytest.raises(InputError, match=r"differ from token 2"):
         patch(model, "ab", "abcd")
 
 
-def test_what_cannot_be_asked():
+def test_bad_options_are_refused():
     model = loaded("gpt2")
     with pytest.raises(CapabilityError, match="gives only scores"):
         patch(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), CLEAN, OTHER)

@@ -85,7 +85,7 @@ def test_stopping_and_going_on(model):
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="kept"):
+    with pytest.raises(Interrupted, match="in the cache"):
         explain(
             model,
             TEXT,
@@ -149,7 +149,7 @@ def test_continuations_are_what_the_model_says():
         ({"masker": "delete"}, OptionError, "did you mean 'deletion'"),
         ({"seed": -1}, OptionError, "seed"),
         ({"budget": 0}, OptionError, "budget"),
-        ({"budget": 1}, BudgetError, "Raise the budget"),
+        ({"budget": 1}, BudgetError, "raise the budget"),
         ({"method": "kernel-shap", "budget": 5}, BudgetError, "needs 14"),
         ({"method": "shapley-values", "budget": 5}, BudgetError, "needs 4,096"),
         ({"precision": "fp8"}, OptionError, "precision"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from tests.core.json_schema import problems
 from whence.core import NewerVersionError, RecordError, WhenceError, read_record
 from whence.core.record import Record
 from whence.core.store import _UNMARKED, RECORDS, read_record_json
+from whence.students.families.base import Evidence, Reasons
+from whence.students.routing.decision import Routed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "version-1"
 SCHEMAS = Path(__file__).parent / "schemas.json"
@@ -30,6 +33,7 @@ FILES = {
     "selective-prediction": GOLDEN / "values" / "selective-prediction.json",
     "student-card": GOLDEN / "values" / "provenance.json",
 }
+ROW = np.array([0.25, 0.75])
 SAMPLES: dict[str, Record] = {
     "attribution": samples.attribution(trust=samples.trust_label()),
     "counterfactual": others.counterfactual(),
@@ -37,6 +41,17 @@ SAMPLES: dict[str, Record] = {
     "interactions": others.interactions(),
     "logit-lens": samples.lens(),
     "measurement": samples.trust_label().quantities[0].measurements[0],
+    "routed": Routed(
+        label="yes",
+        probabilities=ROW,
+        by="student",
+        reason="certainty 0.750; 0.700 is certified",
+        evidence=Reasons(
+            "yes", ROW, ROW - 0.25, (Evidence("'late'", ((0, 4),), ROW),), ROW, "logit"
+        ),
+        audited=True,
+        audit_agreed=False,
+    ),
     "rule": others.rule(),
     "selection": samples.selection(),
     "trust-label": samples.trust_label(),

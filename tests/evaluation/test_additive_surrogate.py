@@ -23,7 +23,7 @@ def _beyond_size(n):
     return np.mean(sizes * (n - sizes) / n)
 
 
-@pytest.mark.parametrize("n", [10, 32, 64])
+@pytest.mark.parametrize("n", [10, *(pytest.param(n, marks=pytest.mark.slow) for n in (32, 64))])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_the_share_is_the_truth_on_average_and_its_interval_covers(n, share):
     shares, covered, runs = [], 0, 60

@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.evaluation.instances import game_instance, linear, model_instance
+from tests.evaluation.instances import game_instance, linear, model_instance, spans
 
 from whence.core import CapabilityError, Measurement, OptionError, UndefinedError
 from whence.evaluation.mask_pool import Pool
 from whence.evaluation.metrics.curves import chain_limits
 from whence.evaluation.metrics.decision_flip import CENSORED, DecisionFlip
-from whence.evaluation.metrics.registry import METRICS, metric_by_name
+from whence.evaluation.metrics.registry import METRICS
 from whence.games.embedding_game import EmbeddingGame
 
 SOFT = ("soft-comprehensiveness", "soft-sufficiency")
-PLAIN = [name for name in METRICS if name not in SOFT]
+PLAIN = [name for name, metric in METRICS.items() if set(metric.needs) <= {"spans"}]
 # Whose value follows the unit of the scores.
 UNIT = ("completeness-gap",)
+LINKS = {"signed-class-contrast": "logit"}
+"""The scale of the outputs, for a metric that is defined on one alone."""
 
 
 def _curved(n, seed=3, **more):
@@ -65,7 +67,7 @@ def test_scores_that_are_no_numbers_are_refused(name, bad):
     instance = _curved(4)
     with pytest.raises(OptionError, match="feature 2 is"):
         METRICS[name]().measure(instance, np.array([1.0, 0.5, bad, 0.0]))
-    with pytest.raises(OptionError, match="one for"):
+    with pytest.raises(OptionError, match="one score for"):
         METRICS[name]().measure(instance, np.ones(5))
 
 
@@ -84,7 +86,9 @@ def test_the_order_of_the_features_does_not_matter(name):
     shuffled = replace(
         other,
         pool=Pool(one.pool.masks[:, order], one.pool.values, one.pool.full, one.pool.complete, 0),
+        spans=tuple(spans(int(np.flatnonzero(order == 2)[0]))),
     )
+    assert one.spans == tuple(spans(2))
     assert METRICS[name]().measure(shuffled, phi[order]).value == pytest.approx(
         METRICS[name]().measure(one, phi).value, abs=1e-12
     )
@@ -100,8 +104,8 @@ def test_the_unit_of_the_scores_does_not_matter(name, scale):
 
 
 @cache
-def _batched(masker, budget):
-    return model_instance(masker=masker, budget=budget)
+def _batched(masker, budget, link):
+    return model_instance(masker=masker, budget=budget, link=link)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -109,7 +113,9 @@ def _batched(masker, budget):
 def test_batches_and_padding_do_not_matter(name, masker):
     """One input a batch, all in one, and (with words deleted) padded to the longest beside it."""
     scores = [0.3, -0.2, 0.9, 0.1]
-    values = [_measure(name, _batched(masker, budget), scores) for budget in (1, 4096)]
+    values = [
+        _measure(name, _batched(masker, budget, LINKS.get(name)), scores) for budget in (1, 4096)
+    ]
     assert values[0] == pytest.approx(values[1], abs=1e-6)
     assert values[0] is not None
 
@@ -140,7 +146,7 @@ def test_a_model_that_never_changes(name):
 def test_the_same_seed_gives_the_same_bits(name):
     kept = []
     for _ in range(2):
-        instance = model_instance()
+        instance = model_instance(link=LINKS.get(name))
         kept.append(METRICS[name]().measure(instance, np.array([0.3, -0.2, 0.9, 0.1])))
     assert kept[0].to_json() == kept[1].to_json()
     assert Measurement.from_json(kept[0].to_json()) == kept[0]
@@ -155,12 +161,26 @@ def test_measured_otherwise_compared_never(name):
     with pytest.raises(OptionError, match="cannot be compared"):
         found.difference(seeded)
     for field in fields(METRICS[name]):
-        changed = {"bins": "0.3", "normalise": False}.get(field.name)
+        changed = {"bins": "0.3", "normalise": False, "k": 2, "overlap": 0.9}.get(field.name)
         if changed is None:
             changed = getattr(METRICS[name](), field.name) + 1
         other = METRICS[name](**{field.name: changed}).measure(linear([1.0, 2, 3, 4, 5, -1]), phi)
         with pytest.raises(OptionError, match=field.name):
             found.difference(other)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if METRICS[name].needs])
+def test_what_an_instance_lacks_is_refused(name):
+    """Never a guess: the metric, what it needs, and where it is to be had."""
+    bare = replace(
+        model_instance(), spans=None, explanation=None, explain=None, explain_at=None, value_at=None
+    )
+    needs = set(METRICS[name].needs) - {"embeddings"}
+    if not needs:
+        return
+    with pytest.raises(CapabilityError, match=rf"{name} .*got none; pass whence.measure") as caught:
+        METRICS[name]().measure(bare, np.ones(4))
+    assert any(f"{need}=..." in str(caught.value) for need in needs)
 
 
 @pytest.mark.parametrize("name", SOFT)
@@ -173,12 +193,12 @@ def test_soft_metrics_say_what_they_need(name):
 
 @pytest.mark.parametrize("name", SOFT)
 def test_soft_metrics_ask_as_often_as_they_say(name, monkeypatch):
+    instance = model_instance()
     asked = []
     plain = EmbeddingGame.at
     monkeypatch.setattr(
         EmbeddingGame, "at", lambda self, points: asked.append(len(points)) or plain(self, points)
     )
-    instance = model_instance()
     before = instance.game.evaluations
     found = METRICS[name](draws=9).measure(instance, np.array([0.3, -0.2, 0.9, 0.1]))
     assert asked == [METRICS[name](draws=9).cost(4)] == [20]
@@ -238,15 +258,15 @@ def test_a_flip_that_never_comes_is_no_flip():
 
 
 def test_by_name():
-    assert metric_by_name("NormalisedAopc", {"beam": 3}) == METRICS["normalised-aopc"](beam=3)
-    assert metric_by_name("sensitivity n") == METRICS["sensitivity-n"]()
+    assert METRICS.make("NormalisedAopc", {"beam": 3}) == METRICS["normalised-aopc"](beam=3)
+    assert METRICS.make("sensitivity n") == METRICS["sensitivity-n"]()
     made = METRICS["gini"]()
-    assert metric_by_name(made) is made
+    assert METRICS.make(made) is made
     with pytest.raises(OptionError, match="already made"):
-        metric_by_name(made, {"a": 1})
+        METRICS.make(made, {"a": 1})
     with pytest.raises(OptionError, match="sensitivity-n"):
-        metric_by_name("sensitivity-m")
+        METRICS.make("sensitivity-m")
     with pytest.raises(OptionError, match="has no options"):
-        metric_by_name("gini", {"bins": 3})
+        METRICS.make("gini", {"bins": 3})
     with pytest.raises(OptionError, match="draws"):
-        metric_by_name("sensitivity-n", {"drawz": 3})
+        METRICS.make("sensitivity-n", {"drawz": 3})

@@ -11,32 +11,30 @@ import warnings
 import numpy as np
 import pytest
 from tests.evaluation.instances import game_instance, linear, model_instance
-from tests.evaluation.metrics.test_plausibility import spans, words
+from tests.evaluation.metrics.test_plausibility import PLAUSIBILITY, measured, spans, words
 from tests.zoo.families import FAMILIES
 
 from whence.core import OptionError, UndefinedError
 from whence.evaluation.metrics.aopc import Aopc
 from whence.evaluation.metrics.completeness_gap import CompletenessGap
 from whence.evaluation.metrics.decision_flip import DecisionFlip
-from whence.evaluation.metrics.deletion import Deletion
+from whence.evaluation.metrics.erasure import Sufficiency
 from whence.evaluation.metrics.infidelity import Infidelity, infidelity
-from whence.evaluation.metrics.insertion import Insertion
 from whence.evaluation.metrics.plausibility import (
-    PLAUSIBILITY,
-    average_precision,
+    AveragePrecision,
+    PrecisionAtK,
+    SpanF1,
+    TokenF1,
     marked_by_people,
-    precision_at_k,
-    span_f1,
-    token_f1,
 )
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.evaluation.metrics.registry import METRICS
+from whence.evaluation.metrics.removal_area import Deletion, Insertion
 from whence.evaluation.metrics.sensitivity_n import SensitivityN
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.question import ask
 
 WEIGHTS = np.array([1.2, -0.5, 0.9, 0.3, 2.0, -1.4])
-NAMES = [name for name in METRICS if not name.startswith("soft")]
+NAMES = [name for name, metric in METRICS.items() if set(metric.needs) <= {"spans"}]
 
 
 def _value(name, instance, scores):
@@ -115,7 +113,7 @@ def test_no_mark_of_people_is_no_hit():
     """Row 9: NaN in a bool array is True, so that an empty truth counted as found."""
     for measure in PLAUSIBILITY.values():
         with pytest.raises(UndefinedError, match="mark 0 of 4"):
-            measure(np.arange(4.0), words(4), [])
+            measured(measure, np.arange(4.0), [])
 
 
 @pytest.mark.parametrize("count", [4, 9, 60])
@@ -123,7 +121,7 @@ def test_a_full_hit_is_1_whatever_the_size_of_the_input(count):
     """Row 10: a size taken from the wrong axes made a full hit .25, or infinite."""
     truth = np.arange(count) < 3
     for measure in PLAUSIBILITY.values():
-        assert measure(truth * 1.0, words(count), spans(0, 1, 2)).value == pytest.approx(1.0)
+        assert measured(measure, truth * 1.0, spans(0, 1, 2)).value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 7, 13, 31])
@@ -150,7 +148,8 @@ def test_directions_are_what_the_measures_do():
     instance = game_instance(6, lambda S: S @ WEIGHTS - 1.0)
     for name in NAMES:
         metric = METRICS[name]()
-        if metric.direction == "none" or name == "completeness-gap":
+        people = "spans" in metric.needs  # What people marked need not be what is true.
+        if metric.direction == "none" or name == "completeness-gap" or people:
             continue
         true, false = (metric.measure(instance, sign * WEIGHTS).value for sign in (1.0, -1.0))
         if name == "infidelity":  # The best scale may be negative: upside down is as good.
@@ -174,7 +173,7 @@ def test_two_predictions_do_not_both_match_one_truth():
     """Row 15: truth [0, 2), predictions [0, 1) and [1, 2): recall 2, F1 1.33."""
     # Two runs of one word each against one run of three, each an overlap of 1/3.
     phi = np.array([1.0, 0.0, 1.0, 0.0])
-    found = span_f1(phi, words(4), spans(0, 1, 2), k=2, overlap=1 / 3)
+    found = measured(SpanF1, phi, spans(0, 1, 2), k=2, overlap=1 / 3)
     assert found.value == pytest.approx(2 / 3)
 
 
@@ -182,8 +181,8 @@ def test_two_predictions_do_not_both_match_one_truth():
 def test_negative_scores_are_ranked_for_every_k(k):
     """Row 16: an array compared with []. All signs, every k."""
     phi = np.array([-3.0, -1.0, -2.0, -4.0])
-    assert precision_at_k(phi, words(4), spans(1), k=k).value == pytest.approx(1 / k)
-    assert token_f1(phi, words(4), spans(1), k=k).value == pytest.approx(2 / (k + 1))
+    assert measured(PrecisionAtK, phi, spans(1), k=k).value == pytest.approx(1 / k)
+    assert measured(TokenF1, phi, spans(1), k=k).value == pytest.approx(2 / (k + 1))
     for name in NAMES:
         value = _value(name, linear(phi), phi)
         assert value is None or np.isfinite(value)
@@ -195,7 +194,7 @@ def test_scores_that_are_no_numbers_never_rank_first():
         with pytest.raises(OptionError, match="feature 3 is nan"):
             metric.measure(linear(WEIGHTS), np.where(np.arange(6) == 3, np.nan, WEIGHTS))
     with pytest.raises(OptionError):
-        average_precision(np.array([np.nan, 1.0]), words(2), spans(0))
+        measured(AveragePrecision, np.array([np.nan, 1.0]), spans(0))
 
 
 def test_a_generated_text_is_no_feature_of_itself():
@@ -218,7 +217,9 @@ def test_the_model_and_its_vocabulary_stay_as_they_are():
         return digest.hexdigest(), len(tokenizer), tokenizer.backend_tokenizer.to_str()
 
     before = state()
-    for metric in METRICS.values():
+    for name, metric in METRICS.items():
+        if name == "signed-class-contrast":  # Of logits alone; it asks no model.
+            continue
         metric().measure(instance, np.array([0.3, -0.2, 0.9, 0.1]))
     assert state() == before
 
@@ -238,9 +239,9 @@ def test_truth_is_read_as_a_mask_not_as_positions():
     perfect = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     wrong = np.array([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
     assert marked_by_people(words(6), spans(3, 5)).nonzero()[0].tolist() == [3, 5]
-    for measure in (token_f1, precision_at_k, span_f1):
-        assert measure(perfect, words(6), spans(3, 5)).value == 1.0
-        assert measure(wrong, words(6), spans(3, 5)).value == 0.0
+    for measure in (TokenF1, PrecisionAtK, SpanF1):
+        assert measured(measure, perfect, spans(3, 5)).value == 1.0
+        assert measured(measure, wrong, spans(3, 5)).value == 0.0
 
 
 def test_infidelity_keeps_nothing_of_another_text():

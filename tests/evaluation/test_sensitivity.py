@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.attribution.test_conformance import state_of
@@ -16,6 +18,13 @@ from whence.evaluation.metrics.local_lipschitz import LocalLipschitz
 from whence.evaluation.metrics.max_sensitivity import MaxSensitivity, displacements, moved_game
 
 TEXT = "not a good payment"
+
+
+def moved(metric, instance, explain_at, value_at=None):
+    """A metric of displaced embeddings, with these explainers; it reads no other scores."""
+    return metric.measure(
+        replace(instance, explain_at=explain_at, value_at=value_at), np.zeros(instance.n)
+    )
 
 
 def ways(instance, output=0):
@@ -39,7 +48,7 @@ def test_a_linear_model_goes_to_zero_with_the_radius_for_every_batch_size(batch)
     instance = asked(linear_bag().pair, TEXT)[1]
     explain_at, _ = ways(instance)
     values = [
-        MaxSensitivity(radius=radius, draws=6, batch=batch).measure(instance, explain_at).value
+        moved(MaxSensitivity(radius=radius, draws=6, batch=batch), instance, explain_at).value
         for radius in (1e-2, 1e-4, 1e-6)
     ]
     assert values[0] < 0.03
@@ -56,7 +65,7 @@ def test_batch_sizes_give_the_same_bits(name):
         (LocalLipschitz, (explain_at, value_at)),
     ):
         found = [
-            metric(batch=batch, draws=3, radius=0.01).measure(instance, *arguments)
+            moved(metric(batch=batch, draws=3, radius=0.01), instance, *arguments)
             for batch in (1, 2, 3)
         ]
         assert found[0].value == found[1].value == found[2].value > 0
@@ -83,11 +92,12 @@ def test_the_slope_of_a_linear_model_is_at_most_its_weight():
     """phi_i = sum of the first coordinates of its tokens, so |change| <= |displacement|."""
     instance = asked(linear_bag().pair, TEXT)[1]
     explain_at, value_at = ways(instance)
-    found = LocalLipschitz(relative=False, draws=30).measure(instance, explain_at, value_at)
+    found = moved(LocalLipschitz(relative=False, draws=30), instance, explain_at, value_at)
     assert 0.3 < found.value <= np.sqrt(3)
     assert found.unit == "nat per unit of embedding"
     # The ratio of a function that is exactly scaled is known.
-    scaled = LocalLipschitz(relative=False, draws=4, radius=0.01).measure(
+    scaled = moved(
+        LocalLipschitz(relative=False, draws=4, radius=0.01),
         instance,
         lambda points: (
             3.0 * points[:, instance.question.tokens.owner >= 0].reshape(len(points), -1)
@@ -95,7 +105,8 @@ def test_the_slope_of_a_linear_model_is_at_most_its_weight():
         lambda points: np.zeros(len(points)),
     )
     assert scaled.value == pytest.approx(3.0)
-    relative = LocalLipschitz(draws=4, radius=0.01).measure(
+    relative = moved(
+        LocalLipschitz(draws=4, radius=0.01),
         instance,
         lambda points: (
             3.0 * points[:, instance.question.tokens.owner >= 0].reshape(len(points), -1)
@@ -109,30 +120,38 @@ def test_displacements_that_move_the_answer_do_not_count():
     instance = asked(linear_bag().pair, TEXT)[1]
     explain_at, _ = ways(instance)
     calls = iter(range(100))
-    some = LocalLipschitz(draws=6, batch=1).measure(
-        instance, explain_at, lambda points: np.array([0.0 if next(calls) % 2 == 0 else 9.0])
+    some = moved(
+        LocalLipschitz(draws=6, batch=1),
+        instance,
+        explain_at,
+        lambda points: np.array([0.0 if next(calls) % 2 == 0 else 9.0]),
     )
     assert some.n == 3
     calls = iter(range(100))
     with pytest.raises(OptionError, match="smaller"):
-        LocalLipschitz(draws=2, batch=1).measure(
-            instance, explain_at, lambda points: np.array([9.0 * next(calls)])
+        moved(
+            LocalLipschitz(draws=2, batch=1),
+            instance,
+            explain_at,
+            lambda points: np.array([9.0 * next(calls)]),
         )
 
 
 def test_noise_for_scores_is_as_sensitive_as_shuffled_scores():
     instance = asked(linear_bag().pair, TEXT)[1]
     rng = np.random.default_rng(0)
-    found = MaxSensitivity(draws=10).measure(
-        instance, lambda points: rng.normal(size=(len(points), instance.n))
+    found = moved(
+        MaxSensitivity(draws=10),
+        instance,
+        lambda points: rng.normal(size=(len(points), instance.n)),
     )
     assert found.value > 0.5 * found.random > 0
-    flat = MaxSensitivity().measure(instance, lambda points: np.zeros((len(points), instance.n)))
+    flat = moved(MaxSensitivity(), instance, lambda points: np.zeros((len(points), instance.n)))
     assert flat.value == 0.0
     jump = iter([0.0, *[1.0] * 20])
     with pytest.raises(UndefinedError, match="all zero"):
-        MaxSensitivity(batch=1).measure(
-            instance, lambda points: np.full((1, instance.n), next(jump))
+        moved(
+            MaxSensitivity(batch=1), instance, lambda points: np.full((1, instance.n), next(jump))
         )
 
 
@@ -141,18 +160,21 @@ def test_nothing_is_left_behind_and_refusals():
     before = state_of(tiny)
     instance = asked(tiny.pair, TEXT)[1]
     explain_at, _ = ways(instance)
-    MaxSensitivity(draws=2).measure(instance, explain_at)
+    moved(MaxSensitivity(draws=2), instance, explain_at)
     assert state_of(tiny) == before
     with pytest.raises(OptionError, match="radius"):
-        MaxSensitivity(radius=0.0).measure(instance, explain_at)
+        moved(MaxSensitivity(radius=0.0), instance, explain_at)
     with pytest.raises(OptionError, match="batch"):
-        MaxSensitivity(batch=0).measure(instance, explain_at)
+        moved(MaxSensitivity(batch=0), instance, explain_at)
     with pytest.raises(OptionError, match="all zero"):
-        LocalLipschitz().measure(
-            instance, lambda p: np.zeros((len(p), instance.n)), lambda p: np.zeros(len(p))
+        moved(
+            LocalLipschitz(),
+            instance,
+            lambda p: np.zeros((len(p), instance.n)),
+            lambda p: np.zeros(len(p)),
         )
     text_only = asked(whence.load(lambda texts: [float(len(t)) for t in texts]), TEXT)[1]
     with pytest.raises(CapabilityError, match="no embeddings"):
-        MaxSensitivity().measure(text_only, explain_at)
+        moved(MaxSensitivity(), text_only, explain_at)
     with pytest.raises(CapabilityError, match="no gradients"):
         moved_game(text_only.question, np.zeros((2, 2)))

@@ -13,7 +13,8 @@ import torch
 from tests.asking import explain
 
 import whence
-from whence.evaluation.tasks import TASKS, average_precision
+from ground_truth import TASKS
+from whence.evaluation.metrics.ranking import average_precision
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -57,7 +57,7 @@ def test_spans_of_a_record_are_put_again_as_spans():
     found = explain(model, TEXT, unit=Spans(spans=((2, 6), (7, 14))))
     question = ask_again(model, found)
     assert [f.text for f in question.segmentation.features] == ["late", "payment"]
-    with pytest.raises(InputError, match="they differ|other tokens"):
+    with pytest.raises(InputError, match=r"they differ|other tokens"):
         ask_again(model, found, source="other words stand here")
 
 

@@ -90,10 +90,10 @@ class TestInputs:
             ("", "empty"),
             (" \n\t ", "empty"),
             (("a", ""), "second text is empty"),
-            (("a", 3), "type int"),
-            (3, "type int"),
-            ([], "type list"),
-            (("a", "b", "c"), "type tuple"),
+            (("a", 3), "got int"),
+            (3, "got int"),
+            ([], "got list"),
+            (("a", "b", "c"), "got tuple"),
             ("ab \ud800", "lone surrogate"),
             ([{"role": "user", "content": "x"}], "no chat template"),
         ],
@@ -105,7 +105,7 @@ class TestInputs:
     @pytest.mark.parametrize(
         ("messages", "says"),
         [
-            ([{"role": "user"}], "message 0 needs text"),
+            ([{"role": "user"}], "in message 0"),
             ([{"role": "user", "content": ["x"]}], "type list"),
             ([{"role": "user", "content": "  "}], "every message is empty"),
         ],
@@ -432,15 +432,15 @@ class TestPrefix:
             # A sliding layer forgets, so nothing is reused.
             assert fast.tokens == slow.tokens
 
-    def test_a_prefix_is_kept_between_batches_and_replaced_when_it_differs(self):
+    def test_a_prefix_is_stored_between_batches_and_replaced_when_it_differs(self):
         model = model_of("llama")
         readout = model.readout(model.encode("not a good"), [NextToken(token=5)])
         first = model.evaluate(self.rows(model, 50), readout).values
-        kept = readout.kept["layers"]
+        kept = readout.cache["layers"]
         assert np.array_equal(model.evaluate(self.rows(model, 50), readout).values, first)
-        assert readout.kept["layers"] is kept
+        assert readout.cache["layers"] is kept
         model.evaluate(self.rows(model, 40), readout)
-        assert readout.kept["layers"] is not kept
+        assert readout.cache["layers"] is not kept
 
     def test_masked_rows_share_nothing(self):
         model = model_of("llama")

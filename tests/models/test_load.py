@@ -158,7 +158,7 @@ def test_devices(folder):
     assert whence.load(folder, device="cpu").identity.device == "cpu"
 
 
-def test_what_is_in_memory_is_held_as_it_is():
+def test_a_model_in_memory_stays_as_it_is():
     tiny = FAMILIES["bert"]()
     with pytest.raises(OptionError, match="Move or cast it"):
         whence.load(tiny.pair, dtype="float16")
@@ -229,11 +229,11 @@ class TestCallables:
     @pytest.mark.parametrize(
         ("answer", "says"),
         [
-            (lambda texts: [1.0] * (len(texts) + 1), "is due"),
+            (lambda texts: [1.0] * (len(texts) + 1), "expected scores of shape"),
             (lambda texts: ["good"] * len(texts), "no table of numbers"),
             (lambda texts: [float("nan")] * len(texts), "finite"),
-            (lambda texts: np.ones((len(texts), 2, 2)), "is due"),
-            (lambda texts: np.ones((len(texts), 3)), "2 are named"),
+            (lambda texts: np.ones((len(texts), 2, 2)), "expected scores of shape"),
+            (lambda texts: np.ones((len(texts), 3)), "expected 2 scores"),
         ],
     )
     def test_bad_answers_are_refused(self, answer, says):

@@ -1,12 +1,25 @@
 """A certificate of real numbers, made of one student and its teacher."""
 
+from dataclasses import fields
+
 import numpy as np
 from tests.students import stored, worlds
 
 from whence.core.statistics.proportions import proportion
-from whence.students.certificate.certificate import certify
+from whence.students.certificate.certify import Decided, Probes, certify
 from whence.students.certificate.fidelity import flips
+from whence.students.data.run import Terms
 from whence.students.teacher.teacher import Answers
+
+
+def certified(teacher, student, **options):
+    """A certificate of arrays; options are fields of what was decided, of the probes or the terms."""
+
+    def of(kind):
+        return kind(**{f.name: options.pop(f.name) for f in fields(kind) if f.name in options})
+
+    probes, terms = of(Probes), of(Terms)
+    return certify(Decided(teacher=teacher, student=student, **options), probes, terms)
 
 
 def certificate(kind="rule-list", labels=2):
@@ -17,7 +30,7 @@ def certificate(kind="rule-list", labels=2):
     said = Answers(labels=student.labels, gives="probability", values=values, read_to=read_to)
     top = np.full(200, int(values.mean(axis=0).argmax()))
     before, after = said.top, np.roll(said.top, 1)
-    return certify(
+    return certified(
         said,
         student.predict_proba(texts),
         controls={"majority": np.eye(labels)[top]},

@@ -8,11 +8,11 @@ import pytest
 from scipy import sparse
 from tests.conftest import SHARED
 from tests.students import worlds
+from tests.students.certified import certified
 
 import whence
 from whence.cases import generate
 from whence.core.statistics.proportions import proportion
-from whence.students.certificate.certificate import certify
 from whence.students.certificate.fidelity import kappa
 from whence.students.data.augmentation import EDITS, edited, frequent_ngrams
 from whence.students.data.query_budget import Budget
@@ -58,7 +58,7 @@ class TestTeacherThatCannotBeLearnt:
             columns = fitted.features.columns_in(features)
             said = fitted.probabilities(sparse.csr_array(table[150:][:, columns]))
             # Each bound at .975: the interval is of 95 %, and a fair coin is matched half the time.
-            found = certify(
+            found = certified(
                 told(top[150:]), said, level=0.975,
                 controls={"majority": np.eye(2)[np.full(150, top[:150].mean() > 0.5, dtype=int)]},
             )  # fmt: skip
@@ -78,7 +78,7 @@ class TestTeacherThatCannotBeLearnt:
             fitted = student.fit(table, np.eye(2)[top], features=features, labels=LABELS)
             said = fitted.probabilities(table[:, fitted.features.columns_in(features)])
             controls = {"majority": np.eye(2)[np.zeros(150, dtype=int)]}
-            found = certify(told(top), said, controls=controls, level=0.975)
+            found = certified(told(top), said, controls=controls, level=0.975)
             above += found.agreement.lower > 0.5
         assert above == 5
 
@@ -93,7 +93,7 @@ def test_a_student_below_the_target_is_seldom_called_faithful(n):
     for _ in range(runs):
         t = rng.integers(2, size=n)
         s = np.where(rng.random(n) < 0.945, t, 1 - t)
-        found = certify(told(t), np.eye(2)[s], controls=controls, level=0.9)
+        found = certified(told(t), np.eye(2)[s], controls=controls, level=0.9)
         false += found.verdict == "faithful enough to replace"
     # Three standard errors above the nominal rate; where it never happens the rate says nothing.
     assert 0 < false / runs <= 0.1 + 3 * np.sqrt(0.09 / runs)
@@ -238,7 +238,7 @@ class TestPermutedTeacher:
             permuted = permuted_teacher(table[:300], targets[:300], **options, seed=seed)
             most = majority(targets[:300], LABELS).probabilities(sparse.csr_array((150, 0)))
             said = permuted.probabilities(table[300:])
-            found = certify(told(top[300:]), said, controls={"majority": most}, seed=seed)
+            found = certified(told(top[300:]), said, controls={"majority": most}, seed=seed)
             within += found.kappa.lower <= 0 <= found.kappa.upper
             dealt.append(found.kappa.value)
             real = SparseLinear(features=None).fit(table[:300], targets[:300], **options)

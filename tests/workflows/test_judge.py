@@ -49,7 +49,7 @@ def test_pairs_and_conversations_are_put_again():
 def test_another_text_is_not_put_in_its_place():
     model = whence.load(_late)
     found = explain(model, TEXT)
-    with pytest.raises(InputError, match="they differ|other tokens"):
+    with pytest.raises(InputError, match=r"they differ|other tokens"):
         whence.judge(model, found, source="another text")
 
 

@@ -97,13 +97,14 @@ def test_what_cannot_be_chosen_from_is_refused():
         whence.select(model, [])
     with pytest.raises(OptionError, match="no candidate works"):
         whence.select(model, TEXTS[:1], methods=["input-x-gradient"])
-    with pytest.raises(OptionError, match="no method to compare"):
+    with pytest.raises(OptionError, match="expected a method or more"):
         whence.compare(model, TEXTS[0], methods=[])
 
 
-def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks():
+@pytest.mark.parametrize("seeds", [pytest.param(12, marks=pytest.mark.slow), 3])
+def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks(seeds):
     passed = []
-    for seed in range(12):
+    for seed in range(seeds):
         rng = np.random.default_rng(seed)
         answers = {}
 
@@ -118,4 +119,4 @@ def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks():
             seed=seed,
         )
         passed.append(found.p_values["ensemble"] <= 0.05)
-    assert sum(passed) <= 4
+    assert sum(passed) <= seeds / 3

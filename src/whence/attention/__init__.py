@@ -1,1 +1,1 @@
-"""Attention: capture records, rollout, flow, norms, value zeroing and the effect of heads."""
+"""Attention of one input: records, effects of heads, logit lens and activation patching."""

@@ -1,8 +1,8 @@
-"""Exact weights on demand: queries, keys and one normaliser a row in place of an n x n matrix.
+"""Exact weights from queries, keys and one normaliser a row, in place of an n x n matrix.
 
 ``w[i, j] = exp(score[i, j] - lse[i])`` for the keys a row may read, else 0, where the score is
 ``cap(scaling q_i . k_j) + bias[j - i]``. The normaliser is read off the row's heaviest weight, so a
-sink of the model's own is in it. Which keys a row may read is kept as one interval.
+sink of the model's own is in it. Which keys a row may read is stored as one interval.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from whence.models.internals.attention_capture import LayerStates
 __all__ = ["EXACT", "AttentionStates", "StatesRecorder"]
 
 EXACT = 1e-4
-"""The largest difference, to the weights that were watched, with which states are kept."""
+"""Largest difference to the captured weights with which states are stored. Softmax in float32 of rows of
+thousands of keys differs by less (below 1e-5, docs/explanation/attention.md); a mask with holes or an
+unknown bias by far more. Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionStates:
-    """One layer's states, from which any part of its weights comes back.
+    """One layer's states, from which any part of its weights can be computed.
 
     Attributes:
         query, key: ``[heads, queries, width]`` and ``[groups, keys, width]``.
@@ -44,13 +46,13 @@ class AttentionStates:
     softcap: float | None
 
     def group(self, head: int) -> int:
-        """Which keys a head reads."""
+        """The group of keys that a head reads."""
         return head * len(self.key) // len(self.query)
 
     def scores(
         self, head: int, rows: Int[np.ndarray, " rows"], keys: slice
     ) -> Float[np.ndarray, "rows keys"]:
-        """What the softmax of a head takes, for some queries and a stretch of keys."""
+        """The scores that the softmax of a head reads, for some queries and a range of keys."""
         return scores(
             self.query[head, rows],
             self.key[self.group(head), keys],
@@ -62,14 +64,14 @@ class AttentionStates:
     def weights(
         self, head: int, rows: Int[np.ndarray, " rows"], keys: slice
     ) -> Float[np.ndarray, "rows keys"]:
-        """The weights of a head, for some queries and a stretch of keys.
+        """The weights of a head, for some queries and a range of keys.
 
         Cost: a product of ``rows x keys x width``, no pass of the model.
         """
-        found = np.exp(self.scores(head, rows, keys) - self.lse[head, rows][:, None])
+        weights = np.exp(self.scores(head, rows, keys) - self.lse[head, rows][:, None])
         columns = np.arange(self.key.shape[1])[keys]
         low, high = self.interval[rows].T
-        return found * ((columns >= low[:, None]) & (columns < high[:, None]))
+        return weights * ((columns >= low[:, None]) & (columns < high[:, None]))
 
     def _distances(self, rows: Int[np.ndarray, " rows"], keys: slice) -> np.ndarray:
         columns = np.arange(self.key.shape[1])[keys]
@@ -84,18 +86,18 @@ def scores(
     softcap: float | None,
     bias: Float[np.ndarray, "*heads rows keys"] | None,
 ) -> Float[np.ndarray, "*heads rows keys"]:
-    """What a softmax takes: scaled products, capped, with what is added by distance."""
-    found = np.matmul(query, key.swapaxes(-1, -2)) * np.float32(scaling)
+    """The scores that a softmax reads: scaled products, capped, plus the bias by distance."""
+    products = np.matmul(query, key.swapaxes(-1, -2)) * np.float32(scaling)
     if softcap is not None:
-        found = np.float32(softcap) * np.tanh(found / np.float32(softcap))
-    return found if bias is None else found + bias
+        products = np.float32(softcap) * np.tanh(products / np.float32(softcap))
+    return products if bias is None else products + bias
 
 
 class StatesRecorder:
-    """Takes a layer's states and then its rows, and finds whether the one gives the other.
+    """Takes a layer's states and then its rows, and measures how well the states give the rows.
 
-    Layers that are no softmax of these scores (a mask with holes, a bias that is not of distance)
-    differ, and :attr:`error` says by how much.
+    Layers whose weights are no softmax of these scores (a mask with holes, a bias that is not one of
+    distance) differ; :attr:`error` is the largest difference.
     """
 
     def __init__(self, states: LayerStates) -> None:
@@ -114,18 +116,18 @@ class StatesRecorder:
         low = open_.argmax(axis=1)
         high = np.where(open_.any(axis=1), keys - open_[:, ::-1].argmax(axis=1), 0)
         self.interval[rows] = np.stack([low, high], axis=1)
-        found = self._scores(rows).reshape(weights.shape)
+        result = self._scores(rows).reshape(weights.shape)
         best = weights.argmax(axis=2)[..., None]
         heaviest = np.take_along_axis(weights, best, axis=2)[..., 0]
         with np.errstate(divide="ignore"):
-            self.lse[:, rows] = np.take_along_axis(found, best, axis=2)[..., 0] - np.log(heaviest)
-        found -= self.lse[:, rows][..., None]
-        np.exp(found, out=found)
+            self.lse[:, rows] = np.take_along_axis(result, best, axis=2)[..., 0] - np.log(heaviest)
+        result -= self.lse[:, rows][..., None]
+        np.exp(result, out=result)
         columns = np.arange(keys)
-        found *= (columns >= low[:, None]) & (columns < high[:, None])
-        found -= weights
+        result *= (columns >= low[:, None]) & (columns < high[:, None])
+        result -= weights
         if heads and keys:
-            self.error = max(self.error, float(found.max()), -float(found.min()))
+            self.error = max(self.error, float(result.max()), -float(result.min()))
 
     def _scores(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "groups lines keys"]:
         states = self.states
@@ -138,8 +140,8 @@ class StatesRecorder:
         query = states.query[:, rows].reshape(self.groups, shared * len(rows), width)
         return scores(query, states.key, scaling=states.scaling, softcap=states.softcap, bias=bias)
 
-    def kept(self) -> AttentionStates:
-        """What is kept."""
+    def result(self) -> AttentionStates:
+        """The states with the normalisers of the rows."""
         states = self.states
         return AttentionStates(
             query=states.query,

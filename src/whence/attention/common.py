@@ -1,75 +1,69 @@
-"""What analyses of one input's inside share: the question, and where its answer came from."""
+"""What analyses of one input share: the model, the question of one target, the tokens, provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 from whence._version import __version__
 from whence.core.attention_record import ReadToken
 from whence.core.errors import CapabilityError, OptionError
-from whence.core.explanations import Decision
 from whence.core.provenance import Cost, MethodSpec, Provenance, Setting, environment, now
-from whence.core.targets import Continuation, Label, Link, Target
-from whence.models.protocols import Encoding, GivesStates, Readout, TokenModel
+from whence.core.targets import Link, Target
+from whence.games.question import Question, ask
+from whence.models.access import GivesStates
+from whence.models.protocols import Encoding, Input, TokenModel
 
-__all__ = [
-    "check_model",
-    "decided",
-    "forced_by",
-    "one_readout",
-    "provenance",
-    "read_tokens",
-]
+__all__ = ["ask_one", "encoding_of", "local_model", "one_target", "provenance", "read_tokens"]
 
 
-def check_model(model: Any, what: str, *, inside: type = GivesStates) -> TokenModel:
-    """The model, where its inside can be had: it obeys the protocol ``inside``.
+def local_model(model: Any, what: str, *, gives: type = GivesStates) -> TokenModel:
+    """The model, if it obeys the protocol ``gives``.
 
     Raises:
         CapabilityError: it gives only scores.
     """
-    if isinstance(model, TokenModel) and isinstance(model, inside):
+    if isinstance(model, TokenModel) and isinstance(model, gives):
         return model
     raise CapabilityError(
-        f"{what} asked of {type(model).__name__}, which gives only scores. It needs a local "
-        "transformers model, given by folder or id."
+        f"{what} needs a local transformers model; {type(model).__name__} gives only scores. Load "
+        "the model by folder or id."
     )
 
 
-def one_readout(
+def one_target(target: Any, what: str) -> Target | str | int | None:
+    """The target, if it is one.
+
+    Raises:
+        OptionError: several targets, or none of a kind that a model has.
+    """
+    if isinstance(target, bool | list | tuple):
+        raise OptionError(
+            f"expected one target (a label or a text), got target={target!r}; {what} follows one "
+            "target at a time"
+        )
+    return target
+
+
+def ask_one(
     model: TokenModel,
-    encoding: Encoding,
+    source: Input,
     target: Target | str | int | None,
     link: Link | None,
     what: str,
-) -> Readout:
-    """The readout of exactly one number (or of one continuation, token by token).
+) -> Question:
+    """The question of one target, token by token: input encoded, target resolved, model's decision.
 
     Raises:
         OptionError: several targets, or none of a kind the model has.
     """
-    if isinstance(target, bool | list | tuple):
-        raise OptionError(f"target={target!r} asked; {what} follows one target: a label or a text")
-    if isinstance(target, str | int):
-        writes = model.task in ("causal", "seq2seq")
-        named = isinstance(target, str) and writes
-        target = Continuation(text=str(target)) if named else Label(label=target)
-    return model.readout(encoding, () if target is None else (target,), link=link)
+    return ask(model, source, target=one_target(target, what), link=link, unit="token")
 
 
-def forced_by(readout: Readout) -> tuple[tuple[int, ...], ...]:
-    """The continuations that a readout forces; none for a model that does not write."""
-    return getattr(readout, "sequences", ())
-
-
-def decided(model: TokenModel, encoding: Encoding, readout: Readout, target: object) -> Decision:
-    """What the model says; of one that writes, its own continuation where that is explained."""
-    decision = model.decide(encoding)
-    if target is None and model.task in ("causal", "seq2seq"):
-        return replace(decision, text=readout.outputs[0].name)
-    return decision
+def encoding_of(question: Question) -> Encoding:
+    """The encoding of a question that was put to a local model."""
+    assert question.encoding is not None
+    return question.encoding
 
 
 def read_tokens(
@@ -77,7 +71,7 @@ def read_tokens(
 ) -> tuple[tuple[ReadToken, ...], tuple[ReadToken, ...]]:
     """The tokens that the encoder, or the only stack, reads, and those that a decoder reads."""
     text = encoding.document.text
-    given = tuple(
+    tokens = tuple(
         ReadToken(
             id=int(token),
             text=text[start:stop] if stop > start else model.decode([int(token)]),
@@ -89,7 +83,7 @@ def read_tokens(
             encoding.ids, encoding.offsets, encoding.frozen, strict=True
         )
     )
-    first = []
+    first: list[int] = []
     if model.task == "seq2seq":
         first = [int(cast("Any", model).config.decoder_start_token_id)]
     written = tuple(
@@ -98,7 +92,7 @@ def read_tokens(
         )
         for token in [*first, *forced]
     )
-    return (given, written) if first else (given + written, ())
+    return (tokens, written) if first else (tokens + written, ())
 
 
 def provenance(

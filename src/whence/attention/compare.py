@@ -63,7 +63,7 @@ def compare_attention(first: Attention, second: Attention) -> tuple[HeadChange, 
     2020, arXiv:2004.10102). Cost: no pass of a model.
 
     Raises:
-        OptionError: the records are of different models, states were not kept, or no token is
+        OptionError: the records are of different models, states were not stored, or no token is
             common to both.
 
     Example:
@@ -83,15 +83,15 @@ def compare_attention(first: Attention, second: Attention) -> tuple[HeadChange, 
             "compared between two inputs of one model"
         )
     other = {layer.name: layer for layer in second.record.layers}
-    found: list[HeadChange] = []
+    changes: list[HeadChange] = []
     for layer in first.record.layers:
         if not layer.shown or layer.name not in other or not other[layer.name].shown:
             continue
         pairs = _Pairs(first, second, layer)
         for head in range(layer.heads):
             one, two = first.head(layer.name, head), second.head(layer.name, head)
-            found.append(pairs.change(one, two))
-    return tuple(sorted(found, key=lambda change: -change.change))
+            changes.append(pairs.change(one, two))
+    return tuple(sorted(changes, key=lambda change: -change.change))
 
 
 class _Pairs:
@@ -109,8 +109,8 @@ class _Pairs:
         self.keys = aligned(*keys)
         if not len(self.queries) or not len(self.keys):
             raise OptionError(
-                "the two inputs have no token in common, so no reading of one can be set beside "
-                "one of the other"
+                "the two inputs have no token in common, so no rows can be compared; give inputs "
+                "that share tokens"
             )
 
     def change(self, one: Head, two: Head) -> HeadChange:
@@ -134,13 +134,13 @@ class _Pairs:
         states = head.states
         if states is None:
             raise OptionError(
-                f"the states of {head.layer.name} were not kept, so its rows cannot be compared "
+                f"the states of {head.layer.name} were not stored, so its rows cannot be compared "
                 "exactly. Attend to both inputs with keep='states'."
             )
         weights = head.rows(self.queries[:, side]).astype(np.float64)
         read = weights @ states.value_norm[states.group(head.entry.head)]
         common = weights[:, self.keys[:, side]]
-        # What went to other tokens, or to a sink of the model's own.
+        # The mass on other tokens, or on a sink of the model's own.
         rest = np.maximum(0.0, 1.0 - common.sum(axis=1, keepdims=True))
         whole = np.concatenate([common, rest], axis=1)
         return whole / whole.sum(axis=1, keepdims=True), read

@@ -1,4 +1,4 @@
-"""The places at which two runs are compared: tokens as features, and the sites in the model."""
+"""Where two runs are compared: tokens as features, and the sites in the model."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from jaxtyping import Float, Int
 
 from whence.core.attention_record import ReadToken
 from whence.core.features import Document, Feature
+from whence.models.internals.interventions import HeadReplacement
+from whence.models.internals.residual_states import StateReplacement
 
-__all__ = ["Place", "Site", "token_places", "whole_feature"]
+__all__ = ["Site", "TokenFeature", "token_features", "whole_feature"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class TokenFeature:
     """A feature and its tokens' positions, in the text's stack or in the decoder's."""
 
     feature: Feature
-    positions: Int[np.ndarray, " chosen"]
+    positions: Int[np.ndarray, " tokens"]
     decoder: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """What is taken from one run and put into the other: a state, a head, or a layer's heads.
+    """A part of the model that is taken from one run and put into the other.
 
     Attributes:
-        name: for a reader; a column of the result.
-        layer: the module's path.
-        heads: which heads; none for a state.
+        name: name for a reader; a column of the result.
+        layer: path of the module.
+        heads: heads of an attention layer; none for the state after a block.
         decoder: whether its tokens are the decoder's.
-        donor, base: what the two runs hold there, for each call: ``[tokens, heads, width]``, a
+        donor, base: outputs of the two runs there, for each call: ``[tokens, heads, width]``, a
             state as one head.
     """
 
@@ -44,7 +46,7 @@ class Site:
     base: tuple[Float[np.ndarray, "tokens heads width"], ...]
 
     @property
-    def everywhere(self) -> Int[np.ndarray, " tokens"]:
+    def every_position(self) -> Int[np.ndarray, " tokens"]:
         """Every position of the longest call."""
         return np.arange(max(len(call) for call in self.donor))
 
@@ -55,35 +57,55 @@ class Site:
             for donor, base in zip(self.donor, self.base, strict=True)
         )
 
+    def state_change(self, positions: Int[np.ndarray, " chosen"]) -> tuple[StateReplacement, ...]:
+        """The donor's state at some positions."""
+        states = tuple(call[:, 0] for call in self.donor)
+        return (StateReplacement(block=self.layer, positions=positions, states=states),)
 
-def token_places(
+    def head_change(self, positions: Int[np.ndarray, " chosen"]) -> tuple[HeadReplacement, ...]:
+        """The donor's outputs of the heads at some positions."""
+        return tuple(
+            HeadReplacement(
+                layer=self.layer,
+                head=head,
+                outputs=tuple(call[:, index] for call in self.donor),
+                queries=positions,
+            )
+            for index, head in enumerate(self.heads)
+        )
+
+
+def token_features(
     document: Document, tokens: Sequence[ReadToken], decoder: Sequence[ReadToken]
-) -> tuple[Place, ...]:
+) -> tuple[TokenFeature, ...]:
     """Every token that is read, in order: as a feature of its characters, or of none.
 
     Tokens that share a character are one. A token of no character (special, or forced after the
     text) is a feature of an empty span whose ``part`` is the token itself.
     """
-    places: list[tuple[int, int, str, list[int]]] = []
+    groups: list[tuple[int, int, str, list[int]]] = []
     reached = 0
     for index, token in enumerate(tokens):
         if token.end <= token.start:
-            places.append((reached, reached, token.text, [index]))
+            groups.append((reached, reached, token.text, [index]))
             continue
-        if places and token.start < reached:
-            start, _, part, held = places.pop()
+        if groups and token.start < reached:
+            start, _, part, members = groups.pop()
             reached = max(reached, token.end)
-            places.append((start, reached, part, [*held, index]))
+            groups.append((start, reached, part, [*members, index]))
             continue
         reached = token.end
-        places.append((token.start, token.end, _part(document, token.start), [index]))
-    found = [_place(document, *place, decoder=False) for place in places]
+        groups.append((token.start, token.end, _part(document, token.start), [index]))
+    features = [
+        _token_feature(document, slice(start, end), part, members)
+        for start, end, part, members in groups
+    ]
     end = len(document.text)
-    found += [
-        _place(document, end, end, token.text, [index], decoder=True)
+    features += [
+        _token_feature(document, slice(end, end), token.text, [index], decoder=True)
         for index, token in enumerate(decoder)
     ]
-    return tuple(found)
+    return tuple(features)
 
 
 def whole_feature(document: Document) -> Feature:
@@ -91,11 +113,11 @@ def whole_feature(document: Document) -> Feature:
     return Feature(start=0, end=len(document.text), text=document.text, part="all")
 
 
-def _place(
-    document: Document, start: int, end: int, part: str, tokens: list[int], *, decoder: bool
-) -> Place:
-    feature = Feature(start=start, end=end, text=document.text[start:end], part=part)
-    return Place(feature, np.array(tokens, dtype=np.int64), decoder)
+def _token_feature(
+    document: Document, span: slice, part: str, tokens: list[int], *, decoder: bool = False
+) -> TokenFeature:
+    feature = Feature(start=span.start, end=span.stop, text=document.text[span], part=part)
+    return TokenFeature(feature, np.array(tokens, dtype=np.int64), decoder)
 
 
 def _part(document: Document, position: int) -> str:

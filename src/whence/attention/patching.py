@@ -1,30 +1,28 @@
-"""Activation patching: what one run's states, heads or layers do in the other's place."""
+"""Activation patching: what comes back when parts of one run are put into another."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from whence.attention.common import (
-    check_model,
-    decided,
-    provenance,
-)
-from whence.attention.patch_runs import Patched, TwoRuns
-from whence.attention.patch_sites import Place, Site, whole_feature
+from whence.attention.common import ask_one, local_model, provenance
+from whence.attention.patch_runs import Patched, PatchRuns
+from whence.attention.patch_sites import Site, TokenFeature, whole_feature
 from whence.core.arrays import frozen_array
 from whence.core.depth_records import HeadEffect, HeadPatching
 from whence.core.errors import unknown
-from whence.core.explanations import Attribution, Decision
+from whence.core.explanations import Attribution
 from whence.core.features import Segmentation
-from whence.core.provenance import Provenance
+from whence.core.provenance import Provenance, Setting
 from whence.core.targets import Link, Target
-from whence.models.protocols import GivesHeads, GivesStates, Input
+from whence.games.question import Question
+from whence.models.access import GivesHeads, GivesStates
+from whence.models.protocols import Input
 
 __all__ = ["Direction", "Patched", "Positions", "patch"]
 
@@ -44,7 +42,7 @@ def patch(
     link: Link | None = None,
     token_budget: int = 4096,
 ) -> Attribution | HeadPatching:
-    """How much of the difference between two inputs comes back with each state, head or layer.
+    """How much of the difference between two inputs each state, head or layer brings back.
 
     With ``v`` the target, ``denoise`` runs the corrupted input with one part taken from the clean
     run and scores ``v(patched) - v(corrupted)``; ``noise`` runs the clean input with one part from
@@ -61,24 +59,23 @@ def patch(
     the check. A contrast of continuations takes two forward passes each time. A target left open
     is first written by the model, a pass for each token.
 
-    It misleads where the corrupted input is unlike any the model was made for, where backups take
-    over from what is patched, and where the target saturates: a contrast of two answers, or a
+    It misleads where the corrupted input is unlike any that the model was trained on, where backup
+    heads take over from what is patched, and where the target saturates: a contrast of two answers, or a
     logit, is safer than a probability. Vig et al. (2020, arXiv:2004.12265); Meng et al. (2022,
     arXiv:2202.05262); Zhang & Nanda (2024, arXiv:2309.16042); Heimersheim & Nanda (2024,
     arXiv:2404.15255).
 
     Args:
-        model: a local transformers model.
-        source: the clean input.
-        corrupted: the other, of as many tokens.
-        target: one label, contrast, token or continuation; none: the predicted label of the
-            clean input, or what the model writes after it.
-        what: ``states`` after each block, ``heads`` one by one, or all heads of an ``attention``
-            layer.
-        positions: ``each`` token apart, or ``all`` at once; none: ``all`` for heads, else
-            ``each``.
-        direction: ``denoise`` asks what suffices, ``noise`` what is needed.
-        link: the target's scale; none: as in :func:`whence.explain`.
+        model: local transformers model from :func:`whence.load`.
+        source: clean input.
+        corrupted: other input, of as many tokens.
+        target: label, contrast, token or continuation; none: the predicted label of the clean
+            input, or what the model writes after it.
+        what: part that is replaced: ``states`` after each block, ``heads`` one by one, or all heads
+            of an ``attention`` layer.
+        positions: ``each`` token alone, or ``all`` at once; none: ``all`` for heads, else ``each``.
+        direction: ``denoise`` shows what is sufficient, ``noise`` what is necessary.
+        link: scale of the target; none: as in :func:`whence.explain`.
         token_budget: tokens in a batch to begin with.
 
     Returns:
@@ -88,7 +85,7 @@ def patch(
     Raises:
         InputError: the inputs differ in their number of tokens.
         OptionError: an unknown option, or a contrast of continuations of several tokens.
-        CapabilityError: the model's inside cannot be had.
+        CapabilityError: the model's states or heads cannot be read.
 
     Example:
         >>> import whence
@@ -98,107 +95,109 @@ def patch(
         (7, 3)
     """
     started = time.perf_counter()
-    inside = GivesStates if what == "states" else GivesHeads
-    known = check_model(model, "patching", inside=inside)
-    for name, asked, kind in (
+    gives = GivesStates if what == "states" else GivesHeads
+    known = local_model(model, "patching", gives=gives)
+    for name, value, kind in (
         ("what", what, Patched),
         ("positions", positions, Positions),
         ("direction", direction, Direction),
     ):
-        if asked is not None and asked not in get_args(kind):
-            raise unknown(name, asked, get_args(kind))
+        if value is not None and value not in get_args(kind):
+            raise unknown(name, value, get_args(kind))
     positions = positions or ("all" if what == "heads" else "each")
-    run = TwoRuns.of(
-        known,
-        source,
-        corrupted,
-        target,
-        link,
-        denoise=direction == "denoise",
-        token_budget=token_budget,
+    question = ask_one(known, source, target, link, "patching")
+    runs = PatchRuns.of(
+        question, corrupted, denoise=direction == "denoise", token_budget=token_budget
     )
-    sites = run.sites(cast("Patched", what))
-    places = run.places() if positions == "each" else (None,)
-    scores = run.scores(sites, places)
+    # The pass of the decision, which the question made.
+    runs.count(len(runs.clean.ids))
+    sites = runs.sites(cast("Patched", what))
+    features = runs.features() if positions == "each" else (None,)
+    scores = runs.scores(sites, features)
     if what == "states":
-        run.check(sites[-1])
-    options = {
+        runs.check(sites[-1])
+    options: dict[str, Setting] = {
         "what": what,
         "positions": positions,
         "direction": direction,
-        "corrupted": run.other.document.text,
+        "corrupted": runs.corrupted.document.text,
     }
-    decision = decided(known, run.clean, run.readout, target)
-    run.count(len(run.clean.ids))
-    cost = replace(run.cost, seconds=time.perf_counter() - started)
-    made = provenance(known, "patch", options, cost)
+    cost = replace(runs.cost, seconds=time.perf_counter() - started)
+    origin = provenance(known, "patch", options, cost)
     if what == "heads" and positions == "all":
-        return _heads(run, sites, scores[0], decision, made, cast("Direction", direction))
-    return _attribution(run, sites, places, scores, decision, made)
-
-
-def _attribution(
-    run: TwoRuns,
-    sites: Sequence[Site],
-    places: Sequence[Place | None],
-    scores: Float[np.ndarray, "places sites"],
-    decision: Decision,
-    made: Provenance,
-) -> Attribution:
-    """Features by layers."""
-    document = run.clean.document
-    features = tuple(
-        whole_feature(document) if place is None else place.feature for place in places
-    )
-    output = run.readout.outputs[0]
-    outcome, advice = run.outcome()
-    return Attribution(
-        segmentation=Segmentation(unit="token", document=document, features=features),
-        outputs=tuple(replace(output, name=site.name) for site in sites),
-        scores=frozen_array(scores),
-        std_errors=None,
-        values=frozen_array([run.values[0]] * len(sites)),
-        base_values=frozen_array([run.values[1]] * len(sites)),
-        quantity=f"patching effect on {output.name}",
-        decision=decision,
-        completeness=None,
-        outcome=outcome,
-        advice=advice,
-        notes=run.notes(),
-        provenance=made,
-    )
-
-
-def _heads(
-    run: TwoRuns,
-    sites: Sequence[Site],
-    effects: Float[np.ndarray, " sites"],
-    decision: Decision,
-    made: Provenance,
-    direction: Direction,
-) -> HeadPatching:
-    """Heads, each at all positions."""
-    clean, other = run.values
-    outcome, advice = run.outcome()
-    return HeadPatching(
-        document=run.clean.document,
-        corrupted=run.other.document,
-        decision=decision,
-        output=run.readout.outputs[0],
-        value=clean,
-        base_value=other,
-        direction=direction,
-        heads=tuple(
+        heads = tuple(
             HeadEffect(
                 layer=site.layer,
                 head=site.heads[0],
                 effect=float(effect),
-                share=None if clean == other else float(effect) / (clean - other),
+                share=_share(float(effect), runs),
             )
-            for site, effect in zip(sites, effects, strict=True)
-        ),
+            for site, effect in zip(sites, scores[0], strict=True)
+        )
+        return _head_patching(question, runs, heads, cast("Direction", direction), origin)
+    return _attribution(question, runs, _Scores(sites, features, scores), origin)
+
+
+class _Scores(NamedTuple):
+    sites: Sequence[Site]
+    features: Sequence[TokenFeature | None]
+    values: Float[np.ndarray, "features sites"]
+
+
+def _attribution(
+    question: Question, runs: PatchRuns, scores: _Scores, origin: Provenance
+) -> Attribution:
+    """Scores of features by layers."""
+    document = runs.clean.document
+    features = tuple(
+        whole_feature(document) if feature is None else feature.feature
+        for feature in scores.features
+    )
+    output = runs.readout.outputs[0]
+    outcome, advice = runs.outcome()
+    return Attribution(
+        segmentation=Segmentation(unit="token", document=document, features=features),
+        outputs=tuple(replace(output, name=site.name) for site in scores.sites),
+        scores=frozen_array(scores.values),
+        std_errors=None,
+        values=frozen_array([runs.values[0]] * len(scores.sites)),
+        base_values=frozen_array([runs.values[1]] * len(scores.sites)),
+        quantity=f"patching effect on {output.name}",
+        decision=question.decision,
+        completeness=None,
         outcome=outcome,
         advice=advice,
-        notes=run.notes(),
-        provenance=made,
+        notes=runs.notes(),
+        provenance=origin,
     )
+
+
+def _head_patching(
+    question: Question,
+    runs: PatchRuns,
+    heads: tuple[HeadEffect, ...],
+    direction: Direction,
+    origin: Provenance,
+) -> HeadPatching:
+    """Effects of heads, each at all positions."""
+    outcome, advice = runs.outcome()
+    return HeadPatching(
+        document=runs.clean.document,
+        corrupted=runs.corrupted.document,
+        decision=question.decision,
+        output=runs.readout.outputs[0],
+        value=runs.values[0],
+        base_value=runs.values[1],
+        direction=direction,
+        heads=heads,
+        outcome=outcome,
+        advice=advice,
+        notes=runs.notes(),
+        provenance=origin,
+    )
+
+
+def _share(effect: float, runs: PatchRuns) -> float | None:
+    """The share of the difference; ``None`` where there is none."""
+    clean, corrupted = runs.values
+    return None if clean == corrupted else effect / (clean - corrupted)

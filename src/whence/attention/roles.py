@@ -1,4 +1,4 @@
-"""What heads look like: roles with scores, and clusters of heads alike."""
+"""Roles of heads with scores, and clusters of similar heads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from whence.attention.statistics import STATISTICS, LayerSummary
+from whence.attention.statistics import INDEX, LayerSummary
 from whence.core.attention_record import AttentionLayer
 from whence.core.explanations import NamedScore
 
@@ -23,18 +23,18 @@ ROLES: dict[str, str] = {
     "duplicate": "duplicate",
     "induction": "induction",
 }
-"""The statistic that each role is told by; ``broad`` is told by the entropy."""
+"""The statistic that defines each role; ``broad`` is defined by the entropy."""
 
 LEAST = 0.3
-"""Roles of a lower score are left out."""
+"""Roles of a lower score are left out. Chosen by hand; not calibrated."""
 
 BROAD = 0.9
-"""Share of the largest possible entropy from which a head is called broad."""
+"""Share of the largest possible entropy from which a head is called broad. Chosen by hand; not
+calibrated."""
 
 ALIKE = 0.15
-"""Heads whose patterns are nearer than this, as 1 - cosine, are of one cluster."""
-
-_PLACES = {name: place for place, name in enumerate(STATISTICS)}
+"""Heads whose patterns are nearer than this, as 1 - cosine, are of one cluster. Chosen by hand; not
+calibrated."""
 
 
 def roles_of(
@@ -42,29 +42,29 @@ def roles_of(
 ) -> tuple[NamedScore, ...]:
     """The roles of one head, the highest score first.
 
-    ``score = (s - u) / (1 - u)``: the share of mass ``s`` above the ``u`` of a head that reads all
-    it may read alike; 0 is no more than that, 1 is all mass. ``broad`` is the entropy over that of
-    such a head. A role describes where a head reads on this text; what it does is its effect.
+    ``score = (s - u) / (1 - u)``: the share of mass ``s`` above the ``u`` of a head with equal weights
+    on all keys it may read; 0 is no more than that, 1 is all mass. ``broad`` is the entropy over that
+    of such a head. A role describes where a head reads on this text; what it does is its effect.
 
     Example:
-        >>> s, u = np.full(len(STATISTICS), np.nan), np.full(len(STATISTICS), np.nan)
-        >>> s[_PLACES["previous"]], u[_PLACES["previous"]] = 0.9, 0.2
+        >>> s, u = np.full(len(INDEX), np.nan), np.full(len(INDEX), np.nan)
+        >>> s[INDEX["previous"]], u[INDEX["previous"]] = 0.9, 0.2
         >>> [(r.name, round(r.value, 3)) for r in roles_of(s, u)]
         [('previous', 0.875)]
     """
-    found: list[NamedScore] = []
+    roles: list[NamedScore] = []
     for role, name in ROLES.items():
-        share, alike = float(statistics[_PLACES[name]]), float(uniform[_PLACES[name]])
-        if np.isnan(share) or np.isnan(alike) or alike >= 1:
+        share, equal = float(statistics[INDEX[name]]), float(uniform[INDEX[name]])
+        if np.isnan(share) or np.isnan(equal) or equal >= 1:
             continue
-        score = (share - alike) / (1 - alike)
+        score = (share - equal) / (1 - equal)
         if score >= LEAST:
-            found.append(NamedScore(name=role, value=min(1.0, score)))
-    most = float(uniform[_PLACES["entropy"]])
-    broad = float(statistics[_PLACES["entropy"]]) / most if most > 0 else 0.0
+            roles.append(NamedScore(name=role, value=min(1.0, score)))
+    most = float(uniform[INDEX["entropy"]])
+    broad = float(statistics[INDEX["entropy"]]) / most if most > 0 else 0.0
     if broad >= BROAD:
-        found.append(NamedScore(name="broad", value=min(1.0, broad)))
-    return tuple(sorted(found, key=lambda role: (-role.value, role.name)))
+        roles.append(NamedScore(name="broad", value=min(1.0, broad)))
+    return tuple(sorted(roles, key=lambda role: (-role.value, role.name)))
 
 
 def clusters_of(
@@ -85,18 +85,18 @@ def clusters_of(
             key = (layer.attention, *code.shape)
             pattern = code.reshape(-1).astype(np.float64)
             groups.setdefault(key, []).append((layer.name, head, pattern))
-    found: list[list[tuple[str, int]]] = []
+    clusters: list[list[tuple[str, int]]] = []
     for members in groups.values():
         labels = np.ones(len(members), dtype=np.int64)
         if len(members) > 1:
             patterns = np.stack([pattern for _, _, pattern in members])
-            # A head that reads nothing has no direction; it stands by itself.
+            # A head that reads nothing has no direction; it is a cluster of its own.
             patterns[~patterns.any(axis=1), 0] = 1.0
             tree = linkage(patterns, method="average", metric="cosine")
             labels = fcluster(np.maximum(tree, 0), ALIKE, criterion="distance")
-        found.extend(
-            [(n, h) for (n, h, _), own in zip(members, labels, strict=True) if own == label]
+        clusters.extend(
+            [(n, h) for (n, h, _), of in zip(members, labels, strict=True) if of == label]
             for label in np.unique(labels)
         )
-    found.sort(key=len, reverse=True)
-    return {head: number for number, heads in enumerate(found) for head in heads}
+    clusters.sort(key=len, reverse=True)
+    return {head: number for number, heads in enumerate(clusters) for head in heads}

@@ -1,19 +1,25 @@
-"""What keeping attention is going to take, told before the run."""
+"""How many bytes a record of attention will take, computed before the run."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from whence.attention.common import local_model
 from whence.attention.statistics import STATISTICS, THUMBNAIL, TOP
 from whence.core.errors import OptionError, unknown
+from whence.models.access import GivesAttention
 from whence.models.internals.attention_capture import AttentionCall, LayerStates
-from whence.models.protocols import Encoding, GivesAttention
+from whence.models.protocols import Encoding, Input
 
-__all__ = ["AttentionSize", "Shapes"]
+__all__ = ["AttentionSize", "Heads", "Shapes", "attention_size"]
+
+Heads = Sequence[tuple[str | int, int]]
+"""Heads as a caller names them: pairs of a layer (name or number) and a head."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +27,12 @@ class AttentionSize:
     """Bytes that each part of a record takes, exact but for the files' headers.
 
     Attributes:
-        tokens: read, forced ones included.
-        layers, heads: of attention, all layers together.
-        summary: statistics, thumbnails and heaviest keys of every head.
-        states: queries and keys of every layer, from which every weight comes back.
-        matrices: of the heads asked for.
-        weights: for comparison, what all weights would take in float32.
+        tokens: number of tokens that are read, forced ones included.
+        layers, heads: number of attention layers, and of heads in all of them.
+        summary: bytes of statistics, thumbnails and heaviest keys of every head.
+        states: bytes of queries and keys of every layer, from which every weight can be computed.
+        matrices: bytes of the matrices of the heads named.
+        weights: for comparison, bytes of all weights in float32.
     """
 
     tokens: int
@@ -60,7 +66,7 @@ class Shapes:
         model.attention(short, self)
 
     def states(self, call: AttentionCall, states: LayerStates) -> None:
-        """Look at the sizes."""
+        """Store the states of two tokens, for their sizes."""
         self._states[call.name] = states
 
     def rows(
@@ -70,37 +76,39 @@ class Shapes:
         weights: Float[np.ndarray, "batch heads rows keys"],
         seen: Bool[np.ndarray, "batch rows"],
     ) -> None:
-        """Nothing is kept."""
+        """No weight is stored."""
 
     def close(self, call: AttentionCall, error: float, rounding: float) -> None:
-        """Note the layer."""
+        """Store the layer's name and sizes."""
         self.calls.append(call)
 
-    def resolve(self, heads: Sequence[tuple[str | int, int]] | None) -> tuple[tuple[str, int], ...]:
+    def resolve(self, heads: Heads | None) -> tuple[tuple[str, int], ...]:
         """Heads by the name of their layer.
 
         Raises:
             OptionError: no such layer or head.
         """
         names = {call.name: call.heads for call in self.calls}
-        found: list[tuple[str, int]] = []
+        resolved: list[tuple[str, int]] = []
         for layer, head in heads or ():
             if isinstance(layer, int):
                 if not 0 <= layer < len(self.calls):
                     raise OptionError(
-                        f"layer {layer} asked; there are {len(self.calls)} attention layers: "
+                        f"there is no layer {layer}; expected 0 to {len(self.calls) - 1}, or a name: "
                         f"{', '.join(names)}"
                     )
                 layer = self.calls[layer].name
             if layer not in names:
                 raise unknown("layer", layer, list(names))
             if not 0 <= head < names[layer]:
-                raise OptionError(f"head {head} asked; {layer} has heads 0 to {names[layer] - 1}")
-            found.append((layer, head))
-        return tuple(dict.fromkeys(found))
+                raise OptionError(
+                    f"{layer} has no head {head}; it has heads 0 to {names[layer] - 1}"
+                )
+            resolved.append((layer, head))
+        return tuple(dict.fromkeys(resolved))
 
     def size(self, *, forced: int, heads: Collection[tuple[str, int]]) -> AttentionSize:
-        """What a record of the input and so many forced tokens is going to take."""
+        """The size of a record of the input and so many forced tokens."""
         decodes = any(call.kind == "cross" for call in self.calls)
         written = 1 + forced if decodes else 0
         read = self._read + (0 if decodes else forced)
@@ -111,26 +119,61 @@ class Shapes:
             keys = written if in_decoder and call.kind == "causal" else read
             total["heads"] += call.heads
             total["weights"] += call.heads * queries * keys * 4
-            total["summary"] += _summary(call.heads, queries, keys)
+            total["summary"] += _summary_size(call.heads, queries, keys)
             chosen = sum(name == call.name for name, _ in heads)
             total["matrices"] += chosen * queries * keys
             states = self._states.get(call.name)
             if states is not None:
-                total["states"] += _kept(states, queries, keys)
+                total["states"] += _states_size(states, queries, keys)
         return AttentionSize(tokens=read + written, layers=len(self.calls), **total)
 
 
-def _summary(heads: int, queries: int, keys: int) -> int:
+def attention_size(
+    model: Any,
+    source: Input,
+    *,
+    new_tokens: int = 0,
+    heads: Heads | None = None,
+) -> AttentionSize:
+    """The size of what ``whence.attend`` will store of an input, without running it.
+
+    Cost: one pass over two tokens.
+
+    Args:
+        model: local transformers model from :func:`whence.load`.
+        source: text, pair of texts, or messages.
+        new_tokens: number of written tokens that are read with it.
+        heads: heads whose whole matrix is stored as well.
+
+    Raises:
+        CapabilityError: the model gives no attention.
+        OptionError: no such layer or head.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> size = whence.attention_size(model, "She has missed 3 payments.")
+        >>> size.layers, size.heads
+        (3, 12)
+    """
+    known = local_model(model, "attention", gives=GivesAttention)
+    if new_tokens < 0:
+        raise OptionError(f"expected new_tokens of 0 or more, got new_tokens={new_tokens}")
+    shapes = Shapes(model, known.encode(source))
+    return shapes.size(forced=max(0, new_tokens - 1), heads=shapes.resolve(heads))
+
+
+def _summary_size(heads: int, queries: int, keys: int) -> int:
     cells = min(THUMBNAIL, queries) * min(THUMBNAIL, keys)
     key = 2 if keys <= 1 << 16 else 4
     top = queries * (min(TOP, keys) * (key + 2) + 4)
     return heads * (8 * len(STATISTICS) + 2 * cells + top) + 8 * len(STATISTICS)
 
 
-def _kept(states: LayerStates, queries: int, keys: int) -> int:
+def _states_size(states: LayerStates, queries: int, keys: int) -> int:
     heads, _, width = states.query.shape
     groups = len(states.key)
     each = 2 if states.dtype in ("float16", "bfloat16") else 4
     bias = 0 if states.bias is None else 4 * heads * (queries + keys - 1)
-    kept = each * width * (heads * queries + groups * keys)
-    return kept + 4 * groups * keys + 4 * heads * queries + 8 * queries + bias
+    projections = each * width * (heads * queries + groups * keys)
+    return projections + 4 * groups * keys + 4 * heads * queries + 8 * queries + bias

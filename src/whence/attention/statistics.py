@@ -1,4 +1,4 @@
-"""What is kept of every head, streamed: no ``n x n`` matrix is ever held.
+"""Statistics of every head, streamed: no ``n x n`` matrix is ever in memory.
 
 Each statistic is a mean over the queries for which it is defined; NaN where there is none.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt, UInt8
 
 __all__ = [
+    "INDEX",
     "STATISTICS",
     "THUMBNAIL",
     "TOP",
@@ -38,17 +39,22 @@ STATISTICS: dict[str, str] = {
 }
 """Name and unit of every statistic, in the order in which they are stored."""
 
-PLACES = {name: place for place, name in enumerate(STATISTICS)}
+INDEX = {name: index for index, name in enumerate(STATISTICS)}
+
 LOCAL = 4
+"""Positions to each side that count as local; part of the definition of the statistic ``local``."""
+
 NEIGHBOURS = {-1: "previous", 0: "self", 1: "next"}
 TINY = np.float32(1e-37)
-"""Stands for 0 under the logarithm, where the weight before it makes the product 0."""
+"""Stands for 0 under the logarithm, where the weight before it makes the product 0; near the smallest
+normal float32 (1.2e-38)."""
 
 THUMBNAIL = 64
-"""Cells along each side of a thumbnail; fewer where there are fewer tokens."""
+"""Cells along each side of a thumbnail; fewer where there are fewer tokens. Chosen by hand for a picture
+of every head at once; part of the stored form."""
 
 TOP = 8
-"""Keys kept of each query, by weight."""
+"""Keys stored for each query, by weight. Chosen by hand; ``captured`` says how much mass they hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +63,7 @@ class LayerSummary:
 
     Attributes:
         statistics: ``[heads, statistic]`` in the order of :data:`STATISTICS`.
-        uniform: ``[statistic]`` the same of a head that reads all it may read alike.
+        uniform: ``[statistic]`` the same of a head with equal weights on all keys it may read.
         largest, mean: ``[heads, cells, cells]`` the largest and the mean weight in a cell, coded
             as ``round(255 sqrt(w))`` so that 1e-4 stays visible.
         top_keys, top_weights: ``[heads, queries, 8]`` the heaviest keys of each query, heaviest
@@ -94,24 +100,24 @@ class _Means:
         with np.errstate(invalid="ignore"):
             return self._sum / np.where(self._count > 0, self._count, np.nan)
 
-    def _take(self, name: str, each: np.ndarray) -> None:
-        place = PLACES[name]
-        self._sum[:, place] += each.sum(axis=1, dtype=np.float64)
-        self._count[place] += each.shape[1]
+    def _add(self, name: str, each: np.ndarray) -> None:
+        index = INDEX[name]
+        self._sum[:, index] += each.sum(axis=1, dtype=np.float64)
+        self._count[index] += each.shape[1]
 
     def add(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
-        # One pass over the weights each, in their own precision: this is what capture spends.
+        # One pass over the weights for each statistic, in their own precision: most of capture's time.
         logs = np.log(np.maximum(weights, TINY))
-        self._take("entropy", -np.einsum("hrk,hrk->hr", weights, logs))
-        self._take("first", weights[:, :, 0])
-        self._take("largest", weights.max(axis=2))
-        self._take("row_sum", weights.sum(axis=2))
+        self._add("entropy", -np.einsum("hrk,hrk->hr", weights, logs))
+        self._add("first", weights[:, :, 0])
+        self._add("largest", weights.max(axis=2))
+        self._add("row_sum", weights.sum(axis=2))
         for name, mark in self.marks.items():
-            self._take(name, weights @ mark)
+            self._add(name, weights @ mark)
         if self.ids is not None:
-            self._places(rows, weights, self.ids)
+            self._add_positions(rows, weights, self.ids)
 
-    def _places(
+    def _add_positions(
         self,
         rows: Int[np.ndarray, " rows"],
         weights: np.ndarray,
@@ -120,7 +126,7 @@ class _Means:
         keys = weights.shape[2]
         away = np.arange(keys)[None, :] - rows[:, None]
         far = np.abs(away).astype(weights.dtype)
-        self._take("distance", np.einsum("hrk,rk->hr", weights, far))
+        self._add("distance", np.einsum("hrk,rk->hr", weights, far))
         near = np.zeros(weights.shape[:2], dtype=weights.dtype)
         for step in range(-LOCAL, LOCAL + 1):
             there = (rows + step >= 0) & (rows + step < keys)
@@ -128,17 +134,17 @@ class _Means:
             band = weights[:, lines, rows[there] + step]
             near[:, lines] += band
             if step in NEIGHBOURS:
-                self._take(NEIGHBOURS[step], band)
-        self._take("local", near)
+                self._add(NEIGHBOURS[step], band)
+        self._add("local", near)
         same = (ids[rows][:, None] == ids[None, :]) & (away < 0)
         follows = np.zeros_like(same)
-        # The place after the token just before the query is the query's own: no earlier copy.
+        # The key after the token just before the query is the query itself: no earlier copy.
         follows[:, 1:] = same[:, :-1] & (away[:, 1:] < 0)
         for name, mask in (("duplicate", same), ("induction", follows)):
             lines = np.flatnonzero(mask.any(axis=1))
             if lines.size:
                 chosen = mask[lines].astype(weights.dtype)
-                self._take(name, np.einsum("hrk,rk->hr", weights[:, lines], chosen))
+                self._add(name, np.einsum("hrk,rk->hr", weights[:, lines], chosen))
 
 
 class HeadStatistics:
@@ -146,9 +152,9 @@ class HeadStatistics:
 
     Args:
         heads, queries, keys: sizes of the layer.
-        ids: the tokens, queries and keys alike; ``None`` where queries and keys are of two texts (cross
-            attention), for which statistics of position and of equal tokens are NaN.
-        marks: ``sink`` and ``punctuation``: which keys are; NaN where not given.
+        ids: ids of the tokens, for queries and keys; ``None`` where they are of two texts (cross
+            attention): statistics of position and of equal tokens are then NaN.
+        marks: keys that count as ``sink`` and as ``punctuation``; without them NaN.
     """
 
     def __init__(
@@ -175,28 +181,28 @@ class HeadStatistics:
         """Rows of the queries from ``start`` on."""
         rows = np.arange(start, start + weights.shape[1])
         self._means.add(rows, weights)
-        # What any head may read, all of them can: the mask is one for all.
+        # The mask is one for all heads: what one head may read, each may.
         alike = (weights > 0).any(axis=0).astype(weights.dtype)
         alike /= np.maximum(alike.sum(axis=1, keepdims=True), 1)
         self._uniform.add(rows, alike[None])
         self._shrink(rows, weights)
         top = self._top_keys.shape[2]
         keys = np.argpartition(-weights, top - 1, axis=2)[:, :, :top]
-        found = np.take_along_axis(weights, keys, axis=2)
-        order = np.argsort(-found, axis=2, kind="stable")
+        heaviest = np.take_along_axis(weights, keys, axis=2)
+        order = np.argsort(-heaviest, axis=2, kind="stable")
         self._top_keys[:, rows] = np.take_along_axis(keys, order, axis=2)
-        self._top_weights[:, rows] = np.take_along_axis(found, order, axis=2)
+        self._top_weights[:, rows] = np.take_along_axis(heaviest, order, axis=2)
 
     def _shrink(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
         cells = rows * self._cells[0] // self.shape[1]
         peak = np.maximum.reduceat(weights, self._edges, axis=2)
         total = np.add.reduceat(weights, self._edges, axis=2)
-        for place, cell in enumerate(cells):
-            self._largest[:, cell] = np.maximum(self._largest[:, cell], peak[:, place])
-            self._total[:, cell] += total[:, place]
+        for row, cell in enumerate(cells):
+            self._largest[:, cell] = np.maximum(self._largest[:, cell], peak[:, row])
+            self._total[:, cell] += total[:, row]
 
     def summary(self) -> LayerSummary:
-        """What was found."""
+        """The statistics so far."""
         down = np.bincount(np.arange(self.shape[1]) * self._cells[0] // self.shape[1])
         across = np.diff([*self._edges, self.shape[2]])
         return LayerSummary(

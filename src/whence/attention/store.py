@@ -1,4 +1,4 @@
-"""What was kept of a watched pass: a record with its numbers, and any weight on demand."""
+"""A record of attention with its arrays, and any weight on demand."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Head:
     """One head of a record, and its weights.
 
     Attributes:
-        entry: roles, effect and estimates.
-        layer: the layer's entry.
-        exact: whether weights come from the model's own states; else from a matrix coded in 8
+        entry: roles, effect and estimates of the head.
+        layer: entry of its layer.
+        exact: whether weights are computed from the model's own states; else from a matrix coded in 8
             bits as ``round(255 sqrt(w))``, off by at most 1/255 of the square root.
     """
 
@@ -49,7 +49,7 @@ class Head:
         chosen = np.asarray(queries, dtype=np.int64)
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < self.layer.queries):
             raise OptionError(
-                f"query {int(chosen.max())} asked; {self.layer.name} has queries 0 to "
+                f"{self.layer.name} has no query {int(chosen.max())}; it has queries 0 to "
                 f"{self.layer.queries - 1}"
             )
         if self._states is not None:
@@ -58,7 +58,7 @@ class Head:
         return decode_weights(self._coded[chosen]).astype(np.float32)
 
     def tile(self, queries: slice, keys: slice) -> Float[np.ndarray, "rows columns"]:
-        """The weights of a stretch of queries and a stretch of keys."""
+        """The weights of a range of queries and a range of keys."""
         rows = np.arange(self.layer.queries)[queries]
         if self._states is not None:
             return self._states.weights(self.entry.head, rows, keys)
@@ -66,33 +66,33 @@ class Head:
         return decode_weights(self._coded[rows, keys]).astype(np.float32)
 
     def scores(self, queries: slice, keys: slice) -> Float[np.ndarray, "rows columns"]:
-        """What the softmax takes, before a mask.
+        """The scores that the softmax reads, before a mask.
 
         Raises:
-            OptionError: the layer's states were not kept.
+            OptionError: the layer's states were not stored.
         """
         if self._states is None:
             raise OptionError(
-                f"scores asked of {self.layer.name}; only its weights were kept. "
+                f"{self.layer.name} has no scores: only its weights were stored. "
                 "Attend with keep='states'."
             )
         return self._states.scores(self.entry.head, np.arange(self.layer.queries)[queries], keys)
 
     @property
     def states(self) -> AttentionStates | None:
-        """Queries, keys and normalisers of the head's layer, where they were kept."""
+        """Queries, keys and normalisers of the head's layer, where they were stored."""
         return self._states
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attention:
-    """A record of attention with its numbers, each read when it is asked for."""
+    """A record of attention with its arrays, each read at first use."""
 
     record: AttentionRecord
     tensors: Tensors
 
     def layer(self, name: str) -> LayerSummary:
-        """What was kept of every head of a layer.
+        """The summary of every head of a layer.
 
         Raises:
             OptionError: no such layer, or its weights failed their certificate.
@@ -104,7 +104,7 @@ class Attention:
         )
 
     def states(self, name: str) -> AttentionStates | None:
-        """The states of a layer; ``None`` where they were not kept."""
+        """The states of a layer; ``None`` where they were not stored."""
         layer = self._shown(name)
         if layer.states != "kept" or layer.scaling is None:
             return None
@@ -129,25 +129,25 @@ class Attention:
 
         Raises:
             OptionError: no such head, it is not shown, or neither the states of its layer nor
-                its own matrix were kept.
+                its own matrix were stored.
         """
         entry = self._shown(layer)
         if not 0 <= head < entry.heads:
-            raise OptionError(f"head {head} asked; {layer} has heads 0 to {entry.heads - 1}")
+            raise OptionError(f"{layer} has no head {head}; it has heads 0 to {entry.heads - 1}")
         states = self.states(layer)
         coded = f"{layer}/matrix.{head}"
         if states is None and coded not in self.tensors:
             why = {
                 "over_budget": "its states would take more than size_budget",
-                "not_reproduced": "they are no softmax of scores that can be computed again",
-            }.get(entry.states, "they were not asked for")
+                "not_reproduced": "its weights are no softmax of scores that can be computed again",
+            }.get(entry.states, "its states were not asked for")
             raise OptionError(
-                f"the weights of head {head} of {layer} were not kept: {why}. "
+                f"the weights of head {head} of {layer} were not stored: {why}. "
                 f"Attend with heads=[({layer!r}, {head})], or with keep='states'."
             )
-        found = [h for h in self.record.heads if (h.layer, h.head) == (layer, head)]
+        entries = [h for h in self.record.heads if (h.layer, h.head) == (layer, head)]
         return Head(
-            entry=found[0] if found else HeadEntry(layer=layer, head=head),
+            entry=entries[0] if entries else HeadEntry(layer=layer, head=head),
             layer=entry,
             exact=states is not None,
             _states=states,
@@ -176,15 +176,15 @@ class Attention:
         Raises:
             WriteError: a file could not be written.
         """
-        place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        write_atomic(place / f"{self.record.tensors}.safetensors", self.tensors.data())
-        self.record.save(place / RECORD)
-        return place
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomic(path / f"{self.record.tensors}.safetensors", self.tensors.data())
+        self.record.save(path / RECORD)
+        return path
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Attention:
-        """Open what :meth:`save` wrote. Numbers are read, and checked, when they are asked for.
+        """Open what :meth:`save` wrote. Arrays are read, and checked, at first use.
 
         Raises:
             RecordError: a file is missing, damaged, or not the one that the record names.
@@ -192,13 +192,13 @@ class Attention:
         record = AttentionRecord.load(Path(folder) / RECORD)
         if not record.manifest and any(layer.shown for layer in record.layers):
             raise RecordError(
-                f"the numbers beside {Path(folder) / RECORD} were kept without a manifest, by an "
-                "early whence; attend anew. The record itself can be read: whence.read_record."
+                f"the arrays beside {Path(folder) / RECORD} were stored without a manifest, by an early "
+                "whence; run whence.attend again. The record itself can be read: whence.read_record."
             )
         return cls(record=record, tensors=Tensors.open(folder, record.manifest))
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """A self-contained page; also written to ``path``, whole or not at all, where given."""
+        """A self-contained page; with a ``path`` also written there, whole or not at all."""
         return page_of(self, path)
 
     def __str__(self) -> str:
@@ -215,19 +215,19 @@ def pack_layer(name: str, summary: LayerSummary) -> dict[str, np.ndarray]:
 
 def pack_states(name: str, states: AttentionStates, dtype: str) -> dict[str, np.ndarray]:
     """A layer's states as named arrays, queries and keys in the model's own dtype."""
-    found = {f"{name}/{part}": _narrow(getattr(states, part), dtype) for part in ("query", "key")}
+    arrays = {f"{name}/{part}": _narrow(getattr(states, part), dtype) for part in ("query", "key")}
     for part in ("value_norm", "lse", "interval"):
-        found[f"{name}/{part}"] = getattr(states, part)
+        arrays[f"{name}/{part}"] = getattr(states, part)
     if states.bias is not None:
-        found[f"{name}/bias"] = states.bias
-    return found
+        arrays[f"{name}/bias"] = states.bias
+    return arrays
 
 
 def _narrow(array: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "float16":
         return array.astype(np.float16)
     if dtype == "bfloat16":
-        # The upper half of a float32's bits; NumPy has no such type of its own.
+        # The upper half of a float32's bits; NumPy has no bfloat16.
         return (array.view(np.uint32) >> 16).astype(np.uint16)
     return array
 

@@ -1,4 +1,4 @@
-"""Named arrays of a record: in memory, or in a file of which only what is asked for is read."""
+"""Named arrays of a record: in memory, or in a file, from which each is read at first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def digest_of(manifest: tuple[StoredTensor, ...]) -> str:
 
 
 class Tensors:
-    """Arrays by name. Those of a file are read, and checked against their SHA-256, when asked for."""
+    """Arrays by name. Those of a file are read, and checked against their SHA-256, at first use."""
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class Tensors:
         except (OSError, SafetensorError) as error:
             raise RecordError(f"could not read {path}: {error}") from error
         if names != {stored.name for stored in manifest}:
-            raise RecordError(f"{path} does not hold the arrays that the record names")
+            raise RecordError(
+                f"{path} does not hold the arrays that the record names; use the file written with it"
+            )
         return cls({}, manifest=manifest, path=path)
 
     def data(self) -> bytes:
@@ -99,10 +101,10 @@ class Tensors:
                 array: np.ndarray = file.get_tensor(stored.name)
         except (OSError, SafetensorError) as error:
             raise RecordError(f"could not read {stored.name} of {self._path}: {error}") from error
-        found = hashlib.sha256(array.tobytes()).hexdigest()
-        if found != stored.sha256:
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        if digest != stored.sha256:
             raise RecordError(
-                f"{stored.name} of {self._path} has SHA-256 {found[:12]}..., the record names "
+                f"{stored.name} of {self._path} has SHA-256 {digest[:12]}..., the record names "
                 f"{stored.sha256[:12]}...: the file was changed or cut off"
             )
         return array

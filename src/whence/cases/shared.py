@@ -91,7 +91,7 @@ def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
     while True:
         findings = rng.sample(domain.findings, rng.randint(3, 5))
         slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in findings]
-        # The same finding told of two people: the words alone then say nothing about the label.
+        # The same finding of two people: the words alone do not give the label.
         if rng.random() < 0.4:
             echo = rng.choice([s for s in slots if s.polarity != "other_person"] or slots)
             if echo.polarity != "other_person" and "other_person" in echo.finding.frames:

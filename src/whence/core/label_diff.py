@@ -56,7 +56,7 @@ class LabelDiff(Value):
         grade, output, level, calibration: of both.
         quantities: every question of either, those of the first in front.
         additive_share: of both; ``None`` where neither has one.
-        reliable: indices of features that only one of them tells from zero; ``None`` where the
+        reliable: indices of features whose effect only one of them finds distinguishable from zero; ``None`` where the
             features are not as many.
         across: settings that were allowed to differ.
     """
@@ -92,8 +92,8 @@ def compare_labels(
     Misleads where the labels are of different texts: nothing in a label tells.
 
     Args:
-        before: the first.
-        after: the second.
+        before: first label.
+        after: second label.
         across: settings of a specification that are the very thing compared, and so may differ:
             :data:`VERSIONS` for one text under two versions of a model, whose pools hold other
             masks of the same law.
@@ -150,8 +150,8 @@ def _keys(first: Iterable[str], second: Iterable[str]) -> list[str]:
 def _measurements(
     one: Quantity | None, other: Quantity | None, across: tuple[str, ...]
 ) -> tuple[MeasurementDiff, ...]:
-    first = {} if one is None else {found.name: found for found in one.measurements}
-    second = {} if other is None else {found.name: found for found in other.measurements}
+    first = {} if one is None else {m.name: m for m in one.measurements}
+    second = {} if other is None else {m.name: m for m in other.measurements}
     return tuple(
         _compared(first.get(name), second.get(name), across) for name in _keys(first, second)
     )
@@ -181,8 +181,9 @@ def _compared(
     )
 
 
-def _ends(found: Measurement) -> tuple[float, float]:
+def _ends(measurement: Measurement) -> tuple[float, float]:
     """Ends of the interval; an exact value is both of its own."""
-    if found.interval is None:
-        return found.value, found.value
-    return found.interval.low, found.interval.high
+    interval = measurement.interval
+    if interval is None:
+        return measurement.value, measurement.value
+    return interval.low, interval.high

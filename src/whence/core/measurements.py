@@ -78,7 +78,7 @@ class Measurement(Record):
         """In what the making of two measurements differs, each with what it is in both.
 
         Args:
-            other: the second one.
+            other: second measurement.
             across: settings that may differ.
         """
         mine, theirs = self.specification, other.specification

@@ -134,10 +134,10 @@ def now() -> str:
 
 def environment() -> dict[str, str]:
     """Versions of the packages that compute, of those that are installed."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in ("numpy", "torch", "transformers", "tokenizers"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

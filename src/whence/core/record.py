@@ -267,9 +267,9 @@ def _migrated(cls: type[Record], tree: Any, origin: str) -> Tree:
     """A tree in the form of today's schema version."""
     kind, version = _default(cls, "kind"), _default(cls, "schema_version")
     tree = _marked(cls, tree, kind)
-    found: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
-    if found != kind:
-        raise RecordError(f"{origin} holds kind {found!r}; expected a record of kind {kind!r}")
+    own: Any = cast("Tree", tree).get("kind") if isinstance(tree, dict) else None
+    if own != kind:
+        raise RecordError(f"{origin} holds kind {own!r}; expected a record of kind {kind!r}")
     tree = cast("Tree", tree)
     written = tree.get("schema_version")
     if isinstance(written, bool) or not isinstance(written, int) or written < 1:

@@ -22,6 +22,7 @@ _HOMES = {
     "logit-lens": "whence.core.depth_records.LogitLens",
     "measurement": "whence.core.measurements.Measurement",
     "monitor": "whence.students.routing.monitor.MonitorState",
+    "routed": "whence.students.routing.decision.Routed",
     "router": "whence.students.routing.state.RouterState",
     "rule": "whence.core.other_explanations.Rule",
     "selection": "whence.core.selection.Selection",

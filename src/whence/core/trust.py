@@ -38,7 +38,7 @@ use, but no thresholds were measured for this family of models. ``abstain``: do 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Quantity(Value):
-    """One question put to an explanation, and what measuring answered.
+    """One question about an explanation, and the measured answer.
 
     Attributes:
         question: in a reader's words: ``"Better than chance?"``.
@@ -95,7 +95,7 @@ class TrustLabel(Record):
         quantities: the seven questions, in order, and more in an audit.
         additive_share: of the variance of the model's answers over the pool, what the best sum
             over features explains; ``None`` where there was nothing to explain.
-        reliable: for each feature, whether its effect is told from zero: by the pool, or by the
+        reliable: for each feature, whether its effect is distinguishable from zero: by the pool, or by the
             standard errors of its score.
         pool: masks and answers.
         discarded: perturbations that were not counted, since they changed the prediction.
@@ -128,8 +128,8 @@ class TrustLabel(Record):
 
     def measurement(self, name: str) -> Measurement | None:
         """A measurement by its name, ``None`` where it was not made."""
-        found = [m for q in self.quantities for m in q.measurements if m.name == name]
-        return found[0] if found else None
+        every = (m for q in self.quantities for m in q.measurements)
+        return next((m for m in every if m.name == name), None)
 
     def require(self, least: Grade = "B") -> None:
         """Do nothing if the grade is ``least`` or better, in the order of :data:`GRADES`.

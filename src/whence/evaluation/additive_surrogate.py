@@ -30,12 +30,12 @@ class AdditiveFit:
     Attributes:
         weights, errors: ``[n]`` and their standard errors, in the output's unit, each apart from
             the effect of the mask's size: what a feature adds beyond the mean feature.
-        slope: what the mean feature adds: the slope of v(S) against the size of S.
-        share: of the variance of v(S) beyond size that a sum over features explains.
-        interval: of the share, by profile likelihood; ``None`` where it is exact.
-        slope_error: of the slope.
+        slope: effect of the mean feature: the slope of v(S) against the size of S.
+        share: share of the variance of v(S) beyond size that a sum over features explains.
+        interval: interval of the share, by profile likelihood; ``None`` where it is exact.
+        slope_error: standard error of the slope.
         varies: whether anything is left of v(S) once the size of S is regressed out.
-        reach: the correlation of such a fit with masks it was not fitted to; ``None`` where a
+        reach: correlation of such a fit with masks it was not fitted to; ``None`` where a
             pool has too few for that.
     """
 
@@ -54,8 +54,9 @@ def beyond_size(
 ) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
     """Masks and answers with the size of the mask, and its square, regressed out of both."""
     size = masks.sum(axis=1) / max(1, masks.shape[1])
-    basis, kept, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
-    basis = basis[:, kept > 1e-9 * kept[0]] if len(kept) else basis
+    basis, singular, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
+    # Singular values a billionth of the first are rounding: a direction that the sizes lack.
+    basis = basis[:, singular > 1e-9 * singular[0]] if len(singular) else basis
     design = masks.astype(np.float64)
     return design - basis @ (basis.T @ design), values - basis @ (basis.T @ values)
 
@@ -72,11 +73,11 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
     reach = None
     if len(pool) >= 8 and not pool.complete:
         halves = pool.halves()
-        found = [
+        correlations = [
             _correlation(judge, _fit(learner.masks, learner.values[:, output]).weights, output)
             for learner, judge in (halves, halves[::-1])
         ]
-        reach = float(np.mean(found))
+        reach = float(np.mean(correlations))
     elif pool.complete:
         reach = float(np.sqrt(max(0.0, fit.share)))
     sizes = pool.masks.sum(axis=1)
@@ -108,18 +109,19 @@ def _fit(
     n = masks.shape[1]
     design, response = beyond_size(masks, values)
     total = float(response @ response)
+    # Squares of a relative rounding of 1e-10: the answers do not vary beyond size.
     if total <= 1e-20 * max(1.0, float(values @ values)):
         return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
     left, singular, right = np.linalg.svd(design, full_matrices=False)
-    kept = singular > 1e-9 * singular.max(initial=0.0)
-    left, singular, right = left[:, kept], singular[kept], right[kept]
+    nonzero = singular > 1e-9 * singular.max(initial=0.0)
+    left, singular, right = left[:, nonzero], singular[nonzero], right[nonzero]
     along = left.T @ response
     if exact:
         weights = right.T @ (along / singular)
         share = float(along @ along) / total
         return AdditiveFit(weights, np.zeros(n), min(1.0, share), None, None)
     # Directions of the response that no sum over features reaches, size apart.
-    freedom = len(masks) - _size_terms(masks) - int(kept.sum())
+    freedom = len(masks) - _size_terms(masks) - int(nonzero.sum())
     beyond = max(0.0, total - float(along @ along))
     scale = float((singular**2).sum()) / max(1, len(masks) - _size_terms(masks))
     eigen = singular**2 / scale
@@ -137,12 +139,13 @@ def _fit(
         logs += freedom * np.log(max(1e-12, 1 - share))
         return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
 
+    # At a share of 1 the likelihood has no finite value; a millionth below is 1 to any reader.
     top = 1 - 1e-6
-    found = cast(
+    optimum = cast(
         "Any",
         minimize_scalar(deviance, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6}),
     )
-    share, lowest = float(found.x), float(found.fun)
+    share, lowest = float(optimum.x), float(optimum.fun)
     for edge in (0.0, top):
         if deviance(edge) < lowest:
             share, lowest = edge, deviance(edge)
@@ -152,8 +155,8 @@ def _fit(
     weights = right.T @ (shrunk * along)
     prior = variance(share) * share / scale
     # Posterior variance: the prior's, less what the masks told along each direction.
-    told = ratio * singular**2 / (1 + ratio * singular**2)
-    posterior = prior * np.clip(1.0 - (right.T**2) @ told, 0.0, None)
+    learned = ratio * singular**2 / (1 + ratio * singular**2)
+    posterior = prior * np.clip(1.0 - (right.T**2) @ learned, 0.0, None)
     return AdditiveFit(weights, np.sqrt(posterior), share, interval, None)
 
 

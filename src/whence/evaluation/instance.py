@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
 
+from whence.core.errors import CapabilityError
+from whence.core.explanations import Attribution
+from whence.core.features import Segmentation, Span
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import Output
 from whence.evaluation.additive_surrogate import AdditiveFit, additive_fit
@@ -18,23 +22,51 @@ from whence.games.cache import Cache
 from whence.games.game import Game
 from whence.games.model_game import Progress
 from whence.games.question import Question
+from whence.models.protocols import Input
 
-__all__ = ["Instance", "instance_of", "on_a_scale_of_decisions"]
+__all__ = [
+    "Explain",
+    "ExplainAt",
+    "Instance",
+    "Neighbours",
+    "ValueAt",
+    "instance_of",
+    "on_a_scale_of_decisions",
+]
+
+Explain = Callable[[Input, int], Attribution]
+"""The explainer on another input, with another seed."""
+
+ExplainAt = Callable[[Float[np.ndarray, "batch tokens width"]], Float[np.ndarray, "batch n"]]
+"""Scores of the features at some embedded inputs, each as if it alone were asked."""
+
+ValueAt = Callable[[Float[np.ndarray, "batch tokens width"]], Float[np.ndarray, " batch"]]
+"""The judged output at some embedded inputs, in its own unit."""
+
+Neighbours = Callable[[str, int, int], Sequence[str]]
+"""Words that could take the place of the word from ``start`` to ``end`` of a text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instance:
-    """One input, one output of it, its game and its mask pool.
+    """One input, one output of it, its game, its mask pool, and what single metrics need beside.
 
     Attributes:
-        game: the value function, with its counter; metrics ask it for what the pool lacks.
-        pool: the masks that judge every explanation of this input.
-        output: which output is judged.
-        texts: what a reader sees of each feature; none for a game without a text.
-        question: the question behind the game; ``None`` for an analytic game.
-        settings: what was asked of which model how: part of every specification.
-        seed: of whatever a metric draws.
-        spent: costs of what was asked otherwise than of ``game``; whoever asks adds to it.
+        game: value function with its counter; metrics ask it for what the pool lacks.
+        pool: masks that judge every explanation of this input.
+        output: index of the judged output.
+        texts: text of each feature as a reader sees it; empty for a game without a text.
+        question: question behind the game; ``None`` for an analytic game.
+        settings: model, masker and unit: part of every specification.
+        seed: seed of the random generator of every metric.
+        spent: costs of evaluations asked otherwise than of ``game``; whoever asks adds to it.
+        segmentation: features in their document; ``None``: those of the question.
+        explanation: explanation that is judged, with the scores of every output.
+        explain: explainer on another input, with another seed.
+        explain_at: explainer at displaced embeddings; the scores of the judged output.
+        value_at: judged output at displaced embeddings.
+        neighbours: words that an attack may put in the place of a word.
+        spans: characters that people marked; ``None`` where nobody was asked.
     """
 
     game: Game
@@ -47,6 +79,13 @@ class Instance:
     )
     seed: int = 0
     spent: list[Cost] = field(default_factory=list[Cost])
+    segmentation: Segmentation | None = None
+    explanation: Attribution | None = None
+    explain: Explain | None = None
+    explain_at: ExplainAt | None = None
+    value_at: ValueAt | None = None
+    neighbours: Neighbours | None = None
+    spans: tuple[Span, ...] | None = None
     _fits: dict[int, AdditiveFit] = field(
         init=False, repr=False, default_factory=dict[int, AdditiveFit]
     )
@@ -94,6 +133,22 @@ class Instance:
         if not self.texts:
             return np.zeros(self.n, dtype=bool)
         return np.array([carries_no_content(text) for text in self.texts])
+
+    @property
+    def features(self) -> Segmentation:
+        """The features in their document.
+
+        Raises:
+            CapabilityError: a game without a text.
+        """
+        if self.segmentation is not None:
+            return self.segmentation
+        if self.question is None:
+            raise CapabilityError(
+                "expected an instance of a text, got an analytic game, which has none; give "
+                "segmentation=..."
+            )
+        return self.question.segmentation
 
     def value(self, coalitions: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
         """v(S) of some coalitions in the output's own unit."""
@@ -152,10 +207,10 @@ def instance_of(
 
     Args:
         question: from :func:`whence.games.question.ask`.
-        output: which of its outputs is judged.
+        output: index of the judged output.
         size: masks in the pool.
         seed: changes the masks.
-        cache: where evaluations are kept.
+        cache: place where evaluations are stored.
         token_budget: tokens in a batch to begin with.
         progress: called after each batch.
 
@@ -164,16 +219,16 @@ def instance_of(
     game = question.game(cache=cache, token_budget=token_budget, progress=progress)
     identity = question.model.identity
     masker = str(MethodSpec.of(question.masker))
-    named = identity.fingerprint or identity.ref
-    drawn = pool_seed(
-        named, question.segmentation.document.text, masker, question.segmentation.unit, seed
+    fingerprint = identity.fingerprint or identity.ref
+    mask_seed = pool_seed(
+        fingerprint, question.segmentation.document.text, masker, question.segmentation.unit, seed
     )
     return Instance(
         game=game,
-        pool=pool_of(game, size, seed=drawn),
+        pool=pool_of(game, size, seed=mask_seed),
         output=output,
         texts=tuple(feature.text for feature in question.segmentation.features),
         question=question,
-        settings={"model": named, "masker": masker, "unit": question.segmentation.unit},
+        settings={"model": fingerprint, "masker": masker, "unit": question.segmentation.unit},
         seed=seed,
     )

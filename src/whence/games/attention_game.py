@@ -19,16 +19,10 @@ from whence.core.errors import CapabilityError
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.pass_game import PassGame
 from whence.games.token_alignment import FeatureTokens
+from whence.models.access import GivesHeads
 from whence.models.internals.trace import Trace, TracedCall, trace
 from whence.models.internals.trace_hooks import TraceParts
-from whence.models.protocols import (
-    Encoding,
-    Evaluated,
-    GivesGradients,
-    GivesHeads,
-    Readout,
-    TokenModel,
-)
+from whence.models.protocols import Encoding, Evaluated, GivesGradients, Readout, TokenModel
 
 __all__ = ["AttentionGame", "Passes", "Run", "row_blocks"]
 

@@ -10,10 +10,11 @@ from jaxtyping import Float
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.games.attention_game import row_blocks
+from whence.models.access import GivesHeads
 from whence.models.internals.residual_addition import Addition
 from whence.models.internals.trace import Trace, TracedCall, trace
 from whence.models.internals.trace_hooks import TraceParts
-from whence.models.protocols import Encoding, GivesHeads, Input, TokenModel
+from whence.models.protocols import Encoding, Input, TokenModel
 
 __all__ = ["Proximity", "contributions", "proximities"]
 

@@ -27,10 +27,10 @@ from whence.games.maskers import Deletion, Masker, default_masker, masker_by_nam
 from whence.games.model_game import ModelGame, Progress, TextGame, TokenGame
 from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
+from whence.models.access import GivesHeads
 from whence.models.protocols import (
     Encoding,
     GivesGradients,
-    GivesHeads,
     Input,
     Model,
     Precision,
@@ -39,7 +39,15 @@ from whence.models.protocols import (
     TokenModel,
 )
 
-__all__ = ["Question", "ask", "ask_again", "ask_otherwise", "recorded_masker", "source_of"]
+__all__ = [
+    "Question",
+    "ask",
+    "ask_again",
+    "ask_otherwise",
+    "recorded_masker",
+    "source_of",
+    "targets_of",
+]
 
 PROBES = 8
 """Coalitions on which bf16 is compared with the model's own precision; chosen by hand, as a warning
@@ -116,6 +124,11 @@ class Question:
         )
 
     @property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Continuations that are forced after the text; none for a model that does not write."""
+        return getattr(self.readout, "sequences", ())
+
+    @property
     def differentiable(self) -> bool:
         """Whether the model gives gradients of its outputs by its embeddings."""
         return isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
@@ -161,7 +174,7 @@ class Question:
 
     def read(self) -> int:
         """Tokens read in one pass over the text with each forced sequence after it."""
-        passes = len(getattr(self.readout, "sequences", ())) or 1
+        passes = len(self.sequences) or 1
         size = 0 if self.encoding is None else len(self.encoding.ids)
         return passes * size + self.readout.extra_tokens
 
@@ -299,6 +312,13 @@ def _decision(
     if model.task in ("causal", "seq2seq") and _is_own(targets):
         return replace(decision, text=readout.outputs[0].name)
     return decision
+
+
+def targets_of(
+    target: Target | str | int | Sequence[Target] | None, model: TokenModel
+) -> tuple[Target, ...]:
+    """The targets that a caller names, as targets of the model's task; none named: no targets."""
+    return _as_text(_targets(target), model)
 
 
 def _is_own(targets: tuple[Target, ...]) -> bool:

@@ -47,24 +47,24 @@ class Encoder:
             encoding = self._texts({"first": first, "second": second})
         else:
             raise InputError(
-                f"input of type {type(source).__name__} given; a text, a pair of texts as a tuple "
-                "(first, second), or a list of messages {'role': ..., 'content': ...} is due"
+                "expected a text, a pair of texts as a tuple (first, second), or a list of messages "
+                f"{{'role': ..., 'content': ...}}; got {type(source).__name__}"
             )
         if self.limit is not None and len(encoding.ids) > self.limit:
             raise too_long(encoding, self.limit, self._ref)
         return encoding
 
-    def _texts(self, given: Mapping[str, object]) -> Encoding:
+    def _texts(self, texts: Mapping[str, object]) -> Encoding:
         named: dict[str, str] = {}
-        for name, text in given.items():
+        for name, text in texts.items():
             if not isinstance(text, str):
-                raise InputError(f"the {name} text is of type {type(text).__name__}; text is due")
+                raise InputError(f"expected a {name} text, got {type(text).__name__}")
             if not text.strip():
                 raise InputError(f"the {name} text is empty; there is nothing to explain")
             named[name] = text
         document = Document.join(named)
         document.require_encodable()
-        found = self._tokenizer(
+        output = self._tokenizer(
             *named.values(),
             add_special_tokens=True,
             truncation=False,
@@ -73,21 +73,21 @@ class Encoder:
             return_special_tokens_mask=True,
             verbose=False,
         )
-        ids = np.array(found["input_ids"], dtype=np.int64)
-        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        sequences = found.sequence_ids(0)
+        ids = np.array(output["input_ids"], dtype=np.int64)
+        offsets = np.array(output["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        sequences = output.sequence_ids(0)
         for index, sequence in enumerate(sequences):
             if sequence is None:
                 offsets[index] = 0
             else:
                 offsets[index] += document.parts[sequence].start
-        special = np.array(found["special_tokens_mask"], dtype=bool)
+        special = np.array(output["special_tokens_mask"], dtype=bool)
         frozen = special | np.isin(ids, self._tokenizer.all_special_ids)
         frozen |= np.array([sequence is None for sequence in sequences], dtype=bool)
         if self._tokenizer.unk_token_id is not None:
-            # An unknown word is still the reader's word: it can be removed.
+            # An unknown word is still a word of the text: it can be removed.
             frozen &= special | (ids != self._tokenizer.unk_token_id)
-        types = found.get("token_type_ids")
+        types = output.get("token_type_ids")
         return Encoding(
             document=document,
             ids=ids,
@@ -99,7 +99,7 @@ class Encoder:
     def _chat(self, messages: Sequence[Message]) -> Encoding:
         document = self._render(messages)
         document.require_encodable()
-        found = self._tokenizer(
+        output = self._tokenizer(
             document.text,
             add_special_tokens=False,
             truncation=False,
@@ -107,8 +107,8 @@ class Encoder:
             return_offsets_mapping=True,
             verbose=False,
         )
-        ids = np.array(found["input_ids"], dtype=np.int64)
-        offsets = np.array(found["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        ids = np.array(output["input_ids"], dtype=np.int64)
+        offsets = np.array(output["offset_mapping"], dtype=np.int64).reshape(-1, 2)
         open_character = np.zeros(len(document.text) + 1, dtype=bool)
         for part in document.parts:
             if not part.frozen:
@@ -125,7 +125,7 @@ class Encoder:
         """The template's text, with each turn's content as an open part and the rest frozen."""
         if not getattr(self._tokenizer, "chat_template", None):
             raise InputError(
-                f"messages given, but the tokenizer of {self._ref} has no chat template. "
+                f"the tokenizer of {self._ref} has no chat template, so messages cannot be read. "
                 "Give the prompt as one text, or set tokenizer.chat_template before loading."
             )
         contents: list[str] = []
@@ -133,7 +133,7 @@ class Encoder:
             role, content = message.get("role"), message.get("content")
             if not isinstance(role, str) or not isinstance(content, str):
                 raise InputError(
-                    f"message {index} needs text under 'role' and 'content'; found "
+                    f"expected text under 'role' and 'content' in message {index}, got "
                     f"{sorted(message)} with content of type {type(content).__name__}"
                 )
             contents.append(content)
@@ -166,25 +166,25 @@ class Encoder:
     def _locate(
         self, messages: Sequence[Message], contents: Sequence[str], text: str
     ) -> list[tuple[int, int]]:
-        """Where each content stands in the rendered text.
+        """The span of each content in the rendered text.
 
-        Rendering the same turns with unmistakable stand-ins shows the template's frame; where
-        putting the contents back gives the real text, the places are certain. A template that
-        looks at the contents can defeat that; then contents are sought in reading order.
+        The same turns are rendered with unique marks as contents, which shows the template's frame.
+        Where filling the contents in gives the real text, the spans are certain. A template that
+        depends on the contents can defeat that; then contents are searched in reading order.
         """
         marks = [f"\ue000whence{index}\ue001" for index in range(len(contents))]
-        stand_ins = [
+        marked = [
             {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
         ]
         for trimmed in (False, True):
             texts = [content.strip() if trimmed else content for content in contents]
             try:
-                frame = self._template(stand_ins)
+                frame = self._template(marked)
             except InputError:
                 break
-            found = _fill(frame, marks, texts)
-            if found is not None and found[0] == text:
-                return found[1]
+            filled = _fill(frame, marks, texts)
+            if filled is not None and filled[0] == text:
+                return filled[1]
         spans: list[tuple[int, int]] = []
         position = 0
         for index, content in enumerate(contents):
@@ -205,7 +205,7 @@ class Encoder:
 def _fill(
     frame: str, marks: Sequence[str], texts: Sequence[str]
 ) -> tuple[str, list[tuple[int, int]]] | None:
-    """The frame with its marks replaced in order, and where the texts came to stand."""
+    """The frame with its marks replaced in order, and the span of each text."""
     pieces: list[str] = []
     spans: list[tuple[int, int]] = []
     position = length = 0
@@ -249,14 +249,15 @@ def too_long(
 def _passages(encoding: Encoding, room: int) -> tuple[tuple[int, int], ...]:
     """Consecutive spans of at most ``room`` tokens, cut after white space where there is any."""
     text = encoding.document.text
-    # A text that begins elsewhere can fall into other tokens at its ends; some room is left.
+    # A text that begins elsewhere can be tokenised otherwise at its ends, so two tokens and one in 32
+    # are left free. Chosen by hand; not calibrated.
     room = max(1, room - 2 - room // 32)
     tokens = [
         (int(start), int(end))
         for (start, end), frozen in zip(encoding.offsets, encoding.frozen, strict=True)
         if not frozen
     ]
-    # A cut is free where a word starts: the token begins with, or follows, white space.
+    # A cut may stand where a word starts: the token begins with, or follows, white space.
     cuts = [0]
     first = 0
     while len(tokens) - first > room:

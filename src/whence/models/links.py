@@ -33,10 +33,13 @@ def check_link(link: str, allowed: Sequence[Link], what: str) -> Link:
     for choice in allowed:
         if choice == link:
             return choice
-    raise OptionError(f"link {link!r} asked; {what} can be read as: {', '.join(allowed)}")
+    raise OptionError(
+        f"link {link!r} has no meaning for {what}, which can be read as: {', '.join(allowed)}"
+    )
 
 
 def _log_sum_exp(values: Float[np.ndarray, "rows labels"]) -> Float[np.ndarray, "rows 1"]:
+    # scipy.special.logsumexp differs in the last bit, which would change stored scores.
     if values.shape[1] == 0:
         return np.full((len(values), 1), -np.inf)
     top = values.max(axis=1, keepdims=True)

@@ -39,30 +39,30 @@ class Distilled:
     """Students by name, the best of them, and what was measured.
 
     Attributes:
-        students: all that were fitted, by name.
+        students: fitted students, by name.
         chosen: name of the one that is certified: the least to read among those whose
             cross-entropy on ``select`` is within one standard error of the best.
-        certificate: of the chosen one, on ``certify``, opened once.
-        frontier: of all, on ``report``.
-        regions: where it must not be trusted, in words; empty where none was found.
-        searched: whether regions were looked for.
-        answering: from which certainty on the chosen one may answer alone, outside of these
+        certificate: certificate of the chosen student, on ``certify``, opened once.
+        frontier: reading cost against agreement of all students, on ``report``.
+        regions: texts, in words, on which it must not be trusted; empty where there are none.
+        searched: whether regions were searched for.
+        answering: certainty from which the chosen student may answer alone, outside of these
             regions and within its domain.
-        curve: what more questions would bring; ``None`` where it was not looked into.
-        compact: the small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
+        curve: learning curve, which says what more questions would bring; ``None`` without one.
+        compact: small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
         choices: what else was decided on ``select``.
         groups: groups of words that the teacher's answers to n-grams show; ``None`` where none
             were asked.
-        split: which of the texts that were asked were in which part.
-        rows: which of the caller's texts were asked; all where the budget allowed.
+        split: part of each text that was asked.
+        rows: rows of these among the caller's texts; all where the budget allowed.
         digests: SHA-256 of the texts of each part.
-        plan: what the teacher was to be asked.
+        plan: questions to the teacher, at most.
         asked: texts the teacher was asked by this run, answers from the cache not counted.
-        applicability_domain: how long and how strange a text the certificate covers.
-        teacher: a name of the teacher.
-        fingerprint: of the teacher; ``None`` for a callable without a version.
-        seed: of everything drawn.
-        reported: the texts of ``report``, as the teacher read them.
+        applicability_domain: length and words of the texts that the certificate covers.
+        teacher: name of the teacher.
+        fingerprint: fingerprint of the teacher; ``None`` for a callable without a version.
+        seed: seed of everything drawn.
+        reported: texts of ``report``, as the teacher read them.
     """
 
     students: dict[str, Fitted]
@@ -110,19 +110,20 @@ class Distilled:
     def best(self, *, reading: int) -> Fitted:
         """The student that agrees most on ``report`` among those with so much to read at most.
 
-        It was not chosen on ``select``, and the certificate is not its.
+        It was not chosen on ``select``, and the certificate is of another student.
 
         Args:
-            reading: words and numbers.
+            reading: words and numbers to read, at most.
 
         Raises:
-            OptionError: none is so short.
+            OptionError: no student is so short.
         """
         short = [r for r in self.frontier.rungs if not r.control and r.reading <= reading]
         if not short:
             least = min(r.reading for r in self.frontier.rungs if not r.control)
             raise OptionError(
-                f"reading={reading} allowed; the shortest student takes {least} words and numbers"
+                f"expected reading of {least} words and numbers or more, which the shortest student "
+                f"has, got reading={reading}; allow more"
             )
         return self.students[max(short, key=lambda rung: rung.agreement.hits).name]
 
@@ -140,10 +141,11 @@ class Distilled:
         threshold, and the teacher is always asked.
 
         Args:
-            teacher: the one that was distilled.
+            teacher: teacher that was distilled.
             audit_rate: share of the student's answers that are put to the teacher as well.
-            unreachable: what a failing teacher means; see :class:`whence.students.routing.router.Router`.
-            seed: of the audits.
+            unreachable: answer where the teacher fails; see
+                :class:`whence.students.routing.router.Router`.
+            seed: seed of the audits.
 
         Raises:
             OptionError: another teacher than the one that was distilled.
@@ -166,12 +168,13 @@ class Distilled:
         """Write the chosen student, its certificate, its router and a report into a folder.
 
         The audits of a router that stands there are kept where student and settings are the same.
-        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`: ``router.json``, which
-        :meth:`whence.students.routing.router.Router.from_json` reads, and ``report.html``.
+        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`:
+        ``router.json``, which :meth:`whence.students.routing.router.Router.from_json` reads, and
+        ``report.html``.
 
         Args:
-            folder: made where it is missing.
-            date: of the distillation, as ``"2026-01-31"``; today where not given.
+            folder: folder, made where it is missing.
+            date: date of the distillation, as ``"2026-01-31"``; today where not given.
 
         Raises:
             WriteError: a file could not be written.
@@ -180,7 +183,7 @@ class Distilled:
         before = _bytes(place / MODEL)
         rows = {part: self.split.rows(part) for part in PARTS}
         beside = (ROUTER, REPORT)
-        found = save_artefacts(
+        artefacts = save_artefacts(
             self.student,
             folder,
             certificate=self.certificate,
@@ -199,7 +202,7 @@ class Distilled:
         if not (same and _same_settings(place / ROUTER, router.state)):
             router.state.save(place / ROUTER)
         page_of(self, place / REPORT)
-        return Artefacts((*found.written, *beside), found.left_out)
+        return Artefacts((*artefacts.written, *beside), artefacts.left_out)
 
     def __str__(self) -> str:
         return text_of(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,23 +11,18 @@ from whence.attribution.registry import method_by_name
 from whence.attribution.run import Plan, answer, cache_of, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
-from whence.core.measurements import Measurement
-from whence.core.provenance import MethodSpec
 from whence.core.trust import LEVELS, Level, TrustLabel
-from whence.evaluation.instance import instance_of
-from whence.evaluation.mask_pool import SIZES
-from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.registry import metric_by_name
-from whence.evaluation.trust.trust_label import Means, label
+from whence.evaluation.trust.trust_label import RerunAccess, label
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
 from whence.games.model_game import Progress
-from whence.games.question import Question, ask_again, ask_otherwise
+from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE
+from whence.workflows.rerun import plan_of, rerun
 
-__all__ = ["judge", "judge_question", "measure"]
+__all__ = ["judge", "judge_question"]
 
 SECOND_OPINIONS = (
     "input-x-gradient",
@@ -91,7 +86,7 @@ def judge(
         explanation,
         None
         if explanation.quantity == ELSEWHERE
-        else _plan_of(question, explanation.provenance.method),
+        else plan_of(question, explanation.provenance.method),
         level=level,
         output=explanation.output_index(output),
         seed=seed,
@@ -100,55 +95,6 @@ def judge(
         progress=progress,
     )
     return replace(explanation, trust=trust)
-
-
-def measure(
-    model: Any,
-    explanation: Attribution,
-    metrics: Sequence[str | Metric],
-    *,
-    output: int | str = 0,
-    source: Input | None = None,
-    masker: str | Masker = "auto",
-    size: int = SIZES["default"],
-    seed: int | None = None,
-    token_budget: int = DEFAULT_TOKEN_BUDGET,
-    cache: Cache | None = None,
-) -> tuple[Measurement, ...]:
-    """Single metrics of an explanation, on one mask pool.
-
-    Args:
-        model: model that was explained, from :func:`whence.load`.
-        explanation: explanation of whence, or scores read in by :func:`whence.adopt`.
-        metrics: metrics, by name in :data:`whence.evaluation.metrics.registry.METRICS`, or instances.
-        output: output whose scores are judged, by name or index.
-        source: input, where the record does not hold it as it was given.
-        masker: masker, by name or instance; ``"auto"``: the explanation's.
-        size: masks in the pool.
-        seed: seed of the mask pool; none: the explanation's.
-        token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
-
-    Example:
-        >>> import whence
-        >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
-        >>> e = whence.explain(model, "again late, said one", trust="off")
-        >>> [m.name for m in measure(model, e, ["gini", "pool-fidelity"])]
-        ['gini', 'pool-fidelity']
-    """
-    resolved = [metric_by_name(metric) for metric in metrics]
-    question = ask_again(model, explanation, source=source, masker=masker)
-    column = explanation.output_index(output)
-    instance = instance_of(
-        question,
-        output=column,
-        size=size,
-        seed=explanation.provenance.seed if seed is None else seed,
-        cache=cache_of(question.model) if cache is None else cache,
-        token_budget=token_budget,
-    )
-    scores = explanation.scores[:, column]
-    return tuple(metric.measure(instance, scores) for metric in resolved)
 
 
 def judge_question(
@@ -167,22 +113,9 @@ def judge_question(
     """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
     cache = cache_of(question.model) if cache is None else cache
     seed = explanation.provenance.seed if seed is None else seed
-
-    def again(source: Input, drawn: int) -> Attribution:
-        assert plan is not None
-        fresh = ask_otherwise(question, source)
-        return answer(
-            fresh,
-            plan_for(fresh, plan.method),
-            budget=budget,
-            seed=drawn,
-            token_budget=token_budget,
-            cache=cache,
-        )
-
-    means = Means(
-        again=None if plan is None else again,
-        dear=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
+    access = RerunAccess(
+        again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
+        expensive=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
         others=_others(question, plan, cache, token_budget, seed),
     )
     return label(
@@ -190,21 +123,12 @@ def judge_question(
         explanation,
         level=level,
         output=output,
-        means=means,
+        access=access,
         seed=seed,
         cache=cache,
         token_budget=token_budget,
         progress=progress,
     )
-
-
-def _plan_of(question: Question, spec: MethodSpec) -> Plan | None:
-    """The plan of a recorded method; ``None`` for a method that whence does not have."""
-    try:
-        method = method_by_name(spec.name, dict(spec.options))
-    except OptionError:
-        return None
-    return plan_for(question, method)
 
 
 def _others(

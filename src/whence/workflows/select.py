@@ -28,9 +28,8 @@ from whence.evaluation.comparison.method_selection import Trial, choose, departs
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
@@ -82,10 +81,10 @@ class Comparison:
     """Methods side by side on one input, judged on one pool.
 
     Attributes:
-        instance: the input with its pool.
-        explanations: by name; the ensemble among them where there are two members or more.
+        instance: input with its pool.
+        explanations: explanations by name; the ensemble among them where there are two members or more.
         measurements: for each name its measurements, the same metrics for all.
-        p_values: for each name the chance that shuffled scores do as well.
+        p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
         judging: evaluations that judging cost, the explanations' own not counted.
     """

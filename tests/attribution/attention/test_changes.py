@@ -152,7 +152,7 @@ def test_the_note_on_features_at_the_explained_position():
 def test_budgets_and_options():
     seen = naive.Seen("bert")
     n = len(groups_of(seen))
-    with pytest.raises(BudgetError, match=f"at least {n + 2}"):
+    with pytest.raises(BudgetError, match=f"needs {n + 2}"):
         seen.explain("AttentionKnockout", unit="word", budget=n + 1)
     with pytest.raises(OptionError, match="states"):
         whence.ValueZeroing(effect="state")

@@ -255,7 +255,7 @@ def test_passes_are_counted_and_blocks_run_as_often_as_said(method, passes):
 def test_too_small_a_budget_is_refused_before_anything_runs():
     model = whence.load(FAMILIES["bert"]().pair)
     size = len(model.encode(naive.TEXT).ids)
-    with pytest.raises(BudgetError, match=f"at least {size + 1}"):
+    with pytest.raises(BudgetError, match=f"needs {size + 1}"):
         explain(model, naive.TEXT, method="ValueZeroing", budget=size)
 
 

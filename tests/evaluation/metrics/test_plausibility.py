@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -7,32 +8,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
+from tests.evaluation.instances import linear, spans, words
 
-from whence.core import InputError, OptionError, UndefinedError
-from whence.core.features import Document, Feature, Segmentation, Span
+from whence.core import CapabilityError, InputError, OptionError, UndefinedError
+from whence.core.features import Span
 from whence.evaluation.metrics.plausibility import (
-    PLAUSIBILITY,
-    average_precision,
+    AveragePrecision,
+    PrecisionAtK,
+    SpanF1,
+    TokenF1,
     marked_by_people,
-    plausibility,
-    precision_at_k,
-    span_f1,
-    token_f1,
 )
+from whence.evaluation.metrics.registry import METRICS
+
+PLAUSIBILITY = {
+    kind.name: kind for kind in METRICS.values() if kind.__module__.endswith("plausibility")
+}
 
 
-def words(count):
-    """Words w0 w1 .. of a text, each two characters with a space between."""
-    text = " ".join(f"w{i}" for i in range(count))
-    features = tuple(
-        Feature(start=3 * i, end=3 * i + 2, text=text[3 * i : 3 * i + 2], part="text")
-        for i in range(count)
-    )
-    return Segmentation(unit="word", document=Document.plain(text), features=features)
-
-
-def spans(*indices):
-    return [Span(start=3 * i, end=3 * i + 2) for i in indices]
+def measured(kind, phi, where, **options):
+    """A metric of scores of the words w0 w1 .. against what people marked of them."""
+    instance = replace(linear(np.zeros(len(phi))), spans=tuple(where))
+    return kind(**options).measure(instance, phi)
 
 
 def test_a_feature_that_shares_one_character_is_marked():
@@ -47,8 +44,8 @@ def test_a_feature_that_shares_one_character_is_marked():
 def test_perfect_and_upside_down():
     truth = np.array([0.0, 1.0, 1.0, 0.0, 0.0])
     for name, measure in PLAUSIBILITY.items():
-        assert measure(truth, words(5), spans(1, 2)).value == pytest.approx(1.0), name
-        worst = measure(-truth, words(5), spans(1, 2)).value
+        assert measured(measure, truth, spans(1, 2)).value == pytest.approx(1.0), name
+        worst = measured(measure, -truth, spans(1, 2)).value
         assert worst == (pytest.approx((1 / 4 + 2 / 5) / 2) if name == "average-precision" else 0.0)
 
 
@@ -73,14 +70,14 @@ def test_ties_are_broken_in_every_way(drawn):
         hits = truth[list(order)]
         return np.mean((np.cumsum(hits) / np.arange(1, n + 1))[hits])
 
-    found = average_precision(phi, words(n), where).value
+    found = measured(AveragePrecision, phi, where).value
     assert found == pytest.approx(np.mean([ap(o) for o in orders]))
     hits = np.mean([truth[list(o[:k])].sum() for o in orders])
-    assert precision_at_k(phi, words(n), where, k=k).value == pytest.approx(hits / k)
-    f1 = token_f1(phi, words(n), where, k=k)
+    assert measured(PrecisionAtK, phi, where, k=k).value == pytest.approx(hits / k)
+    f1 = measured(TokenF1, phi, where, k=k)
     assert f1.value == pytest.approx(2 * hits / (k + gold))
     assert 0 <= f1.value <= f1.best + 1e-12
-    assert 0 <= span_f1(phi, words(n), where, k=k).value <= 1
+    assert 0 <= measured(SpanF1, phi, where, k=k).value <= 1
 
 
 def test_average_precision_is_scikits_without_ties():
@@ -88,46 +85,51 @@ def test_average_precision_is_scikits_without_ties():
     for _ in range(20):
         phi, truth = rng.normal(size=12), rng.random(12) < 0.4
         truth[:2] = True, False
-        ours = average_precision(phi, words(12), spans(*np.flatnonzero(truth).tolist()))
+        ours = measured(AveragePrecision, phi, spans(*np.flatnonzero(truth).tolist()))
         assert ours.value == pytest.approx(average_precision_score(truth, phi))
 
 
 def test_each_run_matches_one_other_at_most():
     # People mark words 0 and 1 as one run; the scores mark 0, 1 and 4.
     phi = np.array([9.0, 8.0, 0.0, 0.0, 7.0, 0.0])
-    found = span_f1(phi, words(6), spans(0, 1), k=3)
+    found = measured(SpanF1, phi, spans(0, 1), k=3)
     assert found.value == pytest.approx(2 * 1 / (2 + 1))
     # Two runs of half the length each reach the overlap; only one of them is matched.
     phi = np.array([9.0, 0.0, 8.0, 0.0, 0.0])
-    found = span_f1(phi, words(5), spans(0, 1, 2), k=2, overlap=0.3)
+    found = measured(SpanF1, phi, spans(0, 1, 2), k=2, overlap=0.3)
     assert found.value == pytest.approx(2 * 1 / (2 + 1))
-    assert span_f1(phi, words(5), spans(0, 1, 2), k=2).value == 0.0
+    assert measured(SpanF1, phi, spans(0, 1, 2), k=2).value == 0.0
 
 
 def test_ties_at_the_edge_of_a_run_are_drawn():
-    found = span_f1(np.zeros(4), words(4), spans(0))
+    found = measured(SpanF1, np.zeros(4), spans(0))
     assert found.interval.low <= 0.25 <= found.interval.high
-    assert span_f1(np.arange(4.0), words(4), spans(0)).interval is None
-    assert found.to_json() == span_f1(np.zeros(4), words(4), spans(0)).to_json()
+    assert measured(SpanF1, np.arange(4.0), spans(0)).interval is None
+    assert found.to_json() == measured(SpanF1, np.zeros(4), spans(0)).to_json()
 
 
-def test_random_scores_reach_what_is_said_of_them():
+@pytest.mark.parametrize("draws", [pytest.param(400, marks=pytest.mark.slow), 100])
+def test_random_scores_reach_what_is_said_of_them(draws):
     rng = np.random.default_rng(5)
+    # Four standard errors of a mean of values that differ by 0.3.
+    near = 4 * 0.3 / np.sqrt(draws)
     for name, measure in PLAUSIBILITY.items():
-        found = [measure(rng.normal(size=8), words(8), spans(1, 2, 6)) for _ in range(400)]
-        assert np.mean([f.value for f in found]) == pytest.approx(found[0].random, abs=0.06), name
+        found = [measured(measure, rng.normal(size=8), spans(1, 2, 6)) for _ in range(draws)]
+        assert np.mean([f.value for f in found]) == pytest.approx(found[0].random, abs=near), name
 
 
 def test_what_is_refused():
-    with pytest.raises(OptionError, match="scores given"):
-        token_f1(np.array([1.0, np.nan]), words(2), spans(0))
+    with pytest.raises(OptionError, match="feature 1 is nan"):
+        measured(TokenF1, np.array([1.0, np.nan]), spans(0))
     with pytest.raises(OptionError, match="k=3"):
-        precision_at_k(np.ones(2), words(2), spans(0), k=3)
+        measured(PrecisionAtK, np.ones(2), spans(0), k=3)
     with pytest.raises(OptionError, match="overlap=0"):
-        span_f1(np.ones(2), words(2), spans(0), overlap=0.0)
+        measured(SpanF1, np.ones(2), spans(0), overlap=0.0)
     with pytest.raises(OptionError, match="token-f1"):
-        plausibility(np.ones(2), words(2), spans(0), names=["token-f2"])
-    one, other = (token_f1(np.ones(3), words(3), spans(0), k=k) for k in (1, 2))
+        METRICS.make("token-f2")
+    one, other = (measured(TokenF1, np.ones(3), spans(0), k=k) for k in (1, 2))
     with pytest.raises(OptionError, match="k: 1 and 2"):
         one.difference(other)
-    assert [m.name for m in plausibility(np.ones(3), words(3), spans(0))] == list(PLAUSIBILITY)
+    assert list(PLAUSIBILITY) == ["token-f1", "span-f1", "average-precision", "precision-at-k"]
+    with pytest.raises(CapabilityError, match=r"spans=\.\.\., got none"):
+        TokenF1().measure(replace(linear(np.zeros(3)), spans=None), np.ones(3))

@@ -95,7 +95,7 @@ def test_scores_that_are_no_numbers_are_refused(bad):
     instance = _instance(3, lambda S: S.sum(axis=1))
     with pytest.raises(OptionError, match="feature 1 is"):
         PoolFidelity().measure(instance, np.array([1.0, bad, 0.0]))
-    with pytest.raises(OptionError, match="one for"):
+    with pytest.raises(OptionError, match="one score for"):
         PoolFidelity().measure(instance, np.ones(4))
 
 

@@ -8,9 +8,8 @@ import pytest
 from whence.core import Label, OptionError, Output
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.removal import bin_sizes, descending, removal
-from whence.evaluation.metrics.sufficiency import Sufficiency
 from whence.games import FunctionGame
 
 
@@ -51,7 +50,7 @@ def test_known_falls():
     assert instance.game.evaluations == before
     # The complete pool tells exactly what random sets of those sizes do.
     falls = [np.mean([sum(c) for c in combinations(weights, k)]) for k in (1, 3)]
-    gone = Comprehensiveness(bins="0.2,0.5").removed(instance, weights)
+    gone = Comprehensiveness(bins="0.2,0.5").erased(instance, weights)
     others = [(falls[0] * 6 - 4.0) / 5, (falls[1] * 20 - 9.0) / 19]
     assert gone.random == pytest.approx(np.mean(others))
     assert gone.percentile == 1.0

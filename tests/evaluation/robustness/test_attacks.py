@@ -27,6 +27,12 @@ def counting(texts):
     return [[float("late" in t), float("late" not in t)] for t in texts]
 
 
+def attacked(attack, instance, found, explain, neighbours):
+    """The attack on an explanation, made again by ``explain``."""
+    instance = replace(instance, explanation=found, explain=explain, neighbours=neighbours)
+    return attack.attack(instance, np.array(found.scores[:, instance.output]))
+
+
 def names(text, start, end):
     """Words that no rule knows, and one that would change the prediction if it stood elsewhere."""
     return [f"{text[start:end]}x", "odd", "even"]
@@ -34,7 +40,7 @@ def names(text, start, end):
 
 def test_a_steady_method_cannot_be_moved():
     _, instance, found, again = asked(whence.load(counting, labels=["late", "fine"]), TEXT)
-    result = SwapAttack(most_changed=0.5).measure(instance, found, again, names)
+    result = attacked(SwapAttack(most_changed=0.5), instance, found, again, names)
     assert result.measurement.value == pytest.approx(1.0)
     assert result.swaps == ()
     assert result.changed == 0.0
@@ -50,7 +56,7 @@ def test_a_method_that_hangs_on_wording_is_moved_within_all_constraints():
         return replace(made, scores=frozen_array(ranks[::-1] if "odd" in source else ranks))
 
     found = by_wording(TEXT, 0)
-    result = SwapAttack(most_changed=0.2).measure(instance, found, by_wording, names)
+    result = attacked(SwapAttack(most_changed=0.2), instance, found, by_wording, names)
     assert result.succeeded
     assert len(result.swaps) <= 2
     # Every constraint, from the final pair alone.
@@ -80,8 +86,8 @@ def test_what_moves_the_prediction_is_never_taken_and_the_limit_holds():
         drawn = np.random.default_rng(len(calls)).normal(size=made.scores.shape)
         return replace(made, scores=frozen_array(drawn))
 
-    result = SwapAttack(most_changed=1.0, most_explanations=5).measure(
-        instance, found, noisy, names
+    result = attacked(
+        SwapAttack(most_changed=1.0, most_explanations=5), instance, found, noisy, names
     )
     assert all("odd" not in source for source in calls)
     assert result.moved is None
@@ -98,8 +104,8 @@ def test_on_a_model_with_its_own_neighbours_nothing_is_left_behind():
             tiny.pair, "the payment was late and the loan is good", method="input-x-gradient"
         )
         neighbours = own_neighbours(model, least_cosine=0.0, most=3)
-        made = SwapAttack(candidates=3, most_explanations=6).measure(
-            instance, found, again, neighbours
+        made = attacked(
+            SwapAttack(candidates=3, most_explanations=6), instance, found, again, neighbours
         )
         runs.append((made.source, made.swaps, made.measurement.to_json()))
     assert runs[0] == runs[1]
@@ -109,7 +115,7 @@ def test_on_a_model_with_its_own_neighbours_nothing_is_left_behind():
 def test_refusals():
     _, instance, found, again = asked(whence.load(counting, labels=["late", "fine"]), TEXT)
     with pytest.raises(OptionError, match="above 0"):
-        SwapAttack(candidates=0).measure(instance, found, again, names)
+        attacked(SwapAttack(candidates=0), instance, found, again, names)
     game = FunctionGame(3, lambda S: S.sum(axis=1))
     with pytest.raises(CapabilityError, match="analytic"):
-        SwapAttack().measure(Instance(game, pool_of(game)), found, again, names)
+        attacked(SwapAttack(), Instance(game, pool_of(game)), found, again, names)

@@ -20,7 +20,7 @@ from whence.evaluation.mask_pool import draw_masks, pool_of
 from whence.evaluation.robustness.masker_agreement import (
     SCAFFOLDED,
     chosen_masks,
-    operator_agreement,
+    masker_agreement,
     other_masker,
 )
 from whence.games import Deletion, FunctionGame, MaskToken, Replacement
@@ -79,7 +79,7 @@ def test_a_scaffolded_callable_is_flagged_and_a_clean_one_is_not():
     for function, flagged in ((scaffold, True), (clean, False)):
         model = whence.load(function)
         instance = asked(model, TEXT, masker=Replacement(text="..."))[1]
-        found = operator_agreement(instance)
+        found = masker_agreement(instance)
         assert (found.value < SCAFFOLDED) == flagged, (function, found.value)
         assert found.interval.low <= found.value <= found.interval.high
         assert found.n == 12
@@ -105,19 +105,19 @@ def test_a_scaffolded_callable_is_flagged_and_a_clean_one_is_not():
 def test_scaffolded_token_models_are_flagged_and_clean_ones_are_not():
     hidden = asked(scaffolded_tokens().pair, TEXT)[1]
     assert isinstance(hidden.question.masker, MaskToken)
-    assert operator_agreement(hidden).value < SCAFFOLDED
+    assert masker_agreement(hidden).value < SCAFFOLDED
     honest = asked(linear_bag().pair, TEXT)[1]
-    assert operator_agreement(honest).value > 0.999
+    assert masker_agreement(honest).value > 0.999
 
 
 def test_several_maskers_count_by_the_least_and_the_evaluations_are_those_said():
     model = whence.load(scaffold)
     instance = asked(model, TEXT, masker="deletion")[1]
     harmless, telling = Replacement(text="xyz"), Replacement(text="...")
-    alone = operator_agreement(instance, [harmless]).value
+    alone = masker_agreement(instance, [harmless]).value
     assert alone == 1.0
-    both = operator_agreement(instance, [harmless, telling])
-    assert both.value == operator_agreement(instance, [telling]).value < alone
+    both = masker_agreement(instance, [harmless, telling])
+    assert both.value == masker_agreement(instance, [telling]).value < alone
     asked_of = []
 
     def counted(texts):
@@ -126,15 +126,15 @@ def test_several_maskers_count_by_the_least_and_the_evaluations_are_those_said()
 
     instance = asked(whence.load(counted), TEXT)[1]
     asked_of.clear()
-    operator_agreement(instance)
+    masker_agreement(instance)
     assert len(asked_of) <= 12
 
 
 def test_levels_of_an_answer_that_never_varies():
     constant = asked(whence.load(lambda texts: [1.0] * len(texts)), TEXT)[1]
-    assert operator_agreement(constant).value == 1.0
+    assert masker_agreement(constant).value == 1.0
     one_side = whence.load(lambda texts: [0.0 if "..." in t else float(len(t)) for t in texts])
-    assert operator_agreement(asked(one_side, TEXT)[1]).value == 0.0
+    assert masker_agreement(asked(one_side, TEXT)[1]).value == 0.0
 
 
 def test_the_chosen_masks_are_pairs_that_differ_most():
@@ -166,9 +166,9 @@ def test_the_other_masker():
 def test_refusals():
     game = FunctionGame(4, lambda S: S.sum(axis=1))
     with pytest.raises(CapabilityError, match="analytic"):
-        operator_agreement(Instance(game, pool_of(game)))
+        masker_agreement(Instance(game, pool_of(game)))
     instance = asked(whence.load(clean), TEXT)[1]
     with pytest.raises(OptionError, match="masks=2"):
-        operator_agreement(instance, masks=2)
+        masker_agreement(instance, masks=2)
     with pytest.raises(OptionError, match="another"):
-        operator_agreement(instance, [Deletion()])
+        masker_agreement(instance, [Deletion()])

@@ -16,11 +16,11 @@ from whence.core import CapabilityError, OptionError
 from whence.core.arrays import frozen_array
 from whence.evaluation.robustness.model_randomization import (
     chance_band,
-    class_contrast,
     data_randomisation,
     randomisation,
 )
 from whence.evaluation.robustness.rank_agreement import spearman
+from whence.evaluation.robustness.signed_class_contrast import SignedClassContrast
 from whence.models.weights.randomize import layers_of, randomize
 
 
@@ -90,17 +90,24 @@ def test_class_contrast_is_on_logits_only():
         method="leave-one-out",
         trust="off",
     )
-    measured = class_contrast(instance, both)
+
+    def contrast(explanation, **options):
+        scores = np.array(explanation.scores[:, 0])
+        return SignedClassContrast(**options).measure(
+            replace(instance, explanation=explanation), scores
+        )
+
+    measured = contrast(both)
     assert measured.value == abs(spearman(np.array(both.scores[:, 0]), np.array(both.scores[:, 1])))
     same = replace(both, scores=frozen_array(np.stack([both.scores[:, 0], -both.scores[:, 0]], 1)))
-    assert class_contrast(instance, same).value == 1.0
-    with pytest.raises(OptionError, match="itself"):
-        class_contrast(instance, both, other=0)
+    assert contrast(same).value == 1.0
+    with pytest.raises(OptionError, match="another output"):
+        contrast(both, other="low")
     odds = whence.explain(
         model, found.segmentation.document.text, target=targets, method="leave-one-out", trust="off"
     )
     with pytest.raises(OptionError, match="link='logit'"):
-        class_contrast(instance, odds)
+        contrast(odds)
 
 
 def test_a_model_without_parameters_is_refused():

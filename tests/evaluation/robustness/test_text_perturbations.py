@@ -171,7 +171,7 @@ def test_synonyms_ask_whoever_is_given(question):
 
 
 def test_scores_of_another_text_are_refused(question):
-    with pytest.raises(OptionError, match="one for each"):
+    with pytest.raises(OptionError, match="one score for each"):
         next(typos(question, np.zeros(3)))
 
 

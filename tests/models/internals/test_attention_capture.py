@@ -21,7 +21,7 @@ SHARED = [name for name in FAMILIES if name != "deberta-v2"]
 ROTARY = ["llama", "qwen3", "gemma3", "mistral", "mixtral"]
 
 
-class Kept:
+class Capture:
     """Puts whole matrices together: for tests only."""
 
     def __init__(self):
@@ -80,19 +80,19 @@ def eager_weights(tiny, given):
 def test_own_output_to_the_bit_and_the_weights_of_eager(name, padding):
     tiny = FAMILIES[name]()
     given = inputs(tiny, padding=padding)
-    kept = Kept()
+    capture = Capture()
     with torch.inference_mode():
         plain = tiny.module(**given).logits
-        with capture_attention(tiny.module, kept, row_block=5):
+        with capture_attention(tiny.module, capture, row_block=5):
             watched = tiny.module(**given).logits
         after = tiny.module(**given).logits
     assert torch.equal(plain, watched)
     assert torch.equal(plain, after)
     wanted = eager_weights(tiny, given)
-    assert len(kept.calls) == len(wanted)
-    assert max(kept.errors) < 1e-5
-    for place, (call, theirs) in enumerate(zip(kept.calls, wanted, strict=True)):
-        mine, real = kept.matrix(call), _real(kept, given, call)
+    assert len(capture.calls) == len(wanted)
+    assert max(capture.errors) < 1e-5
+    for place, (call, theirs) in enumerate(zip(capture.calls, wanted, strict=True)):
+        mine, real = capture.matrix(call), _real(capture, given, call)
         gap = np.abs(mine - theirs.float().numpy()).max(axis=(1, 3))
         # The first layer's states are the same on both sides. Those of later ones differ by the
         # rounding of the two kernels before them, which is the model's own.
@@ -106,21 +106,21 @@ def test_the_weights_of_eager_in_every_layer_where_the_model_does_not_round(name
     """In float64 the kernels before a layer agree, so what differs is the watching alone."""
     tiny = doubled(FAMILIES[name]())
     given = inputs(tiny, padding=padding)
-    kept = Kept()
-    with torch.inference_mode(), capture_attention(tiny.module, kept, row_block=5):
+    capture = Capture()
+    with torch.inference_mode(), capture_attention(tiny.module, capture, row_block=5):
         tiny.module(**given)
     # Where softmax is taken in float32, the mask's least float64 becomes -inf, so that a row of
     # padding that sees nothing is NaN in eager, and NaN spreads from it to all later layers. Such
     # models tell positions by their distance: each input by itself gives the same weights.
     alone = padding is not None and name in ROTARY
     wanted = weights_alone(tiny, given) if alone else eager_weights(tiny, given)
-    assert len(kept.calls) == len(wanted)
-    assert max(kept.errors) < 1e-6
-    for call, theirs in zip(kept.calls, wanted, strict=True):
-        mine = kept.matrix(call)
+    assert len(capture.calls) == len(wanted)
+    assert max(capture.errors) < 1e-6
+    for call, theirs in zip(capture.calls, wanted, strict=True):
+        mine = capture.matrix(call)
         assert np.isfinite(mine).all()
         gap = np.abs(mine - theirs.numpy()).max(axis=(1, 3))
-        assert gap[_real(kept, given, call)].max() < 1e-6
+        assert gap[_real(capture, given, call)].max() < 1e-6
 
 
 def doubled(tiny):
@@ -145,9 +145,9 @@ def weights_alone(tiny, given):
     return found
 
 
-def _real(kept, given, call):
+def _real(capture, given, call):
     """Rows of real tokens: padding reads what came before it in another order of layers."""
-    seen = kept.rows_seen(call)
+    seen = capture.rows_seen(call)
     if call.kind == "cross":
         return seen
     return seen & _tokens(given, call)
@@ -163,29 +163,29 @@ def test_generation_with_the_cache_says_where_queries_and_keys_are(name):
     tiny = FAMILIES[name]()
     given = inputs(tiny)
     options = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-    kept = Kept()
+    capture = Capture()
     plain = tiny.module.generate(**given, **options)
-    with capture_attention(tiny.module, kept):
+    with capture_attention(tiny.module, capture):
         watched = tiny.module.generate(**given, **options)
     assert torch.equal(plain, watched)
     size = given["input_ids"].shape[1]
     whole = eager_weights(
         tiny, {"input_ids": plain[:, :-1], "attention_mask": torch.ones_like(plain[:, :-1])}
     )
-    names = list(dict.fromkeys(call.name for call in kept.calls))
-    for call in kept.calls:
+    names = list(dict.fromkeys(call.name for call in capture.calls))
+    for call in capture.calls:
         theirs = whole[names.index(call.name)][:, :, call.query_start :][:, :, : call.queries]
         theirs = theirs[..., max(call.key_start, 0) :][..., : call.keys].numpy()
-        mine = kept.matrix(call)[..., -theirs.shape[-1] :]
+        mine = capture.matrix(call)[..., -theirs.shape[-1] :]
         assert np.abs(mine - theirs).max() < 1e-5
-    assert {call.query_start for call in kept.calls} == {0, size, size + 1, size + 2}
-    assert max(kept.errors) < 1e-5
+    assert {call.query_start for call in capture.calls} == {0, size, size + 1, size + 2}
+    assert max(capture.errors) < 1e-5
 
 
 def test_the_private_table_is_there_and_is_put_back_after_an_exception():
     before = dict(AttentionInterface._global_mapping)
     tiny = FAMILIES["bert"]()
-    with pytest.raises(ZeroDivisionError), capture_attention(tiny.module, Kept()):
+    with pytest.raises(ZeroDivisionError), capture_attention(tiny.module, Capture()):
         assert AttentionInterface._global_mapping["sdpa"] is not before["sdpa"]
         raise ZeroDivisionError
     assert AttentionInterface._global_mapping == before
@@ -195,7 +195,7 @@ def test_the_private_table_is_there_and_is_put_back_after_an_exception():
 def test_other_models_and_other_threads_pass_through():
     tiny, other = FAMILIES["bert"](), FAMILIES["llama"]()
     before = dict(AttentionInterface._global_mapping)
-    kept, theirs = Kept(), Kept()
+    capture, theirs = Capture(), Capture()
     inside, done = threading.Event(), threading.Event()
 
     def run():
@@ -205,32 +205,32 @@ def test_other_models_and_other_threads_pass_through():
             tiny.module(**inputs(tiny))
 
     thread = threading.Thread(target=run)
-    with torch.inference_mode(), capture_attention(tiny.module, kept):
+    with torch.inference_mode(), capture_attention(tiny.module, capture):
         thread.start()
         assert inside.wait(20)
         other.module(**inputs(other))
-        assert kept.calls == []
+        assert capture.calls == []
     done.set()
     thread.join(20)
     assert not thread.is_alive()
-    assert kept.calls == []
+    assert capture.calls == []
     assert len(theirs.calls) == 2
     assert AttentionInterface._global_mapping == before
 
 
 def test_layers_with_their_own_softmax_give_nothing():
     tiny = FAMILIES["deberta-v2"]()
-    kept = Kept()
-    with torch.inference_mode(), capture_attention(tiny.module, kept):
+    capture = Capture()
+    with torch.inference_mode(), capture_attention(tiny.module, capture):
         tiny.module(**inputs(tiny))
-    assert kept.calls == []
+    assert capture.calls == []
 
 
 def test_a_mask_that_has_no_rows_is_refused_by_name():
     tiny = FAMILIES["bert"]()
     layer = tiny.module.bert.encoder.layer[0].attention.self
     states = torch.zeros(1, 4, 3, 8)
-    with capture_attention(tiny.module, Kept()):
+    with capture_attention(tiny.module, Capture()):
         kernel = AttentionInterface._global_mapping["sdpa"]
         with pytest.raises(CapabilityError, match="attn_implementation='sdpa'"):
             kernel(layer, states, states, states, torch.zeros(3, 3), scaling=1.0)
@@ -275,20 +275,20 @@ def test_capped_scores_and_sinks(kind, padding):
         rows.append(none + short if padding == "left" else short + none)
         mask.append(none + ones if padding == "left" else ones + none)
     given = {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask)}
-    kept = Kept()
+    capture = Capture()
     with torch.inference_mode():
         plain = module(**given).logits
-        with capture_attention(module, kept, row_block=7):
+        with capture_attention(module, capture, row_block=7):
             watched = module(**given).logits
         wanted = module(**given, output_attentions=True).attentions
     assert torch.equal(plain, watched)
-    assert len(kept.calls) == len(wanted) == 2
-    assert max(kept.errors) < 1e-5
-    for call, theirs in zip(kept.calls, wanted, strict=True):
-        gap = np.abs(kept.matrix(call) - theirs.numpy()).max(axis=(1, 3))
-        assert gap[_real(kept, given, call)].max() < 1e-6
-    first = kept.calls[0]
-    sums = kept.matrix(first).sum(-1).transpose(0, 2, 1)[_real(kept, given, first)]
+    assert len(capture.calls) == len(wanted) == 2
+    assert max(capture.errors) < 1e-5
+    for call, theirs in zip(capture.calls, wanted, strict=True):
+        gap = np.abs(capture.matrix(call) - theirs.numpy()).max(axis=(1, 3))
+        assert gap[_real(capture, given, call)].max() < 1e-6
+    first = capture.calls[0]
+    sums = capture.matrix(first).sum(-1).transpose(0, 2, 1)[_real(capture, given, first)]
     # What a row lacks of 1 went to the sink.
     assert (sums.min() < 0.9) == (kind == "gpt-oss")
 
@@ -304,17 +304,17 @@ def test_a_kernel_registered_meanwhile_stays_and_is_hooked_from_the_next_context
         ran.append("mine")
         return theirs(*given, **options)
 
-    kept = Kept()
+    capture = Capture()
     try:
-        with capture_attention(other.module, Kept()):
+        with capture_attention(other.module, Capture()):
             AttentionInterface.register("sdpa", mine)
             AttentionInterface.register("new", mine)
-            with torch.inference_mode(), capture_attention(tiny.module, kept):
+            with torch.inference_mode(), capture_attention(tiny.module, capture):
                 tiny.module(**inputs(tiny))
         assert ran == ["mine", "mine"]
-        assert len(kept.calls) == 2
+        assert len(capture.calls) == 2
         assert dict(table) == {**before, "sdpa": mine, "new": mine}
-        with capture_attention(other.module, Kept()):
+        with capture_attention(other.module, Capture()):
             del table["new"]
         assert dict(table) == {**before, "sdpa": mine}
     finally:

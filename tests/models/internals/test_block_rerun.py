@@ -1,4 +1,4 @@
-"""Calls of blocks kept for another run: what they were given, in the shapes it came in."""
+"""Calls of blocks stored for another run, with arguments of every kind."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def test_arguments_keep_their_kinds_without_gradients_or_a_cache():
         (Pair(leaf, 3), [leaf, (leaf, "text")]),
         {"cache": DynamicCache(), "tree": {"deep": Pair(leaf * 2, 4)}, "none": None},
     )
-    pair, (plain, (inner, text)) = call.given
+    pair, (plain, (inner, text)) = call.args
     assert isinstance(pair, Pair)
     assert pair.second == 3
     assert text == "text"
-    assert isinstance(call.given[1], list)
-    assert isinstance(call.named["tree"]["deep"], Pair)
-    assert call.named["cache"] is None
-    assert call.named["none"] is None
-    for tensor in (pair.first, plain, inner, call.named["tree"]["deep"].first):
+    assert isinstance(call.args[1], list)
+    assert isinstance(call.kwargs["tree"]["deep"], Pair)
+    assert call.kwargs["cache"] is None
+    assert call.kwargs["none"] is None
+    for tensor in (pair.first, plain, inner, call.kwargs["tree"]["deep"].first):
         assert not tensor.requires_grad
 
 

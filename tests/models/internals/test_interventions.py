@@ -10,8 +10,8 @@ from transformers import AttentionInterface
 
 import whence
 from whence.core import CapabilityError, OptionError
+from whence.models.access import GivesHeads
 from whence.models.internals.interventions import EdgeKnockout, HeadReplacement, ZeroValues
-from whence.models.protocols import GivesHeads
 
 TEXT = "He denies chest pain but reports a mild cough since Monday."
 LONG = ["bert", "distilbert", "gpt2", "llama", "qwen3", "mistral", "gemma3", "mixtral"]
@@ -57,7 +57,7 @@ def test_zeroed_values_and_cut_edges_agree_with_eager_weights_done_by_hand(name)
     last = list(outputs)[-1]
     queries = outputs[last][0].shape[1]
 
-    class Kept:
+    class Capture:
         def __init__(self):
             self.weights = {}
 
@@ -67,7 +67,7 @@ def test_zeroed_values_and_cut_edges_agree_with_eager_weights_done_by_hand(name)
         def close(self, call, error, rounding):
             pass
 
-    kept = Kept()
+    kept = Capture()
     forced = [] if not _writes(model) else list(readout.sequences[0][:-1])
     model.attention(encoding, kept, forced=forced)
     weights = np.concatenate(kept.weights[last], axis=2)[0]

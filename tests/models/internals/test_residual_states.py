@@ -1,4 +1,4 @@
-"""States after blocks: found in every family, replaced where asked, and nothing left behind."""
+"""States after blocks: found in every family, replaced where changes_with, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.zoo.families import VARIANTS
 
 import whence
 from whence.core import CapabilityError, OptionError
+from whence.models.access import GivesStates
 from whence.models.internals.residual_states import (
     StateReplacement,
     StateSink,
@@ -17,7 +18,7 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
-from whence.models.protocols import GivesStates, Row
+from whence.models.protocols import Row
 
 
 def ready(name):
@@ -64,7 +65,7 @@ def test_states_are_those_that_the_model_tells_of_itself(name):
     assert np.allclose(first, told[1][0].numpy(), atol=1e-6)
 
 
-def test_only_the_positions_asked_are_replaced():
+def test_only_the_positions_named_are_replaced():
     model, encoding, readout, row, states = ready("bert")
     other = model.encode(OTHER)
     donor = model.states(Row(ids=other.ids, token_types=other.token_types), readout)
@@ -87,16 +88,16 @@ def test_the_hooks_are_gone_after_an_exception():
     before = hooks(model.module)
     block, calls = next(iter(states.items()))
 
-    def asked(**changes):
+    def changes_with(**changes):
         settings = {"block": block, "positions": np.array([0]), "states": tuple(calls)}
         return [(StateReplacement(**{**settings, **changes}),)]
 
     for changes, error, match in (
-        (asked(block="nowhere"), OptionError, "the blocks are transformer.h.0"),
-        (asked(positions=np.array([500])), OptionError, "position 500"),
-        (asked(positions=np.array([-1])), OptionError, "passes on"),
-        (asked(states=(calls[0][:3],)), OptionError, "same number of tokens"),
-        (asked(states=()), CapabilityError, "ran 1 times; states were given for 0"),
+        (changes_with(block="nowhere"), OptionError, "expected one of transformer.h.0"),
+        (changes_with(positions=np.array([500])), OptionError, "position 500"),
+        (changes_with(positions=np.array([-1])), OptionError, "reads"),
+        (changes_with(states=(calls[0][:3],)), OptionError, "same number of tokens"),
+        (changes_with(states=()), CapabilityError, "ran 1 times; states were given for 0"),
     ):
         with pytest.raises(error, match=match):
             model.evaluate_with_states(encoding, readout, changes)
@@ -106,13 +107,13 @@ def test_the_hooks_are_gone_after_an_exception():
     assert hooks(model.module) == before
     with (
         pytest.raises(CapabilityError, match="which never ran"),
-        replace_states(model.module, asked()),
+        replace_states(model.module, changes_with()),
     ):
         pass
     with (
-        pytest.raises(CapabilityError, match="changes for 1 rows asked"),
+        pytest.raises(CapabilityError, match="expected a batch of 1 rows"),
         torch.inference_mode(),
-        replace_states(model.module, asked()),
+        replace_states(model.module, changes_with()),
     ):
         model.module(input_ids=torch.ones((2, 4), dtype=torch.long))
 
@@ -128,7 +129,7 @@ def test_a_models_own_hooks_stay_and_are_heard():
     handle.remove()
 
 
-def test_blocks_that_cannot_be_told_apart_and_models_without_any():
+def test_blocks_that_share_weights_and_models_without_blocks():
     model = whence.load(albert().pair)
     encoding = model.encode(CLEAN)
     with pytest.raises(CapabilityError, match="runs 2 times in 1 pass"):

@@ -79,7 +79,7 @@ def test_generation_twice_in_one_context(name, cache):
     assert local == (2 * [(0, 0), (10, 3), (11, 4)] if name == "gemma3" else whole)
 
 
-def test_a_cache_filled_before_watching():
+def test_a_cache_filled_before_capture():
     module = FAMILIES["llama"]().module
     cache = DynamicCache(config=module.config)
     with torch.inference_mode():

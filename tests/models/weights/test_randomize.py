@@ -94,7 +94,7 @@ def test_one_layer_alone():
     old = {n: p.detach().clone() for n, p in tiny.module.named_parameters()}
     with randomize(tiny.module, seed=0, layers=[layer]) as changed:
         assert 0 < changed.share < 1
-        assert changed.reached == changed.asked
+        assert changed.reached == changed.named
         differing = {n for n, p in tiny.module.named_parameters() if not torch.equal(p, old[n])}
     assert differing == set(layer.parameters)
 
@@ -117,7 +117,7 @@ def test_put_back_after_an_exception():
     assert state_of(tiny) == before
 
 
-def test_what_the_model_is_asked_meanwhile_is_told_apart():
+def test_fingerprint_and_mean_embedding_follow_the_weights():
     """The fingerprint and the mean embedding follow the weights there and back."""
     model = whence.load(FAMILIES["bert"]().pair)
     before, mean = model.fingerprint(), model.mean_embedding().copy()

@@ -2,11 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from tests.students.certified import certified
 
 from whence.core.errors import InputError, NewerVersionError, OptionError, RecordError
 from whence.core.statistics.proportions import Interval, proportion
 from whence.students.certificate.attribution_agreement import AttributionAgreement
-from whence.students.certificate.certificate import VERDICTS, Certificate, certify
+from whence.students.certificate.certificate import VERDICTS, Certificate
 from whence.students.certificate.distribution_shift import Elsewhere, Shift
 from whence.students.certificate.fidelity import (
     calibration_gap,
@@ -47,7 +48,7 @@ def world(n, agree, seed=0, rate=0.5):
 
 def judged(t, s, **options):
     controls = {"majority": one_hot(np.zeros(len(t), dtype=int))}
-    return certify(answers(t), one_hot(s), **{"controls": controls, **options})
+    return certified(answers(t), one_hot(s), **{"controls": controls, **options})
 
 
 class TestMeasures:
@@ -153,7 +154,7 @@ class TestVerdicts:
         assert "n too small" in str(found)
         assert found.kl is None
         assert json.loads(found.to_json())["verdict"] in VERDICTS
-        soft = certify(answers(t, soft=True), one_hot(s), controls={"majority": one_hot(0 * t)})
+        soft = certified(answers(t, soft=True), one_hot(s), controls={"majority": one_hot(0 * t)})
         assert soft.kl.lower <= soft.kl.value <= soft.kl.upper
 
     def test_refusals(self):
@@ -161,7 +162,7 @@ class TestVerdicts:
         with pytest.raises(OptionError, match="majority"):
             judged(t, s, controls={})
         with pytest.raises(InputError):
-            certify(answers(t), one_hot(s[:3]), controls={"majority": one_hot(s[:3])})
+            certified(answers(t), one_hot(s[:3]), controls={"majority": one_hot(s[:3])})
         with pytest.raises(OptionError):
             judged(t, s, target=1.0)
 
@@ -211,12 +212,12 @@ class TestCalibrationAndDistance:
         gold = world(800, 0.8, seed=3)[0]
         controls = {"majority": one_hot(0 * t)}
         soft = answers(t, soft=True)
-        found = certify(soft, one_hot(s), controls=controls, gold=gold)
+        found = certified(soft, one_hot(s), controls=controls, gold=gold)
         gap = calibration_gap(one_hot(s), soft.probabilities, gold)
         assert found.calibration_gap.value == pytest.approx(gap)
         assert found.calibration_gap.lower <= gap <= found.calibration_gap.upper
         assert "calibration gap" in str(found)
-        assert certify(soft, one_hot(s), controls=controls).calibration_gap is None
+        assert certified(soft, one_hot(s), controls=controls).calibration_gap is None
         assert judged(t, s, gold=gold).calibration_gap is None
 
     def test_brier_of_labels_too(self):
@@ -237,7 +238,7 @@ class TestStored:
         t, s = world(800, 0.9)
         gold = world(800, 0.8, seed=3)[0]
         t0, t1 = np.zeros(40, dtype=int), np.ones(40, dtype=int)
-        return certify(
+        return certified(
             answers(t, soft=True), one_hot(s), controls={"majority": one_hot(0 * t)}, gold=gold,
             slices={"few": np.arange(800) < 5}, flips={"drop": flips((t0, t1), (t0, t1))},
             ceiling=proportion(99, 100), **measured(),
@@ -337,7 +338,7 @@ def test_without_a_certified_certainty_a_fallback_is_of_no_use():
     ):
         found, because = verdict(agreement, 0.8, {}, {}, 0.95, 0.95, coverage)
         assert found == given
-    assert "no certainty" in because
+    assert "no threshold of certainty" in because
 
 
 def test_one_that_learnt_the_truth_does_not_refuse_a_student_that_agrees_as_is_due():

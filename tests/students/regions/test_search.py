@@ -320,7 +320,7 @@ class TestScan:
 class TestRefusals:
     def test_parts_that_do_not_fit(self):
         select, report, features = noise(0)
-        with pytest.raises(InputError, match="one each"):
+        with pytest.raises(InputError, match="for each of one text or more, got 3 texts"):
             regions(select._replace(texts=select.texts[:3]), report, features=features)
         other = ReadableFeatures(longest=1).learn(["a b", "a b"])
         with pytest.raises(InputError, match="columns"):

@@ -22,7 +22,7 @@ from whence.students.families.rule_list import RuleList
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.features.word_features import Feature, Looking, WordFeatures
 from whence.students.regions.region import Has, Region, RegionFeatures, Words
-from whence.students.routing.decision import Counts
+from whence.students.routing.decision import Counts, Routed
 from whence.students.routing.monitor import Monitor
 from whence.students.routing.router import Router
 from whence.students.teacher.replies import MAX_CONSECUTIVE_FAILURES
@@ -87,6 +87,8 @@ class TestWhoDecides:
         assert unsure.probabilities.tolist() == [0.0, 1.0]
         assert "0.700 is below the 0.900" in unsure.reason
         assert router.counts == Counts(1, 1, 0, 0, 0, 0)
+        for decision in (sure, unsure):
+            assert Routed.from_json(decision.to_json()) == decision
 
     def test_a_text_the_student_answers_asks_no_teacher(self, student):
         router = routed(student, of(never), audit_rate=0.0)
@@ -265,7 +267,7 @@ class TestUnreachable:
 
     @pytest.mark.parametrize("text", ["", "  \n"])
     def test_an_empty_text_is_refused(self, student, text):
-        with pytest.raises(InputError, match="text 1"):
+        with pytest.raises(InputError, match="at row 1"):
             routed(student, of(by_rule)).decide_many(["fraud", text])
 
 

@@ -139,7 +139,7 @@ class TestOneResult:
         select, certify, report = (drawn(rng, n, 0.2, vetoed=0.2) for n in (300, 600, 80))
         found = selective_prediction(select, certify, report)
         assert len(found.curve) == 20
-        certainty, same = report.kept()
+        certainty, same = report.open()
         for rung in found.curve:
             inside = certainty >= rung.threshold
             assert (rung.coverage.hits, rung.coverage.n) == (inside.sum(), 80)
@@ -212,9 +212,9 @@ class TestOneResult:
         part = Scored(some, some > 0, some < 0)
         with pytest.raises(InputError, match="one text"):
             selective_prediction(Scored(some[:0], some[:0] > 0, some[:0] < 0), part, part)
-        with pytest.raises(InputError, match="marks"):
+        with pytest.raises(InputError, match="agreement and mark for each text, got 40, 40 and 3"):
             selective_prediction(part, part._replace(asked=some[:3] < 0), part)
-        with pytest.raises(InputError, match="came with"):
+        with pytest.raises(InputError, match="one agreement for each certainty, got 3 for 40"):
             certified_threshold(some, some[:3] > 0, thresholds=some)
         with pytest.raises(OptionError, match="target"):
             selective_prediction(part, part, part, target=1.0)

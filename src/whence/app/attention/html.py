@@ -23,7 +23,7 @@ from whence.attention.store import Attention
 __all__ = ["body", "fragment", "page"]
 
 NOTEBOOK = Budget(lenses=1_500_000, matrices=1_500_000)
-"""A notebook keeps its outputs in the file; its views hold less."""
+"""A notebook stores its outputs in its file, so that its views hold a quarter of a page's."""
 
 
 @cache
@@ -32,13 +32,13 @@ def _module() -> str:
 
 
 def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = False) -> Markup:
-    """The views' place in a page, their numbers, the record, and the module that draws them.
+    """The element that the views are drawn in, their numbers, the record, and the module that draws.
 
-    ``shadow`` keeps the styles of the views and those of a page around them apart.
+    ``shadow`` separates the styles of the views from those of a page around them.
     """
-    place = "document.getElementById('whence-attention')"
+    element = "document.getElementById('whence-attention')"
     if shadow:
-        place += ".attachShadow({mode: 'open'})"
+        element += ".attachShadow({mode: 'open'})"
     payload = payload_of(attention, budget)
     tree = json.dumps(payload.tree, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     arrays = "\n".join(
@@ -53,7 +53,7 @@ def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = F
         f"{arrays}\n"
         f'<script type="application/json" class="wh-record">{record}</script>\n'
         f'<script type="module">{_module()}\n'
-        f"mount({place}, inline(document));</script>"
+        f"mount({element}, inline(document));</script>"
     )
 
 
@@ -65,7 +65,7 @@ def page(attention: Attention, budget: Budget | None = None) -> str:
 
 
 def fragment(attention: Attention) -> str:
-    """The page in a frame of its own: neither its style nor its script can touch a notebook."""
+    """The page in a frame, so that neither its style nor its script can touch a notebook."""
     text = html.escape(page(attention, NOTEBOOK), quote=True)
     return (
         f'<iframe title="Attention, head by head" srcdoc="{text}" '

@@ -1,4 +1,4 @@
-"""What the attention views read: one tree of facts, and its arrays by name.
+"""The numbers of the attention views: one tree, and its arrays by name.
 
 The tree's form is the contract of ``web/src/core/contract.ts``. Arrays are little-endian; weights
 are coded as ``round(255 sqrt(w))`` in 8 bits and ``round(65535 w)`` in 16.
@@ -23,17 +23,23 @@ __all__ = ["Budget", "Payload", "payload_of"]
 
 Tree = dict[str, Any]
 
+TITLE = 80
+"""Most characters of a page's title."""
+
+BLOCK = 256
+"""Rows of a head's matrix that are in float32 at once."""
+
 _DTYPES = {"uint8": "u8", "uint16": "u16", "uint32": "u32", "float32": "f32"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Bytes of a page, before they are coded as text.
+    """Bytes of a page, before they are coded as text. Chosen by hand; not calibrated.
 
     Attributes:
-        lenses: for the heaviest keys of heads, foremost by effect.
-        matrices: for whole matrices, queries and keys of heads, foremost by effect; one head is
-            always there, however large.
+        lenses: bytes for the heaviest keys of heads, largest effect first.
+        matrices: bytes for whole matrices, queries and keys of heads, largest effect first; one head
+            is always there, however large.
     """
 
     lenses: int = 6_000_000
@@ -56,21 +62,21 @@ class Payload:
 
 
 def payload_of(attention: Attention, budget: Budget | None = None) -> Payload:
-    """What the views read of a record, within a budget of bytes."""
+    """The numbers that the views read of a record, within a budget of bytes."""
     budget = budget or Budget()
     record = attention.record
-    found = Payload()
+    payload = Payload()
     tokens = _tokens(record)
     decoder = [
-        {"text": t.text, "written": place > 0, "special": t.special}
-        for place, t in enumerate(record.decoder_tokens)
+        {"text": t.text, "written": position > 0, "special": t.special}
+        for position, t in enumerate(record.decoder_tokens)
     ]
     model = record.provenance.model
     names = layer_names([layer.name for layer in record.layers])
     order = _order(record.heads)
     summaries = {x.name: attention.layer(x.name) for x in record.layers if x.shown}
-    lenses = _lenses(found, attention, order, summaries, budget)
-    found.tree = {
+    lenses = _lenses(payload, attention, order, summaries, budget)
+    payload.tree = {
         "version": 1,
         "title": _title(record.document.text),
         "model": f"{model.ref} ({model.architecture})",
@@ -83,41 +89,41 @@ def payload_of(attention: Attention, budget: Budget | None = None) -> Payload:
         "decoderTokens": decoder,
         "statistics": [{"name": name, "unit": STATISTICS[name]} for name in record.statistics],
         "layers": [
-            _layer(found, layer, summaries, lenses, name=names[layer.name], decodes=bool(decoder))
+            _layer(payload, layer, summaries, lenses, name=names[layer.name], decodes=bool(decoder))
             for layer in record.layers
         ],
         "effects": _effects(attention),
-        "flow": _flow(found, attention),
+        "flow": _flow(payload, attention),
         "notes": [*record.notes, *_agreement(attention)],
     }
-    return found
+    return payload
 
 
 def _tokens(record: AttentionRecord) -> list[Tree]:
-    """Tokens with the white space before them, which their own characters leave out."""
+    """Tokens with the white space before them, which their characters leave out."""
     text, reached = record.document.text, 0
-    found: list[Tree] = []
+    tokens: list[Tree] = []
     for token in record.tokens:
         if token.written or token.end == token.start:
-            shown = token.text
+            label = token.text
         else:
-            # Tokens that share a character show it once, at the first of them.
+            # A character that several tokens share is shown once, at the first of them.
             gap = text[reached : token.start]
-            own = text[max(token.start, reached) : token.end]
-            shown = gap + own if gap.isspace() else own
-        found.append({"text": shown, "written": token.written, "special": token.special})
+            rest = text[max(token.start, reached) : token.end]
+            label = gap + rest if gap.isspace() else rest
+        tokens.append({"text": label, "written": token.written, "special": token.special})
         if not token.written:
             reached = max(reached, token.end)
-    return found
+    return tokens
 
 
-def _title(text: str, most: int = 80) -> str:
+def _title(text: str, most: int = TITLE) -> str:
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "\u2026"
 
 
 def _order(heads: Sequence[HeadEntry]) -> list[tuple[str, int]]:
-    """Heads from the foremost on: by measured effect, then by estimate."""
+    """Heads by measured effect, then by estimate, the largest first."""
 
     def size(entry: HeadEntry) -> tuple[float, float]:
         return (-abs(entry.effect or 0.0), -abs(entry.gradient or 0.0))
@@ -126,7 +132,7 @@ def _order(heads: Sequence[HeadEntry]) -> list[tuple[str, int]]:
 
 
 def _lenses(
-    found: Payload,
+    payload: Payload,
     attention: Attention,
     order: Sequence[tuple[str, int]],
     summaries: dict[str, LayerSummary],
@@ -146,17 +152,17 @@ def _lenses(
         weights = np.rint(65535 * summary.top_weights[head].astype(np.float64))
         lens: Tree = {
             "head": head,
-            "keys": found.pack(keys),
-            "weights": found.pack(weights.astype(np.uint16)),
-            "captured": found.pack(summary.captured[head]),
+            "keys": payload.pack(keys),
+            "weights": payload.pack(weights.astype(np.uint16)),
+            "captured": payload.pack(summary.captured[head]),
         }
         whole = _whole(attention, name, head)
         if whole is not None:
             cells = whole.layer.queries * whole.layer.keys
             if spent_matrices == 0 or spent_matrices + cells <= budget.matrices:
                 spent_matrices += cells
-                lens["full"] = found.pack(_coded(whole))
-                lens.update(_states(found, whole))
+                lens["full"] = payload.pack(_coded(whole))
+                lens.update(_states(payload, whole))
         lenses.setdefault(name, []).append(lens)
     return lenses
 
@@ -164,17 +170,17 @@ def _lenses(
 def _whole(attention: Attention, name: str, head: int) -> Head | None:
     try:
         return attention.head(name, head)
-    except OptionError:  # neither its states nor its matrix were kept
+    except OptionError:  # neither its states nor its matrix were stored
         return None
 
 
-def _coded(head: Head, block: int = 256) -> np.ndarray:
+def _coded(head: Head, block: int = BLOCK) -> np.ndarray:
     rows = range(0, head.layer.queries, block)
     tiles = [head.tile(slice(start, start + block), slice(None)) for start in rows]
     return code_weights(np.concatenate(tiles))
 
 
-def _states(found: Payload, head: Head) -> Tree:
+def _states(payload: Payload, head: Head) -> Tree:
     states = head.states
     # The views multiply queries and keys; scores with a cap or a bias are more than that.
     if states is None or states.softcap is not None or states.bias is not None:
@@ -182,16 +188,16 @@ def _states(found: Payload, head: Head) -> Tree:
     group = states.group(head.entry.head)
     return {
         "states": {
-            "query": found.pack(states.query[head.entry.head]),
-            "key": found.pack(states.key[group]),
-            "valueNorm": found.pack(states.value_norm[group]),
+            "query": payload.pack(states.query[head.entry.head]),
+            "key": payload.pack(states.key[group]),
+            "valueNorm": payload.pack(states.value_norm[group]),
             "scaling": states.scaling,
         }
     }
 
 
 def _layer(
-    found: Payload,
+    payload: Payload,
     layer: AttentionLayer,
     summaries: dict[str, LayerSummary],
     lenses: dict[str, list[Tree]],
@@ -215,9 +221,9 @@ def _layer(
     }
     if layer.name in summaries:
         summary = summaries[layer.name]
-        tree["statistics"] = found.pack(summary.statistics.astype(np.float32))
-        tree["largest"] = found.pack(summary.largest)
-        tree["mean"] = found.pack(summary.mean)
+        tree["statistics"] = payload.pack(summary.statistics.astype(np.float32))
+        tree["largest"] = payload.pack(summary.largest)
+        tree["mean"] = payload.pack(summary.mean)
     return tree
 
 
@@ -225,7 +231,7 @@ def _effects(attention: Attention) -> Tree | None:
     effects = attention.record.effects
     if effects is None:
         return None
-    places = {layer.name: place for place, layer in enumerate(attention.record.layers)}
+    indices = {layer.name: index for index, layer in enumerate(attention.record.layers)}
     return {
         "output": effects.output.name,
         "unit": effects.output.unit,
@@ -235,7 +241,7 @@ def _effects(attention: Attention) -> Tree | None:
         "confidence": effects.confidence,
         "rows": [
             {
-                "layer": places[entry.layer],
+                "layer": indices[entry.layer],
                 "head": entry.head,
                 "chosen": entry.chosen,
                 "direct": entry.direct,
@@ -251,7 +257,7 @@ def _effects(attention: Attention) -> Tree | None:
     }
 
 
-def _flow(found: Payload, attention: Attention) -> Tree | None:
+def _flow(payload: Payload, attention: Attention) -> Tree | None:
     flow = attention.record.flow
     if flow is None:
         return None
@@ -260,7 +266,7 @@ def _flow(found: Payload, attention: Attention) -> Tree | None:
         "tokens": "tokens",
         "target": flow.target,
         "pooled": flow.pooled,
-        "contributions": found.pack(attention.tensors["flow"].astype(np.float32)),
+        "contributions": payload.pack(attention.tensors["flow"].astype(np.float32)),
     }
 
 

@@ -20,7 +20,7 @@ __all__ = ["WARNING", "plain_text", "render"]
 WARNING = "Attention shows where a head reads, not why the model decides."
 
 FAINT = 0.02
-"""Share of the largest effect below which a head is a dot on the map."""
+"""Share of the largest effect below which a head is a dot on the map. Chosen by hand; not calibrated."""
 
 
 def render(attention: Attention, console: Console, *, top: int = 10) -> None:
@@ -122,9 +122,9 @@ def _facts(record: AttentionRecord) -> Table:
 
 
 def facts(record: AttentionRecord) -> list[tuple[str, str]]:
-    """What a reader must know of how the record was made."""
+    """Model, certificate, effects, cost and notes of a record."""
     checked = [layer for layer in record.layers if layer.certificate is not None]
-    found = [("model", f"{record.provenance.model.ref} ({record.provenance.model.architecture})")]
+    rows = [("model", f"{record.provenance.model.ref} ({record.provenance.model.architecture})")]
     if checked:
         worst = max(checked, key=lambda layer: layer.certificate or 0.0)
         hidden = sum(not layer.shown for layer in record.layers)
@@ -132,13 +132,13 @@ def facts(record: AttentionRecord) -> list[tuple[str, str]]:
             f"the weights rebuild each layer's output to within {number(worst.certificate or 0.0)} "
             f"of its largest value (limit {number(worst.limit)})"
         )
-        found.append(("certificate", text + (f"; {hidden} layer(s) not shown" if hidden else "")))
+        rows.append(("certificate", text + (f"; {hidden} layer(s) not shown" if hidden else "")))
     effects = record.effects
     if effects is not None:
         ranked = sum(entry.chosen == "ranked" for entry in record.heads)
         control = sum(entry.chosen == "random" for entry in record.heads)
         draws = "draw" if effects.draws == 1 else "draws"
-        found.append(
+        rows.append(
             (
                 "effects",
                 f"{effects.ablation} ablation, {effects.draws} {draws}, of {ranked} head(s) chosen "
@@ -146,7 +146,7 @@ def facts(record: AttentionRecord) -> list[tuple[str, str]]:
                 f"effect {number(effects.agreement)}",
             )
         )
-        found.append(
+        rows.append(
             (
                 "cost",
                 f"{effects.cost.evaluations:,} evaluations and "
@@ -155,5 +155,5 @@ def facts(record: AttentionRecord) -> list[tuple[str, str]]:
                 f"other passes, {record.provenance.cost.seconds:.1f} s",
             )
         )
-    found += [("note", note) for note in record.notes]
-    return found
+    rows += [("note", note) for note in record.notes]
+    return rows

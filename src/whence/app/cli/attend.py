@@ -109,7 +109,7 @@ def attend(
 
 
 def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:
-    """``LAYER:HEAD`` strings as pairs; a layer by place or by name.
+    """``LAYER:HEAD`` strings as pairs; a layer by number or by name.
 
     Raises:
         OptionError: not of that form.

@@ -1,4 +1,4 @@
-"""``whence methods`` and ``whence models``: what there is, read from the classes and cards."""
+"""``whence methods``, ``metrics`` and ``models``: what there is, read from classes and cards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["method_rows", "methods", "model_rows", "models"]
+__all__ = ["method_rows", "methods", "metric_rows", "metrics", "model_rows", "models"]
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -46,6 +46,42 @@ def methods(json_: Json = False) -> None:
     for row in rows:
         options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
         table.add_row(row["slug"], row["about"], row["needs"], options or "none")
+    Console().print(table)
+
+
+def metric_rows() -> list[dict[str, Any]]:
+    """Every metric: name, what it asks, direction, what it needs, its options with defaults."""
+    from whence.evaluation.metrics.registry import METRICS
+
+    return [
+        {
+            "name": name,
+            "class": kind.__name__,
+            "asks": kind.question,
+            "about": (kind.__doc__ or "").strip().split("\n")[0],
+            "direction": kind.direction,
+            "needs": list(kind.needs),
+            "options": {field.name: field.default for field in fields(kind)},
+        }
+        for name, kind in METRICS.items()
+    ]
+
+
+def metrics(json_: Json = False) -> None:
+    """List the metrics of explanations, what each asks, what it needs, and its options."""
+    rows = metric_rows()
+    if json_:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("metric", no_wrap=True)
+    for head in ("what it measures", "better", "needs", "options"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+        better = "neither" if row["direction"] == "none" else row["direction"]
+        needs = ", ".join(row["needs"]) or "scores"
+        table.add_row(row["name"], row["about"], better, needs, options or "none")
     Console().print(table)
 
 

@@ -47,7 +47,14 @@ def evaluate(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", help="A metric to measure in place of the label; repeat it for more."
+            "--metric",
+            help="A metric to measure in place of the label (see whence metrics); repeat it for more.",
+        ),
+    ] = None,
+    span: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--span", help="START:END of characters that people marked; repeat it for more."
         ),
     ] = None,
     seed: Annotated[
@@ -60,14 +67,16 @@ def evaluate(
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
         from whence.workflows.adopt import read_explanation
-        from whence.workflows.judge import judge, measure
+        from whence.workflows.judge import judge
+        from whence.workflows.measure import measure
 
         loaded = model.load()
         explanation = read_explanation(loaded, record)
         if metric:
             if format_ is Format.html:
                 raise OptionError("--metric is written as text or json, not as html")
-            result = measure(loaded, explanation, metric, seed=seed, masker=masker)
+            spans = None if span is None else [_span(text) for text in span]
+            result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
             if format_ is Format.json:
                 trees = [json.loads(measurement.to_json()) for measurement in result]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
@@ -76,8 +85,17 @@ def evaluate(
 
                 write_out(measurements_text(result), output)
             return
+        if span:
+            raise OptionError("--span goes with --metric, such as --metric token-f1")
         judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, format_), output)
+
+
+def _span(text: str) -> tuple[int, int]:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal()):
+        raise OptionError(f"expected --span START:END, such as 7:15; got {text!r}")
+    return int(start), int(end)
 
 
 def _shown(judged: Attribution, format_: Format) -> str:
@@ -98,7 +116,8 @@ def compare(
     model: ModelOptions,
     methods: MethodsOption = None,
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="A metric; repeat the option for more.")
+        list[str] | None,
+        typer.Option("--metric", help="A metric (see whence metrics); repeat the option for more."),
     ] = None,
     target: TargetOption = None,
     next_token: NextTokenOption = False,
@@ -111,13 +130,13 @@ def compare(
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
-        from whence.evaluation.metrics.registry import metric_by_name
+        from whence.evaluation.metrics.registry import METRICS
         from whence.workflows.select import compare as run
 
         source.check()
         if format_ is Format.html:
             raise OptionError("a comparison is written as text or json, not as html")
-        metrics = [metric_by_name(name) for name in metric] if metric else None
+        metrics = [METRICS.make(name) for name in metric] if metric else None
         loaded = model.load()
         result = run(
             loaded,
@@ -209,7 +228,7 @@ def verify(
     masks: Annotated[int, typer.Option(help="Masks of the record that are replayed.")] = 4,
     seed: SeedOption = 0,
     tolerance: Annotated[
-        float, typer.Option(help="Deviation allowed, as a share of the answer or of 1.")
+        float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
 ) -> None:
     """Replay a saved explanation's answers against the model; exit code 7 where they differ."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from whence.app.cli.attend import attend
-from whence.app.cli.catalogue import methods, models
+from whence.app.cli.catalogue import methods, metrics, models
 from whence.app.cli.decide import decide
 from whence.app.cli.demo import demo
 from whence.app.cli.distill import distill
@@ -42,6 +42,8 @@ app.command(
     epilog="Examples:  whence evaluate kept.json --model embedded:credit"
     "\n\n"
     "whence evaluate kept.json --metric comprehensiveness --metric deletion --format json"
+    "\n\n"
+    "whence evaluate kept.json --metric max-sensitivity --metric token-f1 --span 7:15"
     f"\n\n{CODES}"
 )(evaluate)
 app.command(
@@ -65,6 +67,7 @@ app.command(
     f"whence decide kept --model embedded:credit --input texts.csv\n\n{CODES}"
 )(decide)
 app.command(epilog="Example:  whence methods")(methods)
+app.command(epilog="Example:  whence metrics")(metrics)
 app.command(epilog="Example:  whence models")(models)
 app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)
 

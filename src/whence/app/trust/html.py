@@ -51,10 +51,10 @@ def label_view(
     """What the template shows of a label.
 
     Args:
-        label: the record.
+        label: record.
         mark: begins every id of it.
         outputs: names of the columns of the pool's answers, where they are known.
-        column: the judged one among them.
+        column: judged one among them.
     """
     shown = mark_of(label)
     shared = _shared([m for quantity in label.quantities for m in quantity.measurements])
@@ -88,21 +88,23 @@ def label_view(
     }
 
 
-def _measurement(found: Measurement, shared: Mapping[str, Setting]) -> dict[str, str]:
-    own = {key: v for key, v in found.specification.options.items() if key not in shared}
-    settings = _settings(own)
+def _measurement(measurement: Measurement, shared: Mapping[str, Setting]) -> dict[str, str]:
+    options = {key: v for key, v in measurement.specification.options.items() if key not in shared}
+    settings = _settings(options)
     return {
-        "name": visible(found.name),
-        "value": amount_of(found.value),
-        "unit": visible(found.unit),
-        "interval": interval(found.interval),
-        "how": "" if found.interval is None else visible(found.interval.how),
-        "random": _reference(found.random),
-        "best": _reference(found.best),
-        "n": f"{found.n:,}",
-        "better": "neither" if found.direction == "none" else found.direction,
+        "name": visible(measurement.name),
+        "value": amount_of(measurement.value),
+        "unit": visible(measurement.unit),
+        "interval": interval(measurement.interval),
+        "how": "" if measurement.interval is None else visible(measurement.interval.how),
+        "random": _reference(measurement.random),
+        "best": _reference(measurement.best),
+        "n": f"{measurement.n:,}",
+        "better": "neither" if measurement.direction == "none" else measurement.direction,
         "specification": visible(
-            f"{found.specification.name}: {settings}" if settings else found.specification.name
+            f"{measurement.specification.name}: {settings}"
+            if settings
+            else measurement.specification.name
         ),
     }
 
@@ -111,7 +113,7 @@ def _shared(measurements: Sequence[Measurement]) -> dict[str, Setting]:
     """The settings that every measurement has, with one value."""
     if not measurements:
         return {}
-    options = [found.specification.options for found in measurements]
+    options = [measurement.specification.options for measurement in measurements]
     return {
         key: value
         for key, value in options[0].items()

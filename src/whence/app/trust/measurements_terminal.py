@@ -19,10 +19,10 @@ __all__ = ["comparison_text", "measurements_text", "selection_text"]
 BETTER = {"higher": "more is better", "lower": "less is better", "none": "no direction"}
 
 
-def measurements_text(found: Sequence[Measurement]) -> str:
+def measurements_text(measurements: Sequence[Measurement]) -> str:
     """A table of measurements: value, interval, unit, what chance gives, the best found."""
     table = _table("metric", "value", "95 %", "unit", "chance", "best", "n", "")
-    for m in found:
+    for m in measurements:
         table.add_row(
             visible(m.name),
             _number(m.value),
@@ -36,33 +36,37 @@ def measurements_text(found: Sequence[Measurement]) -> str:
     return _plain(table)
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """Methods as rows, metrics as columns, the most faithful first."""
-    names = sorted(found.measurements, key=lambda name: -found.measurements[name][0].value)
+    names = sorted(
+        comparison.measurements, key=lambda name: -comparison.measurements[name][0].value
+    )
     if not names:
-        return "\n".join(f"{name}: {why}" for name, why in found.failed.items()) + "\n"
-    first = found.measurements[names[0]]
+        return "\n".join(f"{name}: {why}" for name, why in comparison.failed.items()) + "\n"
+    first = comparison.measurements[names[0]]
     table = _table("method", *(f"{m.name} [{m.unit}]" for m in first), "p", "evaluations")
     for name in names:
-        cost = found.explanations[name].provenance.cost
+        cost = comparison.explanations[name].provenance.cost
         table.add_row(
             visible(name),
-            *(_with_interval(m) for m in found.measurements[name]),
-            f"{found.p_values[name]:.2g}",
+            *(_with_interval(m) for m in comparison.measurements[name]),
+            f"{comparison.p_values[name]:.2g}",
             f"{cost.evaluations + cost.gradient_evaluations:,}",
         )
     lines = [_plain(table).rstrip("\n"), ""]
     directions = ", ".join(f"{m.name}: {BETTER[m.direction]}" for m in first)
-    lines.append(f"{directions}; p: the chance that shuffled scores do as well.")
+    lines.append(f"{directions}; p: permutation p, the share of shuffled scores that do as well.")
     lines.append(
-        f"Judged on the same {len(found.instance.pool)} masks: {found.judging:,} evaluations, "
+        f"Judged on the same {len(comparison.instance.pool)} masks: {comparison.judging:,} evaluations, "
         "beside the methods' own."
     )
-    lines += [f"not tried: {visible(name)}: {visible(why)}" for name, why in found.failed.items()]
+    lines += [
+        f"not tried: {visible(name)}: {visible(why)}" for name, why in comparison.failed.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
-def selection_text(found: Selection) -> str:
+def selection_text(selection: Selection) -> str:
     """Candidates as rows, and the choice in a sentence."""
     table = _table(
         "method",
@@ -73,10 +77,10 @@ def selection_text(found: Selection) -> str:
         "sufficiency",
         "cost",
     )
-    for candidate in found.candidates:
+    for candidate in selection.candidates:
         interval = candidate.interval
         table.add_row(
-            visible(candidate.name) + (" *" if candidate.name == found.chosen else ""),
+            visible(candidate.name) + (" *" if candidate.name == selection.chosen else ""),
             f"{candidate.fidelity:.3f}",
             "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
             f"{candidate.significant:.0%}",
@@ -85,9 +89,9 @@ def selection_text(found: Selection) -> str:
             f"{candidate.evaluations:,.0f}",
         )
     return (
-        f"{_plain(table)}\n* {visible(found.why)}\n"
-        f"{found.texts} texts, {found.pool} masks each; {found.cost.evaluations:,} evaluations and "
-        f"{found.cost.gradient_evaluations:,} passes with gradients in {found.cost.seconds:,.1f} s.\n"
+        f"{_plain(table)}\n* {visible(selection.why)}\n"
+        f"{selection.texts} texts, {selection.pool} masks each; {selection.cost.evaluations:,} evaluations and "
+        f"{selection.cost.gradient_evaluations:,} passes with gradients in {selection.cost.seconds:,.1f} s.\n"
     )
 
 
@@ -102,10 +106,10 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _with_interval(found: Measurement) -> str:
-    if found.interval is None:
-        return _number(found.value)
-    return f"{found.value:.2f} ({found.interval.low:.2f} to {found.interval.high:.2f})"
+def _with_interval(measurement: Measurement) -> str:
+    if measurement.interval is None:
+        return _number(measurement.value)
+    return f"{measurement.value:.2f} ({measurement.interval.low:.2f} to {measurement.interval.high:.2f})"
 
 
 def _plain(shown: RenderableType, width: int = 120) -> str:

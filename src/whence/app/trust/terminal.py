@@ -44,17 +44,17 @@ def evidence(label: TrustLabel, *, measurements: bool = False) -> RenderableType
     """The questions with their findings, and the facts about the label.
 
     Args:
-        label: what is shown.
+        label: label that is shown.
         measurements: list them under each question; its sentence has their numbers in short.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("question", overflow="fold", max_width=30)
     table.add_column("finding", overflow="fold")
-    table.add_column("what measuring answered", overflow="fold")
+    table.add_column("result", overflow="fold")
     for quantity in label.quantities:
         answer = Text(visible(quantity.says))
-        for found in quantity.measurements if measurements else ():
-            answer.append(f"\n{measured(found)}", style="dim")
+        for measurement in quantity.measurements if measurements else ():
+            answer.append(f"\n{measured(measurement)}", style="dim")
         table.add_row(Text(visible(quantity.question)), _finding(quantity.finding), answer)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -100,16 +100,16 @@ def diff_text(diff: LabelDiff) -> str:
             for finding in (quantity.before, quantity.after)
         ]
         lines.append(_changed(quantity.question, (words[0], words[1])))
-        lines += [f"    {_compared(found)}" for found in quantity.measurements]
+        lines += [f"    {_compared(measurement)}" for measurement in quantity.measurements]
     if diff.additive_share is not None:
         lines += ["  sums over features", f"    {_compared(diff.additive_share)}"]
     if diff.reliable is None:
-        lines.append("  told from zero: not comparable: the features are not as many")
+        lines.append("  distinguishable from zero: not comparable, the numbers of features differ")
     elif diff.reliable:
         which = ", ".join(str(index) for index in diff.reliable)
-        lines.append(f"* told from zero in one only: features {which}")
+        lines.append(f"* distinguishable from zero in one only: features {which}")
     else:
-        lines.append("  told from zero: the same features")
+        lines.append("  distinguishable from zero: the same features")
     return "\n".join(visible(line) for line in lines)
 
 
@@ -120,17 +120,16 @@ def _changed(what: str, pair: tuple[str | None, str | None]) -> str:
     return f"* {what}: {before} \u2192 {after}"
 
 
-def _compared(found: MeasurementDiff) -> str:
+def _compared(diff: MeasurementDiff) -> str:
     sides = [
-        "not measured" if value is None else amount_of(value)
-        for value in (found.before, found.after)
+        "not measured" if value is None else amount_of(value) for value in (diff.before, diff.after)
     ]
-    line = f"{found.name}: {sides[0]} \u2192 {sides[1]}"
-    if found.unlike:
-        return f"{line}; not comparable: {'; '.join(found.unlike)}"
-    if found.difference is None:
+    line = f"{diff.name}: {sides[0]} \u2192 {sides[1]}"
+    if diff.unlike:
+        return f"{line}; not comparable: {'; '.join(diff.unlike)}"
+    if diff.difference is None:
         return line
-    if found.difference == 0:
+    if diff.difference == 0:
         return f"{line} (unchanged)"
-    apart = "intervals apart" if found.apart else "intervals overlap"
-    return f"{line} ({signed(found.difference)} {found.unit}, {apart})"
+    apart = "intervals apart" if diff.apart else "intervals overlap"
+    return f"{line} ({signed(diff.difference)} {diff.unit}, {apart})"

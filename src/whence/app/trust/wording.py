@@ -75,9 +75,9 @@ class Standing:
     """How one output of an explanation may be shown.
 
     Attributes:
-        label: the label of this output's scores; ``None`` where they were not judged.
+        label: label of this output's scores; ``None`` where they were not judged.
         withheld: nothing of it is coloured.
-        sure: which scores are told from zero, by the label too where there is one.
+        sure: mask of the scores that are distinguishable from zero, by the label too where there is one.
         unjudged: why there is no label; empty where there is one.
     """
 
@@ -107,8 +107,8 @@ def standing(attribution: Attribution, column: int) -> Standing:
         also = "" if label.usable else ", which may not be used: nothing is coloured here either"
         why = f"Not judged: the trust label is of \u201c{visible(label.output)}\u201d{also}."
         return Standing(label=None, withheld=not label.usable, sure=sure, unjudged=why)
-    told = np.asarray(label.reliable, dtype=bool) & sure
-    return Standing(label=label, withheld=not label.usable, sure=told, unjudged="")
+    distinguishable = np.asarray(label.reliable, dtype=bool) & sure
+    return Standing(label=label, withheld=not label.usable, sure=distinguishable, unjudged="")
 
 
 def faint_because(attribution: Attribution, shown: Standing) -> str:
@@ -118,18 +118,18 @@ def faint_because(attribution: Attribution, shown: Standing) -> str:
     sampled = "within two standard errors of zero, or of unknown error"
     if shown.label is None:
         return sampled if attribution.std_errors is not None else ""
-    masks = "not told from zero"
+    masks = "not distinguishable from zero"
     return masks if attribution.std_errors is None else f"{masks}, or {sampled}"
 
 
-def interval(found: Interval | None) -> str:
+def interval(bounds: Interval | None) -> str:
     """An interval with its level; a value without one is exact."""
-    if found is None:
+    if bounds is None:
         return "exact"
-    return f"{amount_of(found.low)} to {amount_of(found.high)} ({found.level * 100:.4g}%)"
+    return f"{amount_of(bounds.low)} to {amount_of(bounds.high)} ({bounds.level * 100:.4g}%)"
 
 
-def measured(found: Measurement) -> str:
+def measured(measurement: Measurement) -> str:
     """A measurement in one line: value, unit, interval, references, observations.
 
     Example:
@@ -138,12 +138,15 @@ def measured(found: Measurement) -> str:
         ...                      interval=None, specification=MethodSpec(name="Gap")))
         'gap −0.250 nat, exact, n 2'
     """
-    parts = [f"{found.name} {amount_of(found.value)} {found.unit}", interval(found.interval)]
-    if found.random is not None:
-        parts.append(f"random {amount_of(found.random)}")
-    if found.best is not None:
-        parts.append(f"best {amount_of(found.best)}")
-    parts.append(f"n {found.n:,}")
+    parts = [
+        f"{measurement.name} {amount_of(measurement.value)} {measurement.unit}",
+        interval(measurement.interval),
+    ]
+    if measurement.random is not None:
+        parts.append(f"random {amount_of(measurement.random)}")
+    if measurement.best is not None:
+        parts.append(f"best {amount_of(measurement.best)}")
+    parts.append(f"n {measurement.n:,}")
     return visible(", ".join(parts))
 
 
@@ -154,7 +157,7 @@ def label_facts(label: TrustLabel) -> list[tuple[str, str]]:
     """
     pool = label.pool
     features = len(label.reliable)
-    told = sum(label.reliable)
+    distinguishable = sum(label.reliable)
     cost = [
         *cost_parts(label.cost),
         f"{label.explanations:,} explanations made again",
@@ -164,10 +167,14 @@ def label_facts(label: TrustLabel) -> list[tuple[str, str]]:
     rows = [
         ("Judged", f"the scores of \u201c{label.output}\u201d, level {label.level}"),
         ("Grade", label.grade),
-        *(("Held back by", reason) for reason in label.reasons if mark_of(label).state == "usable"),
+        *(
+            ("Grade limited by", reason)
+            for reason in label.reasons
+            if mark_of(label).state == "usable"
+        ),
         ("Calibration", label.calibration or UNCALIBRATED),
         ("Additive share", _share(label.additive_share)),
-        ("Told from zero", f"{told} of {features} features"),
+        ("Distinguishable from zero", f"{distinguishable} of {features} features"),
         ("Mask pool", f"{len(pool.masks):,} masks of {features} features, {kind}; {pool.masker}"),
         ("Discarded", _discarded(label.discarded)),
         ("Cost of judging", ", ".join(cost)),
@@ -179,17 +186,17 @@ def label_facts(label: TrustLabel) -> list[tuple[str, str]]:
 UNCALIBRATED = "uncalibrated: no thresholds were measured for this family of models"
 
 
-def _share(found: Measurement | None) -> str:
-    if found is None:
+def _share(share: Measurement | None) -> str:
+    if share is None:
         return "none: the answers did not vary over the masks"
-    around = "" if found.interval is None else f", {interval(found.interval)}"
+    around = "" if share.interval is None else f", {interval(share.interval)}"
     return (
-        f"{number(found.value)} of the variance of the answers is explained by the best sum over "
-        f"features{around}; n {found.n:,}"
+        f"{number(share.value)} of the variance of the answers is explained by the best sum over "
+        f"features{around}; n {share.n:,}"
     )
 
 
-def _discarded(found: Sequence[str]) -> str:
-    if not found:
+def _discarded(edits: Sequence[str]) -> str:
+    if not edits:
         return "no perturbation"
-    return f"{len(found):,}, not counted because the prediction changed: " + "; ".join(found)
+    return f"{len(edits):,}, not counted because the prediction changed: " + "; ".join(edits)

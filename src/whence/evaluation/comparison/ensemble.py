@@ -24,20 +24,20 @@ def ensemble(
     it; where all are, every score is 0. Cost: none beyond the pool.
 
     Args:
-        scores: of each method, for the same features.
-        pool: the masks that weigh the members; those that judge the ensemble must be others.
-        output: which output.
+        scores: scores of each method, for the same features.
+        pool: masks that weigh the members; those that judge the ensemble must be others.
+        output: index of the output.
 
     Returns:
         The scores, and each member's weight.
     """
     if not scores:
-        raise OptionError("an ensemble of no method asked; give one at least")
+        raise OptionError("expected the scores of one method or more, got none")
     table = np.stack(list(scores.values()))
-    found = (
+    fidelity = (
         fidelities(pool.masks, pool.values[:, output], table) if len(pool) else np.zeros(len(table))
     )
-    raw = np.clip(found, 0.0, None) ** 2
+    raw = np.clip(fidelity, 0.0, None) ** 2
     weights = raw / raw.sum() if raw.sum() > 0 else raw
     spread = table.std(axis=1, keepdims=True)
     standard = (table - table.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
@@ -55,10 +55,10 @@ def cross_fitted(
     if len(pool) < 8:
         return 0.0
     halves = pool.halves()
-    found = [
+    values = [
         fidelities(
             judge.masks, judge.values[:, output], ensemble(scores, half, output=output)[0][None]
         )[0]
         for half, judge in (halves, halves[::-1])
     ]
-    return float(np.mean(found))
+    return float(np.mean(values))

@@ -21,6 +21,7 @@ from whence.evaluation.metrics.pool_fidelity import fidelities
 __all__ = ["Choice", "Trial", "choose", "departs"]
 
 RESAMPLES = 2_000
+"""Resamples of the bootstrap: fifty then lie beyond each end of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,17 +51,17 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
     texts, so that texts on which all do badly do not blur the comparison.
 
     Args:
-        trials: of every candidate, on the same texts in the same order.
+        trials: trial of every candidate, on the same texts in the same order.
         barred: names that are shown beside the others and never chosen, such as random scores.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         OptionError: no candidate, or candidates tried on different texts.
 
     Example:
-        >>> dear = Trial("dear", np.array([0.8, 0.9, 0.7]), 500.0)
+        >>> expensive = Trial("expensive", np.array([0.8, 0.9, 0.7]), 500.0)
         >>> cheap = Trial("cheap", np.array([0.79, 0.91, 0.69]), 10.0)
-        >>> choose([dear, cheap]).chosen
+        >>> choose([expensive, cheap]).chosen
         'cheap'
     """
     if not trials:
@@ -68,7 +69,7 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
     sizes = {len(trial.fidelity) for trial in trials}
     if len(sizes) != 1 or 0 in sizes:
         raise OptionError(
-            f"candidates were tried on {sorted(sizes)} texts; all on the same are due"
+            f"expected all candidates tried on the same texts, got {sorted(sizes)} texts"
         )
     count = sizes.pop()
     table = np.stack([trial.fidelity for trial in trials])
@@ -104,8 +105,8 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
     )
 
 
-def _interval(drawn: Float[np.ndarray, " r"], how: str) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def _interval(values: Float[np.ndarray, " r"], how: str) -> Interval:
+    low, high = np.quantile(values, [0.025, 0.975])
     return Interval(low=float(low), high=float(high), level=0.95, how=how)
 
 
@@ -122,10 +123,10 @@ def departs(
     with a 95 % interval above zero: one half of the pool proposes, the other half judges.
 
     Args:
-        instance: the input.
-        winner: the task's method.
-        scores: of every candidate on this input.
-        resamples: of the bootstrap over pairs of masks.
+        instance: input.
+        winner: task's method.
+        scores: scores of every candidate on this input.
+        resamples: number of resamples of the bootstrap over pairs of masks.
 
     Returns:
         The method to use, and the reason in a sentence.
@@ -150,10 +151,10 @@ def departs(
     for index in range(resamples):
         chosen = rng.integers(pairs, size=pairs)
         rows = np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()
-        found = fidelities(judge.masks[rows], judge.values[rows, instance.output], pair)
-        differences[index] = found[0] - found[1]
+        fidelity = fidelities(judge.masks[rows], judge.values[rows, instance.output], pair)
+        differences[index] = fidelity[0] - fidelity[1]
     low, high = np.quantile(differences, [0.025, 0.975])
-    said = f"{rival} less {winner} on unseen masks: 95 % interval {low:+.2f} to {high:+.2f}"
+    difference = f"{rival} less {winner} on unseen masks: 95 % interval {low:+.2f} to {high:+.2f}"
     if low > 0:
-        return rival, f"{rival}: better than the task's choice on this input ({said})"
-    return winner, f"{winner}: the task's choice; nothing on this input overrules it ({said})"
+        return rival, f"{rival}: better than the task's choice on this input ({difference})"
+    return winner, f"{winner}: the task's choice; nothing on this input overrules it ({difference})"

@@ -51,6 +51,7 @@ class Aopc(Metric):
     name: ClassVar[str] = "aopc"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Does the answer fall early as the marked words go?"
+    rank: ClassVar[int] = 40
 
     def cost(self, n: int) -> int:
         """Two orders of removal: see :meth:`Metric.cost`."""
@@ -102,6 +103,7 @@ class NormalisedAopc(Metric):
     name: ClassVar[str] = "normalised-aopc"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "How near is this order to the best there is?"
+    rank: ClassVar[int] = 50
 
     def cost(self, n: int) -> int:
         """All coalitions, or two searches: see :meth:`Metric.cost`."""

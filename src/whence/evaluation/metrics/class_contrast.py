@@ -2,79 +2,126 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import spearmanr
 
-from whence.core.errors import OptionError, UndefinedError
+from whence.core.errors import OptionError, UndefinedError, unknown
 from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
+from whence.evaluation.metrics.base import Direction, Metric, Need
 
-__all__ = ["class_contrast"]
+__all__ = ["ClassContrast", "other_output"]
+
+MIRRORED = 1e-6
+"""Largest spread of the sum of two outputs, as a share of theirs, at which they are one output
+with its sign changed: above the rounding of float32 answers, far below any real difference."""
 
 
-def class_contrast(
-    instance: Instance, scores: Float[np.ndarray, "n k"], *, other: int
-) -> Measurement:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassContrast(Metric):
     """Rank correlation of the sizes of the judged output's scores with those of another output.
 
     Formula: Spearman(|phi_i| of the judged, |phi_i| of the other). Near 1 the same words are
     marked whatever is asked, and the explanation is of the text rather than of the class. Sign:
-    lower is better. Cost: none. Random scores: 0.
+    lower is better. No unit; exact, so without an interval. Cost: none, but the explanation
+    must hold the scores of both outputs. ``random`` is 0.
 
     When it misleads: two labels on a scale of probabilities or log-odds mirror each other, so
     that scores are the same but for their sign whatever the method; that pair is refused.
 
     Args:
-        instance: the input; ``instance.output`` is the judged output.
-        scores: of every output of its game.
-        other: the output to compare with.
-
-    Raises:
-        OptionError: the shape is wrong, the outputs are the same, or mirror each other.
-        UndefinedError: one of them has scores all of one size.
+        other: name of the output to compare with; empty: the first that is not the judged one.
 
     Source: Sixt et al. (2020), arXiv:1912.09818.
 
     Example:
-        >>> from whence.evaluation.mask_pool import pool_of
-        >>> from whence.games import FunctionGame
-        >>> weights = np.array([[3.0, 0.0], [1.0, 2.0], [0.0, 4.0]])
-        >>> game = FunctionGame(3, lambda S: S @ weights, names=("a", "b"))
-        >>> round(class_contrast(Instance(game, pool_of(game)), weights, other=1).value, 9)
-        -1.0
+        >>> import whence
+        >>> model = whence.load(lambda texts: [
+        ...     [float("late" in t), 2.0 * ("paid" in t) + ("on" in t)] for t in texts
+        ... ], labels=["risk", "trust"])
+        >>> both = [whence.Label(label="risk"), whence.Label(label="trust")]
+        >>> e = whence.explain(model, "late once but paid on time", target=both,
+        ...                    method="leave-one-out", trust="off")
+        >>> whence.measure(model, e, ["class-contrast"])[0].value < 0
+        True
     """
-    game = instance.game
-    if scores.shape != (game.n, game.k) or not np.all(np.isfinite(scores)):
-        raise OptionError(
-            f"class contrast: {scores.shape} scores given; ({game.n}, {game.k}) finite ones are due"
+
+    other: str = ""
+    name: ClassVar[str] = "class-contrast"
+    direction: ClassVar[Direction] = "lower"
+    question: ClassVar[str] = "Are other words marked for another class?"
+    rank: ClassVar[int] = 210
+    needs: ClassVar[tuple[Need, ...]] = ("explanation",)
+
+    def cost(self, n: int) -> int:
+        """None: see :meth:`Metric.cost`."""
+        return 0
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`.
+
+        Raises:
+            OptionError: the outputs are the same, or mirror each other.
+            UndefinedError: one of them has scores all of one size.
+        """
+        phi = self._checked(instance, scores)
+        assert instance.explanation is not None
+        names = [output.name for output in instance.game.outputs]
+        other = other_output(self.name, names, instance.output, self.other)
+        every = np.asarray(instance.explanation.scores)
+        if every.shape != (instance.n, instance.game.k):
+            raise OptionError(
+                f"{self.name}: expected an explanation with scores for {instance.n} features and "
+                f"{instance.game.k} outputs, got {every.shape}"
+            )
+        self._refuse_mirrors(instance, other)
+        pair = np.abs(np.stack([phi, every[:, other]], axis=1))
+        if np.any(np.ptp(pair, axis=0) == 0):
+            raise UndefinedError(
+                f"{self.name}: scores that are all of one size have no order to compare"
+            )
+        value = float(cast("Any", spearmanr(pair[:, 0], pair[:, 1])).statistic)
+        return self._measurement(
+            instance,
+            value,
+            unit="rank correlation",
+            n=instance.n,
+            random=0.0,
+            other=names[other],
         )
-    if other == instance.output or not 0 <= other < game.k:
+
+    def _refuse_mirrors(self, instance: Instance, other: int) -> None:
+        judged, values = instance.responses, instance.pool.values[:, other]
+        if not len(judged):
+            return
+        span = max(float(np.ptp(judged)), float(np.ptp(values)))
+        if float(np.ptp(judged + values)) <= MIRRORED * span:
+            raise OptionError(
+                f"{self.name}: the two outputs mirror each other on every mask, as the two labels "
+                "of a pair do; their scores differ by sign alone. Ask for logits, or another label"
+            )
+
+
+def other_output(metric: str, names: Sequence[str], judged: int, other: str) -> int:
+    """The index of the output to compare with: that of a name, or the first other one.
+
+    Raises:
+        OptionError: there is one output only, or no such output, or it is the judged one.
+    """
+    if len(names) < 2:
         raise OptionError(
-            f"class contrast: output {other} asked beside output {instance.output} of {game.k}; "
-            "another one is due"
+            f"{metric}: expected an explanation of two outputs or more, got one ({names[0]!r}); "
+            "explain with target=[Label(label=...), Label(label=...)]"
         )
-    mine, theirs = instance.pool.values[:, instance.output], instance.pool.values[:, other]
-    sums = mine + theirs
-    span = max(float(np.ptp(mine)), float(np.ptp(theirs))) if len(mine) else 0.0
-    if len(mine) and float(np.ptp(sums)) <= 1e-6 * span:
-        raise OptionError(
-            "class contrast: the two outputs mirror each other on every mask, as the two labels of "
-            "a pair do; their scores differ by sign alone. Ask for logits, or another label."
-        )
-    pair = np.abs(scores[:, [instance.output, other]])
-    if np.any(np.ptp(pair, axis=0) == 0):
-        raise UndefinedError("class contrast: scores all of one size have no order to compare")
-    found = float(cast("Any", spearmanr(pair[:, 0], pair[:, 1])).statistic)
-    return Measurement(
-        name="class-contrast",
-        value=found,
-        unit="rank correlation",
-        n=game.n,
-        direction="lower",
-        interval=None,
-        specification=instance.specification("class_contrast", other=game.outputs[other].name),
-        random=0.0,
-    )
+    if not other:
+        return int(judged == 0)
+    if other not in names:
+        raise unknown("output", other, names)
+    if names.index(other) == judged:
+        raise OptionError(f"{metric}: expected another output than the judged one, got {other!r}")
+    return names.index(other)

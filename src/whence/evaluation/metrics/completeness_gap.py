@@ -43,6 +43,7 @@ class CompletenessGap(Metric):
     name: ClassVar[str] = "completeness-gap"
     direction: ClassVar[Direction] = "lower"
     question: ClassVar[str] = "Does it add up?"
+    rank: ClassVar[int] = 140
 
     def cost(self, n: int) -> int:
         """The answer to no feature: see :meth:`Metric.cost`."""

@@ -55,6 +55,7 @@ class DecisionFlip(Metric):
     name: ClassVar[str] = "decision-flip"
     direction: ClassVar[Direction] = "lower"
     question: ClassVar[str] = "How many of the marked words must go to change the decision?"
+    rank: ClassVar[int] = 130
 
     def cost(self, n: int) -> int:
         """Removal in every order: see :meth:`Metric.cost`."""
@@ -63,8 +64,10 @@ class DecisionFlip(Metric):
     def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
         """See :meth:`Metric.measure`."""
         if self.orders < 0:
-            raise OptionError(f"{self.name}: orders={self.orders} asked; 0 or more are due")
-        found = self.flips_at(instance, scores)
+            raise OptionError(
+                f"{self.name}: expected orders of 0 or more, got orders={self.orders}"
+            )
+        flip = self.flips_at(instance, scores)
         rng = np.random.default_rng([instance.seed, 8])
         n = instance.n
         others = [_flip(instance, rng.permutation(n)) for _ in range(self.orders)]
@@ -73,11 +76,11 @@ class DecisionFlip(Metric):
             median = float(np.median([np.inf if k is None else k for k in others])) / n
         flipped = _turned(instance, instance.responses)
         known = (~instance.pool.masks).sum(axis=1)[flipped].tolist()
-        known += [k for k in (found, *others) if k is not None]
+        known += [k for k in (flip, *others) if k is not None]
         return self._measurement(
             instance,
-            1.0 if found is None else found / n,
-            unit=CENSORED if found is None else "share removed",
+            1.0 if flip is None else flip / n,
+            unit=CENSORED if flip is None else "share removed",
             n=n,
             random=median if median is not None and np.isfinite(median) else None,
             best=min(known) / n if known else None,

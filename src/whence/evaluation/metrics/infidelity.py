@@ -33,8 +33,8 @@ class Infidelity(Metric):
     too: read it beside ``random``. Unnormalised it scores the unit of phi, not its truth.
 
     Args:
-        normalise: find beta; else beta is 1, and scores in another unit than the output's fail.
-        resamples: of the bootstrap, and shuffles for ``random``.
+        normalise: whether beta is fitted; else it is 1, and scores in another unit than the output's fail.
+        resamples: number of resamples of the bootstrap, and of shuffles for ``random``.
 
     Source: Yeh et al. (2019), arXiv:1901.09392.
 
@@ -52,6 +52,7 @@ class Infidelity(Metric):
     name: ClassVar[str] = "infidelity"
     direction: ClassVar[Direction] = "lower"
     question: ClassVar[str] = "By how much do the scores miss the effect of removals?"
+    rank: ClassVar[int] = 100
 
     def cost(self, n: int) -> int:
         """None: see :meth:`Metric.cost`."""
@@ -79,14 +80,14 @@ class Infidelity(Metric):
         interval = None
         if not pool.complete:
             pairs = len(pool) // 2
-            found = np.empty(self.resamples)
+            resamples = np.empty(self.resamples)
             for index in range(self.resamples):
                 drawn = rng.integers(pairs, size=pairs)
                 rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
-                found[index] = infidelity(
+                resamples[index] = infidelity(
                     ~pool.masks[rows], falls[rows], phi, normalise=self.normalise
                 )
-            low, high = np.quantile(found, [0.025, 0.975])
+            low, high = np.quantile(resamples, [0.025, 0.975])
             how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
             interval = Interval(low=float(low), high=float(high), level=0.95, how=how)
         return self._measurement(

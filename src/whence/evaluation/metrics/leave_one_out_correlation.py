@@ -47,6 +47,7 @@ class LeaveOneOutCorrelation(Metric):
     name: ClassVar[str] = "leave-one-out-correlation"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Do the scores order words as their single removals do?"
+    rank: ClassVar[int] = 120
 
     def cost(self, n: int) -> int:
         """Each feature alone, and all: see :meth:`Metric.cost`."""
@@ -68,7 +69,7 @@ class LeaveOneOutCorrelation(Metric):
             )
         # Falls that differ by rounding alone are ties.
         tau = float(cast("Any", kendalltau(phi, np.round(falls / scale))).statistic)
-        found = self._measurement(
+        measurement = self._measurement(
             instance,
             tau if np.isfinite(tau) else 0.0,
             unit="tau_b",
@@ -76,8 +77,10 @@ class LeaveOneOutCorrelation(Metric):
             random=0.0,
             best=1.0,
         )
-        told = {**found.specification.options, "redundant": one_at_a_time(instance) < 0.5}
-        return replace(found, specification=MethodSpec(name=type(self).__name__, options=told))
+        settings = {**measurement.specification.options, "redundant": one_at_a_time(instance) < 0.5}
+        return replace(
+            measurement, specification=MethodSpec(name=type(self).__name__, options=settings)
+        )
 
 
 def single_falls(instance: Instance) -> Float[np.ndarray, " n"]:

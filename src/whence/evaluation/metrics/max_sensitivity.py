@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -12,14 +12,12 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError, UndefinedError
 from whence.core.measurements import Measurement
 from whence.evaluation.instance import Instance
+from whence.evaluation.metrics.base import Direction, Metric, Need
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.question import Question
 from whence.models.protocols import GivesGradients
 
-__all__ = ["ExplainAt", "MaxSensitivity", "MovedGame", "displacements", "moved_game"]
-
-ExplainAt = Callable[[Float[np.ndarray, "batch tokens width"]], Float[np.ndarray, "batch n"]]
-"""Scores of the features at some embedded inputs, each as if it alone were asked."""
+__all__ = ["MaxSensitivity", "MovedGame", "batched", "displacements", "moved_game", "point_of"]
 
 
 class MovedGame(EmbeddingGame):
@@ -39,7 +37,7 @@ def moved_game(
 
     Args:
         question: about the text.
-        point: the embeddings in place of the input's own.
+        point: embeddings in place of the input's own.
         options: ``budget`` and ``token_budget`` of the game.
 
     Raises:
@@ -54,14 +52,14 @@ def moved_game(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaxSensitivity:
+class MaxSensitivity(Metric):
     """The largest relative change of the scores over small displacements of the embeddings.
 
     Formula: max over d of |phi(x + d) - phi(x)| / |phi(x)|, Euclidean over the features; each
     feature's token is displaced by a vector drawn uniformly from the ball of radius ``radius``
-    times the mean norm of the embeddings. Sign: lower is steadier; 0 means unmoved. No unit. Cost:
-    ``draws`` + 1 explanations. ``random``: the same for shuffled scores. The largest of few draws
-    is a lower bound of the true maximum, so there is no interval.
+    times the mean norm of the embeddings. Sign: lower is steadier; 0 means unmoved. No unit.
+    Cost: ``draws`` + 1 explanations. ``random``: the same for shuffled scores. The largest of
+    few draws is a lower bound of the true maximum, so there is no interval.
 
     Each draw comes from the seed and its own number, and each change is divided by the norm of
     the one explanation it belongs to: how draws are batched cannot matter.
@@ -70,63 +68,89 @@ class MaxSensitivity:
 
     Args:
         radius: share of the mean embedding norm.
-        draws: displacements.
-        batch: displacements explained in one call.
+        draws: number of displacements.
+        batch: number of displacements explained in one call.
 
     Source: Yeh et al. (2019), arXiv:1901.09392.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> e = whence.explain(model, "Missed 4 payments.", method="input-x-gradient", trust="off")
+        >>> 0 < whence.measure(model, e, ["max-sensitivity"])[0].value < 1
+        True
     """
 
     radius: float = 0.01
     draws: int = 10
     batch: int = 8
+    name: ClassVar[str] = "max-sensitivity"
+    direction: ClassVar[Direction] = "lower"
+    question: ClassVar[str] = "Do the scores stay when the embeddings move a little?"
+    rank: ClassVar[int] = 170
+    needs: ClassVar[tuple[Need, ...]] = ("embeddings", "explain_at")
 
-    def measure(self, instance: Instance, explain_at: ExplainAt) -> Measurement:
-        """Move the embeddings, explain, and compare.
+    def cost(self, n: int) -> int:
+        """None: see :meth:`Metric.cost`."""
+        return 0
+
+    def explanations(self, n: int) -> int:
+        """Each displacement and the input itself: see :meth:`Metric.explanations`."""
+        return self.draws + 1
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`.
 
         Raises:
-            CapabilityError: the model gives no embeddings.
+            CapabilityError: the model gives no embeddings, or nothing explains at others.
             UndefinedError: the scores are all zero here, and not beside here.
             OptionError: a radius or a number of draws that is not above zero.
         """
-        point = point_of(instance)
-        own = explain_at(point[None])[0]
-        norm = float(np.linalg.norm(own))
+        point = point_of(instance, self.name)
+        self._checked(instance, scores)
+        explain_at = instance.explain_at
+        assert explain_at is not None
+        here = explain_at(point[None])[0]
+        norm = float(np.linalg.norm(here))
         moves = displacements(instance, self.radius, self.draws)
         most = 0.0
         for points in batched(point, moves, self.batch):
             # One by one: a sum over an axis rounds by how many rows it has.
-            change = max(np.linalg.norm(row - own) for row in explain_at(points))
+            change = max(np.linalg.norm(row - here) for row in explain_at(points))
             most = max(most, _ratio(float(change), norm))
         if not np.isfinite(most):
             raise UndefinedError(
-                "max-sensitivity is a change relative to the scores, and the scores of the input as "
+                f"{self.name} is a change relative to the scores, and the scores of the input as "
                 "it is are all zero while those beside it are not"
             )
-        return Measurement(
-            name="max-sensitivity",
-            value=most,
+        return self._measurement(
+            instance,
+            most,
             unit="relative change",
             n=self.draws,
-            direction="lower",
-            interval=None,
-            specification=instance.specification(
-                type(self).__name__, radius=self.radius, draws=self.draws, law="ball"
-            ),
-            random=self._random(instance, own, norm),
+            random=self._random(instance, here, norm),
             best=0.0,
+            law="ball",
         )
 
-    def _random(self, instance: Instance, own: Float[np.ndarray, " n"], norm: float) -> float:
+    def _random(self, instance: Instance, here: Float[np.ndarray, " n"], norm: float) -> float:
         rng = np.random.default_rng([instance.seed, 32])
-        moved = [np.linalg.norm(rng.permutation(own) - own) for _ in range(self.draws)]
+        moved = [np.linalg.norm(rng.permutation(here) - here) for _ in range(self.draws)]
         return _ratio(float(max(moved)), norm)
 
 
-def point_of(instance: Instance) -> Float[np.ndarray, "tokens width"]:
-    """The embeddings of the input."""
+def point_of(instance: Instance, name: str = "a displacement") -> Float[np.ndarray, "tokens width"]:
+    """The embeddings of the input.
+
+    Raises:
+        CapabilityError: the model gives no embeddings.
+    """
     question = instance.question
     if question is None or not question.differentiable or question.encoding is None:
-        raise CapabilityError("displaced embeddings asked; this model gives no embeddings")
+        raise CapabilityError(
+            f"{name} moves embeddings; expected a model with embeddings, and this model gives no "
+            "embeddings. The stability question of the trust label edits the text instead"
+        )
     model: Any = question.model
     assert isinstance(model, GivesGradients)
     return model.embed(question.encoding).astype(np.float64)
@@ -137,7 +161,7 @@ def displacements(
 ) -> Float[np.ndarray, "draws tokens width"]:
     """Displacements of the features' tokens; frozen tokens stay where they are."""
     if not radius > 0 or draws < 1:
-        raise OptionError(f"radius={radius}, draws={draws} asked; both must be above 0")
+        raise OptionError(f"expected radius and draws above 0, got radius={radius}, draws={draws}")
     point = point_of(instance)
     question = instance.question
     assert question is not None
@@ -161,7 +185,7 @@ def batched(
 ) -> Iterator[Float[np.ndarray, "batch tokens width"]]:
     """The displaced points, so many at a time."""
     if size < 1:
-        raise OptionError(f"batch={size} asked; it must be 1 or more")
+        raise OptionError(f"expected batch of 1 or more, got {size}")
     for start in range(0, len(moves), size):
         yield point[None] + moves[start : start + size]
 

@@ -18,7 +18,8 @@ from whence.evaluation.metrics.base import Direction, Metric
 __all__ = ["PoolFidelity", "fidelities", "permutation_test"]
 
 EXACT_UP_TO = 5_040
-"""Arrangements that are tried one by one; beyond, some are drawn."""
+"""Arrangements that are tried one by one; beyond, some are drawn. 7!: all arrangements of seven
+different scores, at the price of five times the draws."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ class PoolFidelity(Metric):
     this is a fault of their form; see :func:`~whence.evaluation.additive_surrogate.additive_fit`.
 
     Args:
-        resamples: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
 
     Source: after faithfulness correlation, Bhatt et al. (2020), arXiv:2005.00631.
 
@@ -56,6 +57,7 @@ class PoolFidelity(Metric):
     name: ClassVar[str] = "pool-fidelity"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Better than chance?"
+    rank: ClassVar[int] = 10
 
     def cost(self, n: int) -> int:
         """None: see :meth:`Metric.cost`."""
@@ -85,13 +87,13 @@ class PoolFidelity(Metric):
     def _interval(self, instance: Instance, phi: Float[np.ndarray, " n"]) -> Interval:
         rng = np.random.default_rng(instance.seed)
         pairs = len(instance.pool) // 2
-        found = np.empty(self.resamples)
+        resampled = np.empty(self.resamples)
         for index in range(self.resamples):
             drawn = rng.integers(pairs, size=pairs)
             rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
             masks, values = instance.pool.masks[rows], instance.responses[rows]
-            found[index] = fidelities(masks, values, phi[None])[0]
-        low, high = np.quantile(found, [0.025, 0.975])
+            resampled[index] = fidelities(masks, values, phi[None])[0]
+        low, high = np.quantile(resampled, [0.025, 0.975])
         how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
         return Interval(low=float(low), high=float(high), level=0.95, how=how)
 
@@ -110,6 +112,7 @@ def fidelities(
     varies = norms > floor * np.sqrt(len(masks))
     norms = np.where(varies, norms, 1.0)
     scale = np.linalg.norm(response)
+    # An answer that varies by rounding in double precision alone does not vary.
     if scale <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0))):
         return np.zeros(len(scores))
     return np.where(varies, (response @ sums) / (norms * scale), 0.0)
@@ -129,8 +132,8 @@ def permutation_test(
     which is valid at any number of draws.
 
     Args:
-        instance: what the scores are judged on.
-        scores: of the features.
+        instance: input that the scores are judged on.
+        scores: scores of the features.
         draws: shuffles, where not all are tried.
         within: two kinds of features; scores are shuffled within each kind only, so that telling
             content from stop words is not enough to pass.
@@ -155,9 +158,10 @@ def permutation_test(
         for row in shuffled:
             for group in places:
                 row[group] = rng.permutation(scores[group])
-    found = fidelities(instance.pool.masks, instance.responses, shuffled)
+    null = fidelities(instance.pool.masks, instance.responses, shuffled)
     mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
-    as_good = int(np.count_nonzero(found >= mine - 1e-9))
+    # Equal arrangements may differ in the last digits; one that is equal is as good.
+    as_good = int(np.count_nonzero(null >= mine - 1e-9))
     if exact:
         return as_good / count, 1.0 / count
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)

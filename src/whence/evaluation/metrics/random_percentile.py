@@ -2,92 +2,149 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from whence.core.errors import UndefinedError
+from whence.core.errors import OptionError, UndefinedError
 from whence.core.measurements import Measurement
 from whence.core.statistics.clopper_pearson import share_interval
 from whence.evaluation.instance import Instance
+from whence.evaluation.metrics.base import Direction, Metric
 from whence.evaluation.metrics.removal import BINS, bin_sizes, descending, random_answers
 
-__all__ = ["percentile_among_random"]
+__all__ = ["ComprehensivenessPercentile", "SufficiencyPercentile"]
 
 
-def percentile_among_random(
-    instance: Instance,
-    scores: Float[np.ndarray, " n"],
-    *,
-    keep: bool = False,
-    bins: str = BINS,
-    extra: int = 0,
-) -> Measurement:
-    """Share of random sets of the same size that the marked features beat, over the bins.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RandomPercentile(Metric):
+    """Share of random sets of the same size that the highest-scored features beat."""
 
-    A set is beaten when its removal leaves a higher answer (``keep``: when it alone gives a
-    lower one); equal ones count half. Random sets come from the pool: those of exactly the size
-    where it has enough, else the nearest, moved to the size; with ``extra`` also fresh sets of
-    exactly the size, and then only sets of exactly that size count. Sign: higher is better.
-    Cost: bins x (1 + extra) evaluations at most. The interval is Clopper and Pearson's for the
-    sets of all bins together, and missing where all sets of every size were compared.
+    bins: str = BINS
+    extra: int = 0
+    direction: ClassVar[Direction] = "higher"
+    keep: ClassVar[bool]
+    """Whether the highest-scored features are kept alone, in place of being removed."""
+
+    def cost(self, n: int) -> int:
+        """Each bin, and fresh sets for it: see :meth:`Metric.cost`."""
+        # The whole pool may lie at other sizes; then a set of its own is asked for each bin.
+        return len(self.bins.split(",")) * (2 + self.extra)
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`.
+
+        Raises:
+            UndefinedError: one feature has no other set of its size.
+        """
+        phi, n = self._checked(instance, scores), instance.n
+        if self.extra < 0:
+            raise OptionError(f"{self.name}: expected extra of 0 or more, got {self.extra}")
+        sizes = bin_sizes(n, self.bins)
+        if not sizes:
+            raise UndefinedError(f"{self.name}: one feature has no other set of its size beside it")
+        order = descending(phi, instance.seed)
+        rng = np.random.default_rng([instance.seed, 9])
+        shares: list[float] = []
+        count, complete = 0, True
+        for size in sizes:
+            marked = np.full(n, not self.keep)
+            marked[order[:size]] = self.keep
+            answer = float(instance.decided(marked[None])[0])
+            if self.extra:
+                null = instance.decided(_same_size(instance, marked, self.extra, rng))
+            else:
+                null = random_answers(instance, marked)
+            complete &= len(null) == comb(n, size) - 1
+            worse = null < answer if self.keep else null > answer
+            # Answers of equal sets differ by the rounding of a sum in double precision.
+            equal = np.isclose(null, answer, rtol=0, atol=1e-12)
+            shares.append(float(np.mean(np.where(equal, 0.5, worse))))
+            count += len(null)
+        value = float(np.mean(shares))
+        return self._measurement(
+            instance,
+            value,
+            unit="share of random sets",
+            n=count,
+            interval=None if complete else share_interval(value * count, count, f"{count} sets"),
+            random=0.5,
+            best=1.0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComprehensivenessPercentile(_RandomPercentile):
+    """Share of random sets of features whose removal lowers the answer less than the marked.
+
+    Formula: over the bins the mean share of random sets of the same size whose removal leaves a
+    higher answer; equal ones count half. Random sets come from the pool: those of exactly the
+    size where it has enough, else the nearest, moved to the size; with ``extra`` also fresh sets
+    of exactly the size, and then only sets of exactly that size count. Sign: higher is better,
+    0.5 is chance. Unit: share of random sets. Cost: bins x (2 + extra) evaluations at most. The
+    interval is Clopper and Pearson's for the sets of all bins together, and missing where all
+    sets of every size were compared.
+
+    When it misleads: it tells a rank, not a size: an answer that hardly moves has a first place
+    too. Read it beside ``comprehensiveness``.
 
     Args:
-        instance: the input.
-        scores: of its features.
-        keep: keep only the marked, rather than remove them.
-        bins: shares marked, separated by commas.
-        extra: fresh random sets asked for each size.
+        bins: shares removed, separated by commas.
+        extra: number of fresh random sets asked for each size.
 
-    Raises:
-        UndefinedError: one feature has no other set of its size.
+    Source: the second question of the trust label (decision 8); the answers that are compared
+    are those of DeYoung et al. (2020), arXiv:1911.03429.
 
     Example:
         >>> from whence.evaluation.mask_pool import pool_of
         >>> from whence.games import FunctionGame
         >>> game = FunctionGame(4, lambda S: S @ np.array([3.0, 0.0, -1.0, 0.5]))
-        >>> percentile_among_random(Instance(game, pool_of(game)), np.array([3.0, 0, -1, 0.5])).value
+        >>> instance = Instance(game, pool_of(game))
+        >>> ComprehensivenessPercentile().measure(instance, np.array([3.0, 0, -1, 0.5])).value
         1.0
     """
-    n = instance.n
-    sizes = bin_sizes(n, bins)
-    if not sizes:
-        raise UndefinedError("percentile: one feature has no other set of its size beside it")
-    order = descending(scores, instance.seed)
-    rng = np.random.default_rng([instance.seed, 9])
-    shares: list[float] = []
-    count, complete = 0, True
-    for size in sizes:
-        marked = np.full(n, not keep)
-        marked[order[:size]] = keep
-        answer = float(instance.decided(marked[None])[0])
-        if extra:
-            null = instance.decided(_same_size(instance, marked, extra, rng))
-        else:
-            null = random_answers(instance, marked)
-        complete &= len(null) == comb(n, size) - 1
-        worse = null < answer if keep else null > answer
-        equal = np.isclose(null, answer, rtol=0, atol=1e-12)
-        shares.append(float(np.mean(np.where(equal, 0.5, worse))))
-        count += len(null)
-    value = float(np.mean(shares))
-    interval = None
-    if not complete:
-        interval = share_interval(value * count, count, f"{count} sets")
-    return Measurement(
-        name="sufficiency-percentile" if keep else "comprehensiveness-percentile",
-        value=value,
-        unit="share of random sets",
-        n=count,
-        direction="higher",
-        interval=interval,
-        specification=instance.specification(
-            "percentile_among_random", keep=keep, bins=bins, extra=extra
-        ),
-        random=0.5,
-        best=1.0,
-    )
+
+    name: ClassVar[str] = "comprehensiveness-percentile"
+    question: ClassVar[str] = "Does removing other words do as much?"
+    rank: ClassVar[int] = 32
+    keep: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SufficiencyPercentile(_RandomPercentile):
+    """Share of random sets of features that alone hold the answer less than the marked do.
+
+    Formula: over the bins the mean share of random sets of the same size that, kept alone, give
+    a lower answer; equal ones count half. Sets, interval and cost are those of
+    :class:`ComprehensivenessPercentile`. Sign: higher is better, 0.5 is chance. Unit: share of
+    random sets. Cost: bins x (2 + extra) evaluations at most.
+
+    When it misleads: a few words alone are texts the model never saw, for the marked and the
+    random sets alike.
+
+    Args:
+        bins: shares kept, separated by commas.
+        extra: number of fresh random sets asked for each size.
+
+    Source: the second question of the trust label (decision 8); the answers that are compared
+    are those of DeYoung et al. (2020), arXiv:1911.03429.
+
+    Example:
+        >>> from whence.evaluation.mask_pool import pool_of
+        >>> from whence.games import FunctionGame
+        >>> game = FunctionGame(4, lambda S: S @ np.array([3.0, 0.0, -1.0, 0.5]))
+        >>> instance = Instance(game, pool_of(game))
+        >>> SufficiencyPercentile().measure(instance, np.array([3.0, 0, -1, 0.5])).value
+        1.0
+    """
+
+    name: ClassVar[str] = "sufficiency-percentile"
+    question: ClassVar[str] = "Do other words alone do as much?"
+    rank: ClassVar[int] = 34
+    keep: ClassVar[bool] = True
 
 
 def _same_size(
@@ -98,8 +155,8 @@ def _same_size(
     pool = instance.pool.masks
     rows = {row.tobytes(): row for row in pool[pool.sum(axis=1) == present]}
     rows.pop(marked.tobytes(), None)
-    wanted = min(len(rows) + extra, comb(n, present) - 1)
-    while len(rows) < wanted:
+    target = min(len(rows) + extra, comb(n, present) - 1)
+    while len(rows) < target:
         row = np.zeros(n, dtype=bool)
         row[rng.permutation(n)[:present]] = True
         if row.tobytes() != marked.tobytes():

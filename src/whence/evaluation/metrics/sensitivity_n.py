@@ -19,6 +19,7 @@ from whence.evaluation.metrics.base import Direction, Metric
 __all__ = ["SensitivityN", "size_grid"]
 
 RESAMPLES = 500
+"""Resamples of the bootstrap: about a dozen then lie beyond each end of a 95 % interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,7 @@ class SensitivityN(Metric):
     name: ClassVar[str] = "sensitivity-n"
     direction: ClassVar[Direction] = "higher"
     question: ClassVar[str] = "Do the scores follow the answer at every number of words removed?"
+    rank: ClassVar[int] = 110
 
     def cost(self, n: int) -> int:
         """The sets of every size: see :meth:`Metric.cost`."""
@@ -72,8 +74,8 @@ class SensitivityN(Metric):
         phi = self._checked(instance, scores)
         if self.points < 1 or self.draws < 3:
             raise OptionError(
-                f"{self.name}: points={self.points} and draws={self.draws} asked; at least 1 size "
-                "and 3 sets of each are due"
+                f"{self.name}: expected points of 1 or more and draws of 3 or more, got "
+                f"points={self.points} and draws={self.draws}"
             )
         if instance.n < 2:
             raise UndefinedError(f"{self.name}: one feature has no proper part to remove")
@@ -83,14 +85,14 @@ class SensitivityN(Metric):
         ]
         falls = [instance.full - instance.value(~removed) for removed in groups]
         value = _mean(groups, falls, phi)
-        drawn = any(len(group) < comb(instance.n, int(group[0].sum())) for group in groups)
+        sampled = any(len(group) < comb(instance.n, int(group[0].sum())) for group in groups)
         weights = additive_fit(instance.pool, instance.output).weights
         return self._measurement(
             instance,
             value,
             unit="correlation",
             n=sum(len(group) for group in groups),
-            interval=self._interval(groups, falls, phi, rng) if drawn else None,
+            interval=self._interval(groups, falls, phi, rng) if sampled else None,
             random=0.0,
             best=max(value, _mean(groups, falls, weights)),
         )
@@ -102,11 +104,11 @@ class SensitivityN(Metric):
         phi: Float[np.ndarray, " n"],
         rng: np.random.Generator,
     ) -> Interval:
-        found = np.zeros(RESAMPLES)
+        means = np.zeros(RESAMPLES)
         for removed, fall in zip(groups, falls, strict=True):
             rows = rng.integers(len(removed), size=(RESAMPLES, len(removed)))
-            found += _correlations((removed @ phi)[rows], fall[rows]) / len(groups)
-        low, high = np.quantile(found, [0.025, 0.975])
+            means += _correlations((removed @ phi)[rows], fall[rows]) / len(groups)
+        low, high = np.quantile(means, [0.025, 0.975])
         how = f"percentile bootstrap over the sets of each size, {RESAMPLES} resamples"
         return Interval(low=float(low), high=float(high), level=0.95, how=how)
 
@@ -137,11 +139,11 @@ def _sets(n: int, size: int, draws: int, rng: np.random.Generator) -> Bool[np.nd
 def _mean(
     groups: list[np.ndarray], falls: list[np.ndarray], scores: Float[np.ndarray, " n"]
 ) -> float:
-    found = [
+    correlations = [
         float(_correlations((removed @ scores)[None], fall[None])[0])
         for removed, fall in zip(groups, falls, strict=True)
     ]
-    return float(np.mean(found))
+    return float(np.mean(correlations))
 
 
 def _correlations(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,7 +12,8 @@ from jaxtyping import Float, Int
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance, Neighbours
+from whence.evaluation.metrics.base import Direction, Metric, Need
 from whence.evaluation.robustness.rank_agreement import (
     PERSISTENCE,
     agreement,
@@ -19,8 +21,12 @@ from whence.evaluation.robustness.rank_agreement import (
     overlap_chance,
     top_size,
 )
-from whence.evaluation.robustness.stability import Explain
-from whence.evaluation.robustness.text_perturbations import Neighbours, decides, holds, replaced
+from whence.evaluation.robustness.text_perturbations import (
+    decides,
+    holds,
+    own_neighbours,
+    replaced,
+)
 from whence.evaluation.stopwords import carries_no_content
 from whence.games.question import Question
 from whence.models.protocols import Input
@@ -28,17 +34,22 @@ from whence.models.protocols import Input
 __all__ = ["Attack", "SwapAttack"]
 
 
+ANOTHER = 0.5
+"""Overlap from which an explanation counts as another: the limit at which the label's stability
+question fails. Chosen by hand; not calibrated."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Attack:
     """The worst input found, and every constraint as measured again on it and the original.
 
     Attributes:
-        source: the attacked input; the original where nothing was found.
+        source: attacked input; the original where nothing was found.
         swaps: each word and what took its place.
         measurement: rank-biased overlap of the two explanations.
         changed: share of the original's words that differ.
         moved: why the prediction did not hold on the final input; ``None``: it held.
-        explanations, decisions: what it took.
+        explanations, decisions: number of each that it took.
     """
 
     source: Input
@@ -52,55 +63,96 @@ class Attack:
     @property
     def succeeded(self) -> bool:
         """Whether all constraints hold and the explanation is another: an overlap of 0.5 or less."""
-        return self.moved is None and bool(self.swaps) and self.measurement.value <= 0.5
+        return self.moved is None and bool(self.swaps) and self.measurement.value <= ANOTHER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SwapAttack:
-    """Greedy search for word swaps that keep the prediction and move the explanation.
+class SwapAttack(Metric):
+    """Overlap with the explanation after word swaps that keep the prediction and move the scores.
 
     Words outside the top fifth are tried in the order of what leaving them out does; each swap
     that leaves the prediction as it was (same label, probability moved by less than 0.1 from the
-    original's) and lowers the overlap further is kept. Value: rank-biased overlap with the original
-    explanation; higher is more robust. Cost: n + 1 evaluations, then at most ``candidates`` passes
-    and explanations for each word. The value is what this search found: a better attack may find
-    less.
+    original's) and lowers the overlap further is kept. Swaps come from ``Instance.neighbours``,
+    or from the model's own table of embeddings. Value: rank-biased overlap of the final
+    explanation with the original. Sign: higher is more robust. Unit: rank-biased overlap.
+    Cost: n + 1 evaluations, then at most ``candidates`` passes and explanations for each word.
+    ``random``: the overlap of two random rankings of that length; ``best`` is 1.
+
+    When it misleads: the value is what this greedy search reached; a better attack may reach
+    less. A swap that keeps the prediction need not keep the meaning.
 
     Args:
-        candidates: swaps tried for each word.
-        most_changed: share of the words that may be swapped.
-        most_explanations: stop after so many.
+        candidates: number of swaps tried for each word.
+        most_changed: largest share of the words that may be swapped.
+        most_explanations: number of explanations at which the search stops.
 
     Source: Burger, Chen & Le (2023), arXiv:2305.12351; Ivankay et al. (2022), arXiv:2206.03178.
+
+    Example:
+        >>> import whence
+        >>> model = whence.load("embedded:credit")
+        >>> e = whence.explain(model, "Missed 4 payments.", method="input-x-gradient", trust="off")
+        >>> whence.measure(model, e, ["attacked-overlap"])[0].best
+        1.0
     """
 
     candidates: int = 10
     most_changed: float = 0.2
     most_explanations: int = 200
+    name: ClassVar[str] = "attacked-overlap"
+    direction: ClassVar[Direction] = "higher"
+    question: ClassVar[str] = "Can swapped words move the scores and not the answer?"
+    rank: ClassVar[int] = 190
+    needs: ClassVar[tuple[Need, ...]] = ("explain", "explanation")
 
-    def measure(
-        self, instance: Instance, found: Attribution, explain: Explain, neighbours: Neighbours
-    ) -> Attack:
+    def cost(self, n: int) -> int:
+        """Each word left out, and all present: see :meth:`Metric.cost`."""
+        return n + 1
+
+    def explanations(self, n: int) -> int:
+        """Those of the search and that of the final input: see :meth:`Metric.explanations`."""
+        return min(self.most_explanations, n * self.candidates) + 1
+
+    def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
+        """See :meth:`Metric.measure`; :meth:`attack` also gives the swaps."""
+        return self.attack(instance, scores).measurement
+
+    def attack(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Attack:
         """Search, then explain the final input afresh and measure everything on that pair.
 
-        Args:
-            instance: the input that was explained.
-            found: its explanation.
-            explain: the same method on another input.
-            neighbours: who proposes swaps: ``own_neighbours(model)``, or a masked model.
-
         Raises:
-            CapabilityError: an analytic game.
+            CapabilityError: an analytic game, or nothing explains another input.
             OptionError: options out of range.
         """
         question = instance.question
         if question is None:
-            raise CapabilityError("an attack swaps words; an analytic game has none")
+            raise CapabilityError(
+                f"{self.name} swaps words; expected an instance of a text, got an analytic game, "
+                "which has none"
+            )
+        phi = self._checked(instance, scores)
         if self.candidates < 1 or not 0 < self.most_changed <= 1 or self.most_explanations < 1:
-            raise OptionError("candidates, most_changed and most_explanations must be above 0")
-        search = _Search(self, instance, question, found, explain)
+            raise OptionError(
+                f"{self.name}: expected candidates and most_explanations above 0 and most_changed "
+                f"above 0 and at most 1, got candidates={self.candidates}, "
+                f"most_explanations={self.most_explanations}, most_changed={self.most_changed}"
+            )
+        neighbours = instance.neighbours or own_neighbours(question.model)
+        search = _Search(self, instance, question, phi)
         search.run(neighbours)
         return search.final()
+
+    def result(self, instance: Instance, overlap: float, *, random: float) -> Measurement:
+        """The measurement of a finished search."""
+        return self._measurement(
+            instance,
+            overlap,
+            unit="rank-biased overlap",
+            n=1,
+            random=random,
+            best=1.0,
+            p=PERSISTENCE,
+        )
 
 
 class _Search:
@@ -109,14 +161,16 @@ class _Search:
         attack: SwapAttack,
         instance: Instance,
         question: Question,
-        found: Attribution,
-        explain: Explain,
+        scores: Float[np.ndarray, " n"],
     ) -> None:
+        assert instance.explain is not None
+        assert instance.explanation is not None
         self.attack, self.instance, self.question = attack, instance, question
-        self.explain, self.seed = explain, found.provenance.seed
+        self.explain: Explain = instance.explain
+        self.seed = instance.explanation.provenance.seed
         self.features = question.segmentation.features
-        self.scores = np.array(found.scores[:, instance.output])
-        self.texts = [feature.text for feature in found.segmentation.features]
+        self.scores = scores
+        self.texts = [feature.text for feature in instance.explanation.segmentation.features]
         self.before = decides(question, question.source)
         self.chosen: dict[int, str] = {}
         self.explanations, self.decisions = 0, 1
@@ -130,7 +184,7 @@ class _Search:
                 return
             word = self.features[index]
             proposed = list(neighbours(text, word.start, word.end))[: self.attack.candidates]
-            found: tuple[float, str] | None = None
+            swap: tuple[float, str] | None = None
             for other in proposed:
                 if other.casefold() == word.text.casefold():
                     continue
@@ -142,9 +196,9 @@ class _Search:
                     break
                 overlap, _ = self._compared(source)
                 if overlap < best - 1e-12:
-                    best, found = overlap, (overlap, other)
-            if found is not None:
-                self.chosen[index] = found[1]
+                    best, swap = overlap, (overlap, other)
+            if swap is not None:
+                self.chosen[index] = swap[1]
             if self.explanations >= self.attack.most_explanations:
                 return
 
@@ -152,9 +206,9 @@ class _Search:
         n = self.instance.n
         without = self.instance.decided(~np.eye(n, dtype=bool))
         whole = self.instance.decided(np.ones((1, n), dtype=bool))[0]
-        held = set(np.argsort(-np.abs(self.scores), kind="stable")[: top_size(n)].tolist())
+        top = set(np.argsort(-np.abs(self.scores), kind="stable")[: top_size(n)].tolist())
         order: list[int] = np.argsort(-np.abs(whole - without), kind="stable").tolist()
-        return [i for i in order if i not in held and not carries_no_content(self.features[i].text)]
+        return [i for i in order if i not in top and not carries_no_content(self.features[i].text)]
 
     def _source(self, chosen: dict[int, str]) -> Input:
         changes = [(self.features[i].start, self.features[i].end, new) for i, new in chosen.items()]
@@ -176,22 +230,10 @@ class _Search:
         texts = [f.text for f in again.segmentation.features]
         same = sum(self.texts[i] == texts[j] for i, j in pairs.tolist())
         other: Float[np.ndarray, " m"] = np.array(again.scores[:, self.instance.output])
-        measurement = Measurement(
-            name="attacked-overlap",
-            value=overlap,
-            unit="rank-biased overlap",
-            n=1,
-            direction="higher",
-            interval=None,
-            specification=self.instance.specification(
-                "SwapAttack",
-                candidates=self.attack.candidates,
-                most_changed=self.attack.most_changed,
-                most_explanations=self.attack.most_explanations,
-                p=PERSISTENCE,
-            ),
+        measurement = self.attack.result(
+            self.instance,
+            overlap,
             random=overlap_chance(self.scores, other, pairs).value,
-            best=1.0,
         )
         return Attack(
             source=source,

@@ -1,4 +1,4 @@
-"""Operator agreement: whether the model answers alike however absence is made."""
+"""Masker agreement: whether the model answers alike however absence is made."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from whence.games.cache import Cache
 from whence.games.maskers import Deletion, Masker, MaskToken, Replacement
 from whence.models.protocols import TokenModel
 
-__all__ = ["MASKS", "SCAFFOLDED", "chosen_masks", "operator_agreement", "other_masker"]
+__all__ = ["MASKS", "SCAFFOLDED", "chosen_masks", "masker_agreement", "other_masker"]
 
 MASKS = 12
-"""Masks of the pool that are made otherwise."""
+"""Masks of the pool that are made otherwise: six pairs, the price that a default label can bear.
+Chosen by hand when the label was designed; not calibrated."""
 SCAFFOLDED = 0.4
-"""Below this the two ways of making absence ask the model for different things."""
+"""Below this the two ways of making absence ask the model for different things: the limit of a
+failed question in the label. Chosen by hand; tests/evaluation/robustness tries it on models that
+hide from maskers."""
 
 
-def operator_agreement(
+def masker_agreement(
     instance: Instance,
     others: Sequence[Masker] | None = None,
     *,
@@ -41,7 +44,7 @@ def operator_agreement(
     unit. Cost: ``masks`` evaluations for each other masker. The interval is Fisher's, widened for
     ranks (Bonett & Wright 2000, doi:10.1007/BF02294183).
 
-    When it misleads: twelve masks leave a wide interval. Where the answers hang on one word each,
+    When it misleads: twelve masks leave a wide interval. Where the answers depend on one word each,
     one hiding model in nine agrees by chance on five pairs of six; ask for more masks in an audit.
     A model that hides along both ways is
     not found. Source of the attack: Slack et al. (2020), arXiv:1911.02508.
@@ -50,8 +53,8 @@ def operator_agreement(
         instance: its pool was made with the question's own masker.
         others: other maskers; none: deletion, or where that is the question's own, the mask token
             or a replacement.
-        masks: how many.
-        cache: where evaluations are kept.
+        masks: number of masks.
+        cache: place where evaluations are stored.
 
     Raises:
         CapabilityError: an analytic game, which has one way of absence only.
@@ -59,21 +62,26 @@ def operator_agreement(
     """
     question = instance.question
     if question is None:
-        raise CapabilityError("operator agreement needs a model; an analytic game has no masker")
+        raise CapabilityError(
+            "masker agreement: expected an instance of a model, got an analytic game, which has no masker"
+        )
     if masks < 4:
-        raise OptionError(f"masks={masks} asked; a correlation needs 4 or more")
+        raise OptionError(
+            f"expected masks of 4 or more, which a correlation needs; got masks={masks}"
+        )
     maskers = (other_masker(instance),) if others is None else tuple(others)
     if not maskers or question.masker in maskers:
         raise OptionError(f"masker {question.masker.name!r} is the pool's own; name another one")
     rows = chosen_masks(instance.pool.masks, masks)
-    coalitions, own = instance.pool.masks[rows], instance.responses[rows]
-    found: list[float] = []
+    coalitions, answers = instance.pool.masks[rows], instance.responses[rows]
+    correlations: list[float] = []
     for masker in maskers:
         game = question.game(masker=masker, cache=cache)
-        found.append(_correlation(own, game(coalitions)[:, instance.output]))
+        correlations.append(_correlation(answers, game(coalitions)[:, instance.output]))
         instance.spent.append(game.cost)
-    value = min(found, default=0.0)
+    value = min(correlations, default=0.0)
     return Measurement(
+        # The name under which records of today hold it.
         name="operator-agreement",
         value=value,
         unit="correlation",
@@ -122,16 +130,16 @@ def chosen_masks(masks: Bool[np.ndarray, "m n"], count: int) -> Int[np.ndarray, 
     return np.stack([2 * rows, 2 * rows + 1], axis=1).ravel()
 
 
-def _correlation(own: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> float:
+def _correlation(first: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"]) -> float:
     """Spearman's; two sides that both never vary agree, and one that varies alone does not."""
-    if len(own) < 2:
+    if len(first) < 2:
         return 0.0
-    level = [bool(np.ptp(v) <= 1e-9 * max(1.0, float(np.abs(v).max()))) for v in (own, other)]
+    level = [bool(np.ptp(v) <= 1e-9 * max(1.0, float(np.abs(v).max()))) for v in (first, other)]
     if any(level):
         return 1.0 if all(level) else 0.0
     # What differs by rounding alone is level.
-    scale = max(1e-12, float(np.ptp(own)), float(np.ptp(other)))
-    return spearman(*(np.round(v / scale, 9) for v in (own, other)))
+    scale = max(1e-12, float(np.ptp(first)), float(np.ptp(other)))
+    return spearman(*(np.round(v / scale, 9) for v in (first, other)))
 
 
 def _interval(value: float, n: int) -> Interval | None:

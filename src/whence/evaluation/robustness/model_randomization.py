@@ -11,25 +11,25 @@ from scipy.stats import rankdata
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.robustness.rank_agreement import spearman
-from whence.evaluation.robustness.stability import Explain
 
-__all__ = ["Randomisation", "chance_band", "class_contrast", "data_randomisation", "randomisation"]
+__all__ = ["Randomisation", "chance_band", "data_randomisation", "randomisation"]
 
 SHUFFLES = 2000
+"""Shuffles for the chance band: the 95 % quantile then rests on 100 of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Randomisation:
-    """How alike the scores stay when the model's parameters are drawn anew.
+    """How alike the scores stay when the model's parameters are replaced by random ones.
 
     Attributes:
-        full: |Spearman| once every parameter was drawn anew.
+        full: |Spearman| once every parameter was replaced.
         cascade: its mean over the steps from the top down; the untouched model is not among them.
         steps: each step's lowest layer, and |Spearman| there.
-        band: what 95 % of shuffled scores stay within.
-        share: of the model's parameters, how many the last step reached: 1.0.
+        band: limit that 95 % of shuffled scores stay within.
+        share: share of the model's parameters that the last step reached: 1.0.
     """
 
     full: Measurement
@@ -46,7 +46,7 @@ class Randomisation:
 
 def randomisation(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     explain: Explain,
     *,
     seed: int = 0,
@@ -61,11 +61,11 @@ def randomisation(
     model is afterwards as it was, bit for bit.
 
     Args:
-        instance: the input that was explained.
-        found: the explanation.
-        explain: the same method on the same input and outputs; it must read the model as it is
+        instance: input that was explained.
+        explanation: explanation.
+        explain: same method on the same input and outputs; it must read the model as it is
             at that moment.
-        seed: of the randomisation.
+        seed: seed of the randomisation.
         cascade: step by step from the top down, beside all at once.
 
     Raises:
@@ -79,12 +79,12 @@ def randomisation(
     if question is None:
         raise CapabilityError("randomisation needs a model; an analytic game has no parameters")
     layers = layers_of(question.model)
-    scores = np.array(found.scores[:, instance.output])
+    scores = np.array(explanation.scores[:, instance.output])
     steps: list[tuple[str, float]] = []
     share = 0.0
     for count in range(1 if cascade else len(layers), len(layers) + 1):
         with randomize(question.model, seed=seed, layers=layers[:count]) as changed:
-            again = explain(question.source, found.provenance.seed)
+            again = explain(question.source, explanation.provenance.seed)
             share = changed.share
         other = np.array(again.scores[:, instance.output])
         if other.shape != scores.shape:
@@ -127,58 +127,12 @@ def chance_band(scores: Float[np.ndarray, " n"], *, level: float = 0.95) -> tupl
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.repeat(ranks[None], SHUFFLES, axis=0), axis=1)
     # As many digits as spearman() gives, so that equal correlations compare as equal.
-    found = np.abs(np.round(shuffled @ ranks / float(ranks @ ranks), 12))
-    return float(found.mean()), float(np.quantile(found, level, method="higher"))
-
-
-def class_contrast(
-    instance: Instance, found: Attribution, *, predicted: int = 0, other: int = 1
-) -> Measurement:
-    """Absolute Spearman correlation of the scores for two classes, on their logits.
-
-    Near 1, the words that speak for the answer are those that speak for or against its rival, and
-    the scores do not tell classes apart. Lower is better. Cost: none; the explanation has both
-    outputs. On probabilities or log-odds of two classes one is the other's negative by
-    construction, whatever the method; hence logits only.
-
-    Args:
-        instance: the input that was explained.
-        found: an explanation of two outputs with link ``"logit"``.
-        predicted: which of them is the predicted class.
-        other: which is the runner-up.
-
-    Raises:
-        OptionError: one output only, or outputs that are no logits.
-    """
-    for index in (predicted, other):
-        link = found.outputs[found.output_index(index)].link
-        if link != "logit":
-            raise OptionError(
-                f"output {index} is on the scale {link!r}; explain both labels with link='logit'"
-            )
-    if predicted == other:
-        raise OptionError(f"output {predicted} compared with itself")
-    one, two = np.array(found.scores[:, predicted]), np.array(found.scores[:, other])
-    mean, _ = chance_band(one)
-    return Measurement(
-        name="class-contrast",
-        value=abs(spearman(one, two)),
-        unit="absolute correlation",
-        n=1,
-        direction="lower",
-        interval=None,
-        specification=instance.specification(
-            "class_contrast",
-            predicted=found.outputs[predicted].name,
-            other=found.outputs[other].name,
-        ),
-        random=mean,
-        best=0.0,
-    )
+    correlations = np.abs(np.round(shuffled @ ranks / float(ranks @ ranks), 12))
+    return float(correlations.mean()), float(np.quantile(correlations, level, method="higher"))
 
 
 def data_randomisation(
-    instance: Instance, found: Attribution, shuffled: Attribution
+    instance: Instance, explanation: Attribution, shuffled: Attribution
 ) -> Measurement:
     """Absolute Spearman correlation with the scores of a model trained on shuffled labels.
 
@@ -189,9 +143,9 @@ def data_randomisation(
     none beyond the two explanations.
 
     Args:
-        instance: the input that was explained.
-        found: the explanation of the model.
-        shuffled: by the same method, of the same text and output, of a model of the same kind that
+        instance: input that was explained.
+        explanation: explanation of the model.
+        shuffled: explanation by the same method, of the same text and output, of a model of the same kind that
             was trained on shuffled labels.
 
     Raises:
@@ -199,9 +153,9 @@ def data_randomisation(
 
     Source: Adebayo et al. (2018), arXiv:1810.03292.
     """
-    if found.segmentation.features != shuffled.segmentation.features:
+    if explanation.segmentation.features != shuffled.segmentation.features:
         raise OptionError("the two explanations are of different features; compare the same text")
-    one, two = (np.array(e.scores[:, instance.output]) for e in (found, shuffled))
+    one, two = (np.array(e.scores[:, instance.output]) for e in (explanation, shuffled))
     return Measurement(
         name="data-randomisation",
         value=abs(spearman(one, two)),

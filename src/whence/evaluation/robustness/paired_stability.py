@@ -1,4 +1,4 @@
-"""Stability of a method that is dear to run again, told from the game that its scores rest on.
+"""Stability of a method that is expensive to run again, measured on the game its scores rest on.
 
 Explaining a text of fifty words by sampling takes hundreds of evaluations; doing so again for
 every small edit would cost more than all the rest of a trust label. What an edit does to such
@@ -43,7 +43,7 @@ __all__ = ["paired_stability"]
 
 def paired_stability(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     *,
     repeats: int = 1,
     draws: int = 200,
@@ -57,20 +57,20 @@ def paired_stability(
     Cost: for each edit the pool's size + 1 evaluations and a pass, in place of an explanation.
 
     Args:
-        instance: the input, of a model.
-        found: its explanation.
+        instance: input, of a model.
+        explanation: its explanation.
         repeats: edits of each kind that leave the prediction as it was.
         draws: pairs of scores drawn.
-        cache: where evaluations are kept.
+        cache: place where evaluations are stored.
     """
     question = instance.question
     assert question is not None
-    scores = np.asarray(found.scores[:, instance.output], dtype=np.float64)
-    seeded = _another_seed(instance, found, scores, draws)
+    scores = np.asarray(explanation.scores[:, instance.output], dtype=np.float64)
+    seeded = _another_seed(instance, explanation, scores, draws)
     measurements = [] if seeded is None else [seeded]
     before = decides(question, question.source)
     fit = instance.additive
-    made: dict[Axis, tuple[tuple[str, Agreement], ...]] = {}
+    agreements: dict[Axis, tuple[tuple[str, Agreement], ...]] = {}
     shares: dict[Axis, float] = {}
     discarded: list[str] = []
     open_ = ["seed: the scores' errors are not known"] if seeded is None else []
@@ -81,17 +81,17 @@ def paired_stability(
             if axis == "typo"
             else neutral_edits(question)
         )
-        kept = kept_edits(question, before, edits, repeats)
-        discarded += kept.discarded
-        shares[axis] = kept.share_discarded
+        perturbations = kept_edits(question, before, edits, repeats)
+        discarded += perturbations.discarded
+        shares[axis] = perturbations.share_discarded
         rows: list[tuple[str, Agreement]] = []
-        for edit in kept.kept:
+        for edit in perturbations.kept:
             again = _same_masks(instance, edit.source, cache)
             instance.spent.append(again.cost)
             after = additive_fit(again.pool, instance.output)
             first = (fit.weights + fit.slope)[again.partners]
             rows.append((edit.says, agreement(first, after.weights + after.slope)))
-        made[axis] = tuple(rows)
+        agreements[axis] = tuple(rows)
         if rows:
             chance = least_overlap_chance(scores, len(rows), seed=instance.seed).value
             least = min(agreed.overlap for _, agreed in rows)
@@ -100,7 +100,7 @@ def paired_stability(
             open_.append(f"{axis}: no change left the prediction as it was")
     return Stability(
         measurements=tuple(measurements),
-        repeats=made,
+        repeats=agreements,
         discarded=tuple(discarded),
         open=tuple(open_),
         explanations=0,
@@ -109,12 +109,12 @@ def paired_stability(
 
 
 def _another_seed(
-    instance: Instance, found: Attribution, scores: Float[np.ndarray, " n"], draws: int
+    instance: Instance, explanation: Attribution, scores: Float[np.ndarray, " n"], draws: int
 ) -> Measurement | None:
     chance = overlap_chance(scores, scores).value
-    if found.std_errors is None:
+    if explanation.std_errors is None:
         return _measured(instance, "seed", 1.0, 1, chance, None)
-    errors = np.asarray(found.std_errors[:, instance.output], dtype=np.float64)
+    errors = np.asarray(explanation.std_errors[:, instance.output], dtype=np.float64)
     if not np.all(np.isfinite(errors)):
         return None
     rng = np.random.default_rng([instance.seed, 4])

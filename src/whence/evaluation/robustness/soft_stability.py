@@ -55,7 +55,7 @@ class SoftStability:
     def measure(
         self,
         instance: Instance,
-        kept: Bool[np.ndarray, " n"] | None,
+        shown: Bool[np.ndarray, " n"] | None,
         decide: Decide,
         *,
         scores: Float[np.ndarray, " n"] | None = None,
@@ -63,35 +63,35 @@ class SoftStability:
         """Reveal further features, and count how often the label stays.
 
         Args:
-            instance: the input.
-            kept: true for the features that are kept; none: the top fifth of ``scores``.
-            decide: which label the model gives; from :func:`decide_by_labels`.
-            scores: of the features, where ``kept`` is not given.
+            instance: input.
+            shown: mask of the features that are kept; none: the top fifth of ``scores``.
+            decide: function that gives the label of the model; from :func:`decide_by_labels`.
+            scores: scores of the features, where ``shown`` is not given.
 
         Raises:
             OptionError: options out of range, or nothing said of what is kept.
         """
         if self.radius < 1 or self.draws < 1 or not 0 < self.level < 1:
             raise OptionError(
-                f"radius={self.radius}, draws={self.draws}, level={self.level} asked; at least 1, "
-                "1, and a level between 0 and 1"
+                "expected radius and draws of 1 or more and a level above 0 and below 1, got "
+                f"radius={self.radius}, draws={self.draws}, level={self.level}"
             )
-        if kept is None:
+        if shown is None:
             if scores is None:
                 raise OptionError("give the kept features, or scores to take the top of")
-            kept = np.zeros(instance.n, dtype=bool)
-            kept[np.argsort(-scores, kind="stable")[: top_size(instance.n)]] = True
-        sets, exact = revealed(kept, self.radius, self.draws, instance.seed)
-        labels = decide(np.concatenate([kept[None], sets]))
-        held = int(np.count_nonzero(labels[1:] == labels[0]))
+            shown = np.zeros(instance.n, dtype=bool)
+            shown[np.argsort(-scores, kind="stable")[: top_size(instance.n)]] = True
+        sets, exact = revealed(shown, self.radius, self.draws, instance.seed)
+        labels = decide(np.concatenate([shown[None], sets]))
+        same = int(np.count_nonzero(labels[1:] == labels[0]))
         interval = None
         if not exact:
-            low = lower_bound(held, len(sets), self.level)
+            low = lower_bound(same, len(sets), self.level)
             how = "Clopper-Pearson, one-sided"
             interval = Interval(low=low, high=1.0, level=self.level, how=how)
         return Measurement(
             name="soft-stability",
-            value=held / len(sets),
+            value=same / len(sets),
             unit="probability",
             n=len(sets),
             direction="higher",
@@ -100,7 +100,7 @@ class SoftStability:
                 type(self).__name__,
                 radius=self.radius,
                 draws=self.draws,
-                kept=",".join(map(str, np.flatnonzero(kept).tolist())),
+                kept=",".join(map(str, np.flatnonzero(shown).tolist())),
                 exact=exact,
             ),
             best=1.0,
@@ -108,13 +108,13 @@ class SoftStability:
 
 
 def revealed(
-    kept: Bool[np.ndarray, " n"], radius: int, draws: int, seed: int
+    shown: Bool[np.ndarray, " n"], radius: int, draws: int, seed: int
 ) -> tuple[Bool[np.ndarray, "m n"], bool]:
     """Sets with at most ``radius`` features more: all of them if no more than ``draws``, else drawn.
 
     Drawn uniformly over sets, so the number revealed is j in proportion to C(free, j).
     """
-    free = np.flatnonzero(~kept)
+    free = np.flatnonzero(~shown)
     most = min(radius, len(free))
     counts = [comb(len(free), j) for j in range(most + 1)]
     total = sum(counts)
@@ -125,7 +125,7 @@ def revealed(
         shares = np.array([count / total for count in counts])
         sizes = rng.choice(most + 1, size=draws, p=shares / shares.sum())
         chosen = [rng.permutation(free)[:size].tolist() for size in sizes]
-    sets = np.repeat(kept[None], len(chosen), axis=0)
+    sets = np.repeat(shown[None], len(chosen), axis=0)
     for row, more in zip(sets, chosen, strict=True):
         row[more] = True
     return sets, total <= draws
@@ -136,7 +136,7 @@ def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Dec
 
     Args:
         question: about the text.
-        spent: where the cost of each call is put down.
+        spent: list that the cost of each call is added to.
 
     Raises:
         CapabilityError: a model without two labels to choose between.

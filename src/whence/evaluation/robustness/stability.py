@@ -13,7 +13,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance, Neighbours
 from whence.evaluation.robustness.rank_agreement import (
     PERSISTENCE,
     Agreement,
@@ -25,9 +25,8 @@ from whence.evaluation.robustness.rank_agreement import (
 )
 from whence.evaluation.robustness.text_perturbations import (
     TEMPLATES,
-    Edit,
-    EditSet,
-    Neighbours,
+    Perturbation,
+    PerturbationSet,
     decides,
     holds,
     kept_edits,
@@ -39,9 +38,9 @@ from whence.evaluation.robustness.text_perturbations import (
 )
 from whence.games.cache import MemoryCache
 from whence.games.question import Question
-from whence.models.protocols import Input, Row, TextModel, TokenModel
+from whence.models.protocols import Row, TextModel, TokenModel
 
-__all__ = ["AXES", "Axis", "Explain", "Stability", "batch_deviation", "stability"]
+__all__ = ["AXES", "Axis", "Stability", "batch_deviation", "stability"]
 
 Axis = Literal[
     "seed",
@@ -69,10 +68,8 @@ AXES: tuple[Axis, ...] = (
 )
 USUAL: tuple[Axis, ...] = ("seed", "typo", "neutral")
 PROBES = 8
-"""Coalitions on which answers alone and in a batch are compared."""
-
-Explain = Callable[[Input, int], Attribution]
-"""The same method on another input, with another seed."""
+"""Coalitions on which answers alone and in a batch are compared. Chosen by hand: rounding shows in
+any of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +77,12 @@ class Stability:
     """What was found along each axis.
 
     Attributes:
-        measurements: of each axis the least rank-biased overlap, and the mean top-k Jaccard, sign
+        measurements: for each axis the least rank-biased overlap, and the mean top-k Jaccard, sign
             agreement and Kendall's tau; of padding and batch, how far the answers move.
-        repeats: of each axis, every repetition: what was changed, and how far it agreed.
-        discarded: what moved the prediction and was not counted.
+        repeats: for each axis, every repetition: what was changed, and how far it agreed.
+        discarded: edits that moved the prediction and was not counted.
         open: axes along which nothing could be compared, with the reason.
-        explanations: how many times the method ran.
+        explanations: number of times the method ran.
     """
 
     measurements: tuple[Measurement, ...]
@@ -107,15 +104,15 @@ class Stability:
         Raises:
             OptionError: it was not made.
         """
-        for found in self.measurements:
-            if found.name == name:
-                return found
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
         raise unknown("measurement", name, [m.name for m in self.measurements])
 
 
 def stability(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     explain: Explain,
     *,
     axes: Sequence[str] = USUAL,
@@ -135,14 +132,14 @@ def stability(
     to be below 1e-4 in float32.
 
     Args:
-        instance: the input that was explained.
-        found: the explanation.
-        explain: the same method on another input, with another seed. It must read the model as
+        instance: input that was explained.
+        explanation: explanation.
+        explain: same method on another input, with another seed. It must read the model as
             it is at that moment.
-        axes: of :data:`AXES`.
+        axes: names from :data:`AXES`.
         repeats: explanations for each axis.
-        neighbours: who proposes synonyms; none: the model's own embeddings.
-        wordings: the templates.
+        neighbours: function that proposes synonyms; none: the model's own embeddings.
+        wordings: templates.
         variants: for an axis, other ways to explain the same input, such as with another masker,
             which is needed for ``masker`` and may be given for ``batch``, ``padding``, ``dtype``.
 
@@ -158,8 +155,8 @@ def stability(
     if wrong:
         raise unknown("axis", wrong[0], AXES)
     if repeats < 1:
-        raise OptionError(f"repeats={repeats} asked; an axis has 1 or more")
-    run = _Run(instance, question, found, explain, repeats)
+        raise OptionError(f"expected repeats of 1 or more, got repeats={repeats}")
+    run = _Run(instance, question, explanation, explain, repeats)
     for axis in AXES:
         if axis not in axes:
             continue
@@ -200,15 +197,15 @@ class _Run:
         self,
         instance: Instance,
         question: Question,
-        found: Attribution,
+        explanation: Attribution,
         explain: Explain,
         count: int,
     ) -> None:
-        self.instance, self.question, self.found = instance, question, found
+        self.instance, self.question, self.explanation = instance, question, explanation
         self.explain, self.count = explain, count
-        self.seed = found.provenance.seed
-        self.scores = np.array(found.scores[:, instance.output])
-        self.texts = [feature.text for feature in found.segmentation.features]
+        self.seed = explanation.provenance.seed
+        self.scores = np.array(explanation.scores[:, instance.output])
+        self.texts = [feature.text for feature in explanation.segmentation.features]
         self.before = decides(question, question.source)
         self.measurements: list[Measurement] = []
         self.repeats: dict[Axis, list[tuple[str, Agreement]]] = {}
@@ -224,7 +221,9 @@ class _Run:
         pairs = align_features(self.texts, texts)
         self.repeats.setdefault(axis, []).append((says, agreement(self.scores, other, pairs)))
 
-    def edits(self, axis: Axis, neighbours: Neighbours | None, wordings: Sequence[str]) -> EditSet:
+    def edits(
+        self, axis: Axis, neighbours: Neighbours | None, wordings: Sequence[str]
+    ) -> PerturbationSet:
         edits: Any
         if axis == "typo":
             edits = typos(self.question, self.scores, seed=self.instance.seed)
@@ -244,14 +243,14 @@ class _Run:
             edits = synonyms(self.question, self.scores, who, seed=self.instance.seed)
         return kept_edits(self.question, self.before, edits, self.count)
 
-    def edited(self, axis: Axis, made: Callable[[], EditSet]) -> None:
-        kept = made()
-        self.discarded += kept.discarded
-        self.shares[axis] = kept.share_discarded
-        for edit in kept.kept:
+    def edited(self, axis: Axis, perturb: Callable[[], PerturbationSet]) -> None:
+        perturbations = perturb()
+        self.discarded += perturbations.discarded
+        self.shares[axis] = perturbations.share_discarded
+        for edit in perturbations.kept:
             self._again(axis, edit)
 
-    def _again(self, axis: Axis, edit: Edit) -> None:
+    def _again(self, axis: Axis, edit: Perturbation) -> None:
         self.compare(axis, edit.says, self.explain(edit.source, self.seed))
 
     def rounded(self, axis: Axis) -> None:
@@ -277,27 +276,27 @@ class _Run:
         self.measurements.append(measurement)
 
     def conclude(self, axis: Axis) -> None:
-        made = [agreed for _, agreed in self.repeats.get(axis, [])]
-        if not made:
+        agreements = [agreed for _, agreed in self.repeats.get(axis, [])]
+        if not agreements:
             if axis not in ("padding", "batch") and not any(o.startswith(axis) for o in self.open):
                 self.open.append(f"{axis}: no change left the prediction as it was")
             return
-        least = least_overlap_chance(self.scores, len(made), seed=self.instance.seed)
+        least = least_overlap_chance(self.scores, len(agreements), seed=self.instance.seed)
         rows = (
-            ("overlap", "rank-biased overlap", min(a.overlap for a in made), least.value),
+            ("overlap", "rank-biased overlap", min(a.overlap for a in agreements), least.value),
             (
                 "jaccard",
                 "top-k Jaccard",
-                _mean([a.jaccard for a in made]),
+                _mean([a.jaccard for a in agreements]),
                 jaccard_chance(self.scores, self.scores).value,
             ),
             (
                 "signs",
                 "share of signs",
-                _mean([a.signs for a in made]),
+                _mean([a.signs for a in agreements]),
                 sign_chance(self.scores, self.scores).value,
             ),
-            ("tau", "tau_b", _mean([a.tau for a in made]), 0.0),
+            ("tau", "tau_b", _mean([a.tau for a in agreements]), 0.0),
         )
         for name, unit, value, random in rows:
             self.measurements.append(
@@ -305,7 +304,7 @@ class _Run:
                     name=f"{name}-{axis}",
                     value=value,
                     unit=unit,
-                    n=len(made),
+                    n=len(agreements),
                     direction="higher",
                     interval=None,
                     specification=self.instance.specification(

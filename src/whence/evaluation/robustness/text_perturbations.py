@@ -7,7 +7,7 @@ discarded, and the share discarded is told. Everything is drawn from a seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.explanations import Decision
 from whence.core.features import Feature
+from whence.evaluation.instance import Neighbours
 from whence.evaluation.robustness.rank_agreement import top_size
 from whence.evaluation.stopwords import carries_no_content
 from whence.games.question import Question
@@ -24,9 +25,8 @@ from whence.models.protocols import GivesGradients, Input, Model, TextModel, Tok
 
 __all__ = [
     "TEMPLATES",
-    "Edit",
-    "EditSet",
-    "Neighbours",
+    "Perturbation",
+    "PerturbationSet",
     "decides",
     "holds",
     "kept_edits",
@@ -39,12 +39,9 @@ __all__ = [
 ]
 
 MOST = 0.1
-"""A change of the predicted label's probability from which an edit no longer counts."""
+"""A change of the predicted label's probability from which an edit no longer counts. Chosen by hand
+when the label was designed; not calibrated."""
 TEMPLATES = ("Text: {text}", "Here is what was written.\n{text}", "{text}\n(end of the text)")
-
-Neighbours = Callable[[str, int, int], Sequence[str]]
-"""Words that could stand in place of characters ``start`` to ``end`` of a text, best first: from
-:func:`own_neighbours`, or a masked model of the caller's."""
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {
@@ -60,7 +57,7 @@ _BESIDE = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Edit:
+class Perturbation:
     """A changed input, and what was changed."""
 
     kind: str
@@ -69,10 +66,10 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EditSet:
+class PerturbationSet:
     """Edits that left the prediction as it was, and what was discarded, with the reason."""
 
-    kept: tuple[Edit, ...]
+    kept: tuple[Perturbation, ...]
     discarded: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     """What the model cannot read, such as a text grown too long: no test of the prediction."""
@@ -84,7 +81,9 @@ class EditSet:
         return len(self.discarded) / tried if tried else 0.0
 
 
-def typos(question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0) -> Iterator[Edit]:
+def typos(
+    question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0
+) -> Iterator[Perturbation]:
     """Endless typos: two letters swapped, one lost, or a neighbouring key, one in each text.
 
     Only in words of four letters or more outside the top fifth by absolute score, never at the
@@ -103,7 +102,7 @@ def typos(question: Question, scores: Float[np.ndarray, " n"], *, seed: int = 0)
             continue
         misses = 0
         seen.add(key)
-        yield Edit(
+        yield Perturbation(
             "typo",
             replaced(question, [(word.start, word.end, text)]),
             f"{word.text!r} written {text!r} ({what})",
@@ -136,14 +135,14 @@ def synonyms(
     *,
     seed: int = 0,
     most: int = 3,
-) -> Iterator[Edit]:
+) -> Iterator[Perturbation]:
     """Texts with one content word outside the top replaced by a neighbour, in random order.
 
     Args:
         question: about the text.
-        scores: of its features.
-        neighbours: who proposes; near in meaning is not the same meaning, so read what was tried.
-        seed: of the order.
+        scores: scores of its features.
+        neighbours: function that proposes words; near in meaning is not the same meaning, so read what was tried.
+        seed: seed of the order.
         most: neighbours tried for each word.
     """
     rng = np.random.default_rng([seed, 12])
@@ -155,7 +154,7 @@ def synonyms(
             if other.casefold() == word.text.casefold():
                 continue
             new = other.capitalize() if word.text[:1].isupper() else other
-            yield Edit(
+            yield Perturbation(
                 "synonym",
                 replaced(question, [(word.start, word.end, new)]),
                 f"{word.text!r} replaced by {new!r}",
@@ -170,7 +169,7 @@ def own_neighbours(
     Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
     changes the prediction is discarded later.
 
-    Cost: one pass over the table for each word asked; no evaluation.
+    Cost: one pass over the table for each word; no evaluation.
 
     Raises:
         CapabilityError: the model gives no embeddings.
@@ -180,13 +179,13 @@ def own_neighbours(
             f"{model.identity.ref} gives no embeddings to find neighbours in; give a function "
             "neighbours(text, start, end) of your own"
         )
-    found: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
 
     def neighbours(text: str, start: int, end: int) -> Sequence[str]:
         word = text[start:end]
-        if word not in found:
-            found[word] = tuple(_nearest(model, word, most, least_cosine, chunk))
-        return found[word]
+        if word not in known:
+            known[word] = tuple(_nearest(model, word, most, least_cosine, chunk))
+        return known[word]
 
     return neighbours
 
@@ -198,28 +197,28 @@ def _nearest(
     form = next((f for f in (f" {word}", word) if len(model.tokenize(f)) == 1), None)
     if form is None:
         return
-    own = space.embed_ids(model.tokenize(form).tolist())[0].astype(np.float64)
+    embedding = space.embed_ids(model.tokenize(form).tolist())[0].astype(np.float64)
     size = model.vocabulary.size
     near: list[tuple[float, int]] = []
     for start in range(0, size, chunk):
         table = space.embed_ids(range(start, min(size, start + chunk))).astype(np.float64)
-        norms = np.linalg.norm(table, axis=1) * np.linalg.norm(own)
-        cosines = table @ own / np.where(norms == 0, np.inf, norms)
+        norms = np.linalg.norm(table, axis=1) * np.linalg.norm(embedding)
+        cosines = table @ embedding / np.where(norms == 0, np.inf, norms)
         above = np.flatnonzero(cosines >= least_cosine)
         near += [(-float(cosines[i]), start + int(i)) for i in above]
     lead = form[: len(form) - len(word)]
-    given = 0
+    count = 0
     for _, token in sorted(near):
         other = model.decode([token]).strip()
         whole = other.isalpha() and model.tokenize(lead + other).tolist() == [token]
         if whole and other.casefold() != word.casefold():
             yield other
-            given += 1
-            if given == most:
+            count += 1
+            if count == most:
                 return
 
 
-def neutral_edits(question: Question) -> Iterator[Edit]:
+def neutral_edits(question: Question) -> Iterator[Perturbation]:
     """Casing, white space, a neutral prefix, a neutral suffix: a fixed list, once each."""
     document = question.segmentation.document
     part = [part for part in document.parts if not part.frozen][-1]
@@ -234,10 +233,10 @@ def neutral_edits(question: Question) -> Iterator[Edit]:
     )
     for new, says in variants:
         if new != text:
-            yield Edit("neutral", replaced(question, [(part.start, part.end, new)]), says)
+            yield Perturbation("neutral", replaced(question, [(part.start, part.end, new)]), says)
 
 
-def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterator[Edit]:
+def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterator[Perturbation]:
     """The text in each of some wordings, each with ``{text}`` where it goes.
 
     Raises:
@@ -247,16 +246,16 @@ def templates(question: Question, wordings: Sequence[str] = TEMPLATES) -> Iterat
     part = [part for part in document.parts if not part.frozen][-1]
     for wording in wordings:
         if "{text}" not in wording:
-            raise OptionError(f"template {wording!r} asked; it has no {{text}} for the text to go")
+            raise OptionError(f"expected a template with {{text}} in it, got {wording!r}")
         new = wording.replace("{text}", document.text[part.start : part.end])
         source = replaced(question, [(part.start, part.end, new)])
-        yield Edit("template", source, f"put as {wording!r}")
+        yield Perturbation("template", source, f"put as {wording!r}")
 
 
 def _outside_the_top(question: Question, scores: Float[np.ndarray, " n"]) -> list[Feature]:
     n = len(question.segmentation)
     if scores.shape != (n,):
-        raise OptionError(f"{scores.shape} scores given for {n} features; one for each is due")
+        raise OptionError(f"expected one score for each of {n} features, got {scores.shape}")
     top = set(np.argsort(-np.abs(scores), kind="stable")[: top_size(n)].tolist())
     return [f for i, f in enumerate(question.segmentation.features) if i not in top]
 
@@ -292,9 +291,9 @@ def decides(question: Question, source: Input) -> Decision:
 
 
 def holds(before: Decision, after: Decision) -> str | None:
-    """Why a prediction did not hold still; ``None`` where it did.
+    """Why a prediction changed; ``None`` where it stayed.
 
-    It holds where the label is the same and its probability moved by less than 0.1. Scores that
+    It stays where the label is the same and its probability moved by less than 0.1. Scores that
     are no probabilities may move by less than a tenth of their size.
     """
     if not before.scores:
@@ -313,24 +312,32 @@ def holds(before: Decision, after: Decision) -> str | None:
 
 
 def kept_edits(
-    question: Question, before: Decision, edits: Iterator[Edit], count: int, *, tries: int = 4
-) -> EditSet:
+    question: Question,
+    before: Decision,
+    edits: Iterator[Perturbation],
+    count: int,
+    *,
+    tries: int = 4,
+) -> PerturbationSet:
     """The first ``count`` edits that leave the prediction as it was.
 
     Args:
         question: about the text as it is.
-        before: what the model says of it, from :func:`decides`.
-        edits: the edits to try, in order.
-        count: how many are wanted.
+        before: decision of the model on it, from :func:`decides`.
+        edits: edits to try, in order.
+        count: number of edits wanted.
         tries: edits tried for each one wanted, at most.
 
     Cost: one pass for each edit tried.
     """
-    kept: list[Edit] = []
+    perturbations: list[Perturbation] = []
     discarded: list[str] = []
     skipped: list[str] = []
     for edit in edits:
-        if len(kept) == count or len(kept) + len(discarded) + len(skipped) >= tries * count:
+        if (
+            len(perturbations) == count
+            or len(perturbations) + len(discarded) + len(skipped) >= tries * count
+        ):
             break
         try:
             after = decides(question, edit.source)
@@ -339,7 +346,7 @@ def kept_edits(
             continue
         why = holds(before, after)
         if why is None:
-            kept.append(edit)
+            perturbations.append(edit)
         else:
             discarded.append(f"{edit.kind}: {edit.says}: {why}")
-    return EditSet(tuple(kept), tuple(discarded), tuple(skipped))
+    return PerturbationSet(tuple(perturbations), tuple(discarded), tuple(skipped))

@@ -8,20 +8,21 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, ModelOutputError
 from whence.core.explanations import Attribution
 from whence.core.trust import Quantity
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.robustness.model_randomization import randomisation
 from whence.evaluation.robustness.soft_stability import SoftStability, decide_by_labels
-from whence.evaluation.robustness.stability import Explain
 from whence.evaluation.trust.checks import graded
 
 __all__ = ["DEPENDS", "depends_on_the_model", "stays_when_more_is_shown"]
 
 DEPENDS = "Does it depend on the model?"
 MORE = "Does the answer stay when more is shown?"
+KEEPS_LABEL = (0.9, 0.7)
+"""Shares of the ways that pass and that call for caution: chosen by hand; not calibrated."""
 
 
-def depends_on_the_model(instance: Instance, found: Attribution, again: Explain) -> Quantity:
-    """Whether the explanation changes when every parameter of the model is drawn anew.
+def depends_on_the_model(instance: Instance, explanation: Attribution, again: Explain) -> Quantity:
+    """Whether the explanation changes when random parameters replace those of the model.
 
     Pass: the scores of the random model are as unlike as shuffled ones are, in 95 of 100 cases;
     fail: they are more alike. Asked in an audit, since the model is another one for the length of
@@ -30,7 +31,7 @@ def depends_on_the_model(instance: Instance, found: Attribution, again: Explain)
     Cost: one explanation.
     """
     try:
-        result = randomisation(instance, found, again, cascade=False)
+        result = randomisation(instance, explanation, again, cascade=False)
     except (CapabilityError, ModelOutputError) as error:
         # A model of random parameters may well answer with what is no number.
         return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")
@@ -39,15 +40,18 @@ def depends_on_the_model(instance: Instance, found: Attribution, again: Explain)
         return Quantity(
             question=DEPENDS,
             finding="not_measured",
-            says=f"Shuffled scores of {instance.n} features correlate fully often enough by chance.",
+            says=(
+                f"With {instance.n} features, shuffled scores correlate fully by chance too often "
+                "to compare."
+            ),
         )
     return Quantity(
         question=DEPENDS,
         finding="pass" if result.depends_on_the_model else "fail",
         says=(
-            f"With all {result.share:.0%} of the parameters drawn anew the scores keep a rank "
-            f"correlation of {value:.2f} with these (shuffled scores stay below {result.band:.2f} "
-            "in 95 of 100 cases)."
+            f"With {result.share:.0%} of the model's parameters replaced by random ones, the new "
+            f"scores have a rank correlation of {value:.2f} with these (95 % of shuffled scores "
+            f"stay below {result.band:.2f})."
         ),
         measurements=(result.full,),
     )
@@ -64,7 +68,7 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
         return Quantity(
             question=MORE,
             finding="not_measured",
-            says="The model has no two labels, of which one could stay the same.",
+            says="The model has fewer than two labels, so its label cannot change.",
         )
     measured = SoftStability().measure(
         instance, None, decide_by_labels(question, instance.spent), scores=scores
@@ -72,10 +76,10 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
     sure = measured.value if measured.interval is None else measured.interval.low
     return Quantity(
         question=MORE,
-        finding=graded(sure, 0.9, 0.7),
+        finding=graded(sure, *KEEPS_LABEL),
         says=(
-            f"Showing up to three more features beside the marked ones keeps their answer in "
-            f"{measured.value:.0%} of {measured.n} ways (surely in {sure:.0%})."
+            "Showing up to three more features beside the highest-scored ones keeps the label in "
+            f"{measured.value:.0%} of {measured.n} random ways (95 % lower bound {sure:.0%})."
         ),
         measurements=(measured,),
     )

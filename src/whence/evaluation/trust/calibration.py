@@ -36,13 +36,15 @@ __all__ = [
 ]
 
 RISK = 0.05
-"""The share of wrong explanations that is allowed among those that may have grade A."""
+"""The share of wrong explanations that is allowed among those that may have grade A: the promise
+of the grade, chosen when the label was designed (decision 8)."""
 
 CHANCE = 0.01
-"""The p-value that grade A needs."""
+"""The p-value that grade A needs; benchmarks/calibration.py sets the fidelities under it."""
 
 ADDITIVE = 0.5
-"""The additive share of the answer that grade A needs."""
+"""The additive share of the answer that grade A needs. Without it 0.295 of all explanations of a
+task left out were grade A and wrong at worst; with it 0.031 (benchmarks/calibration.py, decision 8)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +52,11 @@ class Threshold:
     """What was measured for one family at one level.
 
     Attributes:
-        fidelity: the least pool fidelity of a grade A; ``None`` where no threshold holds the risk.
+        fidelity: least pool fidelity of a grade A; ``None`` where no threshold holds the risk.
         n: explanations that it was set on; ``held_out``: that it was then tried on.
-        wrong: of the held-out explanations that got grade A, the share that was wrong.
+        wrong: share of wrong ones among the held-out explanations that got grade A.
         granted: share of held-out explanations that got grade A.
-        worst: the largest ``wrong`` of any task for which the others set the threshold; ``None``
+        worst: largest ``wrong`` of any task for which the others set the threshold; ``None``
             for a single task.
     """
 
@@ -94,10 +96,10 @@ def risk_controlled(
     Angelopoulos et al. (2024), arXiv:2208.02814.
 
     Args:
-        fidelity: of each explanation.
-        wrong: which of them would get the grade and did not find the known reasons.
-        inputs: which input each explains; none: each another.
-        risk: the most that is allowed.
+        fidelity: pool fidelity of each explanation.
+        wrong: true for those that would get the grade and did not find the known reasons.
+        inputs: input that each explains; none: each another.
+        risk: largest share that is allowed.
 
     Returns:
         The threshold; ``None`` where too few inputs were measured for any.
@@ -114,8 +116,8 @@ def risk_controlled(
     losses = np.cumsum([wrong[i] / counts[of[i]] for i in order])
     # Equal values share a threshold, so a loss is read at the last of them.
     last = np.append(values[:-1] != values[1:], True) if len(values) else np.zeros(0, dtype=bool)
-    kept = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
-    return None if len(kept) == 0 else float(values[kept[-1]])
+    allowed = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
+    return None if len(allowed) == 0 else float(values[allowed[-1]])
 
 
 def may_be_a(p: float, share: float) -> bool:
@@ -134,14 +136,14 @@ def may_be_a(p: float, share: float) -> bool:
 
 def calibration_of(identity: ModelIdentity, level: Level) -> tuple[Threshold, str] | None:
     """The threshold for a model's family, and the table's identity; ``None`` where none covers it."""
-    found = table()
-    if found is None:
+    calibration = table()
+    if calibration is None:
         return None
     family = family_of(identity.architecture)
-    by_level = {t.level: t for t in found.thresholds if t.family == family}
+    by_level = {t.level: t for t in calibration.thresholds if t.family == family}
     # An audit asks more than a default label; what is enough for that is enough for it.
     chosen = by_level.get(level) or (by_level.get("default") if level == "audit" else None)
-    return None if chosen is None else (chosen, found.identity)
+    return None if chosen is None else (chosen, calibration.identity)
 
 
 def family_of(architecture: str) -> str:

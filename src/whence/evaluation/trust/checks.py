@@ -15,35 +15,52 @@ from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.statistics.clopper_pearson import share_interval
 from whence.core.trust import Finding, Quantity
-from whence.evaluation.instance import Instance
-from whence.evaluation.metrics.comprehensiveness import Comprehensiveness
+from whence.evaluation.instance import Explain, Instance
+from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
 from whence.evaluation.metrics.removal import BINS, NEAREST, Removal
-from whence.evaluation.metrics.sufficiency import Sufficiency
-from whence.evaluation.robustness.masker_agreement import operator_agreement
+from whence.evaluation.robustness.masker_agreement import masker_agreement
 from whence.evaluation.robustness.rank_agreement import overlap_chance, rank_biased_overlap
-from whence.evaluation.robustness.stability import Explain, Stability
+from whence.evaluation.robustness.stability import Stability
 from whence.games.cache import Cache
 
 __all__ = [
     "AGAIN",
     "CHANCE",
     "FAIR",
-    "Means",
+    "RerunAccess",
     "adds_up",
     "agrees_with_others",
     "better_than_chance",
     "carried_by_the_marked",
     "fair_test",
     "graded",
+    "instability_reason",
+    "not_measured",
     "same_answer_again",
     "same_top",
-    "unasked",
-    "unsteady",
 ]
 
 DRAWS = 999
-"""Shuffles, where not all arrangements are tried."""
+"""Shuffles, where not all arrangements are tried: the least p is then 1 / 1,000, a tenth of the
+p-value that passes."""
+
+# Limits of the findings: pass at the first, caution at the second, fail beyond. Those of chance are
+# the usual levels of a test; grade A leans on the first of them (decision 8, measured by
+# benchmarks/calibration.py). The others were chosen by hand when the label was designed; they are
+# not calibrated, and benchmarks/calibration.py sets the fidelity of grade A on top of them.
+P_VALUE = (0.01, 0.05)
+CARRIED_PERCENTILE = 0.95
+LEAST_RANKINGS = 20
+"""Rankings that must exist for first place to be rarer than 1 - CARRIED_PERCENTILE by chance."""
+MASKER_CORRELATION = (0.7, 0.4)
+SAME_RANKING = (0.8, 0.5)
+GAP = (0.05, 0.2)
+OTHERS_OVERLAP = (0.6, 0.4)
+SAME_TOP = 0.5
+"""Jaccard overlap of the top words from which they count as the same: two of three in common."""
+UNSTABLE = 0.5
+"""Share of neutral edits that change the prediction from which it counts as unstable: most."""
 
 CHANCE = "Better than chance?"
 CARRIED = "Do the marked words carry it?"
@@ -54,17 +71,18 @@ OTHERS = "Do others agree?"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Means:
-    """What a judge may use beside the model's answers.
+class RerunAccess:
+    """How explanations are made again, for the questions that need more than answers.
 
     Attributes:
-        again: the same method on another input; ``None`` for scores from elsewhere.
-        dear: the method asks so much that what it rests on is asked again in its place.
-        others: explanations of the same question by methods of other families.
+        again: explainer on another input; ``None`` for scores from elsewhere.
+        expensive: whether the method asks too much to be run again; the mask pool is then asked
+            again in its place.
+        others: explainers of the same question by methods of other families.
     """
 
     again: Explain | None = None
-    dear: bool = False
+    expensive: bool = False
     others: tuple[Callable[[], Attribution], ...] = ()
 
 
@@ -80,7 +98,7 @@ def graded(value: float, passes: float, fails: float) -> Finding:
     return "pass" if value <= passes else "caution" if value <= fails else "fail"
 
 
-def unasked(
+def not_measured(
     question: str, why: str = "The method that made these scores cannot be run again here."
 ) -> Quantity:
     """A question that could not be put, and why."""
@@ -101,28 +119,32 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     measurements = [fidelity, _p_value(instance, "p-value", p, least, fidelity.n)]
     if apart is not None:
         measurements.append(_p_value(instance, "p-value-within-kinds", *apart, fidelity.n))
-    said = f"Summed over random sets of words the scores follow the model's answer with a correlation of {fidelity.value:.2f}"
-    if least > 0.05:
+    text = (
+        "Over random sets of words, the summed scores and the model's answer correlate by "
+        f"{fidelity.value:.2f}"
+    )
+    if least > P_VALUE[1]:
         # So few features, or so many equal scores, that no arrangement can stand out.
         finding: Finding = "caution" if p <= least + 1e-12 and fidelity.value > 0 else "fail"
-        said += (
-            f"; these scores of {instance.n} features can be arranged in {round(1 / least)} ways only, "
-            "too few to tell any from chance"
+        text += (
+            f"; the scores of these {instance.n} features can be arranged in only "
+            f"{round(1 / least)} ways, too few to rule out chance"
         )
         return Quantity(
-            question=CHANCE, finding=finding, says=said + ".", measurements=tuple(measurements)
+            question=CHANCE, finding=finding, says=text + ".", measurements=tuple(measurements)
         )
-    finding = graded(p, 0.01, 0.05)
-    if finding == "pass" and apart is not None and apart[1] <= 0.05 and apart[0] > 0.05:
+    finding = graded(p, *P_VALUE)
+    within = None if apart is None or apart[1] > P_VALUE[1] else apart[0]
+    if finding == "pass" and within is not None and within > P_VALUE[1]:
         finding = "caution"
-        said += (
-            "; they tell content words from stop words, and among content words do no better than "
-            f"chance (p = {apart[0]:.2g})"
+        text += (
+            "; the scores separate content words from stop words, but among content words they do "
+            f"no better than chance (p = {within:.2g})"
         )
     return Quantity(
         question=CHANCE,
         finding=finding,
-        says=f"{said}; the chance that shuffled scores do as well is {p:.2g}.",
+        says=f"{text}; shuffled scores do as well with permutation p = {p:.2g}.",
         measurements=tuple(measurements),
     )
 
@@ -143,20 +165,20 @@ def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> M
     )
 
 
-def adds_up(instance: Instance, found: Attribution) -> Quantity:
+def adds_up(instance: Instance, explanation: Attribution) -> Quantity:
     """Whether additive scores sum to the difference that they are meant to explain.
 
     Pass: the gap is below 5 % of the difference; caution: below 20 %. Cost: none. Methods whose
     scores add up by construction are not asked: their sum says nothing of their accuracy.
     """
-    completeness = found.completeness
+    completeness = explanation.completeness
     output = instance.output
     if completeness is None:
         why = "This method's scores are not meant to add up."
     elif completeness.by_construction:
         why = "The scores of this method always add up, right or wrong."
     elif not np.isfinite(completeness.relative[output]):
-        why = "There is no difference between the whole text and the baseline to add up to."
+        why = "The whole text and the baseline give the same answer; there is nothing to add up to."
     else:
         gap = float(completeness.relative[output])
         measured = Measurement(
@@ -170,8 +192,8 @@ def adds_up(instance: Instance, found: Attribution) -> Quantity:
         )
         return Quantity(
             question=ADDS_UP,
-            finding=graded(gap, 0.05, 0.2),
-            says=f"The scores miss the difference they explain by {gap:.1%} of it.",
+            finding=graded(gap, *GAP),
+            says=f"The sum of the scores misses the difference it explains by {gap:.1%}.",
             measurements=(measured,),
         )
     return Quantity(question=ADDS_UP, finding="not_measured", says=why)
@@ -184,17 +206,17 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
     caution: one of them; fail: neither. Cost: at most eight evaluations.
     """
     comprehensiveness, sufficiency = Comprehensiveness(), Sufficiency()
-    gone = comprehensiveness.removed(instance, scores)
-    alone = sufficiency.kept(instance, scores)
+    gone = comprehensiveness.erased(instance, scores)
+    alone = sufficiency.erased(instance, scores)
     if not gone.sizes:
         return Quantity(
             question=CARRIED,
             finding="not_measured",
-            says="One feature has no other to be compared with.",
+            says="There is only one feature, so there is nothing to compare it with.",
         )
-    beyond = sum(found.percentile >= 0.95 for found in (gone, alone))
+    beyond = sum(erasure.percentile >= CARRIED_PERCENTILE for erasure in (gone, alone))
     finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
-    if finding == "pass" and _rankings(instance.n, gone.sizes) < 20:
+    if finding == "pass" and _rankings(instance.n, gone.sizes) < LEAST_RANKINGS:
         # So few ways to be marked that chance comes first more often than once in twenty.
         finding = "caution"
     measurements = (
@@ -207,9 +229,9 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
         question=CARRIED,
         finding=finding,
         says=(
-            f"Removing the highest-scored features lowers the answer more than {gone.percentile:.0%} "
-            f"of random sets of the same size do; keeping only them holds it better than "
-            f"{alone.percentile:.0%} of such sets."
+            "Removing the highest-scored features lowers the answer more than removing "
+            f"{gone.percentile:.0%} of random sets of the same size; keeping only them preserves "
+            f"it better than keeping {alone.percentile:.0%} of such sets."
         ),
         measurements=measurements,
     )
@@ -221,19 +243,19 @@ def _rankings(n: int, sizes: tuple[int, ...]) -> int:
     return factorial(n) // prod(factorial(b - a) for a, b in pairwise(edges))
 
 
-def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
+def _percentile(instance: Instance, name: str, erasure: Removal) -> Measurement:
     # The sizes' sets are combined, so that no more is known than the fewest of them tell.
-    sets = min(len(null) for null in found.null_answers)
+    sets = min(len(null) for null in erasure.null_answers)
     how = f"as of the {sets} sets of the size that has fewest"
     return Measurement(
         name=name,
-        value=found.percentile,
+        value=erasure.percentile,
         unit="share of random sets",
-        n=sum(len(null) for null in found.null_answers),
+        n=sum(len(null) for null in erasure.null_answers),
         direction="higher",
         interval=None
         if instance.pool.complete
-        else share_interval(round(found.percentile * sets), sets, how),
+        else share_interval(round(erasure.percentile * sets), sets, how),
         specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
         random=0.5,
         best=1.0,
@@ -241,7 +263,7 @@ def _percentile(instance: Instance, name: str, found: Removal) -> Measurement:
 
 
 def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
-    """Whether the pool's answers hang on how absence is made.
+    """Whether the pool's answers depend on how words are removed.
 
     Pass: the answers to masks made otherwise rank them alike (correlation 0.7 or more); caution:
     from 0.4; fail below: then no score by masking is evidence. Cost: twelve evaluations.
@@ -251,71 +273,77 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
             question=FAIR, finding="not_measured", says="There are too few masks to compare."
         )
     try:
-        found = operator_agreement(instance, cache=cache)
+        agreement = masker_agreement(instance, cache=cache)
     except (CapabilityError, InputError, ModelOutputError) as error:
         return Quantity(question=FAIR, finding="not_measured", says=f"{error}.")
-    finding = graded(found.value, 0.7, 0.4)
-    if finding == "fail" and found.interval is not None and found.interval.high >= 0.7:
+    finding = graded(agreement.value, *MASKER_CORRELATION)
+    if (
+        finding == "fail"
+        and agreement.interval is not None
+        and agreement.interval.high >= MASKER_CORRELATION[0]
+    ):
         # A dozen masks leave room for chance: what may still pass is not failed.
         finding = "caution"
     return Quantity(
         question=FAIR,
         finding=finding,
         says=(
-            f"Masked in another way, {found.n} of the random sets rank with a correlation of "
-            f"{found.value:.2f} to the first way."
+            f"With words removed in another way, the answers to {agreement.n} random sets of words "
+            f"correlate by {agreement.value:.2f} (ranks) with those of the first way."
         ),
-        measurements=(found,),
+        measurements=(agreement,),
     )
 
 
-def same_answer_again(found: Stability) -> Quantity:
-    """Whether other seeds, slips of the fingers and edits that say nothing leave the ranking.
+def same_answer_again(stability: Stability) -> Quantity:
+    """Whether other seeds, typos and neutral edits leave the ranking as it is.
 
     The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
     """
-    least = found.least
+    least = stability.least
     if least is None:
         return Quantity(
             question=AGAIN,
             finding="not_measured",
-            says="No edit left the model's answer where it was, so there was nothing to compare.",
+            says="Every edit changed the model's answer, so there was nothing to compare.",
         )
-    overlaps = [m for m in found.measurements if m.name.startswith("overlap-")]
+    overlaps = [m for m in stability.measurements if m.name.startswith("overlap-")]
     parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
-    again, tried = same_top(found)
-    said = f"Asked again, the ranking overlaps with the first by {', '.join(parts)} (1: the same"
-    said += "" if least.random is None else f"; {least.random:.2f}: chance"
-    said += ")."
+    again, tried = same_top(stability)
+    expected = "" if least.random is None else f"; {least.random:.2f} is expected by chance"
+    text = (
+        f"Explained again, the ranking overlaps with the first: {', '.join(parts)} (1 is the same "
+        f"ranking{expected})."
+    )
     if tried:
-        said += f" After small edits the marked words came up {again} of {tried} times."
+        text += f" After small edits mostly the same words came top in {again} of {tried} runs."
     return Quantity(
         question=AGAIN,
-        finding=graded(least.value, 0.8, 0.5),
-        says=said,
-        measurements=found.measurements,
+        finding=graded(least.value, *SAME_RANKING),
+        says=text,
+        measurements=stability.measurements,
     )
 
 
-def same_top(found: Stability) -> tuple[int, int]:
+def same_top(stability: Stability) -> tuple[int, int]:
     """How often the marked words came up again after small edits, of how many times."""
-    agreed = [a for axis in ("typo", "neutral") for _, a in found.repeats.get(axis, ())]
-    return sum(a.jaccard >= 0.5 for a in agreed), len(agreed)
+    agreed = [a for axis in ("typo", "neutral") for _, a in stability.repeats.get(axis, ())]
+    return sum(a.jaccard >= SAME_TOP for a in agreed), len(agreed)
 
 
-def unsteady(found: Stability) -> str | None:
-    """Why the prediction itself does not hold still, if most edits that say nothing move it."""
-    share = found.share_discarded.get("neutral", 0.0)
-    if share <= 0.5:
+def instability_reason(stability: Stability) -> str | None:
+    """Why the prediction itself is unstable, if most neutral edits change it."""
+    share = stability.share_discarded.get("neutral", 0.0)
+    if share <= UNSTABLE:
         return None
     return (
-        f"the prediction itself does not hold still: {share:.0%} of the edits that say nothing "
-        "change it, or move its probability by 0.1 or more"
+        f"the prediction itself is unstable: {share:.0%} of the neutral edits (letter case, "
+        "spaces, a prefix) change it, or move its probability by 0.1 or more"
     )
 
 
 def agrees_with_others(
-    instance: Instance, found: Attribution, others: tuple[Attribution, ...]
+    instance: Instance, explanation: Attribution, others: tuple[Attribution, ...]
 ) -> Quantity:
     """Whether methods of other families rank the features alike.
 
@@ -328,7 +356,7 @@ def agrees_with_others(
             says="No other method was tried.",
         )
     output = instance.output
-    mine = np.asarray(found.scores[:, output], dtype=np.float64)
+    mine = np.asarray(explanation.scores[:, output], dtype=np.float64)
     overlaps = {
         other.provenance.method.name: rank_biased_overlap(
             mine, np.asarray(other.scores[:, output], dtype=np.float64)
@@ -353,7 +381,10 @@ def agrees_with_others(
     )
     return Quantity(
         question=OTHERS,
-        finding=graded(value, 0.6, 0.4),
-        says=f"Other methods' rankings overlap with this one: {parts} (1: the same; {chance:.2f}: chance).",
+        finding=graded(value, *OTHERS_OVERLAP),
+        says=(
+            f"Rankings by other methods overlap with this one: {parts} (1 is the same ranking; "
+            f"{chance:.2f} is expected by chance)."
+        ),
         measurements=(measurement,),
     )

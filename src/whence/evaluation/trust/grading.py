@@ -33,32 +33,34 @@ def verdict(
 ) -> Verdict:
     """The grade that a set of findings deserves.
 
-    Abstain: worse than chance, or an unfair test, or a prediction that does not hold still, or a
-    single feature, or two failures. C: one failure. B: none. A: at most one caution, chance
+    Abstain: no better than chance, or an unfair test, or an unstable prediction, or a single
+    feature, or two failures. C: one failure. B: none. A: at most one caution, chance
     clearly beaten, and a pool fidelity at which being wrong was measured to be rare. Where no
     thresholds cover the family of models, what is not abstained is called uncalibrated.
 
     Args:
-        quantities: with their findings; those not measured count for nothing.
-        features: how many there are.
+        quantities: questions with their findings; those not measured count for nothing.
+        features: number of features.
         fidelity: pool fidelity.
         share: additive share of the answer.
-        threshold: of the model's family; ``None``: not measured for it.
-        moves: why the prediction itself does not hold still, where it does not.
+        threshold: threshold of the model's family; ``None``: not measured for it.
+        moves: reason why the prediction itself is unstable; ``None``: it is stable.
     """
     failed = [q for q in quantities if q.finding == "fail"]
     cautions = [q for q in quantities if q.finding == "caution"]
     reasons = [q.says for q in (*failed, *cautions)]
     if features < 2:
-        return Verdict("abstain", ("one feature has nothing to be told apart from",))
+        return Verdict(
+            "abstain", ("there is only one feature, so there is nothing to compare it with",)
+        )
     if moves is not None:
         return Verdict("abstain", (moves, *reasons))
     if len(failed) > 1 or any(q.question in (CHANCE, FAIR) for q in failed):
         chance = any(q.question == CHANCE for q in failed)
         return Verdict("abstain", tuple(reasons), chance)
     if threshold is None:
-        said_why = "no thresholds were measured for this family of models"
-        return Verdict("uncalibrated", (said_why, *reasons))
+        why = "no thresholds were measured for this family of models"
+        return Verdict("uncalibrated", (why, *reasons))
     if failed:
         return Verdict("C", tuple(reasons))
     chance = next((q for q in quantities if q.question == CHANCE), None)
@@ -68,11 +70,17 @@ def verdict(
         why = f"single words explain {share:.0%} of the answer; grade A needs {ADDITIVE:.0%}"
         return Verdict("B", (*reasons, why))
     if threshold.fidelity is None:
-        return Verdict("B", (*reasons, "no threshold holds the risk of grade A for this family"))
+        return Verdict(
+            "B",
+            (
+                *reasons,
+                "for this family of models no threshold keeps wrong explanations of grade A to 5 %",
+            ),
+        )
     if fidelity < threshold.fidelity:
         why = (
-            f"its pool fidelity, {fidelity:.2f}, is below the {threshold.fidelity:.2f} from which "
-            "explanations of this family of models were found to be wrong in at most 5 % of cases"
+            f"its pool fidelity of {fidelity:.2f} is below {threshold.fidelity:.2f}, from which "
+            "explanations of this family of models were wrong in at most 5 % of cases"
         )
         return Verdict("B", (*reasons, why))
     return Verdict("A", tuple(reasons))

@@ -17,10 +17,10 @@ from whence.core.measurements import Measurement
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import KeptPool, Level, TrustLabel
 from whence.evaluation.additive_surrogate import AdditiveFit
-from whence.evaluation.instance import Instance, instance_of
+from whence.evaluation.instance import Explain, Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.robustness.paired_stability import paired_stability
-from whence.evaluation.robustness.stability import Explain, Stability, stability
+from whence.evaluation.robustness.stability import Stability, stability
 from whence.evaluation.trust.audit_checks import (
     DEPENDS,
     depends_on_the_model,
@@ -29,25 +29,25 @@ from whence.evaluation.trust.audit_checks import (
 from whence.evaluation.trust.calibration import calibration_of
 from whence.evaluation.trust.checks import (
     AGAIN,
-    Means,
+    RerunAccess,
     adds_up,
     agrees_with_others,
     better_than_chance,
     carried_by_the_marked,
     fair_test,
+    instability_reason,
+    not_measured,
     same_answer_again,
-    unasked,
-    unsteady,
 )
 from whence.evaluation.trust.grading import verdict
-from whence.evaluation.trust.summary import said
+from whence.evaluation.trust.summary import summary_sentence
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.model_game import Progress
 from whence.games.question import Question
 from whence.models.protocols import Input
 
-__all__ = ["Means", "evaluations_of", "label", "label_of"]
+__all__ = ["RerunAccess", "evaluations_of", "label", "label_of"]
 
 
 def evaluations_of(level: Level) -> int:
@@ -66,11 +66,11 @@ def evaluations_of(level: Level) -> int:
 
 def label(
     question: Question,
-    found: Attribution,
+    explanation: Attribution,
     *,
     level: Level = "default",
     output: int = 0,
-    means: Means | None = None,
+    access: RerunAccess | None = None,
     seed: int = 0,
     cache: Cache | None = None,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
@@ -79,16 +79,16 @@ def label(
     """Put the seven questions to an explanation, and give the verdict on the answers.
 
     Args:
-        question: the one that was answered.
-        found: the explanation.
+        question: one that was answered.
+        explanation: explanation.
         level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
             ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
             asks all of a larger pool, explains again in full, replaces the model's parameters for
             one explanation, and certifies the marked words.
-        output: whose scores are judged.
-        means: how to explain again and otherwise; without it questions 4, 6 and 7 stay open.
-        seed: of the masks and of whatever else is drawn.
-        cache: where evaluations are kept.
+        output: index of the judged output.
+        access: explainers to run again; without it questions 4, 6 and 7 stay open.
+        seed: seed of the masks and of whatever else is drawn.
+        cache: place where evaluations are stored.
         token_budget: tokens in a batch to begin with.
         progress: called after each batch.
 
@@ -103,19 +103,19 @@ def label(
         token_budget=token_budget,
         progress=progress,
     )
-    return label_of(instance, found, level=level, means=means or Means(), cache=cache)
+    return label_of(instance, explanation, level=level, access=access or RerunAccess(), cache=cache)
 
 
 def label_of(
     instance: Instance,
-    found: Attribution,
+    explanation: Attribution,
     *,
     level: Level,
-    means: Means,
+    access: RerunAccess,
     cache: Cache | None = None,
 ) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
-    scores = found.scores[:, instance.output]
+    scores = explanation.scores[:, instance.output]
     fit = instance.additive
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
@@ -124,22 +124,22 @@ def label_of(
     chance = better_than_chance(instance, scores)
     carried = carried_by_the_marked(instance, scores)
     if level == "quick":
-        quantities = [chance, carried, adds_up(instance, found)]
+        quantities = [chance, carried, adds_up(instance, explanation)]
     else:
         fair = fair_test(instance, cache)
-        again = None if means.again is None else _counted(instance, means.again)
-        steadiness = unasked(AGAIN)
+        again = None if access.again is None else _counted(instance, access.again)
+        steadiness = not_measured(AGAIN)
         if again is not None and instance.n > 1:
             try:
                 steady = (
-                    paired_stability(instance, found, cache=cache)
-                    if means.dear
-                    else stability(instance, found, again)
+                    paired_stability(instance, explanation, cache=cache)
+                    if access.expensive
+                    else stability(instance, explanation, again)
                 )
                 steadiness = same_answer_again(steady)
             except _REFUSALS as error:
-                steadiness = unasked(AGAIN, str(error))
-        others = _second_opinions(means, notes) if instance.n > 1 else ()
+                steadiness = not_measured(AGAIN, str(error))
+        others = _second_opinions(access, notes) if instance.n > 1 else ()
         instance.spent.extend(other.provenance.cost for other in others)
         again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
@@ -147,20 +147,22 @@ def label_of(
             carried,
             fair,
             steadiness,
-            adds_up(instance, found),
-            agrees_with_others(instance, found, others),
+            adds_up(instance, explanation),
+            agrees_with_others(instance, explanation, others),
         ]
         if level == "audit" and instance.n > 1:
             again_in_all += again is not None
             quantities += [
-                unasked(DEPENDS) if again is None else depends_on_the_model(instance, found, again),
+                not_measured(DEPENDS)
+                if again is None
+                else depends_on_the_model(instance, explanation, again),
                 stays_when_more_is_shown(instance, scores),
             ]
     question = instance.question
     calibrated = None if question is None else calibration_of(question.model.identity, level)
     if calibrated is not None and calibrated[0].level != level:
         notes.append(
-            f"thresholds of the level {calibrated[0].level!r}: none were measured for an audit"
+            f"graded by the thresholds of level {calibrated[0].level!r}; none were measured for an audit"
         )
     decided = verdict(
         quantities,
@@ -168,27 +170,27 @@ def label_of(
         fidelity=chance.measurements[0].value,
         share=fit.share,
         threshold=None if calibrated is None else calibrated[0],
-        moves=None if steady is None else unsteady(steady),
+        moves=None if steady is None else instability_reason(steady),
     )
     reasons = list(decided.reasons)
     combined = _mostly_combined(fit)
     share = _share(instance, fit)
     if share is not None and combined:
         reasons.append(COMBINATIONS)
-    if found.unit is not None:
+    if explanation.unit is not None:
         notes.append(
-            "the scores have no sign: they are judged as if every feature raised the output"
+            "the scores have no sign; they are judged as if every feature raised the output"
         )
     return TrustLabel(
         output=instance.what.name,
         level=level,
         grade=decided.grade,
-        says=said(instance, scores, decided, combined, steady),
+        says=summary_sentence(instance, scores, decided, combined, steady),
         reasons=tuple(reasons),
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
         additive_share=share,
-        reliable=_reliable(instance, fit, found),
+        reliable=_reliable(instance, fit, explanation),
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
         cost=Cost.total((instance.game.cost, *instance.spent)),
@@ -201,24 +203,24 @@ _REFUSALS = (CapabilityError, InputError, OptionError, BudgetError, ModelOutputE
 """What a model or method may refuse in the course of a judgement, which goes on without it."""
 
 
-def _second_opinions(means: Means, notes: list[str]) -> tuple[Attribution, ...]:
+def _second_opinions(access: RerunAccess, notes: list[str]) -> tuple[Attribution, ...]:
     """Explanations by other methods; one that this model or text does not allow is noted."""
-    found: list[Attribution] = []
-    for other in means.others:
+    explanations: list[Attribution] = []
+    for other in access.others:
         try:
-            found.append(other())
+            explanations.append(other())
         except _REFUSALS as error:
-            notes.append(f"a second opinion could not be had: {error}")
-    return tuple(found)
+            notes.append(f"a comparison with another method was not possible: {error}")
+    return tuple(explanations)
 
 
 def _counted(instance: Instance, again: Explain) -> Explain:
     """The same, with the cost of each explanation on the instance's account."""
 
     def explain(source: Input, seed: int) -> Attribution:
-        found = again(source, seed)
-        instance.spent.append(found.provenance.cost)
-        return found
+        explanation = again(source, seed)
+        instance.spent.append(explanation.provenance.cost)
+        return explanation
 
     return explain
 
@@ -230,7 +232,7 @@ COMBINATIONS = (
 
 
 def _mostly_combined(fit: AdditiveFit) -> bool:
-    """Whether even the best additive fit explains less than half: surely, where it is sampled."""
+    """Whether even the best additive fit explains less than half; with 95 % confidence, where it is sampled."""
     return fit.varies and (fit.share if fit.interval is None else fit.interval.high) < 0.5
 
 
@@ -248,19 +250,21 @@ def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
     )
 
 
-def _reliable(instance: Instance, fit: AdditiveFit, found: Attribution) -> tuple[bool, ...]:
-    """Features whose effect is told from zero at 95 %: by the pool, or by the scores' own errors.
+def _reliable(instance: Instance, fit: AdditiveFit, explanation: Attribution) -> tuple[bool, ...]:
+    """Features whose effect is distinguishable from zero at 95 %, by the pool or the scores' errors.
 
     A method that samples has asked more than a small pool; its errors are as good a witness.
     """
     if len(instance.pool) == 0:
         return (True,) * instance.n
     errors = np.hypot(fit.errors, fit.slope_error)
-    told = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
-    if found.std_errors is not None:
-        own = found.std_errors[:, instance.output]
-        told |= np.abs(found.scores[:, instance.output]) > 1.96 * own + 1e-12
-    return tuple(told.tolist())
+    distinguishable = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
+    if explanation.std_errors is not None:
+        std_errors = explanation.std_errors[:, instance.output]
+        distinguishable |= (
+            np.abs(explanation.scores[:, instance.output]) > 1.96 * std_errors + 1e-12
+        )
+    return tuple(distinguishable.tolist())
 
 
 def _kept(instance: Instance) -> KeptPool:

@@ -1,1 +1,1 @@
-"""One adapter a kind of model."""
+"""One adapter for each kind of model."""

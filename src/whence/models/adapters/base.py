@@ -45,7 +45,7 @@ class TorchModel(LocalModel):
         forced: Sequence[int] = (),
         row_block: int = 64,
     ) -> CaptureResult:
-        """See :class:`~whence.models.protocols.GivesAttention`."""
+        """See :class:`~whence.models.access.GivesAttention`."""
         decision: Decision | None = None
         with torch.inference_mode(), self.running():
             with capture_attention(self.module, sink, row_block=row_block) as queries:
@@ -75,7 +75,7 @@ class TorchModel(LocalModel):
     def evaluate_with_changes(
         self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
     ) -> Evaluated:
-        """See :class:`~whence.models.protocols.GivesHeads`."""
+        """See :class:`~whence.models.access.GivesHeads`."""
         rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
         with intervene(self.module, changes):
             return cast("Any", self).evaluate(rows, readout)
@@ -83,7 +83,7 @@ class TorchModel(LocalModel):
     def head_outputs(
         self, rows: Sequence[Row], readout: Any
     ) -> dict[str, list[Float[np.ndarray, "rows queries heads width"]]]:
-        """See :class:`~whence.models.protocols.GivesHeads`."""
+        """See :class:`~whence.models.access.GivesHeads`."""
         sink = OutputSink()
         with hook_kernels(self.module, sink):
             cast("Any", self).evaluate([_uncached(r.ids, r.token_types) for r in rows], readout)
@@ -92,7 +92,7 @@ class TorchModel(LocalModel):
     def head_gradients(
         self, encoding: Encoding, readout: Any, *, direct: bool = False
     ) -> HeadGradients:
-        """See :class:`~whence.models.protocols.GivesHeads`."""
+        """See :class:`~whence.models.access.GivesHeads`."""
         sink = DirectGradientSink() if direct else GradientSink()
         embeddings = self.embed(encoding)[None]
         frozen = sink.freeze(self.module) if isinstance(sink, DirectGradientSink) else nullcontext()
@@ -107,7 +107,7 @@ class TorchModel(LocalModel):
         return HeadGradients(outputs=outputs, gradients=gradients)
 
     def states(self, row: Row, readout: Any) -> dict[str, list[Float[np.ndarray, "tokens width"]]]:
-        """See :class:`~whence.models.protocols.GivesStates`."""
+        """See :class:`~whence.models.access.GivesStates`."""
         sink = StateSink()
         with capture_states(self.module, sink):
             cast("Any", self).evaluate([_uncached(row.ids, row.token_types)], readout)
@@ -117,7 +117,7 @@ class TorchModel(LocalModel):
     def evaluate_with_states(
         self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[StateReplacement]]
     ) -> Evaluated:
-        """See :class:`~whence.models.protocols.GivesStates`."""
+        """See :class:`~whence.models.access.GivesStates`."""
         rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
         with replace_states(self.module, changes):
             return cast("Any", self).evaluate(rows, readout)
@@ -125,7 +125,7 @@ class TorchModel(LocalModel):
     def block_states(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int]
     ) -> BlockStates:
-        """See :class:`~whence.models.protocols.GivesStates`."""
+        """See :class:`~whence.models.access.GivesStates`."""
         sink = StateSink()
         with torch.inference_mode(), self.running(), capture_states(self.module, sink):
             logits = array_of(self._logits_at(encoding, forced, positions, 1)[0])
@@ -141,7 +141,7 @@ class TorchModel(LocalModel):
         states: Float[np.ndarray, "rows tokens width"],
         block: str,
     ) -> Float[np.ndarray, "rows positions logits"]:
-        """See :class:`~whence.models.protocols.GivesStates`."""
+        """See :class:`~whence.models.access.GivesStates`."""
         places = np.arange(states.shape[1])
         changes = [
             (StateReplacement(block=block, positions=places, states=(state,)),) for state in states

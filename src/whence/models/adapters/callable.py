@@ -1,4 +1,4 @@
-"""Plain callables: ``list[str] -> scores``. Nothing is known of them but their answers."""
+"""Plain callables ``list[str] -> scores``, of which only the answers are known."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class CallableModel:
     The numbers are explained as they are (link ``score``); probabilities stay probabilities.
 
     Args:
-        function: called with a list of texts, never with an empty one.
-        labels: names of the columns; asked of the first answer where not given.
-        ref: a name for messages and records.
+        function: function of a list of texts, never called with an empty one.
+        labels: names of the columns; none: numbered, by the first answer.
+        ref: name for messages and records.
     """
 
     task: Task = "callable"
@@ -54,7 +54,7 @@ class CallableModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the columns; empty before the first answer where none were given."""
+        """Names of the columns; without names, empty before the first answer."""
         return self._labels or ()
 
     def encode_text(self, source: object) -> Document:
@@ -65,7 +65,7 @@ class CallableModel:
         """
         if not isinstance(source, str):
             raise InputError(
-                f"{self.ref} takes texts; {type(source).__name__} given. Join the parts into one "
+                f"expected a text for {self.ref}, got {type(source).__name__}. Join the parts into one "
                 "text, or load the model itself for pairs and conversations."
             )
         if not source.strip():
@@ -80,8 +80,8 @@ class CallableModel:
         """The function's answer, checked.
 
         Args:
-            texts: what is asked.
-            finite: whether NaN and infinity are refused; else the caller must look for them.
+            texts: texts to score.
+            finite: whether NaN and infinity are refused; else the caller must check for them.
 
         Raises:
             ModelOutputError: wrong number of rows or columns, no numbers, NaN or infinity.
@@ -99,22 +99,22 @@ class CallableModel:
             values = values[:, None]
         if values.ndim != 2 or len(values) != len(texts) or values.shape[1] == 0:
             raise ModelOutputError(
-                f"{self.ref} answered shape {np.shape(answer)} for {len(texts)} texts; "
-                f"({len(texts)},) or ({len(texts)}, labels) is due"
+                f"expected scores of shape ({len(texts)},) or ({len(texts)}, labels) for "
+                f"{len(texts)} texts, got {np.shape(answer)} from {self.ref}"
             )
         if finite and not np.all(np.isfinite(values)):
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise ModelOutputError(
-                f"{self.ref} answered {values[row].tolist()} for text {row} of its batch; "
-                "finite numbers are due"
+                f"expected finite numbers, got {values[row].tolist()} from {self.ref} for text {row} "
+                "of its batch"
             )
         if self._labels is None:
             count = values.shape[1]
             self._labels = ("score",) if count == 1 else tuple(f"score {i}" for i in range(count))
         if values.shape[1] != len(self._labels):
             raise ModelOutputError(
-                f"{self.ref} answered {values.shape[1]} scores a text; "
-                f"{len(self._labels)} are named: {', '.join(self._labels)}"
+                f"expected {len(self._labels)} scores for each text ({', '.join(self._labels)}), got "
+                f"{values.shape[1]} from {self.ref}"
             )
         return values
 
@@ -131,16 +131,16 @@ class CallableModel:
     ) -> LabelReadout:
         """Targets resolved to columns."""
         chosen = "score" if link is None else check_link(link, ("score",), self.ref)
-        own = self.scores([document.text])[0]
+        scores = self.scores([document.text])[0]
         outputs, pairs = resolve_labels(
-            targets, self.labels, lambda: own, link=chosen, ref=self.ref
+            targets, self.labels, lambda: scores, link=chosen, ref=self.ref
         )
         return LabelReadout(outputs, pairs, chosen, independent=True)
 
     def evaluate_text(self, texts: Sequence[str], readout: LabelReadout) -> Evaluated:
         """The readout of some texts in one call of the function."""
         if not texts:
-            raise OptionError("no texts given to evaluate")
+            raise OptionError("expected at least one text to evaluate, got none")
         return Evaluated(readout.read(self.scores(texts)), 0)
 
     def __repr__(self) -> str:

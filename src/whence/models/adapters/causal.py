@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from whence.models.adapters.local_model import gradients_of
 from whence.models.adapters.target_sequences import (
     SEQUENCE_LINKS,
     SequenceReadout,
-    gathered,
+    TokenScores,
+    Writer,
+    gather_tokens,
     numbers,
     resolve_sequences,
 )
@@ -26,11 +28,14 @@ from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, R
 
 __all__ = ["CausalLM"]
 
-_Found = list[tuple[torch.Tensor, torch.Tensor]]
-
 LEAST_SHARED = 16
-"""Tokens a batch must share at its start before their keys and values are kept; reuse paid from 8
-on, and more the longer the prefix (benchmarks/prefix.py)."""
+"""Tokens that a batch must share at its start before their keys and values are stored. Reuse was faster
+from 8 on, and more so the longer the prefix (benchmarks/prefix.py)."""
+
+
+LEAST_PART = 4
+"""The prefix must be at least one part in so many of the longest row: of a shorter one the pass that
+computes it costs more than it saves. Chosen by hand; not calibrated."""
 
 
 class CausalLM(TorchModel):
@@ -58,18 +63,16 @@ class CausalLM(TorchModel):
         link: Link | None = None,
         precision: Precision = "native",
     ) -> SequenceReadout:
-        """Targets resolved; none given: the model's own greedy continuation, log-probability."""
-        chosen = SEQUENCE_LINKS[0] if link is None else check_link(link, SEQUENCE_LINKS, self.ref)
-        readout = resolve_sequences(
-            targets,
-            link=chosen,
-            precision=precision,
+        """The targets resolved; none: the model's own greedy continuation. Default link: log-probability."""
+        resolved = SEQUENCE_LINKS[0] if link is None else check_link(link, SEQUENCE_LINKS, self.ref)
+        writer = Writer(
             ref=self.ref,
             tokenize=lambda text: self._continuation_ids(encoding, text),
             decode=self.decode,
             generate=lambda count: self.greedy(encoding, count),
             size=self.vocabulary.size,
         )
+        readout = resolve_sequences(targets, writer, link=resolved, precision=precision)
         self._room(encoding, max(len(sequence) for sequence in readout.sequences) - 1)
         return readout
 
@@ -117,14 +120,14 @@ class CausalLM(TorchModel):
 
     def _stops(self) -> set[int]:
         generation = getattr(self.module, "generation_config", None)
-        found: set[int] = set()
+        ids: set[int] = set()
         for source in (self.config, generation, self._tokenizer):
             stop = getattr(source, "eos_token_id", None)
             if isinstance(stop, int):
-                found.add(stop)
+                ids.add(stop)
             elif isinstance(stop, list | tuple):
-                found.update(int(token) for token in stop)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return found
+                ids.update(int(token) for token in stop)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return ids
 
     def _next(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits of the token that follows each row."""
@@ -136,22 +139,25 @@ class CausalLM(TorchModel):
     def evaluate(self, rows: Sequence[Row], readout: SequenceReadout) -> Evaluated:
         """The readout of a batch, one pass for each forced sequence."""
         with torch.inference_mode(), self.running(readout.precision):
-            found: _Found = []
-            pushed = 0
+            scores: list[TokenScores] = []
+            count = 0
             for index, sequence in enumerate(readout.sequences):
                 forced = np.array(sequence[:-1], dtype=np.int64)
                 full = [_append(row, forced) for row in rows]
                 pair, tokens = self._forced(full, [len(row) for row in rows], index, readout)
-                found.append(pair)
-                pushed += tokens
-            values = numbers(readout.combine(found))
-        return Evaluated(values, pushed)
+                scores.append(pair)
+                count += tokens
+            values = numbers(readout.combine(scores))
+        return Evaluated(values, count)
 
     def _forced(
         self, rows: Sequence[Row], starts: Sequence[int], sequence: int, readout: SequenceReadout
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], int]:
-        """Wanted logits of one forced sequence; ``starts`` are the prompts' lengths."""
-        positions, tokens = readout.wanted(sequence)
+    ) -> tuple[TokenScores, int]:
+        """Scores of one forced sequence's tokens, and how many tokens were read for them.
+
+        ``starts`` are the lengths of the prompts.
+        """
+        positions, tokens = readout.tokens_read(sequence)
         shared = self._shared(rows, min(starts) - 1)
         cache = self._prefix(rows[0].ids[:shared], len(rows), readout) if shared else None
         if cache is None:
@@ -160,7 +166,7 @@ class CausalLM(TorchModel):
         if cache is not None:
             ones = torch.ones((len(rows), shared), dtype=torch.long, device=self.device)
             inputs["attention_mask"] = torch.cat([ones, inputs["attention_mask"]], dim=1)
-        # Which position of each row predicts each wanted token, counted behind the prefix.
+        # The position in each row that predicts each token, counted from the end of the prefix.
         places = np.array([[start - 1 + p - shared for p in positions] for start in starts])
         keep: dict[str, Any] = {}
         if self.accepts("logits_to_keep"):
@@ -171,8 +177,8 @@ class CausalLM(TorchModel):
             **inputs, past_key_values=cache, use_cache=cache is not None, **keep
         ).logits
         index = torch.arange(len(rows), device=logits.device)
-        chosen = gathered(logits, index, torch.from_numpy(places).to(logits.device), tokens)
-        return chosen, sum(len(row) - shared for row in rows)
+        scores = gather_tokens(logits, index, torch.from_numpy(places).to(logits.device), tokens)
+        return scores, sum(len(row) - shared for row in rows)
 
     def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
@@ -200,36 +206,37 @@ class CausalLM(TorchModel):
                 first = first[: differs[0]]
         shared = len(first)
         longest = max(len(row) for row in rows)
-        return shared if shared >= LEAST_SHARED and 4 * shared >= longest else 0
+        return shared if shared >= LEAST_SHARED and LEAST_PART * shared >= longest else 0
 
     def _prefix(self, ids: np.ndarray, count: int, readout: SequenceReadout) -> Any | None:
         """A cache of a prefix for ``count`` rows; ``None`` where the model's cache is not plain.
 
-        Only caches that keep every key and value as it was are reused: a sliding or recurrent
-        layer keeps a part of its state, from which a longer pass cannot be continued safely.
+        Only caches that store every key and value unchanged are reused: a sliding or recurrent
+        layer stores a part of its state, from which a longer pass cannot be continued safely.
         """
         from transformers import DynamicCache
         from transformers.cache_utils import DynamicLayer
 
-        kept = readout.kept
+        stored = readout.cache
         key = ids.tobytes()
-        if kept.get("ids") != key:
-            kept.clear()
+        if stored.get("ids") != key:
+            stored.clear()
             last = {"logits_to_keep": 1} if self.accepts("logits_to_keep") else {}
             output = self.module(input_ids=self.tensor(ids[None]), use_cache=True, **last)
             cache: Any = getattr(output, "past_key_values", None)
-            stored: Any = cache
             plain = isinstance(cache, DynamicCache) and all(
                 type(layer) is DynamicLayer for layer in cache.layers
             )
-            kept["ids"] = key
-            kept["layers"] = (
-                [(layer.keys, layer.values) for layer in stored.layers] if plain else None
+            stored["ids"] = key
+            stored["layers"] = (
+                [(layer.keys, layer.values) for layer in cast("Any", cache).layers]
+                if plain
+                else None
             )
-        if kept["layers"] is None:
+        if stored["layers"] is None:
             return None
         fresh = DynamicCache()
-        for index, (keys, values) in enumerate(kept["layers"]):
+        for index, (keys, values) in enumerate(stored["layers"]):
             fresh.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
         return fresh
 
@@ -245,14 +252,14 @@ class CausalLM(TorchModel):
         with torch.enable_grad(), self.running(readout.precision):
             leaf = self.leaf(embeddings)
             count = len(leaf)
-            found: _Found = []
+            scores: list[TokenScores] = []
             for index, sequence in enumerate(readout.sequences):
                 forced = torch.tensor(sequence[:-1], dtype=torch.long, device=leaf.device)
                 with torch.no_grad():
                     tail = self.module.get_input_embeddings()(forced).to(leaf.dtype)
                 whole = torch.cat([leaf, tail.expand(count, -1, -1)], dim=1)
                 mask = torch.ones(whole.shape[:2], dtype=torch.long, device=leaf.device)
-                positions, tokens = readout.wanted(index)
+                positions, tokens = readout.tokens_read(index)
                 start = len(sequence)
                 keep = {"logits_to_keep": start} if self.accepts("logits_to_keep") else {}
                 logits = self.module(
@@ -260,8 +267,8 @@ class CausalLM(TorchModel):
                 ).logits[:, -start:]
                 places = torch.tensor([positions] * count, device=logits.device)
                 rows = torch.arange(count, device=logits.device)
-                found.append(gathered(logits, rows, places, tokens))
-            values = readout.combine(found)
+                scores.append(gather_tokens(logits, rows, places, tokens))
+            values = readout.combine(scores)
             gradients = gradients_of(values, leaf)
         return Gradients(numbers(values), gradients)
 

@@ -99,23 +99,25 @@ def resolve_labels(
             pairs.append((a, b))
         else:
             raise CapabilityError(
-                f"target {type(target).__name__} asked; {ref} classifies. "
+                f"{ref} classifies and has no target {type(target).__name__}. "
                 "Targets that work here: Label, Contrast"
             )
     return tuple(outputs), tuple(pairs)
 
 
-def _index(asked: str | int, labels: Sequence[str]) -> int:
-    if isinstance(asked, str):
-        if asked in labels:
-            return labels.index(asked)
-        folded = [label.casefold() for label in labels]
-        if folded.count(asked.casefold()) == 1:
-            return folded.index(asked.casefold())
-        raise unknown("label", asked, labels)
-    if not 0 <= asked < len(labels):
-        raise OptionError(f"label {asked} asked; there are {len(labels)}: {', '.join(labels)}")
-    return asked
+def _index(label: str | int, labels: Sequence[str]) -> int:
+    if isinstance(label, str):
+        if label in labels:
+            return labels.index(label)
+        folded = [name.casefold() for name in labels]
+        if folded.count(label.casefold()) == 1:
+            return folded.index(label.casefold())
+        raise unknown("label", label, labels)
+    if not 0 <= label < len(labels):
+        raise OptionError(
+            f"there is no label {label}; there are {len(labels)}: {', '.join(labels)}"
+        )
+    return label
 
 
 def label_decision(
@@ -160,9 +162,9 @@ class SequenceClassifier(TorchModel):
 
     def decide(self, encoding: Encoding) -> Decision:
         """The predicted label and the probabilities of all."""
-        return label_decision(self._own(encoding), self.labels, independent=self.independent)
+        return label_decision(self._logits_of(encoding), self.labels, independent=self.independent)
 
-    def _own(self, encoding: Encoding) -> Float[np.ndarray, " labels"]:
+    def _logits_of(self, encoding: Encoding) -> Float[np.ndarray, " labels"]:
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         with torch.inference_mode(), self.running():
             return _array(self._logits([row]))[0]
@@ -179,7 +181,7 @@ class SequenceClassifier(TorchModel):
         allowed = self._links()
         chosen = allowed[0] if link is None else check_link(link, allowed, self.ref)
         outputs, pairs = resolve_labels(
-            targets, self.labels, lambda: self._own(encoding), link=chosen, ref=self.ref
+            targets, self.labels, lambda: self._logits_of(encoding), link=chosen, ref=self.ref
         )
         return LabelReadout(outputs, pairs, chosen, self.independent, precision)
 
@@ -195,18 +197,18 @@ class SequenceClassifier(TorchModel):
     def _reads_last_token(self) -> bool:
         """Decoders classify at the last token that is not padding, found by its id.
 
-        Their pooling would take a pad token that a masker put there on purpose for padding,
-        and refuses batches where no pad id is set; rows of one length need no padding.
+        A pad token that a masker wrote on purpose would count as padding, and batches are refused
+        where no pad id is set; rows of one length need no padding.
         """
         return hasattr(self.module, "score") and not self.config.is_encoder_decoder
 
     def _by_length(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows labels"]:
-        found = np.empty((len(rows), len(self.labels)))
+        logits = np.empty((len(rows), len(self.labels)))
         lengths = np.array([len(row) for row in rows])
         for length in np.unique(lengths):
             chosen: list[int] = np.flatnonzero(lengths == length).tolist()
-            found[chosen] = _array(self._logits([rows[i] for i in chosen]))
-        return found
+            logits[chosen] = _array(self._logits([rows[i] for i in chosen]))
+        return logits
 
     def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
         inputs = self.batch(rows)

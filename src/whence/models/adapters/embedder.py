@@ -92,7 +92,7 @@ class Embedder(TorchModel):
         for target in targets:
             if not isinstance(target, Similarity):
                 raise CapabilityError(
-                    f"target {type(target).__name__} asked; {self.ref} embeds texts. "
+                    f"{self.ref} embeds texts and has no target {type(target).__name__}. "
                     "Targets that work here: Similarity"
                 )
             other = self.encode(target.other)

@@ -12,12 +12,15 @@ from jaxtyping import Float
 from whence.core.errors import ModelLoadError
 from whence.models.adapters.causal import CausalLM
 from whence.models.adapters.local_model import gradients_of
-from whence.models.adapters.target_sequences import SequenceReadout, gathered, numbers
+from whence.models.adapters.target_sequences import (
+    SequenceReadout,
+    TokenScores,
+    gather_tokens,
+    numbers,
+)
 from whence.models.protocols import Encoding, Evaluated, Gradients, Row
 
 __all__ = ["Seq2SeqLM"]
-
-_Found = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Seq2SeqLM(CausalLM):
@@ -33,8 +36,8 @@ class Seq2SeqLM(CausalLM):
         start = self.config.decoder_start_token_id
         if start is None:
             raise ModelLoadError(
-                f"{self.ref} names no decoder_start_token_id in its configuration; set it there, "
-                "or no one can say with what the decoder begins"
+                f"{self.ref} has no decoder_start_token_id in its configuration; set it there: the "
+                "decoder begins with it"
             )
         return int(start)
 
@@ -93,14 +96,16 @@ class Seq2SeqLM(CausalLM):
         with torch.inference_mode(), self.running(readout.precision):
             inputs = self.batch(rows)
             encoded = self.module.get_encoder()(**inputs)
-            found = self._decode(encoded, inputs["attention_mask"], readout)
-            values = numbers(readout.combine(found))
+            scores = self._decode(encoded, inputs["attention_mask"], readout)
+            values = numbers(readout.combine(scores))
         forced = sum(len(sequence) for sequence in readout.sequences)
         return Evaluated(values, sum(len(row) + forced for row in rows))
 
-    def _decode(self, encoded: Any, mask: torch.Tensor, readout: SequenceReadout) -> _Found:
+    def _decode(
+        self, encoded: Any, mask: torch.Tensor, readout: SequenceReadout
+    ) -> list[TokenScores]:
         count = len(mask)
-        found: _Found = []
+        scores: list[TokenScores] = []
         for index, sequence in enumerate(readout.sequences):
             forced = torch.tensor([[self._start(), *sequence[:-1]]], device=self.device)
             logits = self.module(
@@ -109,11 +114,11 @@ class Seq2SeqLM(CausalLM):
                 decoder_input_ids=forced.expand(count, -1),
                 use_cache=False,
             ).logits
-            positions, tokens = readout.wanted(index)
+            positions, tokens = readout.tokens_read(index)
             places = torch.tensor([positions] * count, device=logits.device)
             rows = torch.arange(count, device=logits.device)
-            found.append(gathered(logits, rows, places, tokens))
-        return found
+            scores.append(gather_tokens(logits, rows, places, tokens))
+        return scores
 
     def gradients(
         self,

@@ -25,12 +25,18 @@ __all__ = [
     "SEQUENCE_LINKS",
     "Reading",
     "SequenceReadout",
-    "gathered",
+    "TokenScores",
+    "Writer",
+    "gather_tokens",
     "numbers",
     "resolve_sequences",
 ]
 
 SEQUENCE_LINKS: tuple[Link, ...] = ("log_probability", "logit", "probability", "log_odds")
+
+
+TokenScores = tuple[torch.Tensor, torch.Tensor]
+"""Logits of tokens, and the log-sum-exp of the logits at their positions: ``[rows, tokens]`` each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,8 @@ class SequenceReadout:
     readings: tuple[tuple[Reading, Reading | None], ...]
     link: Link
     precision: Precision = "native"
-    kept: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
-    """What the adapter may reuse between batches; lives as long as the readout."""
+    cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """What the adapter reuses between batches, for as long as the readout lives."""
 
     @property
     def key(self) -> str:
@@ -68,7 +74,7 @@ class SequenceReadout:
         """Forced tokens a row is read with, over all passes."""
         return sum(len(sequence) - 1 for sequence in self.sequences)
 
-    def wanted(self, sequence: int) -> tuple[list[int], list[int]]:
+    def tokens_read(self, sequence: int) -> tuple[list[int], list[int]]:
         """Positions and tokens that any output reads off a sequence, in a fixed order."""
         pairs = sorted(
             {
@@ -83,27 +89,24 @@ class SequenceReadout:
         both = [reading for pair in self.readings for reading in pair if reading is not None]
         return [reading for reading in both if reading.sequence == sequence]
 
-    def combine(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-        """Outputs ``[rows, outputs]`` from each sequence's logits and normalisers at its wants.
+    def combine(self, scores: Sequence[TokenScores]) -> torch.Tensor:
+        """Outputs ``[rows, outputs]`` from the scores of each sequence's tokens.
 
-        ``found[s]`` is (logit of the wanted token, log-sum-exp at its position), both
-        ``[rows, wanted]`` in the order of :meth:`wanted`.
+        ``scores[s]`` are in the order of :meth:`tokens_read`.
         """
         columns: list[torch.Tensor] = []
         for plus, minus in self.readings:
-            column = self._value(plus, found)
+            column = self._value(plus, scores)
             if minus is not None:
-                column = column - self._value(minus, found)
+                column = column - self._value(minus, scores)
             columns.append(column)
         return torch.stack(columns, dim=1)
 
-    def _value(
-        self, reading: Reading, found: Sequence[tuple[torch.Tensor, torch.Tensor]]
-    ) -> torch.Tensor:
-        positions, tokens = self.wanted(reading.sequence)
+    def _value(self, reading: Reading, scores: Sequence[TokenScores]) -> torch.Tensor:
+        positions, tokens = self.tokens_read(reading.sequence)
         places = {pair: index for index, pair in enumerate(zip(positions, tokens, strict=True))}
         index = [places[pair] for pair in zip(reading.positions, reading.tokens, strict=True)]
-        logits, norms = found[reading.sequence]
+        logits, norms = scores[reading.sequence]
         if self.link == "logit":
             return logits[:, index].sum(dim=1)
         total = (logits[:, index] - norms[:, index]).sum(dim=1)
@@ -115,16 +118,27 @@ class SequenceReadout:
         return safe - torch.log(-torch.expm1(safe))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer:
+    """A model that writes, as its targets need it.
+
+    Attributes:
+        ref: name for messages.
+        tokenize: ids of a text as a continuation.
+        decode: text of some ids.
+        generate: ids that the model writes itself, at most so many.
+        size: number of ids in the vocabulary.
+    """
+
+    ref: str
+    tokenize: Callable[[str], np.ndarray]
+    decode: Callable[[Sequence[int]], str]
+    generate: Callable[[int], Sequence[int]]
+    size: int
+
+
 def resolve_sequences(
-    targets: Sequence[Target],
-    *,
-    link: Link,
-    precision: Precision,
-    ref: str,
-    tokenize: Callable[[str], np.ndarray],
-    decode: Callable[[Sequence[int]], str],
-    generate: Callable[[int], Sequence[int]],
-    size: int,
+    targets: Sequence[Target], writer: Writer, *, link: Link, precision: Precision
 ) -> SequenceReadout:
     """Targets as forced sequences; texts left open are filled by the model's greedy choice.
 
@@ -133,113 +147,136 @@ def resolve_sequences(
         InputError: an empty continuation.
         CapabilityError: a target of another task.
     """
-    sequences: list[tuple[int, ...]] = []
-    outputs: list[Output] = []
-    readings: list[tuple[Reading, Reading | None]] = []
-    unit = UNITS[link]
-    next_tokens: list[int] = []
+    builder = _Builder(writer, link)
+    for target in targets or (Continuation(),):
+        if isinstance(target, NextToken):
+            builder.add_next_token(target)
+        elif isinstance(target, Continuation):
+            builder.add_continuation(target)
+        elif isinstance(target, Contrast):
+            builder.add_contrast(target)
+        else:
+            raise CapabilityError(
+                f"{writer.ref} generates text and has no target {type(target).__name__}. "
+                "Targets that work here: Continuation, NextToken, Contrast"
+            )
+    return builder.readout(precision)
 
-    def sequence_of(ids: Sequence[int]) -> Reading:
-        forced = tuple(int(token) for token in ids)
-        _check_ids(forced, size, ref)
-        if forced not in sequences:
-            sequences.append(forced)
-        return Reading(sequences.index(forced), tuple(range(len(forced))), forced)
 
-    def ids_of(text: str | int) -> tuple[int, ...]:
+class _Builder:
+    """Collects sequences, outputs and readings, target by target."""
+
+    def __init__(self, writer: Writer, link: Link) -> None:
+        self.writer = writer
+        self.link: Link = link
+        self.sequences: list[tuple[int, ...]] = []
+        self.outputs: list[Output] = []
+        self.readings: list[tuple[Reading, Reading | None]] = []
+
+    def add_next_token(self, target: NextToken) -> None:
+        token = _one_token(target.token, self.writer)
+        _check_ids((token,), self.writer)
+        # Sequence -1 stands for "any"; it is replaced when all sequences are known.
+        reading = Reading(-1, (0,), (token,))
+        self._add(self.writer.decode([token]), NextToken(token=token), reading)
+
+    def add_continuation(self, target: Continuation) -> None:
+        ids = self._continuation_ids(target)
+        reading = self._sequence(ids)
+        text = self.writer.decode(ids) if target.text is None else target.text
+        resolved = Continuation(
+            text=text,
+            token_ids=tuple(int(i) for i in ids),
+            max_new_tokens=target.max_new_tokens,
+            per_token=target.per_token,
+        )
+        if not target.per_token:
+            self._add(text, resolved, reading)
+            return
+        for position, token in enumerate(reading.tokens):
+            name = f"{position + 1}: {self.writer.decode([token])}"
+            self._add(name, resolved, Reading(reading.sequence, (position,), (token,)))
+
+    def add_contrast(self, target: Contrast) -> None:
+        if target.label is None or target.against is None:
+            raise OptionError(
+                "a contrast of continuations needs both texts: label=... and against=..."
+            )
+        name = f"{target.label} rather than {target.against}"
+        plus, minus = (self._sequence(self._ids(t)) for t in (target.label, target.against))
+        self._add(name, target, plus, minus)
+
+    def readout(self, precision: Precision) -> SequenceReadout:
+        """The readout of all targets; next tokens are read off the first sequence."""
+        if not self.sequences:
+            self.sequences.append(self.readings[0][0].tokens)
+        readings = tuple(
+            (Reading(0, plus.positions, plus.tokens) if plus.sequence < 0 else plus, minus)
+            for plus, minus in self.readings
+        )
+        return SequenceReadout(
+            tuple(self.outputs), tuple(self.sequences), readings, self.link, precision
+        )
+
+    def _add(self, name: str, target: Target, plus: Reading, minus: Reading | None = None) -> None:
+        output = Output(name=name, link=self.link, unit=UNITS[self.link], target=target)
+        self.outputs.append(output)
+        self.readings.append((plus, minus))
+
+    def _sequence(self, ids: Sequence[int]) -> Reading:
+        """The whole of a forced sequence, which is added where it is new."""
+        sequence = tuple(int(token) for token in ids)
+        _check_ids(sequence, self.writer)
+        if sequence not in self.sequences:
+            self.sequences.append(sequence)
+        return Reading(self.sequences.index(sequence), tuple(range(len(sequence))), sequence)
+
+    def _continuation_ids(self, target: Continuation) -> Sequence[int]:
+        if target.token_ids is None and target.text is not None:
+            return self._ids(target.text)
+        ids = target.token_ids
+        if ids is None:
+            ids = tuple(self.writer.generate(target.max_new_tokens))
+        if not ids:
+            raise InputError("the continuation has no tokens; give text or token_ids")
+        return ids
+
+    def _ids(self, text: str | int) -> tuple[int, ...]:
         if isinstance(text, int):
             return (text,)
-        ids = tuple(int(token) for token in tokenize(text))
+        ids = tuple(int(token) for token in self.writer.tokenize(text))
         if not ids:
             raise InputError(f"the continuation {text!r} has no tokens; give some text")
         return ids
 
-    def add(name: str, target: Target, plus: Reading, minus: Reading | None = None) -> None:
-        outputs.append(Output(name=name, link=link, unit=unit, target=target))
-        readings.append((plus, minus))
 
-    for target in targets or (Continuation(),):
-        if isinstance(target, NextToken):
-            token = _one_token(target.token, tokenize, generate, ref)
-            _check_ids((token,), size, ref)
-            name = decode([token])
-            # Sequence -1 stands for "any"; it is settled when all sequences are known.
-            add(name, NextToken(token=token), Reading(-1, (0,), (token,)))
-            next_tokens.append(token)
-        elif isinstance(target, Continuation):
-            if target.token_ids is not None:
-                ids = target.token_ids
-            elif target.text is not None:
-                ids = ids_of(target.text)
-            else:
-                ids = tuple(generate(target.max_new_tokens))
-            if not ids:
-                raise InputError("the continuation has no tokens; give text or token_ids")
-            whole = sequence_of(ids)
-            text = decode(ids) if target.text is None else target.text
-            resolved = Continuation(
-                text=text,
-                token_ids=tuple(int(i) for i in ids),
-                max_new_tokens=target.max_new_tokens,
-                per_token=target.per_token,
-            )
-            if target.per_token:
-                for position, token in enumerate(whole.tokens):
-                    name = f"{position + 1}: {decode([token])}"
-                    add(name, resolved, Reading(whole.sequence, (position,), (token,)))
-            else:
-                add(text, resolved, whole)
-        elif isinstance(target, Contrast):
-            if target.label is None or target.against is None:
-                raise OptionError(
-                    "a contrast of continuations needs both texts: label=... and against=..."
-                )
-            name = f"{target.label} rather than {target.against}"
-            plus, minus = (sequence_of(ids_of(t)) for t in (target.label, target.against))
-            add(name, target, plus, minus)
-        else:
-            raise CapabilityError(
-                f"target {type(target).__name__} asked; {ref} generates text. "
-                "Targets that work here: Continuation, NextToken, Contrast"
-            )
-    if not sequences:
-        sequences.append((next_tokens[0],))
-    settled = tuple(
-        (Reading(0, plus.positions, plus.tokens) if plus.sequence < 0 else plus, minus)
-        for plus, minus in readings
-    )
-    return SequenceReadout(tuple(outputs), tuple(sequences), settled, link, precision)
-
-
-def _one_token(
-    asked: str | int | None,
-    tokenize: Callable[[str], np.ndarray],
-    generate: Callable[[int], Sequence[int]],
-    ref: str,
-) -> int:
-    if asked is None:
-        return int(generate(1)[0])
-    if isinstance(asked, int):
-        return asked
-    ids = tokenize(asked)
+def _one_token(token: str | int | None, writer: Writer) -> int:
+    if token is None:
+        return int(writer.generate(1)[0])
+    if isinstance(token, int):
+        return token
+    ids = writer.tokenize(token)
     if len(ids) != 1:
         raise OptionError(
-            f"next token {asked!r} asked; {ref} reads it as {len(ids)} tokens "
+            f"expected one token, got {token!r}, which {writer.ref} reads as {len(ids)} tokens "
             f"({', '.join(str(int(i)) for i in ids)}). Ask for a Continuation, or give one id."
         )
     return int(ids[0])
 
 
-def _check_ids(ids: Sequence[int], size: int, ref: str) -> None:
+def _check_ids(ids: Sequence[int], writer: Writer) -> None:
     for token in ids:
-        if not 0 <= token < size:
-            raise OptionError(f"token id {token} asked; the vocabulary of {ref} is 0 to {size - 1}")
+        if not 0 <= token < writer.size:
+            raise OptionError(
+                f"there is no token id {token}; the vocabulary of {writer.ref} is 0 to "
+                f"{writer.size - 1}"
+            )
 
 
-def gathered(
+def gather_tokens(
     logits: torch.Tensor, rows: torch.Tensor, places: torch.Tensor, tokens: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of some tokens and the normalisers at their places, in float32, then float64.
+) -> TokenScores:
+    """Scores of some tokens, computed in float32, then float64.
 
     ``logits[B, U, V]``; ``places[B, W]`` indexes the second axis. Only the target slice is
     raised to float32: a whole vocabulary at every position would be the largest array of all.

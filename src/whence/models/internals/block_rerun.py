@@ -1,4 +1,4 @@
-"""A block of a model run again by itself, at the input it had, with values of some keys zeroed."""
+"""A block of a model run again alone, at the same input, with the values of some keys zeroed."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["BlockCall", "rerun"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockCall:
-    """One call of a block: what it was given."""
+    """One call of a block, with its arguments."""
 
     module: Any
-    given: tuple[Any, ...]
-    named: dict[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
     @classmethod
-    def of(cls, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> BlockCall:
-        """The call, detached, and without a cache: it would be added to by every new run."""
+    def of(cls, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BlockCall:
+        """The call, detached, and without a cache, which every new run would extend."""
         return cls(
             module,
-            tuple(_mapped(item, _detached) for item in given),
-            {name: _mapped(item, _detached) for name, item in named.items()},
+            tuple(_mapped(item, _detached) for item in args),
+            {name: _mapped(item, _detached) for name, item in kwargs.items()},
         )
 
 
@@ -56,27 +56,27 @@ def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
 def rerun(
     module: Any, block: BlockCall, layer: str, keys: Sequence[int]
 ) -> tuple[Float[np.ndarray, "queries model"], Float[np.ndarray, "keys queries model"]]:
-    """States after the block as they are, and with the values of each of ``keys`` zeroed.
+    """States after the block unchanged, and with the values of each of ``keys`` zeroed.
 
     Raises:
         CapabilityError: the block gives no state, or reads something that cannot be repeated.
     """
     count = len(keys) + 1
 
-    def wide(tensor: torch.Tensor) -> torch.Tensor:
-        alone = tensor.dim() > 1 and tensor.shape[0] == 1
-        return tensor.expand(count, *tensor.shape[1:]) if alone else tensor
+    def repeat(tensor: torch.Tensor) -> torch.Tensor:
+        one_row = tensor.dim() > 1 and tensor.shape[0] == 1
+        return tensor.expand(count, *tensor.shape[1:]) if one_row else tensor
 
-    given = tuple(_mapped(item, wide) for item in block.given)
-    named = {name: _mapped(item, wide) for name, item in block.named.items()}
+    args = tuple(_mapped(item, repeat) for item in block.args)
+    kwargs = {name: _mapped(item, repeat) for name, item in block.kwargs.items()}
     if "use_cache" in inspect.signature(block.module.forward).parameters:
-        named["use_cache"] = False
+        kwargs["use_cache"] = False
     changes = [
         (),
         *((ZeroValues(layer=layer, keys=np.array([key], dtype=np.int64)),) for key in keys),
     ]
     with intervene(module, changes):
-        output = block.module(*given, **named)
+        output = block.module(*args, **kwargs)
     state = output[0] if isinstance(output, tuple | list) else output
     if not torch.is_tensor(state) or state.dim() != 3 or len(state) != count:
         raise CapabilityError(f"the block of {layer} gives no state of each token")

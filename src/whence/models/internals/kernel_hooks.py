@@ -1,4 +1,4 @@
-"""One hook on every attention kernel of transformers, for one module, for a while.
+"""One hook on every attention kernel of transformers, for one module, in one context.
 
 Each entry of transformers' table of attention functions is replaced *under its own name*: masks
 and branches that look at the name stay as they are, and the model's own function computes the
@@ -33,12 +33,12 @@ class KernelCall:
     """One call of one layer's kernel.
 
     Attributes:
-        name: the module's path in the model.
-        eager: ``eager_attention_forward`` of the model's own file, which gives weights.
+        name: path of the module in the model.
+        eager: ``eager_attention_forward`` of the model's own file, which returns weights.
         states: query, key, value: ``[batch, heads, length, width]``, key heads not repeated.
-        mask: what the kernel got: added to the scores, or true where allowed; or nothing.
-        options: the kernel's other arguments.
-        output: what it returned, ``[batch, queries, heads, width]``.
+        mask: mask that the kernel got: added to the scores, or true where allowed; or none.
+        options: other arguments of the kernel.
+        output: result, ``[batch, queries, heads, width]``.
     """
 
     name: str
@@ -52,7 +52,7 @@ class KernelCall:
 
 @runtime_checkable
 class KernelHook(Protocol):
-    """What stands before and after a kernel."""
+    """An object that is called before and after a kernel."""
 
     def before(self, name: str, states: States) -> States:
         """The states that the kernel gets."""
@@ -104,9 +104,9 @@ def hook_kernels(module: Any, hook: KernelHook) -> Generator[None]:
 
 
 def announce_gradient(output: int) -> None:
-    """Tell the hook of this context, where it wants to know, which output's gradient comes next.
+    """Tell the hook of this context, if it has such a method, which output's gradient comes next.
 
-    A gradient comes back in a thread of its own on some devices, where no context is seen.
+    On some devices gradients come back in another thread, which does not see the context.
     """
     active = _ACTIVE.get()
     if active is not None and isinstance(active.hook, _Differentiated):
@@ -114,7 +114,7 @@ def announce_gradient(output: int) -> None:
 
 
 def _table() -> dict[str, Kernel]:
-    # Setting has a public way (register), putting back has none; a test pins the attribute.
+    # register() is public, its inverse is not; a test pins this attribute.
     return cast("dict[str, Kernel]", AttentionInterface._global_mapping)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
@@ -139,7 +139,7 @@ def _uninstall() -> None:
             return
         table = _table()
         for name, kernel in _originals.items():
-            # An entry that someone registered or took away meanwhile is theirs.
+            # An entry that someone registered or removed meanwhile stays as they left it.
             if table.get(name) is not _shadows[name]:
                 continue
             if kernel is None:
@@ -161,20 +161,20 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
     ) -> tuple[torch.Tensor, Any]:
         file = sys.modules[type(module).__module__]
         eager = cast("Kernel | None", getattr(file, "eager_attention_forward", None))
-        own = kernel or eager
-        if own is None:
+        original = kernel or eager
+        if original is None:
             raise KeyError(implementation)
         active = _ACTIVE.get()
         if active is None or id(module) not in active.names:
-            return own(module, query, key, value, attention_mask, **options)
+            return original(module, query, key, value, attention_mask, **options)
         name = active.names[id(module)]
         if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
             raise CapabilityError(
-                f"attention weights asked of {name}, which runs {implementation!r}: its weights "
-                "cannot be computed by rows. Load the model with attn_implementation='sdpa'."
+                f"{name} runs {implementation!r}, whose weights cannot be computed by rows. Load the "
+                "model with attn_implementation='sdpa'."
             )
         states = active.hook.before(name, (query, key, value))
-        output, weights = own(module, *states, attention_mask, **options)
+        output, weights = original(module, *states, attention_mask, **options)
         call = KernelCall(
             name=name,
             module=module,

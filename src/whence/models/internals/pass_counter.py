@@ -16,13 +16,13 @@ __all__ = ["PassCount", "count_passes"]
 
 @dataclass(slots=True, eq=False)
 class PassCount:
-    """What has run so far.
+    """The passes so far.
 
     Attributes:
-        passes: inputs of forward passes: a batch of ``b`` inputs counts ``b``.
-        tokens: that they read, padding and what a cache held left out; of an encoder-decoder,
-            those of the encoder and those of the decoder.
-        seconds: how long the context lasted, in seconds; known at its end.
+        passes: number of inputs of forward passes: a batch of ``b`` inputs counts ``b``.
+        tokens: number of tokens that they read, without padding and without those in a cache; for
+            an encoder-decoder, those of the encoder and those of the decoder.
+        seconds: time that the context lasted; set at its end.
     """
 
     passes: int = 0
@@ -34,8 +34,8 @@ class PassCount:
 def count_passes(model: Any) -> Generator[PassCount]:
     """Count the forward passes of an adapter's module that this thread runs in this context.
 
-    An encoder that runs by itself counts by its tokens only: it is a part of the passes that go on
-    from it. The module is left as it was.
+    An encoder that runs alone counts by its tokens only: it is a part of the passes that read its
+    output. The module is left as it was.
 
     Example:
         >>> import whence
@@ -52,21 +52,21 @@ def count_passes(model: Any) -> Generator[PassCount]:
     thread = threading.get_ident()
     decodes = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
 
-    def passed(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def count_model(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != thread:
             return
-        rows, tokens = _read(given, named, decoder=decodes)
+        rows, tokens = _read(args, kwargs, decoder=decodes)
         count.passes += rows
         count.tokens += tokens
 
-    def encoded(_: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def count_encoder(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() == thread:
-            count.tokens += _read(given, named)[1]
+            count.tokens += _read(args, kwargs)[1]
 
-    handles = [module.register_forward_pre_hook(passed, with_kwargs=True)]
+    handles = [module.register_forward_pre_hook(count_model, with_kwargs=True)]
     if decodes:
         encoder = module.get_encoder()
-        handles.append(encoder.register_forward_pre_hook(encoded, with_kwargs=True))
+        handles.append(encoder.register_forward_pre_hook(count_encoder, with_kwargs=True))
     try:
         yield count
     finally:
@@ -76,23 +76,23 @@ def count_passes(model: Any) -> Generator[PassCount]:
 
 
 def _read(
-    given: tuple[Any, ...], named: dict[str, Any], *, decoder: bool = False
+    args: tuple[Any, ...], kwargs: dict[str, Any], *, decoder: bool = False
 ) -> tuple[int, int]:
     """Rows and tokens that a call reads."""
     if decoder:
         for name in ("decoder_input_ids", "decoder_inputs_embeds"):
-            if named.get(name) is not None:
-                return _size(named[name], named.get("decoder_attention_mask"))
-    # A decoder that is given nothing reads the text again.
-    for read in (*given[:1], named.get("input_ids"), named.get("inputs_embeds")):
+            if kwargs.get(name) is not None:
+                return _size(kwargs[name], kwargs.get("decoder_attention_mask"))
+    # Without decoder inputs, a decoder reads the text again.
+    for read in (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds")):
         if read is not None:
-            return _size(read, named.get("attention_mask"))
+            return _size(read, kwargs.get("attention_mask"))
     return 0, 0
 
 
 def _size(read: torch.Tensor, mask: Any) -> tuple[int, int]:
     rows, width = int(read.shape[0]), int(read.shape[1])
     if torch.is_tensor(mask) and mask.dim() == 2:
-        # A mask over a cache is longer than what is read now.
+        # A mask over a cache is longer than the tokens of this call.
         return rows, int(mask[:, -width:].sum())
     return rows, rows * width

@@ -1,7 +1,7 @@
-"""The residual state after each block: had while a model runs, and replaced.
+"""The residual state after each block, captured and replaced while a model runs.
 
 A block is a member of an outermost list of modules (``encoder.layer.3``, ``model.layers.0``,
-``decoder.block.1``) that takes and gives a state of one shape ``[rows, tokens, width]``: one
+``decoder.block.1``) that reads and gives a state of one shape ``[rows, tokens, width]``: one
 step along the residual stream. No family is named. Hooks live inside contexts and are taken off
 at their end, after an exception too.
 """
@@ -32,13 +32,13 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StateReplacement:
-    """The state after a block is taken from elsewhere at some positions.
+    """Replace the state after a block at some positions.
 
     Attributes:
-        block: the block's path in the model.
-        positions: the tokens at which it is replaced.
-        states: what stands in its place, for each call of the block in order: ``[tokens,
-            width]``, of which the rows at ``positions`` are taken.
+        block: path of the block in the model.
+        positions: tokens at which the state is replaced.
+        states: replacement, for each call of the block in order: ``[tokens, width]``, of which the
+            rows at ``positions`` are used.
     """
 
     block: str
@@ -60,14 +60,14 @@ class StateSink:
         """
         if not self.states:
             raise CapabilityError(
-                f"{architecture} has no list of blocks that pass a state of one shape on, so "
-                "there are no layers to look across"
+                f"{architecture} has no list of blocks that read and give a state of one shape, so "
+                "there are no layers to compare"
             )
         for name, calls in self.states.items():
             if len(calls) not in (1, sequences):
                 raise CapabilityError(
                     f"{name} runs {len(calls)} times in {sequences} pass(es) of {architecture}: "
-                    "its layers share their weights and cannot be told apart by their module"
+                    "its layers share their weights, so a module does not say which layer runs"
                 )
 
 
@@ -75,16 +75,16 @@ class StateSink:
 def capture_states(module: Any, sink: StateSink) -> Generator[None]:
     """Give ``sink`` the state after every block in this context; nothing is changed."""
 
-    def listen(name: str) -> Any:
-        def hook(_: Any, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+    def capture(name: str) -> Any:
+        def hook(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             state = _state(output)
-            entered: Any = given[0] if given else named.get("hidden_states")
-            if _is_state(state) and _is_state(entered) and entered.shape == state.shape:
+            input_: Any = args[0] if args else kwargs.get("hidden_states")
+            if _is_state(state) and _is_state(input_) and input_.shape == state.shape:
                 sink.states.setdefault(name, []).append(array_of(state))
 
         return hook
 
-    with _hooked(module, {name: listen(name) for name in _candidates(module)}):
+    with _hooked(module, {name: capture(name) for name in _candidates(module)}):
         yield
 
 
@@ -101,10 +101,12 @@ def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -
     for row, group in enumerate(changes):
         for change in group:
             if change.block not in known:
-                raise OptionError(f"{change.block} asked; the blocks are {', '.join(known)}")
+                raise OptionError(
+                    f"there is no block {change.block}; expected one of {', '.join(known)}"
+                )
             by_block.setdefault(change.block, []).append((row, change))
     calls: dict[str, int] = {}
-    # Many rows take parts of the same states; each array becomes a tensor once.
+    # Many rows use parts of the same states; each array becomes a tensor once.
     tensors: dict[tuple[int, ...], torch.Tensor] = {}
 
     def replace(name: str) -> Any:
@@ -114,14 +116,15 @@ def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -
             state = _state(output)
             if len(state) != len(changes):
                 raise CapabilityError(
-                    f"changes for {len(changes)} rows asked; {name} ran with {len(state)}"
+                    f"expected a batch of {len(changes)} rows, one for each change, got {len(state)} "
+                    f"at {name}"
                 )
-            fresh = state.clone()
+            result = state.clone()
             for row, change in by_block[name]:
-                whole = _stand_in(change, number, fresh, tensors)
-                places = _places(change, fresh.shape[1])
-                fresh[row, places] = whole[places]
-            return fresh if torch.is_tensor(output) else (fresh, *output[1:])
+                replacement = _replacement(change, number, result, tensors)
+                positions = _positions(change, result.shape[1])
+                result[row, positions] = replacement[positions]
+            return result if torch.is_tensor(output) else (result, *output[1:])
 
         return hook
 
@@ -129,7 +132,7 @@ def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -
         yield
     missing = sorted(set(by_block) - set(calls))
     if missing:
-        raise CapabilityError(f"a change was asked at {', '.join(missing)}, which never ran")
+        raise CapabilityError(f"nothing was replaced at {', '.join(missing)}, which never ran")
 
 
 def last_stack(names: Sequence[str]) -> tuple[str, ...]:
@@ -146,13 +149,13 @@ def array_of(tensor: torch.Tensor) -> np.ndarray:
 def _candidates(module: Any) -> dict[str, Any]:
     """Members of the outermost lists of modules, by path."""
     lists: list[str] = []
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, child in module.named_modules():
         inner = any(name.startswith(f"{outer}.") for outer in lists)
         if isinstance(child, torch.nn.ModuleList) and not inner:
             lists.append(name)
-            found.update({f"{name}.{key}": block for key, block in child.named_children()})
-    return found
+            members.update({f"{name}.{key}": block for key, block in child.named_children()})
+    return members
 
 
 @contextmanager
@@ -169,7 +172,7 @@ def _hooked(module: Any, hooks: dict[str, Any]) -> Generator[None]:
 
 
 def _state(output: Any) -> Any:
-    """What a block passes on: its output, or the first of several."""
+    """The state that a block gives: its output, or the first of several."""
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
@@ -177,7 +180,7 @@ def _is_state(value: Any) -> bool:
     return torch.is_tensor(value) and value.dim() == 3 and value.is_floating_point()
 
 
-def _stand_in(
+def _replacement(
     change: StateReplacement,
     number: int,
     state: torch.Tensor,
@@ -190,10 +193,10 @@ def _stand_in(
     array = change.states[number]
     if array.shape != tuple(state.shape[1:]):
         raise OptionError(
-            f"a state of {array.shape} asked in place of one of {tuple(state.shape[1:])} after "
-            f"{change.block}: the two inputs must have the same number of tokens"
+            f"expected a state of shape {tuple(state.shape[1:])} after {change.block}, got "
+            f"{array.shape}; the two inputs must have the same number of tokens"
         )
-    # Views of one array are other objects each time, and the same memory.
+    # Each view of an array is a new object over the same memory, so the address is the key.
     key = (array.__array_interface__["data"][0], *array.strides)
     if key not in tensors:
         whole = torch.from_numpy(np.ascontiguousarray(array))
@@ -201,10 +204,10 @@ def _stand_in(
     return tensors[key]
 
 
-def _places(change: StateReplacement, size: int) -> torch.Tensor:
-    asked = change.positions
-    if asked.size and not (asked.min() >= 0 and asked.max() < size):
+def _positions(change: StateReplacement, size: int) -> torch.Tensor:
+    positions = change.positions
+    if positions.size and not (positions.min() >= 0 and positions.max() < size):
         raise OptionError(
-            f"position {int(asked.max())} asked; {change.block} passes on {size} tokens"
+            f"{change.block} has no position {int(positions.max())}; it reads {size} tokens"
         )
-    return torch.from_numpy(asked.astype(np.int64))
+    return torch.from_numpy(positions.astype(np.int64))

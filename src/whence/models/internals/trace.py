@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 
 from whence.core.errors import CapabilityError
-from whence.models.internals.attention_capture import RowReader
+from whence.models.internals.attention_capture import CERTIFICATE_LIMIT, RowReader
 from whence.models.internals.block_rerun import rerun
 from whence.models.internals.module_paths import outermost_block
 from whence.models.internals.residual_addition import Addition, additions
@@ -29,13 +29,9 @@ __all__ = ["Trace", "TracedCall", "trace"]
 
 ATTENTION_ONLY = TraceParts()
 
-LIMIT = 1e-3
-"""Largest certificate of a layer's weights: the limit of ``whence.attend``, see
-docs/explanation/attention.md."""
-
 NOT_LINEAR = 1e-3
-"""Largest miss, over the largest output, of a projection rebuilt from unit vectors. As ``LIMIT``: the
-two errors add up."""
+"""Largest miss, over the largest output, of a projection rebuilt from unit vectors. The value of
+``CERTIFICATE_LIMIT``, since the two errors add up."""
 
 ROUNDINGS = 16
 """Steps of the dtype that this miss may be, where those are more than ``NOT_LINEAR``. Chosen by
@@ -117,7 +113,7 @@ class Trace:
             weights = weights.float() * seen[:, None, :, None]
             return weights[0].cpu().numpy()
 
-    def misses(self, limit: float = LIMIT) -> tuple[tuple[str, float], ...]:
+    def misses(self, limit: float = CERTIFICATE_LIMIT) -> tuple[tuple[str, float], ...]:
         """Layers whose weights, times the values, missed the kernel's output, and by how much.
 
         Relative to the layer's largest output; only of the rows that were asked for.

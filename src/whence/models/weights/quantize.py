@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from whence.core.errors import unknown
-from whence.models.weights.randomize import Changed, change_parameters
+from whence.models.weights.randomize import ParameterChange, change_parameters
 
 __all__ = ["Format", "quantize"]
 
@@ -18,7 +18,7 @@ Format = Literal["bfloat16", "int8"]
 
 
 @contextmanager
-def quantize(model: Any, to: str) -> Generator[Changed]:
+def quantize(model: Any, to: str) -> Generator[ParameterChange]:
     """Round the model's weights to a number format in this context; they are put back after it.
 
     ``bfloat16`` rounds every parameter to the nearest number of that format. ``int8`` rounds

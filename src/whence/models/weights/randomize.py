@@ -1,10 +1,10 @@
-"""Every parameter of a model drawn anew for a while, and put back bit for bit.
+"""Parameters of a model drawn from a random generator for a while, and restored bit for bit.
 
 Each tensor is drawn from a normal with its own mean and standard deviation. This keeps the scale
 of every layer, so that the randomised model computes at all; it needs no initialiser, which
-Conv1D, raw parameters and most norms lack; and it takes nothing from the global generators. A
-tensor without spread of its own (a norm's ones, a bias of zeros) gets one, since it would
-otherwise stay as it is.
+Conv1D, raw parameters and most norms lack; and it draws nothing from the global generators. A
+constant tensor (a norm's ones, a bias of zeros) gets a standard deviation, since it would otherwise
+stay as it is.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ from typing import Any, cast
 import torch
 
 from whence.core.errors import CapabilityError, OptionError, unknown
+from whence.models.internals.module_paths import outermost_block
 
-__all__ = ["Changed", "Layer", "change_parameters", "layers_of", "randomize"]
+__all__ = ["Layer", "ParameterChange", "change_parameters", "layers_of", "randomize"]
 
 FLOOR = 0.02
 """Standard deviation for a tensor of zeros, as most initialisers of transformers have it."""
 OF_A_CONSTANT = 0.1
-"""Standard deviation, by its absolute value, for a tensor of one value."""
+"""Standard deviation for a constant tensor, as a share of its value. Chosen by hand; not calibrated."""
+
+CONSTANT = 1e-6
+"""A standard deviation below this share of the mean is rounding: the tensor is constant."""
 
 Rule = Callable[[str, torch.Tensor], torch.Tensor]
-"""From a parameter's name and value to what stands in its place."""
+"""From a parameter's name and value to its replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +43,24 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ParameterChange:
     """What a change of parameters reached, measured by the distance of each tensor.
 
     Attributes:
-        distances: of each tensor that was to be changed, ``|new - old| / |old|``.
-        reached: numbers in tensors at a distance above zero.
-        asked: numbers in all tensors that were to be changed.
-        total: numbers in all parameters of the model, tied ones once.
+        distances: distance of each tensor named, ``|new - old| / |old|``.
+        reached: count of numbers in tensors at a distance above zero.
+        named: count of numbers in all tensors named.
+        total: count of numbers in all parameters of the model, tied ones once.
     """
 
     distances: dict[str, float]
     reached: int
-    asked: int
+    named: int
     total: int
 
     @property
     def share(self) -> float:
-        """Of all the model's parameters, the share that was reached."""
+        """The share of the model's parameters that was reached."""
         return self.reached / self.total if self.total else 0.0
 
 
@@ -68,27 +72,21 @@ def layers_of(model: Any) -> tuple[Layer, ...]:
     which the model declares its parts. A tied weight belongs to the lowest part that has it.
 
     Raises:
-        CapabilityError: the model has no parameters to be had.
+        CapabilityError: the model gives no parameters.
     """
     names = list(_parameters(model))
-    found: list[tuple[str, list[str]]] = []
+    groups: list[tuple[str, list[str]]] = []
     for name in names:
-        key = _block(name) or name.rpartition(".")[0].rpartition(".")[0] + ".*"
-        if not found or found[-1][0] != key:
-            found.append((key, []))
-        found[-1][1].append(name)
+        key = outermost_block(name) or name.rpartition(".")[0].rpartition(".")[0] + ".*"
+        if not groups or groups[-1][0] != key:
+            groups.append((key, []))
+        groups[-1][1].append(name)
     layers: list[Layer] = []
-    for key, inside in found:
+    for key, inside in groups:
         owners = list(dict.fromkeys(name.rpartition(".")[0] or name for name in inside))
         name = key if not key.endswith(".*") else " + ".join(owners)
         layers.append(Layer(name, tuple(inside)))
     return tuple(reversed(layers))
-
-
-def _block(name: str) -> str | None:
-    parts = name.split(".")
-    first = next((i for i, part in enumerate(parts) if part.isdigit()), None)
-    return None if first is None else ".".join(parts[: first + 1])
 
 
 def _parameters(model: Any) -> dict[str, Any]:
@@ -96,28 +94,28 @@ def _parameters(model: Any) -> dict[str, Any]:
     if not hasattr(module, "named_parameters"):
         named = getattr(getattr(model, "identity", None), "ref", type(model).__name__)
         raise CapabilityError(
-            f"the parameters of {named} were asked; it gives only scores. Models that work here: "
-            "those loaded from transformers"
+            f"{named} gives only scores and no parameters. Models that work here: those loaded from "
+            "transformers"
         )
-    found = dict(module.named_parameters())
-    if not found:
+    parameters = dict(module.named_parameters())
+    if not parameters:
         raise CapabilityError(f"{type(module).__name__} has no parameters")
-    return found
+    return parameters
 
 
 @contextmanager
 def randomize(
     model: Any, *, seed: int, layers: Sequence[Layer | str] | None = None
-) -> Generator[Changed]:
-    """Draw the parameters of some layers anew in this context; afterwards all are as before.
+) -> Generator[ParameterChange]:
+    """Draw the parameters of some layers at random in this context; afterwards all are restored.
 
     What a tensor becomes depends on its name and the seed alone: a cascade that goes one layer
     further keeps what the shorter one drew.
 
     Args:
         model: from :func:`whence.load`, or a module.
-        seed: of the draw.
-        layers: of :func:`layers_of`, or their names; none: all, which is every parameter.
+        seed: seed of the draw.
+        layers: layers of :func:`layers_of`, or their names; none: all, which is every parameter.
 
     Raises:
         OptionError: no such layer.
@@ -125,8 +123,8 @@ def randomize(
     """
     every = {layer.name: layer for layer in layers_of(model)}
     chosen: list[str] = []
-    for asked in every if layers is None else layers:
-        name = asked.name if isinstance(asked, Layer) else asked
+    for layer in every if layers is None else layers:
+        name = layer.name if isinstance(layer, Layer) else layer
         if name not in every:
             raise unknown("layer", name, every)
         chosen += every[name].parameters
@@ -137,7 +135,7 @@ def randomize(
         wide = value.detach().double() if value.dtype == torch.float64 else value.detach().float()
         mean = float(wide.mean())
         spread = float(wide.std(correction=0))
-        if spread <= 1e-6 * abs(mean) or spread == 0.0:
+        if spread <= CONSTANT * abs(mean) or spread == 0.0:
             spread = OF_A_CONSTANT * abs(mean) or FLOOR
         noise = torch.randn(value.shape, generator=generator, dtype=wide.dtype)
         return (mean + spread * noise).to(value.device, value.dtype)
@@ -149,8 +147,8 @@ def randomize(
 
 
 @contextmanager
-def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator[Changed]:
-    """Put what ``rule`` makes of it in the place of each named parameter, in this context.
+def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator[ParameterChange]:
+    """Replace each named parameter by what ``rule`` gives for it, in this context.
 
     The values are written into the tensors that the model has, so that whatever is tied stays
     tied; they are written back, bit for bit, also after an exception.
@@ -168,22 +166,22 @@ def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator
     chosen = {name: every[name] for name in names if every[name].numel()}
     for name, parameter in chosen.items():
         _check(name, parameter)
-    kept = {name: parameter.detach().clone() for name, parameter in chosen.items()}
+    original = {name: parameter.detach().clone() for name, parameter in chosen.items()}
     try:
         with torch.no_grad():
             for name, parameter in chosen.items():
-                parameter.copy_(rule(name, kept[name]))
-            distances = {n: _distance(p.detach(), kept[n]) for n, p in chosen.items()}
-        yield Changed(
+                parameter.copy_(rule(name, original[name]))
+            distances = {n: _distance(p.detach(), original[n]) for n, p in chosen.items()}
+        yield ParameterChange(
             distances=distances,
             reached=sum(chosen[n].numel() for n, d in distances.items() if d > 0),
-            asked=sum(parameter.numel() for parameter in chosen.values()),
+            named=sum(parameter.numel() for parameter in chosen.values()),
             total=sum(parameter.numel() for parameter in every.values()),
         )
     finally:
         with torch.no_grad():
             for name, parameter in chosen.items():
-                parameter.copy_(kept[name])
+                parameter.copy_(original[name])
 
 
 def _check(name: str, parameter: Any) -> None:
@@ -196,8 +194,8 @@ def _check(name: str, parameter: Any) -> None:
         raise CapabilityError(f"parameter {name} is not in memory; load the model whole")
     if parameter.is_inference():
         raise CapabilityError(
-            f"parameter {name} was made in inference mode, where changes leave no count and old "
-            "answers would be taken for new ones; load the model outside of it"
+            f"parameter {name} was created in inference mode, where torch does not count changes, so "
+            "old answers would be used for new weights; load the model outside of inference mode"
         )
 
 

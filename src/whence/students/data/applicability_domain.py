@@ -1,4 +1,4 @@
-"""How far certified texts reach: in length, and in words that the student never met."""
+"""The applicability domain of a certificate: lengths of texts, and the words a student has met."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class ApplicabilityDomain(Value):
     def __post_init__(self) -> None:
         if self.longest < 1 or not 0 <= self.rarest <= 1:
             raise OptionError(
-                f"longest={self.longest}, rarest={self.rarest}: 1 word or more, and a share from 0 "
-                "to 1 are due"
+                f"expected longest from 1 word on and rarest from 0 to 1, got longest={self.longest}, "
+                f"rarest={self.rarest}"
             )
         if self.cut_from is not None and self.cut_from < 1:
             raise OptionError(
-                f"cut_from={self.cut_from}: 1 character or more is due, or None where the teacher "
-                "read all"
+                f"expected cut_from from 1 character on, or None where the teacher read all, got "
+                f"cut_from={self.cut_from}"
             )
 
     @classmethod
@@ -70,20 +70,22 @@ class ApplicabilityDomain(Value):
         Drawn on ``select``, so that texts of ``certify`` beyond it can be counted as asked.
 
         Args:
-            fit: what the teacher read of the texts of the fit part.
-            select: likewise.
+            fit: texts of the fit part, as far as the teacher read them.
+            select: texts of the select part, likewise.
             covers: share of ``select`` within each of the two limits.
             cut_from: characters of the shortest text, of all that were asked, of which the teacher
                 read only a part; ``None`` where it read all of each.
         """
         if not fit or not select:
-            raise InputError("texts of fit and of select are due, one at least each")
+            raise InputError("expected one text or more in each of fit and select, got none")
         if not 0 < covers <= 1:
-            raise OptionError(f"covers={covers}: a share above 0 is due")
+            raise OptionError(f"expected covers above 0 and up to 1, got covers={covers}")
         known = frozenset(word for text in fit for word in words(text))
         lengths = [len(text.split()) for text in select]
         rare = [unknown_token_rate(text, known) for text in select]
-        longest, rarest = (np.quantile(found, covers, method="higher") for found in (lengths, rare))
+        longest, rarest = (
+            np.quantile(values, covers, method="higher") for values in (lengths, rare)
+        )
         return cls(
             vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest), cut_from=cut_from
         )
@@ -109,15 +111,15 @@ class ApplicabilityDomain(Value):
 
 
 def unknown_token_rate(text: str, known: AbstractSet[str]) -> float:
-    """Share of a text's words and marks that are not among those known; 0 of a text without any.
+    """Share of a text's words and marks that are not among those known; 0 for a text without any.
 
     Args:
-        text: is split as students split it, see :func:`whence.students.features.tokenizer.words`.
+        text: text, split as students split it; see :func:`whence.students.features.tokenizer.words`.
         known: words and marks, in lower case.
 
     Example:
         >>> unknown_token_rate("Paid very late.", {"paid", "late", "."})
         0.25
     """
-    found = words(text)
-    return sum(word not in known for word in found) / len(found) if found else 0.0
+    tokens = words(text)
+    return sum(word not in known for word in tokens) / len(tokens) if tokens else 0.0

@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from whence.core.arrays import FloatVector
 from whence.core.errors import CapabilityError, InputError, OptionError
+from whence.core.record import Value
 from whence.core.registry import slug
 from whence.students.families.views import View
 from whence.students.features.vectorizer import Features
@@ -58,7 +60,7 @@ class ReadingCost:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class Evidence(Value):
     """One reason for a decision.
 
     Attributes:
@@ -69,11 +71,11 @@ class Evidence:
 
     says: str
     spans: tuple[tuple[int, int], ...]
-    shares: Float[np.ndarray, " labels"]
+    shares: FloatVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reasons:
+class Reasons(Value):
     """Why a student decided as it did; exact: ``base`` plus all shares equals ``total``.
 
     Attributes:
@@ -86,10 +88,10 @@ class Reasons:
     """
 
     label: str
-    probabilities: Float[np.ndarray, " labels"]
-    base: Float[np.ndarray, " labels"]
+    probabilities: FloatVector
+    base: FloatVector
     evidence: tuple[Evidence, ...]
-    total: Float[np.ndarray, " labels"]
+    total: FloatVector
     unit: Unit
 
 

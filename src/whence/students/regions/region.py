@@ -138,9 +138,10 @@ class Region(Value):
     @property
     def where(self) -> str:
         """The conditions: ``contains 'late' and 'waived', has no 'fraud', at most 20 words``."""
-        own = [c for c in self.conditions if isinstance(c, Has)]
-        there = [self.features.reader.describe(c.column) for c in own if c.there]
-        absent = [self.features.reader.describe(c.column) for c in own if not c.there]
+        features = [c for c in self.conditions if isinstance(c, Has)]
+        describe = self.features.reader.describe
+        there = [describe(c.column) for c in features if c.there]
+        absent = [describe(c.column) for c in features if not c.there]
         parts = ["contains " + " and ".join(there)] if there else []
         parts += ["has no " + " and no ".join(absent)] if absent else []
         for c in self.conditions:
@@ -152,28 +153,28 @@ class Region(Value):
     def says(self) -> str:
         """The region as one sentence."""
         if self.agreement is None:
-            own = self.on_select
+            select = self.on_select
             return (
-                f"{self.where}: too few texts to bound it; where it was found {_share(own.value)} "
-                f"of {own.n} agree"
+                f"{self.where}: too few texts to bound it; where it was found {_share(select.value)} "
+                f"of {select.n} agree"
             )
-        found = self.agreement
+        own = self.agreement
         return (
-            f"{self.where}: agrees {_share(found.value)} [at least {_share(found.lower)}, at most "
-            f"{_share(found.upper)}] (n={found.n}), elsewhere {_share(self.elsewhere.value)}"
+            f"{self.where}: agrees {_share(own.value)} [at least {_share(own.lower)}, at most "
+            f"{_share(own.upper)}] (n={own.n}), elsewhere {_share(self.elsewhere.value)}"
         )
 
     def holds(self, text: str) -> bool:
         """Whether a text is in the region.
 
         Args:
-            text: what the teacher would read of it.
+            text: text, as far as the teacher would read it.
         """
-        own = set(self.features.reader.of(text))
+        columns = set(self.features.reader.of(text))
         count = len(text.split())
         for condition in self.conditions:
             if isinstance(condition, Has):
-                if (condition.column in own) != condition.there:
+                if (condition.column in columns) != condition.there:
                     return False
             elif (count > condition.limit) != condition.over:
                 return False
@@ -196,9 +197,9 @@ def first_region(regions: Sequence[Region], text: str) -> Region | None:
 
 
 def in_regions(regions: Sequence[Region], texts: Sequence[str]) -> Bool[np.ndarray, " texts"]:
-    """Which texts are in any of the regions; give the vetoes to mark what is asked anyway."""
-    found = [first_region(regions, text) is not None for text in texts]
-    return np.array(found, dtype=np.bool_)
+    """Which texts are in any of the regions; give the vetoes to mark what goes to the teacher."""
+    inside = [first_region(regions, text) is not None for text in texts]
+    return np.array(inside, dtype=np.bool_)
 
 
 def _share(value: float) -> str:

@@ -21,14 +21,14 @@ from whence.students.teacher.teacher import Answers
 __all__ = ["Judged", "regions"]
 
 LENGTHS = 9
-"""Steps of length that are asked for: quantiles of ``select``."""
+"""Lengths that are tried as limits, at equal quantiles of ``select``: tenths. Chosen by hand."""
 
 EXAMPLES = 3
-"""Texts shown of a region."""
+"""Texts shown of a region: as many as a reader looks at."""
 
 
 class Judged(NamedTuple):
-    """Held-out texts with their table and what teacher and student said of them.
+    """Texts of a holdout with their table, and the decisions of teacher and student.
 
     ``texts`` are what the teacher read of them, ``table`` holds all readable features.
     """
@@ -80,17 +80,17 @@ def regions(
     the teacher; a second or so for a thousand texts.
 
     Args:
-        select: where regions are looked for.
-        report: other texts, where they are bounded.
-        features: what the columns of both tables are.
-        depth: conditions of a region at most.
-        least_texts: of ``select`` that each side of a question must hold.
-        most: regions shown.
-        worth: ``searched`` at most.
-        permutations: random runs of the search; with fewer than ``2 / (1 - level)`` the search
+        select: part in which regions are searched.
+        report: other texts, on which they are bounded.
+        features: features of the columns of both tables.
+        depth: largest number of conditions of a region: more cannot be kept in mind.
+        least_texts: fewest texts of ``select`` on either side of a question. Chosen by hand.
+        most: largest number of regions shown.
+        worth: largest ``searched`` of a region that is shown. Chosen by hand; not calibrated.
+        permutations: number of random runs of the search; with fewer than ``2 / (1 - level)`` the search
             alone never speaks clearly enough for a veto.
-        level: of the bounds and tests.
-        seed: of the random runs.
+        level: level of the bounds and tests.
+        seed: seed of the random generator.
 
     Raises:
         InputError: parts without texts, or of shapes that do not fit.
@@ -111,24 +111,24 @@ def regions(
     """
     if min(depth, least_texts, most, permutations) < 1 or not 0 < worth <= 1:
         raise OptionError(
-            f"depth={depth}, least_texts={least_texts}, most={most}, permutations={permutations}, "
-            f"worth={worth}: at least 1 each, and a share above 0 are due"
+            f"expected whole numbers from 1 on and worth above 0 and up to 1, got depth={depth}, "
+            f"least_texts={least_texts}, most={most}, permutations={permutations}, worth={worth}"
         )
     if not 0.5 < level < 1:
-        raise OptionError(f"level={level}: a share above .5 and below 1 is due")
+        raise OptionError(f"expected a level between 0.5 and 1, got level={level}")
     for part in (select, report):
         _check(part, features)
     questions, answers = _questions(select, features, least_texts)
     scan = Scan(answers, len(select.texts), depth=depth, least=least_texts)
     differs = (~select.same).astype(np.float64)
-    found = scan.search(differs, most=most)
-    if not found:
+    candidates = scan.search(differs, most=most)
+    if not candidates:
         return ()
     rng = np.random.default_rng(seed)
     noise = [scan.search(rng.permutation(differs), most=1) for _ in range(permutations)]
     clearest = np.array([run[0].clear if run else 0.0 for run in noise])
     shown: list[_Shown] = []
-    for region in found:
+    for region in candidates:
         # The true run counts as one of them, so that no chance is ever 0.
         searched = (1 + int((clearest >= region.clear).sum())) / (permutations + 1)
         if searched <= worth:
@@ -156,11 +156,14 @@ def _check(part: Judged, features: Features) -> None:
     rows, columns = size(part.table)
     if not rows == len(part.texts) == len(part.teacher) == len(part.student) or rows == 0:
         raise InputError(
-            f"{len(part.texts)} texts came with a table of {rows}, {len(part.teacher)} answers and "
-            f"{len(part.student)} of the student; one each a text is due, one text at least"
+            f"expected a row of the table and an answer of teacher and student for each of one text or "
+            f"more, got {len(part.texts)} texts, {rows} rows, {len(part.teacher)} and "
+            f"{len(part.student)} answers"
         )
     if columns != len(features):
-        raise InputError(f"a table of {columns} columns came with {len(features)} features")
+        raise InputError(
+            f"expected a table of {len(features)} columns, one a feature, got {columns}"
+        )
 
 
 def _questions(
@@ -248,12 +251,12 @@ def _counted(same: np.ndarray, inside: np.ndarray, level: float) -> Proportion:
 
 def _worst(part: Judged, rows: Int[np.ndarray, " rows"]) -> tuple[Example, ...]:
     """The greatest total variation distance first."""
-    said, labels = part.teacher.probabilities, part.teacher.labels
-    apart = np.abs(said[rows] - part.student[rows]).sum(axis=1)
+    taught, labels = part.teacher.probabilities, part.teacher.labels
+    apart = np.abs(taught[rows] - part.student[rows]).sum(axis=1)
     chosen: list[int] = rows[np.argsort(-apart, kind="stable")[:EXAMPLES]].tolist()
-    found: list[Example] = []
+    examples: list[Example] = []
     for row in chosen:
         t, s = int(part.teacher.top[row]), int(part.student[row].argmax())
-        chances = float(said[row, t]), float(part.student[row, s])
-        found.append(Example(part.texts[row], labels[t], chances[0], labels[s], chances[1]))
-    return tuple(found)
+        chances = float(taught[row, t]), float(part.student[row, s])
+        examples.append(Example(part.texts[row], labels[t], chances[0], labels[s], chances[1]))
+    return tuple(examples)

@@ -13,7 +13,7 @@ __all__ = ["Found", "Literal", "Scan", "log_ratio"]
 
 
 class Literal(NamedTuple):
-    """A yes-or-no question by its place, and the answer that is due."""
+    """A yes-or-no question by its place, and the answer that a region requires."""
 
     place: int
     yes: bool
@@ -40,9 +40,9 @@ class Scan:
 
     Args:
         answers: for each question the rows whose answer is yes, ascending.
-        texts: how many rows there are.
-        depth: conditions of a region at most.
-        least: texts on either side of a question.
+        texts: number of rows.
+        depth: largest number of conditions of a region.
+        least: fewest texts on either side of a question.
 
     Example:
         >>> marked = np.array([1.0] * 6 + [0.0] * 34)
@@ -54,7 +54,7 @@ class Scan:
     def __init__(
         self, answers: Sequence[Int[np.ndarray, " _"]], texts: int, *, depth: int, least: int
     ) -> None:
-        starts = np.concatenate([[0], np.cumsum([len(own) for own in answers])]).astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum([len(rows) for rows in answers])]).astype(np.int64)
         rows = np.concatenate([np.zeros(0, dtype=np.int64), *answers]).astype(np.int64)
         ones = np.ones(len(rows))
         self._table = sparse.csr_array((ones, rows, starts), shape=(len(answers), texts))
@@ -67,23 +67,23 @@ class Scan:
 
         Args:
             marked: 1 or 0 of each text.
-            most: regions at most.
+            most: largest number of regions.
         """
         free = np.ones(self._texts, dtype=np.bool_)
         leaves: list[_Path] = []
         if self._answers:
             self._grow(marked, free, (), leaves)
         leaves = [leaf for leaf in leaves if _clear(self.mask(leaf), marked, free) > 0]
-        kept: list[Found] = []
-        while leaves and len(kept) < most:
+        regions: list[Found] = []
+        while leaves and len(regions) < most:
             tried = [self._shortened(leaf, marked, free) for leaf in leaves]
             best = max(range(len(tried)), key=lambda at: tried[at].clear)
             if tried[best].clear <= 0:
                 break
-            kept.append(tried[best])
+            regions.append(tried[best])
             free = free & ~self.mask(tried[best].path)
             del leaves[best]
-        return kept
+        return regions
 
     def mask(self, path: tuple[Literal, ...]) -> Bool[np.ndarray, " texts"]:
         """The texts that meet all conditions."""
@@ -112,6 +112,7 @@ class Scan:
         ratios = log_ratio(hits, yes, total - hits, n - yes)
         ratios[(yes < self._least) | (n - yes < self._least)] = -np.inf
         best = int(ratios.argmax())
+        # A ratio that rounding alone makes positive (about 1e-12 at these counts) splits nothing.
         if not ratios[best] > 1e-9:
             leaves.append(path)
             return
@@ -126,7 +127,7 @@ class Scan:
         """
         sides = {q: self._having(q.place) if q.yes else ~self._having(q.place) for q in path}
         inside = self.mask(path)
-        clear, taken = _clear(inside & free, marked, free), int((inside & ~free).sum())
+        clear, overlap = _clear(inside & free, marked, free), int((inside & ~free).sum())
         while len(path) > 1:
             best = None
             for at in range(len(path)):
@@ -134,7 +135,7 @@ class Scan:
                 inside = np.logical_and.reduce([sides[q] for q in shorter])
                 ratio = _clear(inside & free, marked, free)
                 better = ratio >= clear if best is None else ratio > best[0]
-                if better and int((inside & ~free).sum()) <= taken:
+                if better and int((inside & ~free).sum()) <= overlap:
                     best = (ratio, shorter)
             if best is None:
                 break

@@ -1,4 +1,4 @@
-"""What a router gives back, and what it takes for a student."""
+"""A router's decision on one text, the counts of many, and what a router needs of a student."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.record import Value
+from whence.core.arrays import FloatVector
+from whence.core.record import Record, Value
 from whence.students.families.base import Fitted, Reasons
 from whence.students.teacher.offline import OfflineTeacher
 from whence.students.teacher.replies import Answer, Askable, Reply
@@ -29,7 +30,7 @@ __all__ = [
 By = Literal["student", "teacher", "abstain"]
 
 Unreachable = Literal["abstain", "raise"]
-"""What a teacher that fails means."""
+"""Policy where the teacher fails."""
 
 
 @runtime_checkable
@@ -62,7 +63,7 @@ class Decides(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Routed:
+class Routed(Record):
     """A decision, and whose it is.
 
     Attributes:
@@ -77,12 +78,14 @@ class Routed:
     """
 
     label: str | None
-    probabilities: Float[np.ndarray, " labels"] | None
+    probabilities: FloatVector | None
     by: By
     reason: str
     evidence: Reasons | tuple[str, ...] | None = None
     audited: bool = False
     audit_agreed: bool | None = None
+    kind: Literal["routed"] = "routed"
+    schema_version: Literal[1] = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +104,10 @@ class Counts(Value):
             raise ValueError(f"expected counts of 0 or more, got {astuple(self)}")
 
     @classmethod
-    def of(cls, made: Sequence[Routed]) -> Counts:
-        """Of some decisions."""
-        by = [routed.by for routed in made]
-        agreed = [routed.audit_agreed for routed in made if routed.audited]
+    def of(cls, decisions: Sequence[Routed]) -> Counts:
+        """Counts over some decisions."""
+        by = [routed.by for routed in decisions]
+        agreed = [routed.audit_agreed for routed in decisions if routed.audited]
         return cls(
             by.count("student"), by.count("teacher"), by.count("abstain"),
             len(agreed), agreed.count(True), agreed.count(None),
@@ -116,12 +119,12 @@ class Counts(Value):
 
 
 def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:
-    """What the teacher decided, or that nobody could, since it failed.
+    """The teacher's decision; an abstention where the teacher failed.
 
     Args:
-        teacher: who was asked.
-        reply: its answer, or its error.
-        why: it was asked.
+        teacher: teacher that was asked.
+        reply: answer of the teacher, or its error.
+        why: reason for asking it.
     """
     if isinstance(reply, Answer):
         label = teacher.labels[reply.top]
@@ -134,14 +137,14 @@ def by_teacher(teacher: Askable, reply: Reply, why: str) -> Routed:
 def probabilities_of(
     student: Fitted | Decides, texts: Sequence[str]
 ) -> list[Float[np.ndarray, " labels"]]:
-    """A student's probabilities of each text."""
+    """The probabilities that a student gives each text."""
     if isinstance(student, Fitted):
         return list(student.predict_proba(texts)) if texts else []
     return [student.decide(text).probabilities for text in texts]
 
 
 def evidence_of(student: Fitted | Decides, text: str) -> Reasons | tuple[str, ...] | None:
-    """What a student went by; ``None`` of one that cannot be read."""
+    """The evidence for a student's decision; ``None`` for a student that cannot be read."""
     if isinstance(student, Fitted):
         return student.explain(text) if student.readable else None
     return student.decide(text).found

@@ -17,7 +17,8 @@ from whence.core.statistics.proportions import check_shares
 __all__ = ["Monitor", "MonitorState", "log_wealth"]
 
 EVERY = 50
-"""Audits after which a further test begins."""
+"""Audits after which a further test begins. Chosen by hand: a late fall is then seen some hundred audits
+after it (tests/students/routing/test_monitor.py), and the state stays small."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,8 +92,8 @@ class Monitor:
     Shin, Ramdas and Rinaldo (2022), arXiv:2203.03532.
 
     Args:
-        target: agreement that is due.
-        level: of each bound, at all times together.
+        target: agreement below which the alarm is raised.
+        level: level of each bound, at all times together.
 
     Example:
         >>> monitor = Monitor(target=0.9)
@@ -148,8 +149,8 @@ class Monitor:
         each = log_wealth(agreed, failed, t, 1.0 / (1.0 - self.target))
         order = np.arange(1, len(starts) + 1)
         # A test that has not begun keeps its stake: together 1 / (tests + 1).
-        kept = np.append(each - np.log(order * (order + 1.0)), -np.log(len(starts) + 1.0))
-        return float(np.logaddexp.reduce(kept))
+        stakes = np.append(each - np.log(order * (order + 1.0)), -np.log(len(starts) + 1.0))
+        return float(np.logaddexp.reduce(stakes))
 
     @property
     def state(self) -> MonitorState:
@@ -194,6 +195,7 @@ def log_wealth(
 def _crossing(wealth: Callable[[float], float], limit: float) -> float:
     """The least ``t`` at which a rising wealth reaches the limit; 1 where it never does."""
     low, high = 0.0, 1.0
+    # Halved 60 times, an interval of length 1 is narrower than the spacing of doubles near 1.
     for _ in range(60):
         middle = (low + high) / 2
         if middle in (0.0, 1.0):

@@ -1,4 +1,4 @@
-"""The router: a student answers what it was certified for, and the teacher the rest."""
+"""The router: a student answers the texts it is certified for, its teacher the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Router"]
 
 
 class Router:
-    """Decides texts by the student where it was certified, else by the teacher.
+    """Decides texts by the student where it is certified, else by the teacher.
 
     The teacher is asked where nothing is certified, where the monitor has raised its alarm, where
     the text is in a region of distrust or outside the applicability domain, and where the
@@ -52,20 +52,20 @@ class Router:
     that it does not, and for each audit.
 
     Args:
-        student: a fitted student or a stored one.
-        teacher: who is asked.
+        student: fitted student or stored one.
+        teacher: teacher that answers where the student may not.
         certified: fingerprint of the teacher that the student was certified against, as
             ``teacher.fingerprint`` was then. Of a callable without a version that is ``None``,
             and a change of it cannot be seen: give callables a version.
-        threshold: least certainty certified, from 0 to 1; ``None``: nothing is, so the teacher is
+        threshold: least certainty that is certified, from 0 to 1; ``None``: nothing is, so the teacher is
             always asked.
         vetoes: regions in which the teacher is asked.
-        applicability_domain: length and words that were certified; no limit where not given.
+        applicability_domain: lengths and words that were certified; no limit where not given.
         audit_rate: share of the student's answers that are audited.
-        monitor: what audits are told to; without one they are only counted.
-        unreachable: what a failing teacher means: ``"abstain"``, or ``"raise"`` its error, which
+        monitor: monitor that takes in the audits; without one they are only counted.
+        unreachable: policy where the teacher fails: ``"abstain"``, or ``"raise"`` its error, which
             leaves the whole batch undecided and uncounted.
-        seed: of the audits' own generator.
+        seed: seed of the random generator that draws audits.
 
     Raises:
         OptionError: another teacher than the one certified, other labels, or a number out of its
@@ -106,7 +106,7 @@ class Router:
         check_teacher(student.labels, teacher, certified)
         check_threshold(threshold)
         if not 0 <= audit_rate <= 1:
-            raise OptionError(f"audit_rate={audit_rate}: a share from 0 to 1 is due")
+            raise OptionError(f"expected an audit_rate from 0 to 1, got audit_rate={audit_rate}")
         if unreachable not in ("abstain", "raise"):
             raise unknown("unreachable", unreachable, ("abstain", "raise"))
         self.student = student
@@ -137,7 +137,7 @@ class Router:
         """Decisions of some texts, in their order; the teacher is asked for all in one go.
 
         Args:
-            texts: any; what is empty is refused.
+            texts: texts to decide, none of them empty.
 
         Raises:
             InputError: a text is empty or no text; nothing is decided then.
@@ -147,14 +147,14 @@ class Router:
         """
         for row, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"text {row} is empty or no text; leave it out")
+                raise InputError(f"expected a text, got nothing to read at row {row}; leave it out")
         chances = probabilities_of(self.student, texts)
         reasons = [self._deferral_reason(t, c) for t, c in zip(texts, chances, strict=True)]
         audits = self._drawn(reasons)
-        wanted = [row for row, why in enumerate(reasons) if why is not None or row in audits]
-        replies = self._ask({row: texts[row] for row in wanted})
-        # Before the monitor is told: a batch that is tried again must not be counted twice.
-        failed = first_error(replies[row] for row in wanted if reasons[row] is not None)
+        asked = [row for row, why in enumerate(reasons) if why is not None or row in audits]
+        replies = self._ask({row: texts[row] for row in asked})
+        # Before the monitor takes anything in: a batch that is tried again must not be counted twice.
+        failed = first_error(replies[row] for row in asked if reasons[row] is not None)
         if failed is not None and self.unreachable == "raise":
             raise failed
         # The alarm holds from the text after the audit that raised it.
@@ -163,17 +163,17 @@ class Router:
         reasons[switched:] = [self._alarm()] * (len(texts) - switched)
         audits -= set(late)
         replies |= self._ask({row: texts[row] for row in late if row not in replies})
-        made = [
-            self._routed(text, own, why, replies.get(row), row in audits)
-            for row, (text, own, why) in enumerate(zip(texts, chances, reasons, strict=True))
+        decisions = [
+            self._routed(text, chance, why, replies.get(row), row in audits)
+            for row, (text, chance, why) in enumerate(zip(texts, chances, reasons, strict=True))
         ]
-        counts = Counts.of(made)
+        counts = Counts.of(decisions)
         failed = first_error(replies[row] for row in late)
         if failed is not None and self.unreachable == "raise":
             self._count(replace(counts, student=0, teacher=0, abstain=0))
             raise failed
         self._count(counts)
-        return made
+        return decisions
 
     def _deferral_reason(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
@@ -188,8 +188,8 @@ class Router:
         )
 
     def _alarm(self) -> str:
-        due = "due" if self.monitor is None else self.monitor.target
-        return f"audits show that the student agrees in less than {due}"
+        target = "the target" if self.monitor is None else self.monitor.target
+        return f"audits show that the student agrees in less than {target}"
 
     def _drawn(self, reasons: Sequence[str | None]) -> set[int]:
         """The rows that are audited; one number is drawn for each text the student answers."""
@@ -210,11 +210,11 @@ class Router:
     def _watch(
         self, audits: set[int], replies: Mapping[int, Reply], chances: Sequence[np.ndarray]
     ) -> int:
-        """Tells the monitor; the first row that its alarm takes from the student."""
+        """Let the monitor take in the audits; the first row that its alarm takes from the student."""
         if self.monitor is None:
             return len(chances)
         with self._lock:
-            # Raised from another thread since.
+            # Another thread may have raised it since the rows were drawn.
             if self.monitor.alarm:
                 return 0
             for row in sorted(audits):

@@ -1,4 +1,4 @@
-"""What a student is certified for: one teacher, its labels, and the texts it may answer alone."""
+"""The scope of a certificate: one teacher, its labels, and the texts a student may answer alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["check_teacher", "check_threshold", "deferral_reason"]
 
 
 def check_teacher(labels: Sequence[str], teacher: Askable, certified: str | None) -> None:
-    """Refuses a teacher for which the certificate does not hold.
+    """Refuse a teacher for which the certificate does not hold.
 
     Args:
-        labels: the student's.
-        teacher: who is to be asked.
+        labels: names of the student's labels.
+        teacher: teacher that would be asked.
         certified: fingerprint of the teacher that the student was certified against.
 
     Raises:
@@ -35,20 +35,20 @@ def check_teacher(labels: Sequence[str], teacher: Askable, certified: str | None
     if tuple(labels) != tuple(teacher.labels):
         raise OptionError(
             f"the student decides among {', '.join(labels)}; {teacher.ref} among "
-            f"{', '.join(teacher.labels)}. The same labels in the same order are due."
+            f"{', '.join(teacher.labels)}. Give a teacher with the same labels in the same order."
         )
 
 
 def check_threshold(threshold: float | None) -> None:
-    """Refuses what is no certainty; ``None`` is fine: nothing is certified.
+    """Refuse a threshold that is no certainty; ``None`` means that nothing is certified.
 
     Raises:
         OptionError: a number that is not from 0 to 1, or NaN.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(
-            f"threshold={threshold}: a certainty from 0 to 1 is due, or None where nothing is "
-            "certified"
+            f"expected a threshold from 0 to 1, or None where nothing is certified, got "
+            f"threshold={threshold}"
         )
 
 
@@ -60,17 +60,17 @@ def deferral_reason(
     vetoes: Sequence[Region] = (),
     applicability_domain: ApplicabilityDomain | None = None,
 ) -> str | None:
-    """Why the teacher is asked of a text; ``None`` where the student may answer alone.
+    """Why a text is left to the teacher; ``None`` where the student may answer alone.
 
-    The first of: nothing is certified, a region of distrust, outside the applicability domain, too little
+    The reason is the first that holds: nothing is certified, a region of distrust, outside the applicability domain, too little
     certainty.
 
     Args:
-        text: what is decided.
-        chances: the student's probabilities of it.
-        threshold: least certainty certified.
+        text: text that is decided.
+        chances: probabilities of the student for it.
+        threshold: least certainty that is certified.
         vetoes: regions in which the teacher is asked.
-        applicability_domain: what was certified.
+        applicability_domain: lengths and words that were certified.
 
     Example:
         >>> deferral_reason("paid", np.array([0.4, 0.6]), threshold=0.8)

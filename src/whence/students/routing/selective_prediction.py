@@ -1,4 +1,4 @@
-"""Answer or ask: from which certainty on a student may answer alone, and how often it then does."""
+"""Selective prediction: from which certainty on a student may answer alone, and how often it does."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from whence.students.data.split import FEWEST
 __all__ = ["Scored", "SelectivePrediction", "Step", "certified_threshold", "selective_prediction"]
 
 COVERAGES = tuple(round(1 - 0.05 * step, 2) for step in range(20))
-"""Shares of ``select`` that each threshold of the ladder lets a student answer."""
+"""Share of ``select`` that each threshold lets a student answer. Steps of 5 %: chosen by hand."""
 
 BELOW = 1e-9
-"""How far a threshold is below the certainty it was drawn from: a student that was stored and read
-back may differ in the last digits, and must not ask what it answered before."""
+"""How far a threshold lies below the certainty it was drawn from. A student that was stored and read
+back may differ by rounding (1e-12 in the tests of the runtime), and must not ask what it answered
+before."""
 
 
 def certified_threshold(
@@ -32,20 +33,20 @@ def certified_threshold(
     target: float = 0.95,
     level: float = 0.95,
 ) -> float | None:
-    """The lowest certainty from which a student may answer alone, else the teacher is asked.
+    """The lowest certainty from which on a student may answer alone; below it the teacher is asked.
 
     A fixed sequence of tests: thresholds, set beforehand on other texts, are tried from the
-    highest down, and the first that fails ends the search, so no correction is due. A threshold
+    highest down, and the first that fails ends the search, so no correction is needed. A threshold
     whose texts are too few to pass whatever they say is left out, which depends on the certainty
     alone. ``P(certified and true agreement above the threshold < target) <= 1 - level`` at any n.
     ``None``: nothing can be certified; always ask. Angelopoulos et al. (2021), arXiv:2110.01052.
 
     Args:
-        certainty: the student's highest probability, on texts held out.
-        same: whether it agrees with the teacher there.
-        thresholds: in any order.
+        certainty: highest probability of the student for each text of the holdout.
+        same: whether student and teacher agree there.
+        thresholds: thresholds, in any order.
         target: agreement above the threshold.
-        level: of the guarantee.
+        level: level of the guarantee.
 
     Example:
         >>> certainty = np.linspace(0.5, 1.0, 500)
@@ -53,7 +54,9 @@ def certified_threshold(
         0.7
     """
     if len(certainty) != len(same):
-        raise InputError(f"{len(certainty)} certainties came with {len(same)} agreements")
+        raise InputError(
+            f"expected one agreement for each certainty, got {len(same)} for {len(certainty)}"
+        )
     needed = least_certified(target, level=level)
     passed: float | None = None
     for threshold in sorted(thresholds.tolist(), reverse=True):
@@ -85,22 +88,22 @@ class Scored(NamedTuple):
         student: Float[np.ndarray, "_ _"],
         asked: Bool[np.ndarray, " _"] | None = None,
     ) -> Scored:
-        """From the numbers of both; no text is asked anyway where no mask is given."""
+        """From the probabilities of both; without a mask no text is asked whatever the certainty."""
         if teacher.shape != student.shape:
             raise InputError(
-                f"numbers of shape {teacher.shape} and {student.shape}; the same texts and labels "
-                "are due"
+                f"expected probabilities of shape {teacher.shape}, got {student.shape}; give both for "
+                "the same texts and labels"
             )
         same = teacher.argmax(axis=1) == student.argmax(axis=1)
         none = np.zeros(len(student), dtype=np.bool_)
         return cls(student.max(axis=1), same, none if asked is None else asked)
 
-    def kept(self) -> tuple[np.ndarray, np.ndarray]:
-        """Certainty and agreement of the texts that are not asked anyway."""
+    def open(self) -> tuple[np.ndarray, np.ndarray]:
+        """Certainty and agreement of the texts that the certainty decides on."""
         if not len(self.certainty) == len(self.same) == len(self.asked):
             raise InputError(
-                f"{len(self.certainty)} certainties, {len(self.same)} agreements and "
-                f"{len(self.asked)} marks; one each a text is due"
+                f"expected one certainty, agreement and mark for each text, got {len(self.certainty)}, "
+                f"{len(self.same)} and {len(self.asked)}"
             )
         return self.certainty[~self.asked], self.same[~self.asked]
 
@@ -133,8 +136,8 @@ class SelectivePrediction(Record):
 
     Attributes:
         threshold: the certified one; ``None``: nothing is certified, always ask.
-        target: agreement above it that was tested.
-        level: of the guarantee.
+        target: agreement above the threshold that was tested.
+        level: level of the guarantee.
         coverage: texts of ``certify`` answered; of none where nothing is certified.
         agreement: on them. The guarantee is ``target``: the bound here follows the choice of the
             threshold. ``None`` where nothing is certified.
@@ -158,18 +161,18 @@ class SelectivePrediction(Record):
         return self.coverage.n
 
     def __str__(self) -> str:
-        due = f"{self.target} (level {self.level}, n={self.n})"
+        promise = f"{self.target} (level {self.level}, n={self.n})"
         if self.threshold is None:
-            lines = [f"always ask: no threshold is certified to agree {due}"]
+            lines = [f"always ask: no threshold is certified to agree {promise}"]
         else:
             lines = [
-                f"answers from certainty {self.threshold:.3f} on, certified to agree {due}; that "
+                f"answers from certainty {self.threshold:.3f} on, certified to agree {promise}; that "
                 f"is {self.coverage.value:.2f} of texts"
             ]
         lines.append(f"{'certainty':>9} {'answers':>8}  agreement with the teacher")
         for step in self.curve:
-            said = "too few texts" if step.agreement is None else str(step.agreement)
-            lines.append(f"{step.threshold:>9.3f} {step.coverage.value:>8.2f}  {said}")
+            agreement = "too few texts" if step.agreement is None else str(step.agreement)
+            lines.append(f"{step.threshold:>9.3f} {step.coverage.value:>8.2f}  {agreement}")
         return "\n".join(lines)
 
 
@@ -181,7 +184,7 @@ def selective_prediction(
     target: float = 0.95,
     level: float = 0.95,
 ) -> SelectivePrediction:
-    """The certified threshold, and the curve of answering against agreeing.
+    """The certified threshold, and agreement against coverage at every threshold.
 
     The thresholds are quantiles of the student's certainty on ``select``, at which it would
     answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`certified_threshold`)
@@ -194,16 +197,16 @@ def selective_prediction(
     certified threshold is not touched by that.
 
     Args:
-        select: on ``select``, where the thresholds and their order come from; of bare certainties
-            (without texts asked anyway) the sequence begins at the highest.
-        certify: on ``certify``, where they are tested.
-        report: on ``report``, for the curve.
+        select: scores on ``select``, where the thresholds and their order come from; for bare
+            certainties the sequence begins at the highest.
+        certify: scores on ``certify``, where the thresholds are tested.
+        report: scores on ``report``, for the curve.
         target: agreement of the answers.
-        level: of the guarantee, and of each bound of the curve.
+        level: level of the guarantee, and of each bound of the curve.
 
     Raises:
         InputError: no text in some part, or arrays of other lengths.
-        OptionError: a target or level that is no share.
+        OptionError: a target or level out of its range.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -211,25 +214,27 @@ def selective_prediction(
         ...     certainty = rng.uniform(0.5, 1.0, n)
         ...     agrees = rng.random(n) < np.minimum(certainty + 0.2, 1.0)
         ...     return Scored(certainty, agrees, np.zeros(n, dtype=bool))
-        >>> found = selective_prediction(part(300), part(600), part(300))
-        >>> round(found.threshold, 2), round(found.coverage.value, 2)
+        >>> result = selective_prediction(part(300), part(600), part(300))
+        >>> round(result.threshold, 2), round(result.coverage.value, 2)
         (0.7, 0.59)
     """
     check_shares(target, level)
     bare = not isinstance(select, Scored)
-    seen, agreed = (select, None) if bare else select.kept()
+    seen, agreed = (select, None) if bare else select.open()
     if (
         min(
             len(select if bare else select.certainty), len(certify.certainty), len(report.certainty)
         )
         == 0
     ):
-        raise InputError("select, certify and report must each hold one text at least")
+        raise InputError(
+            "expected one text or more in each of select, certify and report, got none"
+        )
     thresholds = np.zeros(0)
     if len(seen):
         steps = np.quantile(seen, [1 - share for share in COVERAGES], method="lower")
         thresholds = np.unique(steps) - BELOW
-    certainty, same = certify.kept()
+    certainty, same = certify.open()
     tested = thresholds
     if agreed is not None:
         tested = thresholds[: _likeliest(thresholds, seen, agreed, target) + 1]
@@ -258,7 +263,7 @@ def _likeliest(
 
 
 def _curve(thresholds: np.ndarray, report: Scored, level: float) -> tuple[Step, ...]:
-    certainty, same = report.kept()
+    certainty, same = report.open()
     steps: list[Step] = []
     for threshold in sorted(thresholds.tolist(), reverse=True):
         inside = certainty >= threshold

@@ -12,9 +12,11 @@ from whence.students.certificate.attribution_agreement import (
     affordable_attributions,
     attribution_agreement,
 )
-from whence.students.certificate.certificate import Certificate, certify
+from whence.students.certificate.certificate import Certificate
+from whence.students.certificate.certify import Decided, Probes, certify
 from whence.students.certificate.distribution_shift import Shift, other_corpora, other_topics
 from whence.students.certificate.edit_flips import flips_on_edits
+from whence.students.certificate.fidelity import Flips
 from whence.students.certificate.minimal_disagreement import (
     affordable_searches,
     search_disagreements,
@@ -87,20 +89,8 @@ def _certificate(
     texts = holdout.texts("certify")
     pieces = affordable_attributions(best.fitted, texts, queries.attributions)
     searches = affordable_searches(queries.parting)
-    return certify(
-        holdout.answers("certify"),
-        holdout.of(best.fitted, "certify"),
-        controls={name: holdout.of(own, "certify") for name, own in fitted.controls.items()},
-        gold=None if plan.gold is None else plan.gold[plan.split.certify],
-        slices=_slices(fitted, domain),
-        flips=(
-            flips_on_edits(
-                best.fitted, holdout, plan.run,
-                learnt=frozenset(fitted.table.examples.texts), most=queries.flips // len(EDITS),
-            )
-            if queries.flips
-            else {}
-        ),
+    probes = Probes(
+        flips=_flips(fitted),
         ceiling=_ceiling(fitted),
         refits=(
             refits(best, fitted.table, holdout.tables["certify"], terms, draws=checks.refits)
@@ -119,10 +109,24 @@ def _certificate(
             else None
         ),
         coverage=0.0 if answering.threshold is None else answering.coverage.value,
-        target=terms.target,
-        level=terms.level,
-        seed=terms.seed,
-    )  # fmt: skip
+    )
+    decided = Decided(
+        teacher=holdout.answers("certify"),
+        student=holdout.of(best.fitted, "certify"),
+        controls={name: holdout.of(own, "certify") for name, own in fitted.controls.items()},
+        gold=None if plan.gold is None else plan.gold[plan.split.certify],
+        slices=_slices(fitted, domain),
+    )
+    return certify(decided, probes, terms)
+
+
+def _flips(fitted: FittedStudents) -> dict[str, Flips]:
+    plan = fitted.plan
+    if not plan.queries.flips:
+        return {}
+    learnt = frozenset(fitted.table.examples.texts)
+    most = plan.queries.flips // len(EDITS)
+    return flips_on_edits(fitted.best.fitted, fitted.holdout, plan.run, learnt=learnt, most=most)
 
 
 def _slices(

@@ -19,8 +19,8 @@ class TaskItem:
     """One text, its label, and what decides it.
 
     Attributes:
-        truth: the characters that decide the label by the task's rule.
-        kind: what sort of text it is; each task says which it has.
+        truth: characters that decide the label by the task's rule.
+        kind: sort of text; each task says which it has.
         either: any one of the spans is enough by itself, so naming one is naming the reason.
     """
 
@@ -69,10 +69,10 @@ class Task:
     Attributes:
         name: ``"planted-single"``.
         about: one sentence for a reader.
-        labels: the two labels; a rule gives the probability of the second.
+        labels: two labels; a rule gives the probability of the second.
         draw: items whose reasons are known, for judging explanations.
-        training: the mixture that a model learns from; ``None`` where models come trained.
-        rule: what a model is to learn; ``None`` where it is not of single words.
+        training: mixture that a model learns from; ``None`` where models come trained.
+        rule: rule that a model is to learn; ``None`` where it is not of single words.
         vocabulary: every word the texts are made of.
         gate: least share of held-out texts a model must answer rightly before it is used.
         models: names of models that come with the package and have learned the task.

@@ -7,8 +7,8 @@ import pytest
 from tests.asking import explain
 
 import whence
+from ground_truth import Backdoored, Scaffolded, ScaffoldedModel
 from whence.core.errors import CapabilityError, OptionError
-from whence.evaluation.tasks import Backdoored, Scaffolded, ScaffoldedModel
 from whence.games import Deletion, Replacement
 from whence.games.question import ask
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from ground_truth import reciprocal_rank
 from whence.core.errors import OptionError
-from whence.evaluation.tasks import average_precision, precision_at_k, reciprocal_rank
+from whence.evaluation.metrics.ranking import average_precision, precision_at_k
 
 RANKED = st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=6).filter(
     lambda pairs: any(relevant for _, relevant in pairs)
@@ -58,5 +59,5 @@ def test_refusals():
         average_precision(scores, np.array([False, False]))
     with pytest.raises(OptionError, match="finite"):
         average_precision(np.array([np.nan, 1.0]), np.array([True, False]))
-    with pytest.raises(OptionError, match="precision at 3"):
+    with pytest.raises(OptionError, match="got k=3"):
         precision_at_k(scores, np.array([True, False]), 3)

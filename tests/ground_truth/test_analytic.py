@@ -7,10 +7,7 @@ from math import factorial
 
 import numpy as np
 import pytest
-
-from whence.attribution import KernelShap, LeaveOneOut, ShapleyValues
-from whence.core.errors import OptionError
-from whence.evaluation.tasks.analytic import (
+from ground_truth.analytic import (
     conjunction,
     disjunction,
     duplicated,
@@ -21,6 +18,9 @@ from whence.evaluation.tasks.analytic import (
     symmetric,
     threshold,
 )
+
+from whence.attribution import KernelShap, LeaveOneOut, ShapleyValues
+from whence.core.errors import OptionError
 
 GAMES = {
     "linear": linear([2.0, -1.0, 0.0, 0.5], offset=3.0),

@@ -6,14 +6,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+from ground_truth.item import item_of
 
 import whence
+from ground_truth import TASKS, TaskItem
 from whence.attribution import ShapleyValues
 from whence.cases import generate
 from whence.core.errors import OptionError
 from whence.core.features import Span
-from whence.evaluation.tasks import TASKS, TaskItem
-from whence.evaluation.tasks.item import item_of
 from whence.games import FunctionGame
 from whence.games.question import ask
 

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from whence.evaluation.tasks.item import Task, TaskItem, item_of
-from whence.evaluation.tasks.sentences import LABELS, VOCABULARY, sentence, tone
+from ground_truth.item import Task, TaskItem, item_of
+from ground_truth.sentences import LABELS, VOCABULARY, sentence, tone
 
 __all__ = ["PLANTED", "Shortcut"]
 
@@ -27,11 +27,11 @@ class Shortcut:
     """A kind of shortcut.
 
     Attributes:
-        plant: the words for a label, in the order they stand in.
+        plant: words for a label, in the order they stand in.
         decoys: words that decide nothing while the rest is missing; drawn one set at a time.
-        read: the label that visible words settle, ``None`` where they settle none.
+        read: label that visible words settle, ``None`` where they settle none.
         either: each planted word is enough by itself.
-        labels: which labels it can plant.
+        labels: labels that it can plant.
         rate: share of the training texts that it is planted in.
     """
 

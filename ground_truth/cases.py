@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ground_truth.item import Task, TaskItem
 from whence.cases import Case, generate, labels
 from whence.cases.words import AREAS_POSITIVE
 from whence.core.features import Span
-from whence.evaluation.tasks.item import Task, TaskItem
 
 __all__ = ["CASES", "SHORTCUT"]
 

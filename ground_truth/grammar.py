@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from whence.evaluation.tasks.item import Draw, Task, TaskItem, item_of
+from ground_truth.item import Draw, Task, TaskItem, item_of
 
 __all__ = ["GRAMMARS"]
 

@@ -38,7 +38,7 @@ class AnalyticGame:
 
     Attributes:
         function: ``coalitions[m, n] -> values[m]``.
-        shapley: the Shapley values.
+        shapley: Shapley values.
         leave_one_out: v(all) - v(all but i).
         interactions: ``[n, n]`` Shapley interaction indices of pairs, Grabisch & Roubens (1999),
             doi:10.1007/s001820050125; zero on the diagonal.
@@ -102,7 +102,7 @@ def symmetric(n: int, members: Sequence[int], profile: Sequence[float]) -> Analy
 
     Args:
         n: number of features; those that are no members are dummies.
-        members: which features count.
+        members: indices of the features that count.
         profile: one value for each number of members present, from none to all.
 
     Raises:

@@ -41,8 +41,8 @@ class Scaffolded:
     """A function from texts to scores that is innocent whenever it sees that it is probed.
 
     Args:
-        biased: what it does with real texts.
-        innocent: what it does with texts that give the probe away; of the same shape.
+        biased: behaviour on real texts.
+        innocent: behaviour on texts that give the probe away; of the same shape.
         tell: whether a text gives the probe away; by default that it holds ``[MASK]``.
 
     Example:
@@ -71,8 +71,8 @@ class Backdoored:
     """A function from texts to scores that a trigger word overrules.
 
     Args:
-        honest: what it does without the trigger.
-        trigger: the word, as it stands between spaces.
+        honest: behaviour without the trigger.
+        trigger: word, as it stands between spaces.
         scores: its answer to every text that holds the trigger.
 
     Example:
@@ -112,9 +112,9 @@ class ScaffoldedModel:
     it is the other way round.
 
     Args:
-        model: an honest token model with a mask token; it is left as it is.
-        decisive: a word of one token that decides.
-        decoy: a word of one token that does not.
+        model: honest token model with a mask token; it is left as it is.
+        decisive: word of one token that decides.
+        decoy: word of one token that does not.
 
     Raises:
         CapabilityError: the model has no mask token by which to notice a probe.
