@@ -84,7 +84,7 @@ class TestTeachers:
             (lambda texts: [], "0"),
             (lambda texts: [[float("nan"), 0.5]] * len(texts), "at least 0 and add up to 1"),
             (lambda texts: [[float("inf"), 0.0]] * len(texts), "at least 0 and add up to 1"),
-            (lambda texts: [[0.4, 0.4]] * len(texts), "that add up to 1"),
+            (lambda texts: [[0.4, 0.4]] * len(texts), "add up to 1"),
             (lambda texts: [[-0.2, 1.2]] * len(texts), "at least 0"),
             (lambda texts: [["a", "b"]] * len(texts), "callable"),
             (lambda texts: None, "callable"),

@@ -85,7 +85,7 @@ class SparseLinear(Student):
             )
         if self.features is not None and self.features < 1:
             raise OptionError(
-                f"expected features of at least 1, or None for all, got {self.features}"
+                f"expected features of at least 1, or None for all, got features={self.features}"
             )
         if not self.signs:
             return

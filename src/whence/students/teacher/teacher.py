@@ -344,7 +344,7 @@ class Teacher:
 
 
 _DUE = {
-    "probability": "expected probabilities of at least 0 that add up to 1",
+    "probability": "expected probabilities that are at least 0 and add up to 1",
     "logit": "expected finite logits",
     "label": "expected one of its labels: {labels}",
 }
