@@ -206,13 +206,13 @@ def instance_of(
     explanation of this input is judged by the same ones.
 
     Args:
-        question: from :func:`whence.games.question.ask`.
+        question: question from :func:`whence.games.question.ask`.
         output: index of the judged output.
         size: masks in the pool.
-        seed: changes the masks.
-        cache: place where evaluations are stored.
+        seed: seed of the masks, beside what is judged.
+        cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
-        progress: called after each batch.
+        progress: function called after each batch.
 
     Cost: ``size`` + 1 evaluations, less what the cache knows.
     """

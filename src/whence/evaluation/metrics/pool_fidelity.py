@@ -90,6 +90,7 @@ class PoolFidelity(Metric):
         resampled = np.empty(self.resamples)
         for index in range(self.resamples):
             drawn = rng.integers(pairs, size=pairs)
+            # A mask and its complement are one draw: apart, they would count as twice the evidence.
             rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
             masks, values = instance.pool.masks[rows], instance.responses[rows]
             resampled[index] = fidelities(masks, values, phi[None])[0]
@@ -104,6 +105,8 @@ def fidelities(
     scores: Float[np.ndarray, "r n"],
 ) -> Float[np.ndarray, " r"]:
     """Partial correlations of several rankings at once; 0 where either side does not vary."""
+    # Out of the masks and not out of each ranking's sums: a sum is linear in its columns, so one
+    # regression serves every ranking (Frisch & Waugh 1933).
     design, response = beyond_size(masks, values)
     sums = design @ scores.T
     # What is left of equal scores is rounding, which must not be read as a correlation.
@@ -156,6 +159,8 @@ def permutation_test(
         rng = np.random.default_rng([instance.seed, 1])
         shuffled = np.empty((draws, n))
         for row in shuffled:
+            # Over the kinds apart: an arrangement never moves a score from a content word to a stop
+            # word.
             for group in places:
                 row[group] = rng.permutation(scores[group])
     null = fidelities(instance.pool.masks, instance.responses, shuffled)
@@ -164,6 +169,8 @@ def permutation_test(
     as_good = int(np.count_nonzero(null >= mine - 1e-9))
     if exact:
         return as_good / count, 1.0 / count
+    # The scores themselves are one of the arrangements; without the ones p could be 0, which no
+    # number of draws can show (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
 
 
@@ -176,6 +183,7 @@ def _count(values: Float[np.ndarray, " n"]) -> int:
 def _arrangements(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
     """Every distinct arrangement of some values, each once."""
     kinds, repeats = np.unique(values, return_counts=True)
+    # NaN marks a place that is still free; scores are finite (see Metric._checked).
     rows = [np.full(len(values), np.nan)]
     for kind, times in zip(kinds, repeats, strict=True):
         grown: list[np.ndarray] = []
