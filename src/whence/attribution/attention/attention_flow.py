@@ -36,11 +36,11 @@ class AttentionFlow(AttentionMethod):
     ``Rollout`` does.
 
     Args:
-        exact: tokens of the longest text whose graph keeps every edge; 128, ``keep=32`` and
-            ``limit=1024`` are chosen by hand.
+        exact: number of tokens up to which every edge is kept. All three defaults are chosen by
+            hand.
         keep: heaviest edges of each position and layer that a longer text keeps; a note says how
             much attention the others carry.
-        limit: tokens of the longest text that is tried at all.
+        limit: number of tokens beyond which a text is refused.
 
     Cost: one forward-and-backward pass, and a maximum flow for each feature and each explained
     position (one for most classifiers, every token where states are pooled), whose time grows with

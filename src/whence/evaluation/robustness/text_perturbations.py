@@ -170,9 +170,14 @@ def own_neighbours(
 ) -> Neighbours:
     """Nearest whole words by cosine in the model's own table of embeddings.
 
-    At most ``most`` words of a cosine of ``least_cosine`` or more, both by default chosen by hand and
-    not calibrated; ``chunk`` rows of the table are in memory at a time. Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
+    Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
     changes the prediction is discarded later.
+
+    Args:
+        model: model whose table is searched.
+        most: number of neighbours of a word at most.
+        least_cosine: smallest cosine of a neighbour; 0.5 is chosen by hand and not calibrated.
+        chunk: rows of the table in memory at a time.
 
     Cost: one pass over the table for each word; no evaluation.
 
