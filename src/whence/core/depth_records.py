@@ -82,8 +82,8 @@ class LogitLens(Record):
         shape = (len(self.layers), len(self.positions))
         for name in ("log_probabilities", "entropies", "divergences"):
             if getattr(self, name).shape != shape:
-                own = getattr(self, name).shape
-                raise ValueError(f"{name} is {own}; layers x positions is {shape}")
+                size = getattr(self, name).shape
+                raise ValueError(f"{name} is {size}; layers x positions is {shape}")
         for name in ("ranks", "top"):
             rows = getattr(self, name)
             if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):

@@ -11,7 +11,7 @@ import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, TrustError
+from whence.core.errors import OptionError, TrustError, unknown
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
 from whence.core.record import Migration, Record, Value
@@ -145,8 +145,6 @@ class Attribution(Record):
         Raises:
             OptionError: no such output.
         """
-        from whence.core.errors import unknown
-
         names = [item.name for item in self.outputs]
         if isinstance(output, str):
             if output not in names:
@@ -166,6 +164,8 @@ class Attribution(Record):
             raise OptionError(f"top({k}) asked; k must be 0 or more")
         column = self.output_index(output)
         magnitude = np.abs(self.scores[:, column])
+        # Negated and not reversed: to reverse a stable sort would reverse the order of equals,
+        # too.
         order = np.argsort(-magnitude, kind="stable")[:k]
         return tuple(self.row(int(index), output=column) for index in order)
 

@@ -126,6 +126,7 @@ def compare_labels(
         )
     shares = before.additive_share, after.additive_share
     same = len(before.reliable) == len(after.reliable)
+    # strict=False: of another number of features the pairs are not used.
     pairs = enumerate(zip(before.reliable, after.reliable, strict=False))
     return LabelDiff(
         grade=(before.grade, after.grade),
@@ -165,10 +166,13 @@ def _compared(
     unlike: tuple[str, ...] = ()
     difference = apart = None
     if before is not None and after is not None:
+        # A difference of numbers that were not measured alike says nothing of the model.
         unlike = after.unlike(before, across=across)
         if not unlike:
             difference = after.value - before.value
             (low, high), (lowest, highest) = _ends(before), _ends(after)
+            # Intervals without a common value are a stricter test than an interval of the
+            # difference (Schenker and Gentleman 2001, doi:10.1198/000313001317097960).
             apart = high < lowest or highest < low
     return MeasurementDiff(
         name=known.name,

@@ -64,6 +64,8 @@ class Interactions(Record):
             raise ValueError("a group of features is listed twice")
         for group in self.groups:
             inside = all(0 <= index < len(self.segmentation) for index in group)
+            # Ascending, so that a set of features has one form: repeats are seen, and records of
+            # the same groups have the same bytes.
             if not inside or any(a >= b for a, b in pairwise(group)):
                 raise ValueError(f"group {group} is not a set of features in ascending order")
             if not 1 <= len(group) <= self.order:

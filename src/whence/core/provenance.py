@@ -56,6 +56,7 @@ class Cost(Value):
             distinct_evaluations=sum(cost.distinct_evaluations for cost in each),
             gradient_evaluations=sum(cost.gradient_evaluations for cost in each),
             tokens=sum(cost.tokens for cost in each),
+            # From 0.0: a sum of none is the int 0 otherwise, which is written as other bytes.
             seconds=sum((cost.seconds for cost in each), 0.0),
         )
 
@@ -135,6 +136,7 @@ def now() -> str:
 def environment() -> dict[str, str]:
     """Versions of the packages that compute, of those that are installed."""
     versions: dict[str, str] = {}
+    # From the metadata of packages, so that core need not import torch to name its version.
     for name in ("numpy", "torch", "transformers", "tokenizers"):
         try:
             versions[name] = version(name)

@@ -78,6 +78,7 @@ class KeptPool(Value):
 
     def coalitions(self) -> np.ndarray:
         """The masks as booleans ``[masks, features]``."""
+        # Masks are text since a JSON list takes five characters or six for each true or false.
         rows = [np.frombuffer(mask.encode(), dtype=np.uint8) == ord("1") for mask in self.masks]
         return np.stack(rows) if rows else np.zeros((0, 0), dtype=bool)
 

@@ -180,6 +180,7 @@ class Distilled:
             WriteError: a file could not be written.
         """
         place = Path(folder)
+        # Read before it is written over: only for the same student do earlier audits say anything.
         before = _bytes(place / MODEL)
         rows = {part: self.split.rows(part) for part in PARTS}
         beside = (ROUTER, REPORT)
@@ -221,5 +222,6 @@ def _same_settings(path: Path, state: RouterState) -> bool:
         stored = RouterState.load(path)
     except RecordError:
         return False
+    # What a router has seen is replaced by the new state's, so that only settings are compared.
     seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
     return replace(stored, **seen) == state

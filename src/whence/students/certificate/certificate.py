@@ -117,8 +117,8 @@ class Certificate(Record):
         if self.calibration_gap is not None:
             lines.append(f"calibration gap to the teacher's {self.calibration_gap}")
         lines += [f"above {name} by {lift.above}" for name, lift in self.lifts.items()]
-        for family, own in self.flips.items():
-            lines.append(f"{family}: flip-recall {own.recall}, precision {own.precision}")
+        for family, flips in self.flips.items():
+            lines.append(f"{family}: flip-recall {flips.recall}, precision {flips.precision}")
         for name, share in {**self.classes, **self.slices}.items():
             lines.append(f"{name}: {'n too small' if share is None else share}")
         more = (self.refits, self.attributions, self.shift, self.disagreements)

@@ -130,7 +130,8 @@ def refits(
 
     Example:
         >>> from whence.students.data.training_set import AnsweredTexts, TrainingSet
-        >>>         >>> from whence.students.features.vectorizer import ReadableFeatures
+        >>> from whence.students.families.sparse_linear import SparseLinear
+        >>> from whence.students.features.vectorizer import ReadableFeatures
         >>> from whence.students.teacher.teacher import Teacher
         >>> lines = ["paid late", "in time", "late again", "paid again", "no debt"] * 10
         >>> teacher = Teacher.of_labels(lambda ts: ["yes" if "late" in t else "no" for t in ts],
@@ -186,6 +187,8 @@ def _refitted(student: Student, training: TrainingTable, draws: int, seed: int) 
     """The student fitted on bootstrap samples of the documents."""
     rng = np.random.default_rng(seed)
     owner = training.examples.groups
+    # By document and not by row: an edit in one sample and its text in another would make refits
+    # look more alike than students of other texts are.
     order = np.argsort(owner, kind="stable")
     documents = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
     result: list[Fitted] = []
@@ -201,6 +204,8 @@ def _pairs_alike(
 ) -> Float[np.ndarray, " texts"]:
     """Share of the pairs of draws that decide alike, of each text."""
     draws = len(decisions)
+    # Where c of d refits say a label, c (c - 1) ordered pairs agree on it: no need to compare d^2
+    # pairs text by text.
     counts = np.stack([(decisions == label).sum(axis=0) for label in range(labels)])
     pairs: np.ndarray = (counts * (counts - 1)).sum(axis=0)
     return pairs / (draws * (draws - 1))
@@ -211,6 +216,7 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
     members = sets.astype(np.float64)
     shared = members @ members.T
     sizes = members.sum(axis=1)
+    # Members as 0 and 1: one product counts what every pair shares.
     either = sizes[:, None] + sizes - shared
     pairs = np.triu_indices(len(sets), k=1)
     share = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
@@ -220,7 +226,7 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
 def _weights(
     fitted: Fitted, refitted: Sequence[Fitted], features: Features, level: float
 ) -> tuple[float | None, tuple[WeightRange, ...]]:
-    """Share of the weights that change their sign, and the range of each of the student's own."""
+    """Share of the weights that change their sign, and the range of each weight of the student."""
     weights = fitted.weights_by_feature()
     if weights is None:
         return None, ()
@@ -231,6 +237,7 @@ def _weights(
         if of_draw is not None:
             places = student.features.columns_in(features)
             drawn[draw, places], used[draw, places] = of_draw, True
+    # A feature of one refit alone has no second weight whose sign could differ.
     often = np.flatnonzero(used.sum(axis=0) >= 2)
     # A feature is judged where it weighs most: elsewhere it is near 0 and its sign means nothing.
     label = np.abs(drawn).mean(axis=0).argmax(axis=1)

@@ -65,5 +65,7 @@ def telling(
         np.asarray(sparse.csr_array(table[rows]).sum(axis=0))[words] / len(rows)
         for rows in (part, texts)
     ]
+    # All texts less the topic, ascending: the most typical words come first, and a stable sort
+    # leaves equals in the order of the columns.
     order: list[int] = words[np.argsort(rates[1] - rates[0], kind="stable")].tolist()
     return "/".join(features.kept[column].words for column in order[:TELLING])
