@@ -29,7 +29,8 @@ from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
