@@ -79,7 +79,7 @@ class BudgetError(WhenceError, ValueError):
 
     Attributes:
         needed: smallest number of evaluations that would do.
-        budget: what was granted.
+        budget: evaluations that were granted.
     """
 
     def __init__(self, message: str, *, needed: int, budget: int) -> None:

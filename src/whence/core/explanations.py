@@ -90,20 +90,20 @@ class Attribution(Record):
     much, and not which way.
 
     Attributes:
-        segmentation: the features, ``n`` of them, and the document they are spans of.
-        outputs: what is explained, ``k`` of them.
+        segmentation: features, ``n`` of them, and the document they are spans of.
+        outputs: outputs that are explained, ``k`` of them.
         scores: ``[n, k]``.
         std_errors: ``[n, k]`` standard errors, where the scores were sampled.
-        values: ``[k]`` the outputs with every feature present.
-        base_values: ``[k]`` the outputs with none present (or at the baseline of a path); NaN for
+        values: ``[k]`` outputs with every feature present.
+        base_values: ``[k]`` outputs with none present (or at the baseline of a path); NaN for
             a method that asks for no such thing.
-        quantity: what the scores estimate, e.g. ``"Shapley value"``.
-        decision: what the model said.
-        outcome, advice: how the run ended, and what to do about it.
-        notes: what a reader must know about how absence was made and the scores were taken.
+        quantity: quantity that the scores estimate, e.g. ``"Shapley value"``.
+        decision: answer of the model.
+        outcome, advice: end of the run, and advice on it.
+        notes: sentences that a reader must know about how absence was made and the scores were taken.
         provenance: model, method, masker, seed, cost, versions.
-        unit: of scores that are not in the target's unit; ``None``: the target's.
-        trust: what was measured of these scores; ``None`` where nothing was asked for.
+        unit: unit of scores that are not in the target's; ``None``: the target's.
+        trust: trust label of these scores; ``None`` where none was asked for.
     """
 
     segmentation: Segmentation

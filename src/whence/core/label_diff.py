@@ -21,12 +21,12 @@ class MeasurementDiff(Value):
     """One measurement in two labels.
 
     Attributes:
-        name, unit: what was measured.
-        before, after: the values; ``None`` where it was not measured.
+        name, unit: name and unit of what was measured.
+        before, after: values; ``None`` where it was not measured.
         difference: after - before, in ``unit``; ``None`` where one is missing or they were not
             measured alike.
         apart: whether the two intervals have no value in common; ``None`` without a difference.
-        unlike: in what their making differs; empty where they can be compared.
+        unlike: settings in which the two differ; empty where they can be compared.
     """
 
     name: str
@@ -53,9 +53,9 @@ class LabelDiff(Value):
     """Two labels side by side, ``(before, after)``.
 
     Attributes:
-        grade, output, level, calibration: of both.
-        quantities: every question of either, those of the first in front.
-        additive_share: of both; ``None`` where neither has one.
+        grade, output, level, calibration: entries of both labels.
+        quantities: questions of either, those of the first in front.
+        additive_share: shares of both; ``None`` where neither has one.
         reliable: indices of features whose effect only one of them finds distinguishable from zero; ``None`` where the
             features are not as many.
         across: settings that were allowed to differ.

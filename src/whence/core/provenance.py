@@ -30,7 +30,7 @@ class Cost(Value):
 
     Attributes:
         evaluations: coalitions asked of the game.
-        distinct_evaluations: of these, the inputs the model really read.
+        distinct_evaluations: inputs among these that the model really read.
         gradient_evaluations: forward-and-backward passes, one per embedded input.
         tokens: tokens pushed through the model, padding left out.
         seconds: wall time, in seconds.
@@ -112,7 +112,7 @@ class Provenance(Value):
 
     Attributes:
         created: time of the run, ISO 8601 in UTC.
-        choice: what ``method="auto"`` chose and why; ``None`` where the caller chose.
+        choice: choice of ``method="auto"`` and its reason; ``None`` where the caller chose.
         environment: versions of the packages that computed, by name.
     """
 

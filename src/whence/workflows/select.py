@@ -85,7 +85,7 @@ class Comparison:
     Attributes:
         instance: input with its pool.
         explanations: explanations by name; the ensemble among them where there are two members or more.
-        measurements: for each name its measurements, the same metrics for all.
+        measurements: measurements of each name, the same metrics for all.
         p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
         judging: evaluations that judging cost, the explanations' own not counted.

@@ -26,7 +26,7 @@ class Verification:
     Attributes:
         holds: whether every answer is within the tolerance, and the model is the recorded one.
         asked: number of replayed inputs: the whole input, and masks of the record's pool.
-        worst: the largest deviation, in the unit of the outputs.
+        worst: largest deviation, in the unit of the outputs.
         tolerance: largest deviation allowed for that answer.
         same_model: whether the fingerprint is the recorded one; ``None`` where one has none.
         says: verdict in a sentence.
