@@ -191,7 +191,7 @@ def generate(domain: str, n: int, *, seed: int, shortcut: bool = False) -> list[
     """
     _checked(domain, shortcut)
     if n < 0:
-        raise OptionError(f"n must be 0 or more, found {n}")
+        raise OptionError(f"expected n of 0 or more, got n={n}")
     return [build(domain, seed * _STRIDE + index, shortcut=shortcut) for index in range(n)]
 
 

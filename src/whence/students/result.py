@@ -50,7 +50,7 @@ class Distilled:
             regions and within its domain.
         curve: learning curve, which says what more questions would bring; ``None`` without one.
         compact: small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
-        choices: what else was decided on ``select``.
+        choices: other choices on ``select``.
         groups: groups of words that the teacher's answers to n-grams show; ``None`` where none
             were asked.
         split: part of each text that was asked.

@@ -32,11 +32,11 @@ class AttributionAgreement(Value):
     Attributes:
         correlation: mean rank correlation (Spearman) over texts; random contributions give 0.
         overlap: mean share of the ``top`` weightiest pieces, whatever their sign, in common.
-        overlap_at_random: what random contributions on the same pieces give, exactly.
-        chance: how often random contributions reach so high a correlation.
-        chance_of_overlap: the same of the overlap.
+        overlap_at_random: overlap of random contributions on the same pieces, exactly.
+        chance: share of random contributions that reach so high a correlation.
+        chance_of_overlap: share of them that reach so large an overlap.
         top: pieces compared by the overlap at most; never more than half of those of a text.
-        unit: of the effects: ``"log-odds"`` of the student's label, or ``"decision"``.
+        unit: unit of the effects: ``"log-odds"`` of the student's label, or ``"decision"``.
         pieces: deletions that were compared.
         too_few: texts left out because the student named fewer than two pieces in them.
         unmoved: texts left out because all deletions had the same effect on the teacher.

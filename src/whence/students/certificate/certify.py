@@ -87,12 +87,12 @@ class Probes:
     Attributes:
         flips: agreement under edits, by family; see
             :func:`whence.students.certificate.edit_flips.flips_on_edits`.
-        ceiling: see :func:`whence.students.data.split.noise_ceiling`.
-        refits: see :func:`whence.students.certificate.refit_stability.refits`.
-        attributions: see
+        ceiling: noise ceiling, see :func:`whence.students.data.split.noise_ceiling`.
+        refits: stability, see :func:`whence.students.certificate.refit_stability.refits`.
+        attributions: agreement of attributions, see
             :func:`whence.students.certificate.attribution_agreement.attribution_agreement`.
-        shift: see :mod:`whence.students.certificate.distribution_shift`.
-        disagreements: see
+        shift: agreement elsewhere, see :mod:`whence.students.certificate.distribution_shift`.
+        disagreements: search for small edits, see
             :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
         coverage: share of texts that the student is certified to answer alone, see
             :mod:`whence.students.routing.selective_prediction`; at 0 a fallback is of no use.

@@ -54,13 +54,13 @@ class Shift(Value):
 
     Attributes:
         topics: agreement on each cluster of texts by a student fitted without it; empty where
-            none was asked for or no topics could be told apart.
-        at_random: the same of random parts as large as the topics, all together: what remains of
+            none was asked for or the texts fall into no topics.
+        at_random: agreement on random parts as large as the topics, all together: what remains of
             a fall below it is due to the topic, and not to fewer texts. ``None`` without topics.
         corpora: agreement of the student itself on each other corpus.
         level: level of the bounds of all topics together, and of all corpora together (Bonferroni).
         asked: texts the teacher was asked, answers from its cache not counted.
-        one_topic: whether topics were asked for, but could not be told apart.
+        one_topic: whether topics were asked for, but the texts fall into none.
     """
 
     topics: dict[str, Elsewhere]

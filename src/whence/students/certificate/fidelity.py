@@ -145,9 +145,9 @@ class Flips(Value):
 
     Attributes:
         fidelity: agreement on the edited texts.
-        recall: of the edits that changed the teacher's decision, those where the student's went
+        recall: share of the edits that changed the teacher's decision where the student's went
             from the teacher's old decision to its new one.
-        precision: of the edits that changed the student's decision, those that changed the
+        precision: share of the edits that changed the student's decision that changed the
             teacher's to the same.
     """
 

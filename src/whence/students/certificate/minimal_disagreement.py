@@ -69,7 +69,8 @@ class DisagreementSearch(Value):
         length: median number of words of the texts.
         teacher_left: disagreements in which the teacher left the common label and the student
             stayed.
-        student_left: the reverse; where both left, for different labels, neither counts.
+        student_left: disagreements in which the student left it and the teacher stayed; where both
+            left, for different labels, neither counts.
         examples: those of the fewest words deleted, the shortest texts first.
         budget: texts asked of the teacher for each text at most, the whole one not counted.
         disagreed: texts passed over because they did not agree on the whole text.

@@ -61,10 +61,10 @@ class Refits(Value):
         level: level of the intervals of the weights; that of ``agreement`` is 95 %.
         agreement: mean over pairs of refits of how often both decide alike on texts held out.
         features: mean over pairs of the Jaccard similarity of the features they use.
-        groups: the same, where features that stand together count as one.
+        groups: mean similarity where features that stand together count as one.
         grouped: correlation from which on two features are of one group.
-        sign_flips: of the features that two refits or more use, the share whose weight is above
-            0 in one and below 0 in another; ``None`` where the student has no weights.
+        sign_flips: share of the features that two refits or more use whose weight is above 0 in
+            one and below 0 in another; ``None`` where the student has no weights.
         weights: weights of the features that the student itself uses, the weightiest first.
     """
 

@@ -27,7 +27,7 @@ class ApplicabilityDomain(Value):
     not seen.
 
     Attributes:
-        vocabulary: the words and marks of the texts a student was fitted on.
+        vocabulary: words and marks of the texts a student was fitted on.
         longest: words of a text at most, by white space.
         rarest: share of a text's words and marks at most that are not in the vocabulary.
         cut_from: characters of the shortest text of which the teacher read only a part; ``None``

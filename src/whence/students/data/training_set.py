@@ -136,7 +136,7 @@ class TrainingTable:
     """A training set as a table of features.
 
     Attributes:
-        training: the training set.
+        examples: training set.
         features: features that the columns are.
         table: one row a text of the training set.
 

@@ -39,7 +39,7 @@ class Scan:
     only together are missed. Kulldorff (1997), doi:10.1080/03610929708831995.
 
     Args:
-        answers: for each question the rows whose answer is yes, ascending.
+        answers: rows whose answer is yes, ascending, for each question.
         texts: number of rows.
         depth: largest number of conditions of a region.
         least: fewest texts on either side of a question.

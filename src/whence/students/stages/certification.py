@@ -41,8 +41,8 @@ class Certification:
 
     Attributes:
         fitted: third stage.
-        regions: where the student must not be trusted; empty where there is none.
-        applicability_domain: how long and how strange a text the certificate covers.
+        regions: regions in which the student must not be trusted; empty where there is none.
+        applicability_domain: lengths and words of the texts that the certificate covers.
         answering: certainty from which on the student may answer alone.
         certificate: certificate of the student, on ``certify``, opened once.
         usage: questions of this stage.

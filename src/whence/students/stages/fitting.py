@@ -29,7 +29,7 @@ class FittedStudents:
         controls: students of less or other knowledge, which the chosen one must beat.
         references: students that nobody can read; shown and never certified.
         compact: small transformer; ``None`` where none was asked for.
-        choices: what was decided on ``select``, in this stage and before.
+        choices: choices on ``select``, in this stage and before.
     """
 
     training: Training
