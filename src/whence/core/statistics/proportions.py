@@ -42,7 +42,7 @@ class Proportion(Value):
 
     @property
     def value(self) -> float:
-        """The share itself; NaN of none."""
+        """The share itself; NaN where n is 0."""
         return self.hits / self.n if self.n else float("nan")
 
     def __str__(self) -> str:

@@ -203,7 +203,7 @@ def _lift(
 def _calibration_gap(decided: Decided, terms: Terms) -> Interval | None:
     """Calibration of the student less that of the teacher; ``None`` without true labels.
 
-    Nor of bare labels: these are always certain, so that their calibration is their error rate.
+    And for bare labels: these are always certain, so that their calibration is their error rate.
     """
     gold, student, taught = decided.gold, decided.student, decided.teacher.probabilities
     if gold is None or not decided.teacher.soft:
@@ -215,7 +215,7 @@ def _calibration_gap(decided: Decided, terms: Terms) -> Interval | None:
 
 
 def _silent(teacher: Answers) -> str:
-    """Of which labels nothing is said, in words; empty where there is none."""
+    """The labels of which nothing is known, in words; empty where there are none."""
     # minlength: a label that the teacher never gave here is the one most worth naming.
     counts = np.bincount(teacher.top, minlength=len(teacher.labels)).tolist()
     few = [label for label, count in zip(teacher.labels, counts, strict=True) if count < FEWEST]
@@ -230,6 +230,6 @@ def _silent(teacher: Answers) -> str:
 def _within(
     same: Bool[np.ndarray, " texts"], inside: Bool[np.ndarray, " texts"], level: float
 ) -> Proportion | None:
-    """Agreement on some texts; ``None`` of too few."""
+    """Agreement on some texts; ``None`` where they are too few."""
     n = int(inside.sum())
     return proportion(int(same[inside].sum()), n, level=level) if n >= FEWEST else None

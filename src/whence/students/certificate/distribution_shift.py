@@ -28,9 +28,9 @@ class Elsewhere(Value):
     """Agreement on texts of another kind.
 
     Attributes:
-        agreement: agreement with the teacher's decisions; ``None`` of fewer than 30 texts.
+        agreement: agreement with the teacher's decisions; ``None`` for fewer than 30 texts.
         kappa: agreement beyond chance; NaN where both always say the same one label.
-        majority: share of the label that the teacher gives most often there; NaN of no text.
+        majority: share of the label that the teacher gives most often there; NaN for no text.
         texts: number of texts, repeats and near-duplicates not counted.
         known: texts left out because the student learnt from them or from near-duplicates.
     """

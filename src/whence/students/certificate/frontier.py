@@ -57,7 +57,7 @@ class Entry:
     Attributes:
         probabilities: probabilities on the texts of the frontier.
         reading: words and numbers of the whole student.
-        a_text: words and numbers that decide one text, the mean; ``None`` of a control.
+        a_text: words and numbers that decide one text, the mean; ``None`` for a control.
         microseconds: median time for one text; ``None`` where it was not timed.
         bytes: size of the student as it is saved.
         control: whether it is there for comparison alone.
@@ -79,7 +79,7 @@ class Entry:
         *,
         control: bool = False,
     ) -> Entry:
-        """What is shown of a student, timed on some of the texts."""
+        """The entry of a student, timed on some of the texts."""
         return cls(
             probabilities=probabilities,
             reading=0 if control else student.reading_cost.total,
@@ -162,7 +162,7 @@ def price(
     chosen: Float[np.ndarray, "texts labels"],
     terms: Terms,
 ) -> Interval:
-    """Agreement lost by taking the second student for the first: paired, by resampled texts."""
+    """Agreement lost by taking the second student in place of the first, paired over texts."""
     first, second = ceiling.argmax(axis=1) == teacher, chosen.argmax(axis=1) == teacher
     # Differences text by text, of -1, 0 and 1: to resample them keeps the pairing of the two, as
     # the difference of two separate intervals would not.
@@ -173,7 +173,7 @@ def price(
 
 
 def median_microseconds(decide: Callable[[list[str]], object], texts: Sequence[str]) -> float:
-    """Time to decide one text, in microseconds: the median over some, one by one, after one more.
+    """Time to decide one text, in microseconds: the median over some, decided one by one after a first that is not timed.
 
     It holds for this machine and its load.
     """

@@ -39,7 +39,7 @@ class LearningCurve:
 
     Attributes:
         points: points from the smallest size up.
-        law: law fitted to them; ``None`` of fewer than four sizes.
+        law: law fitted to them; ``None`` for fewer than four sizes.
         resampled: laws fitted to resampled texts and draws.
         level: level of the intervals.
     """

@@ -246,6 +246,7 @@ def _weights(
     flips = float(flipped.mean()) if len(often) else 0.0
     places = fitted.features.columns_in(features)
     order = np.argsort(-np.abs(weights).max(axis=1), kind="stable").tolist() if len(places) else []
+    # Of two labels the weights are the same with opposite signs, so the second's say it all.
     shown = range(1, 2) if len(fitted.labels) == 2 else range(len(fitted.labels))
     ranges: list[WeightRange] = []
     for place in order:

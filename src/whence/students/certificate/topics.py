@@ -38,7 +38,7 @@ def topics(table: sparse.csr_array, count: int, *, seed: int = 0) -> Int[np.ndar
 def topical_words(
     table: sparse.csr_array, features: Features, count: int
 ) -> Int[np.ndarray, " words"]:
-    """Single words of at most one in ``count`` texts: "the" would part texts by their length.
+    """Single words of at most one in ``count`` texts: "the" would separate texts by their length.
 
     A word of more texts than that cannot be one topic's own. All columns where none is left.
     """

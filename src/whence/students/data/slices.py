@@ -25,7 +25,7 @@ UNSURE, SURE = 0.7, 0.9
 Chosen by hand; not calibrated."""
 
 UNKNOWN = 0.1
-"""Share of a text's words and marks that no training text has, from which on it is told apart.
+"""Share of a text's words and marks that no training text has, from which on it is in a slice.
 Chosen by hand; not calibrated."""
 
 

@@ -157,7 +157,7 @@ def _ceiling(fitted: FittedStudents) -> Proportion | None:
 
 
 def _shift(fitted: FittedStudents) -> Shift | None:
-    """Agreement on topics left out of the fit, and on other corpora; ``None`` of neither."""
+    """Agreement on topics left out of the fit, and on other corpora; ``None`` where neither was asked for."""
     plan, best = fitted.plan, fitted.best
     result: Shift | None = None
     if plan.checks.topics:
