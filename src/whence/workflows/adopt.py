@@ -85,6 +85,7 @@ def read_explanation(model: Any, path: str | os.PathLike[str]) -> Attribution:
         tree: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not JSON: {error}") from error
+    # A record names its kind, which is no key of the plain form.
     if isinstance(tree, dict) and "kind" in cast("dict[str, Any]", tree):
         record = read_record_json(data, origin=str(path))
         if not isinstance(record, Attribution):

@@ -85,6 +85,7 @@ def judge(
         question,
         explanation,
         None
+        # Scores from elsewhere may bear the name of a method of ours, which did not make them.
         if explanation.quantity == ELSEWHERE
         else plan_of(question, explanation.provenance.method),
         level=level,

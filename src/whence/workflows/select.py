@@ -164,6 +164,7 @@ def compare(
                 token_budget=token_budget,
                 cache=cache,
             )
+        # Only what this model cannot give is passed over; any other error is a fault to be seen.
         except CapabilityError as error:
             failed[name] = str(error)
     joined = _ensemble(explanations, instance)

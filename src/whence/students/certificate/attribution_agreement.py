@@ -133,6 +133,8 @@ def attribution_agreement(
     before = run.used()
     rng = np.random.default_rng(run.terms.seed)
     too_few, questions = 0, list[_Question]()
+    # Gone through until enough texts have two pieces: to find them asks the student alone, so a
+    # text that is passed over costs no question.
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
         if len(questions) == most:

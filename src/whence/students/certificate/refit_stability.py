@@ -174,6 +174,7 @@ def refits(
     return Refits(
         draws=draws,
         level=terms.level,
+        # Resampled over texts and not over pairs, which share refits and so are not independent.
         agreement=bootstrap(lambda chosen: float(same[chosen].mean()), len(same), seed=terms.seed),
         features=_jaccard(used[:, ever]),
         groups=_jaccard(in_group),

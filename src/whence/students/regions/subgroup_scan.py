@@ -128,6 +128,7 @@ class Scan:
 
         One that keeps it off the texts of regions already found stays.
         """
+        # The tree asks some questions only on the way to a clearer one below.
         sides = {q: self._having(q.place) if q.yes else ~self._having(q.place) for q in path}
         inside = self.mask(path)
         clear, overlap = _clear(inside & free, marked, free), int((inside & ~free).sum())
@@ -137,6 +138,7 @@ class Scan:
                 shorter = path[:at] + path[at + 1 :]
                 inside = np.logical_and.reduce([sides[q] for q in shorter])
                 ratio = _clear(inside & free, marked, free)
+                # As clear with a condition less is better; of several such the clearest.
                 better = ratio >= clear if best is None else ratio > best[0]
                 if better and int((inside & ~free).sum()) <= overlap:
                     best = (ratio, shorter)
