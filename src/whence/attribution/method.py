@@ -19,6 +19,7 @@ __all__ = ["AttentionMethod", "Estimate", "GameMethod", "GradientMethod", "Metho
 Needs = Literal["scores", "gradients", "attention"]
 
 
+# Without eq: a comparison of arrays has no single truth value, and a generated one would raise.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Estimate:
     """The result of a method: ``scores[n, k]`` in the unit of the outputs, and how the run ended.

@@ -162,6 +162,7 @@ def answer(
     if isinstance(method, GradientMethod):
         passes = _embedding_game(method, question, allowed, token_budget)
         estimate = method.estimate(passes, budget=allowed, seed=seed)
+        # Nothing was made absent, so the record names no masker.
         cost, used = passes.cost, None
     elif isinstance(method, AttentionMethod):
         attention = _attention_game(method, question, allowed, token_budget)

@@ -77,7 +77,11 @@ class Instance:
     settings: dict[str, str | int | float | bool | None] = field(
         default_factory=dict[str, str | int | float | bool | None]
     )
+    # Whoever draws mixes in a number of its own, as in [seed, 3]: from one stream the noise of all
+    # metrics would go together.
     seed: int = 0
+    # A list in a frozen class, to be added to: what an explanation made again has cost is known only
+    # afterwards.
     spent: list[Cost] = field(default_factory=list[Cost])
     segmentation: Segmentation | None = None
     explanation: Attribution | None = None
@@ -172,6 +176,8 @@ class Instance:
         return MethodSpec(name=name, options={**self.settings, **mine, **options})
 
 
+# A logit becomes a probability only beside its rivals, which one output does not have; so it is not
+# in the table.
 _TO_PROBABILITY = {"log_odds": expit, "log_probability": np.exp, "probability": np.asarray}
 
 
@@ -219,6 +225,8 @@ def instance_of(
     game = question.game(cache=cache, token_budget=token_budget, progress=progress)
     identity = question.model.identity
     masker = str(MethodSpec.of(question.masker))
+    # Masks have to be random and the same again, no more. For that a name will do where a function
+    # has no fingerprint; for a cache it would not.
     fingerprint = identity.fingerprint or identity.ref
     mask_seed = pool_seed(
         fingerprint, question.segmentation.document.text, masker, question.segmentation.unit, seed

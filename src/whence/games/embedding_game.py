@@ -101,6 +101,8 @@ class EmbeddingGame(PassGame):
                 )
             absent = self._gradients.embed_ids([token])[0]
         for group in self._tokens.groups:
+            # Of tokens alone: positions are added inside the model, so what is absent keeps its
+            # place.
             point[group] = absent
         return point
 

@@ -96,6 +96,8 @@ class ModelGame(Game):
             if value is None:
                 missing.append(row_key)
             else:
+                # It counts like a fresh answer: whether a budget suffices must not depend on who
+                # asked before.
                 store(row_key, value)
         first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
         # Longest first: the batch most likely to run out of memory is met at once.

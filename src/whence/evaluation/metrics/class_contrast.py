@@ -81,6 +81,7 @@ class ClassContrast(Metric):
             )
         self._refuse_mirrors(instance, other)
         pair = np.abs(np.stack([phi, every[:, other]], axis=1))
+        # spearmanr answers NaN, with a warning.
         if np.any(np.ptp(pair, axis=0) == 0):
             raise UndefinedError(
                 f"{self.name}: scores that are all of one size have no order to compare"
@@ -100,6 +101,8 @@ class ClassContrast(Metric):
         if not len(judged):
             return
         span = max(float(np.ptp(judged)), float(np.ptp(values)))
+        # Of two labels log-odds add up to 0 and probabilities to 1: the sum is constant, not always
+        # zero.
         if float(np.ptp(judged + values)) <= MIRRORED * span:
             raise OptionError(
                 f"{self.name}: the two outputs mirror each other on every mask, as the two labels "

@@ -127,6 +127,8 @@ def size_grid(n: int, points: int) -> tuple[int, ...]:
 
 def _sets(n: int, size: int, draws: int, rng: np.random.Generator) -> Bool[np.ndarray, "m n"]:
     """Random sets of a size without repetition; all of them where they are few."""
+    # A dict and not a set, whose order is no part of the language: the bootstrap draws rows by
+    # place.
     rows: dict[tuple[int, ...], None] = {}
     if comb(n, size) <= draws:
         rows = dict.fromkeys(combinations(range(n), size))

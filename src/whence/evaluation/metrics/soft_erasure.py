@@ -97,6 +97,7 @@ def softened(
             # A draw for each element of the vector; one for each token would be removal again.
             softer[group] = point[group] * (rng.random(point[group].shape) < stays)
         points.append(softer)
+    # All in one call: the game fits them into batches, and a budget could not stop half-way.
     answers = on_a_scale_of_decisions(
         game.at(np.stack(points))[0][:, instance.output], instance.what
     )

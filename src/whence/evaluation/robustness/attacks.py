@@ -167,6 +167,8 @@ class _Search:
         assert instance.explanation is not None
         self.attack, self.instance, self.question = attack, instance, question
         self.explain: Explain = instance.explain
+        # The first explanation's seed: the noise of a sampling method must not pass for the swap's
+        # effect.
         self.seed = instance.explanation.provenance.seed
         self.features = question.segmentation.features
         self.scores = scores
@@ -192,6 +194,7 @@ class _Search:
                     continue
                 source = self._source({**self.chosen, index: other})
                 self.decisions += 1
+                # One pass, asked before an explanation that takes hundreds.
                 if holds(self.before, decides(self.question, source)) is not None:
                     continue
                 if self.explanations >= self.attack.most_explanations:

@@ -152,6 +152,7 @@ def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Dec
     targets = [Label(label=index) for index in range(len(labels))]
     if isinstance(model, TokenModel):
         assert question.encoding is not None
+        # A softmax keeps the order of its logits, so the highest of them is the label.
         readout = model.readout(question.encoding, targets, link="logit")
     else:
         assert isinstance(model, TextModel)

@@ -157,6 +157,7 @@ def stability(
     if repeats < 1:
         raise OptionError(f"expected repeats of 1 or more, got repeats={repeats}")
     run = _Run(instance, question, explanation, explain, repeats)
+    # In one order, however the caller lists them: results stand alike in every record.
     for axis in AXES:
         if axis not in axes:
             continue
@@ -203,6 +204,8 @@ class _Run:
     ) -> None:
         self.instance, self.question, self.explanation = instance, question, explanation
         self.explain, self.count = explain, count
+        # Only the axis "seed" takes another: elsewhere the noise of sampling would be counted as
+        # well.
         self.seed = explanation.provenance.seed
         self.scores = np.array(explanation.scores[:, instance.output])
         self.texts = [feature.text for feature in explanation.segmentation.features]
@@ -281,6 +284,8 @@ class _Run:
             if axis not in ("padding", "batch") and not any(o.startswith(axis) for o in self.open):
                 self.open.append(f"{axis}: no change left the prediction as it was")
             return
+        # The least of several is below the mean of one, so its chance level is the least of as
+        # many.
         least = least_overlap_chance(self.scores, len(agreements), seed=self.instance.seed)
         rows = (
             ("overlap", "rank-biased overlap", min(a.overlap for a in agreements), least.value),

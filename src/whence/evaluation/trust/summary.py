@@ -83,6 +83,7 @@ def _removal_sentence(instance: Instance, scores: Float[np.ndarray, " n"]) -> st
         f"When {_named(instance, scores, size, unit)} {'is' if size == 1 else 'are'} removed, "
         f"{_change(instance, before, after)}; removing {_other(size, unit)} leaves {others}."
     )
+    # Where both ends print alike, a reader sees one number and no range to lie within.
     within = low <= after <= high and ends[0] != ends[1]
     return f"{text} Other {unit}s do as much." if within else text
 
@@ -97,6 +98,7 @@ def _named(instance: Instance, scores: Float[np.ndarray, " n"], size: int, unit:
     if size > NAMED or not instance.texts:
         return which
     order = descending(scores, instance.seed)[:size].tolist()
+    # In reading order: the sentence says which words, and their scores stand elsewhere.
     names = ", ".join(f"\u201c{instance.texts[i].strip()}\u201d" for i in sorted(order))
     return f"{which} ({names})"
 

@@ -154,6 +154,7 @@ def label_of(
             agrees_with_others(instance, explanation, others),
         ]
         if level == "audit" and instance.n > 1:
+            # True counts as one: the model of random parameters is explained once.
             again_in_all += again is not None
             quantities += [
                 not_measured(DEPENDS)
