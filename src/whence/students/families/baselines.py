@@ -1,4 +1,4 @@
-"""Controls: what agreement is worth is seen beside those who did not listen to the teacher."""
+"""Controls: students that never learnt from the teacher's answers, and one that nobody can read."""
 
 from __future__ import annotations
 
