@@ -1,4 +1,4 @@
-"""Controls: students that never learnt from the teacher's answers, and one that nobody can read."""
+"""Controls: what the agreement of a student is worth is seen beside theirs."""
 
 from __future__ import annotations
 
