@@ -39,6 +39,7 @@ from whence.core.errors import InputError, OptionError, WriteError
 from whence.students.file_names import ROUTER
 
 if TYPE_CHECKING:
+    from whence.core.progress import Progress
     from whence.students.result import Distilled
     from whence.students.teacher.teacher import Teacher
 
@@ -227,25 +228,26 @@ def _folder(output: Path) -> Path:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[Callable[[str, int, int], None] | None]:
+def _progress(quiet: bool) -> Generator[Progress | None]:
     """A bar for each stage on stderr, only where a person watches it."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Bars(*columns, console=Console(stderr=True)) as bars:
         stages: dict[str, Any] = {}
 
-        def told(what: str, done: int, of: int) -> None:
+        def show(what: str, done: int, total: int) -> None:
             if what not in stages:
-                stages[what] = bars.add_task(what, total=of)
-            bars.update(stages[what], completed=done, total=of)
+                stages[what] = bars.add_task(what, total=total)
+            bars.update(stages[what], completed=done, total=total)
 
-        yield told
+        yield show
 
 
 def _save(result: Distilled, folder: Path, tell: Callable[[str], None]) -> None:

@@ -211,7 +211,7 @@ def select(
             unit=unit,
             masker=masker,
             seed=seed,
-            progress=lambda done, of: tell(f"{done} of {of} texts"),
+            progress=lambda what, done, total: tell(f"{done} of {total} {what}"),
         )
         if format_ is Format.json:
             write_out(result.to_json() + b"\n", output)
