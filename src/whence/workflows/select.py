@@ -300,7 +300,7 @@ def _selected(
     why = choice.why
     if not explainable:
         why += (
-            f"; but no candidate beats chance on more than {best.significant:.0%} of the texts: no "
+            f"; but no candidate beats chance on more than {100 * best.significant:.0f} % of the texts: no "
             "list of words explains this task"
         )
     question = rows[0].instance.question

@@ -57,7 +57,7 @@ def _ranking(attention: Attention, top: int) -> Table:
     table.add_column("head", justify="right")
     table.add_column(f"effect, {unit}", justify="right", no_wrap=True)
     if effects.draws > 1:
-        table.add_column(f"{effects.confidence:.0%} interval", no_wrap=True)
+        table.add_column(f"{100 * effects.confidence:.0f} % interval", no_wrap=True)
     table.add_column("gradient estimate", justify="right", no_wrap=True)
     table.add_column("reads", overflow="fold")
     for entry in attention.ranked()[:top]:

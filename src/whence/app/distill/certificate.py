@@ -26,7 +26,7 @@ __all__ = ["certificate_groups"]
 
 def certificate_groups(certificate: Certificate) -> list[Group]:
     """All numbers of a certificate but the flips, in groups."""
-    level = f"{100 * certificate.level:g}%"
+    level = f"{100 * certificate.level:g} %"
     sided = f"Each bound of a share is one-sided at {level}"
     groups = [
         Group(
@@ -60,7 +60,7 @@ def certificate_groups(certificate: Certificate) -> list[Group]:
         groups.append(
             Group(
                 title="By answer and by kind of text.",
-                about=f"Each bound is one-sided at {own:.2%}, so that all of them hold at once at "
+                about=f"Each bound is one-sided at {100 * own:.2f} %, so that all of them hold at once at "
                 f"{level}. A share of fewer than {FEWEST} texts is not given.",
                 rows=tuple(shared(name, p, "certify") for name, p in joint.items()),
             )
@@ -136,7 +136,7 @@ def _shift(shift: Shift | None) -> Group | None:
     if shift is None:
         return None
     about = (
-        f"Bounds of all topics hold at once at {100 * shift.level:g}%, and so do those of all corpora. "
+        f"Bounds of all topics hold at once at {100 * shift.level:g} %, and so do those of all corpora. "
         f"Worst: {visible(shift.worst or 'not measured')}."
     )
     rows = [

@@ -169,7 +169,9 @@ def frontier_picture(frontier: Frontier, chosen: str, sheet: Sheet) -> dict[str,
         "steps": _steps(best, sheet.left + wide),
         "controls": _control_lines(controls, down, sheet),
         "xs": [{"at": across(tick), "text": short_count(tick)} for tick in log_ticks(left, right)],
-        "ys": [{"at": down(tick), "text": f"{tick:.0%}"} for tick in share_ticks(floor, 1.0)],
+        "ys": [
+            {"at": down(tick), "text": f"{100 * tick:.0f} %"} for tick in share_ticks(floor, 1.0)
+        ],
     }
 
 
@@ -191,7 +193,7 @@ def _control_lines(controls: Sequence[Rung], down: Any, sheet: Sheet) -> list[di
     lines: list[dict[str, Any]] = []
     for rung, height, text in zip(controls, heights, texts, strict=True):
         name = control_name(rung.name)
-        full = f"{name} {rung.agreement.value:.1%}"
+        full = f"{name} {100 * rung.agreement.value:.1f} %"
         lines.append(
             {
                 "y": height,

@@ -124,7 +124,7 @@ def _view(result: Distilled, mark: str) -> dict[str, Any]:
         "flips": flip_rows(certificate.flips),
         "weights": _weights(certificate.refits),
         "parted": _parted(certificate.disagreements),
-        "level": f"{100 * certificate.level:g}%",
+        "level": f"{100 * certificate.level:g} %",
         "regions": [_region(region) for region in result.regions],
         "searched": result.searched,
         "answering": _curve(
@@ -147,7 +147,7 @@ def _weights(refits: Refits | None) -> dict[str, Any] | None:
     if refits is None or not refits.weights:
         return None
     return {
-        "level": f"{100 * refits.level:g}%",
+        "level": f"{100 * refits.level:g} %",
         "draws": refits.draws,
         "rows": [
             {
@@ -155,7 +155,7 @@ def _weights(refits: Refits | None) -> dict[str, Any] | None:
                 "label": visible(own.label),
                 "value": signed(own.value),
                 "range": f"{signed(own.lower)} to {signed(own.upper)}",
-                "used": f"{own.used:.0%}",
+                "used": f"{100 * own.used:.0f} %",
             }
             for own in refits.weights
         ],

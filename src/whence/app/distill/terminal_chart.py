@@ -42,7 +42,7 @@ def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> s
     students = [rung for rung in frontier.rungs if not rung.control]
     controls = [rung for rung in frontier.rungs if rung.control]
     names = [
-        f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)}%" for r in controls
+        f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)} %" for r in controls
     ]
     right = max((len(name) for name in names), default=0) + 1
     inner = width - 6 - right
@@ -82,7 +82,7 @@ def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> s
         texts[round(place)] = f"{texts[round(place)]}, {name}".removeprefix(", ")
     shares = {line(tick): tick for tick in share_ticks(floor, 1.0)}
     lines = [
-        f"{shares[i]:>4.0%} {chr(0x2524) if i in shares else chr(0x2502)}{''.join(row)} {text}"
+        f"{100 * shares[i]:>3.0f} %{chr(0x2524) if i in shares else chr(0x2502)}{''.join(row)} {text}"
         if i in shares
         else f"     \u2502{''.join(row)} {text}"
         for i, (row, text) in enumerate(zip(sheet, texts, strict=True))

@@ -77,15 +77,15 @@ def share(value: float) -> str:
 
     Example:
         >>> share(0.934), share(0.9999), share(1.0), share(float("nan"))
-        ('93.4%', 'over 99.9%', '100%', 'undefined')
+        ('93.4 %', 'over 99.9 %', '100 %', 'undefined')
     """
     if math.isnan(value):
         return "undefined"
     if value in (0.0, 1.0):
-        return f"{value:.0%}"
+        return f"{100 * value:.0f} %"
     if value > 0.9995:
-        return "over 99.9%"
-    return "under 0.1%" if value < 0.0005 else f"{value:.1%}"
+        return "over 99.9 %"
+    return "under 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
 
 
 def due(value: float) -> str:
@@ -93,9 +93,9 @@ def due(value: float) -> str:
 
     Example:
         >>> due(0.95), due(0.975)
-        ('95%', '97.5%')
+        ('95 %', '97.5 %')
     """
-    return f"{value * 100:.6g}%"
+    return f"{value * 100:.6g} %"
 
 
 def bound(value: float, *, down: bool = True) -> str:
@@ -103,11 +103,11 @@ def bound(value: float, *, down: bool = True) -> str:
 
     Example:
         >>> bound(0.94999), bound(0.95001, down=False)
-        ('94.9%', '95.1%')
+        ('94.9 %', '95.1 %')
     """
     # A hair against the error of the product: .95 * 1000 must not become 949.
     tenths = math.floor(value * 1000 + 1e-9) if down else math.ceil(value * 1000 - 1e-9)
-    return f"{tenths / 10:.0f}%" if tenths % 1000 == 0 else f"{tenths / 10:.1f}%"
+    return f"{tenths / 10:.0f} %" if tenths % 1000 == 0 else f"{tenths / 10:.1f} %"
 
 
 def points(value: float) -> str:

@@ -148,8 +148,8 @@ def _share(value: float, unit: str) -> str:
     if unit != "probability":
         return number(value)
     if value > 0.9995:
-        return "over 99.9%"
-    return "under 0.1%" if value < 0.0005 else f"{value:.1%}"
+        return "over 99.9 %"
+    return "under 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
 
 
 def cost_line(attribution: Attribution) -> str:
@@ -184,7 +184,7 @@ def completeness_line(attribution: Attribution, output: int) -> str:
     residual = float(completeness.residual[output])
     line = (
         f"residual {signed(residual)} {unit} "
-        f"({float(completeness.relative[output]):.2%} of the difference)"
+        f"({100 * float(completeness.relative[output]):.2f} % of the difference)"
     )
     if completeness.by_construction:
         return f"scores add up by construction ({line}), which is no evidence of accuracy"
