@@ -130,7 +130,7 @@ def refits(
 
     Example:
         >>> from whence.students.data.training_set import AnsweredTexts, TrainingSet
-        >>>         >>> from whence.students.features.vectorizer import ReadableFeatures
+        >>> from whence.students.features.vectorizer import ReadableFeatures
         >>> from whence.students.teacher.teacher import Teacher
         >>> lines = ["paid late", "in time", "late again", "paid again", "no debt"] * 10
         >>> teacher = Teacher.of_labels(lambda ts: ["yes" if "late" in t else "no" for t in ts],
