@@ -81,8 +81,8 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
 def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str, Any]:
     """Share of texts answered alone against agreement on them; the lower bound as a band."""
     known = [(rung.coverage.value, rung.agreement) for rung in selective.curve]
-    points = [(at, own) for at, own in known if own is not None]
-    floors = [own.lower for _, own in points] + [selective.target]
+    points = [(at, agreement) for at, agreement in known if agreement is not None]
+    floors = [agreement.lower for _, agreement in points] + [selective.target]
     low, high = math.floor(max(min(floors) - 0.01, 0.0) * 20) / 20, 1.0
     wide, _ = sheet.inner
 
@@ -90,8 +90,8 @@ def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str,
         return sheet.left + wide * value
 
     down = _down(sheet, low, high)
-    upper = [(across(at), down(own.value)) for at, own in points]
-    lower = [(across(at), down(own.lower)) for at, own in points]
+    upper = [(across(at), down(agreement.value)) for at, agreement in points]
+    lower = [(across(at), down(agreement.lower)) for at, agreement in points]
     mark = None
     if selective.threshold is not None:
         at = across(selective.coverage.value)

@@ -57,8 +57,8 @@ class _Box:
         return wide * high if wide > 0 and high > 0 else 0.0
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places as near as can be to the wanted ones, ``gap`` apart at least, in their order.
+def spread(aims: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places as near as can be to the aims, ``gap`` apart at least, in their order.
 
     Where there is no room for all between ``low`` and ``high`` they are that close together.
 
@@ -66,14 +66,14 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         >>> spread([10.0, 11.0, 40.0], 10.0, 0.0, 100.0)
         [5.5, 15.5, 40.0]
     """
-    if not wanted:
+    if not aims:
         return []
-    order = np.argsort(np.array(wanted), kind="stable")
-    count = len(wanted)
-    own = min(gap, (high - low) / max(count - 1, 1))
-    steps = own * np.arange(count)
+    order = np.argsort(np.array(aims), kind="stable")
+    count = len(aims)
+    distance = min(gap, (high - low) / max(count - 1, 1))
+    steps = distance * np.arange(count)
     # Places less their steps must rise: the nearest such ones are an isotonic regression.
-    rising = isotonic_regression(np.array(wanted)[order] - steps).x
+    rising = isotonic_regression(np.array(aims)[order] - steps).x
     spaced = np.clip(rising, low, high - steps[-1]) + steps
     places = np.empty(count)
     places[order] = spaced
