@@ -83,6 +83,7 @@ def _map(record: AttentionRecord) -> Table:
     by_layer: dict[str, list[HeadEntry]] = {layer.name: [] for layer in record.layers}
     for entry in record.heads:
         by_layer[entry.layer].append(entry)
+    # Measured effects and estimates share the scale, since both are in the target's unit.
     largest = max((abs(_known(entry)) for entry in record.heads), default=0.0)
     table = Table.grid(padding=(0, 2))
     short = layer_names([layer.name for layer in record.layers])

@@ -139,6 +139,7 @@ def distill(
         options.check()
         folder = _folder(output)
         with teaching(options, folder) as teacher, _progress(quiet) as progress:
+            # Before the first question: a run that is refused has spent nothing.
             _refuse_another(folder, teacher, replace)
             result = run(
                 teacher,
@@ -195,6 +196,8 @@ def _budget(queries: int | None, ngrams: float | None, edits: bool) -> Any:
     if ngrams is not None:
         settings["ngrams"] = ngrams
     if not edits:
+        # --no-edits leaves out every question about a changed text, not only the edits that
+        # students learn from.
         settings.update(edits=0.0, flips=0, attributions=0, parting=0)
     return Budget(**settings)
 
@@ -209,6 +212,7 @@ def _refuse_another(folder: Path, teacher: Teacher, replace: bool) -> None:
     if replace or not path.exists():
         return
     try:
+        # A damaged file counts as another teacher's: nothing is written over without --replace.
         certified = json.loads(path.read_text("utf-8")).get("certified")
     except (OSError, ValueError, AttributeError):
         certified = None

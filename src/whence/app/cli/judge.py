@@ -200,6 +200,7 @@ def select(
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
+        # Only so many rows are read, of a file of any length.
         rows = list(islice(read_rows(texts, column), limit))
         loaded = model.load()
         result = run(

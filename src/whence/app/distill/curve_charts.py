@@ -40,6 +40,7 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         return sheet.left + wide * math.log(value / first) / math.log(last / first)
 
     down = _down(sheet, low, high)
+    # Evenly on the logarithmic axis; forty pieces look like a curve.
     sizes = np.geomspace(curve.points[0].texts, last, 40).tolist() if law is not None else []
     known = [n for n in sizes if n <= curve.texts]
     return {
@@ -59,6 +60,8 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         ],
         "curve": _path([(across(n), down(law(n))) for n in known]) if law is not None else "",
         "ahead": (
+            # A little before the last measured size: the broken line joins the whole one between
+            # two points of the grid.
             _path([(across(n), down(law(n))) for n in sizes if n >= curve.texts / 1.15])
             if law is not None
             else ""

@@ -90,6 +90,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         [10.0, 100.0, 1000.0, 10000.0]
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # From fine to coarse: the first that gives few enough.
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
         result = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
         if len(result) <= most:
@@ -105,6 +106,7 @@ def share_ticks(low: float, high: float, most: int = 6) -> list[float]:
         [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     """
     for step in (1, 2, 5, 10, 20, 25, 50):
+        # 1e-9 against the error of the product: .55 * 100 is 55.00000000000001, and its ceiling 56.
         first, last = math.ceil(low * 100 / step - 1e-9), math.floor(high * 100 / step + 1e-9)
         if last - first < most:
             return [tick * step / 100 for tick in range(first, last + 1)]
@@ -137,6 +139,7 @@ def frontier_picture(frontier: Frontier, chosen: str, sheet: Sheet) -> dict[str,
     costs = [float(max(rung.reading, 1)) for rung in students]
     left, right = min(costs) / 1.6, max(costs) * 1.6
     ends = [r.agreement.lower for r in students] + [r.agreement.value for r in controls]
+    # A multiple of 5 %, at least 2 % below the lowest bound.
     floor = math.floor(max(min(ends) - 0.02, 0.0) * 20) / 20
     wide, high = sheet.inner
 
@@ -210,6 +213,7 @@ def _together(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     spots: list[list[dict[str, Any]]] = []
     for place in places:
         for spot in spots:
+            # Half the radius of a point: nearer ones cannot be seen apart.
             if abs(spot[0]["x"] - place["x"]) < 3 and abs(spot[0]["y"] - place["y"]) < 3:
                 spot.append(place)
                 break
@@ -249,6 +253,8 @@ def _labels(
         ]
         boxes = [_box(tx, ty, length, size, anchor) for tx, ty, anchor in tries]
         costs = [
+            # A name that is cut off is worse than one that covers something; rank breaks ties for
+            # the places that are nearer. Weights chosen by hand; not calibrated.
             sum(box.overlap(other) for other in boxes_so_far)
             + 40 * _outside(box, sheet)
             + 0.5 * rank
@@ -263,6 +269,7 @@ def _labels(
 
 def _box(x: float, y: float, length: float, size: float, anchor: str) -> _Box:
     start = {"start": x, "middle": x - length / 2, "end": x - length}[anchor]
+    # An ascender above the line of writing, a descender below it. Chosen by hand.
     return _Box(start, y - size * 0.85, start + length, y + size * 0.3)
 
 

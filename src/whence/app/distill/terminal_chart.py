@@ -48,12 +48,15 @@ def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> s
     inner = width - 6 - right
     if inner < LEAST_WIDTH:
         names, inner = ["" for _ in names], max(width - 6, LEAST_WIDTH)
+    # The axis begins at a multiple of 5 %, so that the lowest tick is on it.
     ends = [r.agreement.lower for r in students] + [r.agreement.value for r in controls]
     floor = math.floor(min(ends) * 20) / 20
     costs = [float(max(rung.reading, 1)) for rung in students]
+    # Room at both ends of the logarithmic axis, so that no letter stands on the frame.
     low, high = min(costs) / 1.4, max(costs) * 1.4
 
     def line(value: float) -> int:
+        # 1e-9 where every student and control agrees always: then all stand on the top line.
         return round((height - 1) * (1 - (value - floor) / max(1 - floor, 1e-9)))
 
     def column(value: float) -> int:

@@ -83,6 +83,7 @@ def share(value: float) -> str:
         return "undefined"
     if value in (0.0, 1.0):
         return f"{100 * value:.0f} %"
+    # One decimal would print 100.0 % from here on.
     if value > 0.9995:
         return "over 99.9 %"
     return "under 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
@@ -95,6 +96,7 @@ def due(value: float) -> str:
         >>> due(0.95), due(0.975)
         ('95 %', '97.5 %')
     """
+    # Six digits: .29 * 100 is 28.999999999999996.
     return f"{value * 100:.6g} %"
 
 
@@ -119,6 +121,7 @@ def points(value: float) -> str:
     """
     if math.isnan(value):
         return "undefined"
+    # Rounded before the sign is chosen: -0.0004 is 0.0 and not -0.0.
     tenths = round(value * 100, 1)
     return "0.0" if tenths == 0 else f"{'+' if tenths > 0 else chr(0x2212)}{abs(tenths):.1f}"
 
