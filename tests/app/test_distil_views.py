@@ -96,8 +96,8 @@ class TestWording:
         assert high - low < 0.0011
 
     def test_a_share_is_never_rounded_to_all_or_nothing(self):
-        assert share(0.99999) == "over 99.9%"
-        assert share(1e-6) == "under 0.1%"
+        assert share(0.99999) == "over 99.9 %"
+        assert share(1e-6) == "under 0.1 %"
 
     def test_every_verdict_has_a_mark_and_a_sentence_of_its_own(self):
         said = {verdict_sentence(judged(verdict).certificate) for verdict in VERDICTS}
@@ -130,7 +130,7 @@ class TestWording:
     def test_answer_or_ask(self):
         found = replace(distilled(), answering=answering())
         assert "Where its certainty is 0.800 or more" in answering_sentence(found)
-        assert "60.0% of texts" in answering_sentence(found)
+        assert "60.0 % of texts" in answering_sentence(found)
         always = replace(distilled(), answering=answering(certified=False))
         assert answering_sentence(always).startswith("Always ask the teacher: no certainty")
         assert "refused" in answering_sentence(replace(judged("refused"), answering=answering()))
@@ -143,7 +143,8 @@ class TestWording:
         where, says = region_lines(region())
         assert where == "Contains 'than', at most 20 words"
         assert (
-            says == "agrees in 76.5%, at least 68.5% and at most 83.3% (n = 102); elsewhere 95.0%"
+            says
+            == "agrees in 76.5 %, at least 68.5 % and at most 83.3 % (n = 102); elsewhere 95.0 %"
         )
         assert region_mark(region()) == "confirmed on a holdout; the teacher is asked here"
         assert "too few texts" in region_lines(region(few=True))[1]

@@ -252,7 +252,7 @@ class TestEvidence:
             "pool-fidelity",
             "0.700",
             "correlation",
-            "0.500 to 0.900 (95%)",
+            "0.500 to 0.900 (95 %)",
             "0",
             "0.800",
             "2",
@@ -281,7 +281,7 @@ class TestEvidence:
 
     def test_levels_near_one_are_not_rounded_to_it(self):
         assert interval(Interval(low=-1.0, high=1.0, level=0.999, how="h")) == (
-            "\u22121.00 to 1.00 (99.9%)"
+            "\u22121.00 to 1.00 (99.9 %)"
         )
         assert interval(None) == "exact"
 
@@ -409,7 +409,9 @@ class TestText:
         label = trust_label(**CALIBRATED)
         text = " ".join(str(label).split())
         assert measured(label.quantities[0].measurements[0]) in text
-        assert "pool-fidelity 0.700 correlation, 0.500 to 0.900 (95%), random 0, best 0.800" in text
+        assert (
+            "pool-fidelity 0.700 correlation, 0.500 to 0.900 (95 %), random 0, best 0.800" in text
+        )
         assert "\u2713 Usable grade B" in text
         assert "\x1b" not in text
         html = label._repr_html_()

@@ -119,7 +119,7 @@ class TestTerminal:
         text = plain_text(attribution(**SAMPLED, advice=("try more",), outcome="not_converged"))
         for part in (
             "Decision",
-            "80.0%",
+            "80.0 %",
             "Shapley value",
             "log-odds",
             "in nat",

@@ -80,8 +80,8 @@ def test_the_cache_lives_no_longer_than_the_model():
 def test_stopping_and_going_on(model):
     calls = []
 
-    def stop(done, asked):
-        calls.append((done, asked))
+    def stop(what, done, total):
+        calls.append((what, done, total))
         if len(calls) == 2:
             raise KeyboardInterrupt
 

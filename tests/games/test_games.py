@@ -131,10 +131,10 @@ class TestTokenGame:
     def test_batches_halve_when_memory_runs_out(self):
         model = FakeModel(most_rows=2)
         progress = []
-        game = game_of(model, token_budget=7 * 8, progress=lambda a, b: progress.append((a, b)))
+        game = game_of(model, token_budget=7 * 8, progress=lambda *event: progress.append(event))
         game(np.eye(5, dtype=bool))
         assert [len(batch) for batch in model.batches] == [2, 2, 1]
-        assert progress[-1] == (5, 5)
+        assert progress[-1] == ("evaluations", 5, 5)
         with pytest.raises(MemoryError):
             game_of(FakeModel(most_rows=0)).full()
 

@@ -131,7 +131,7 @@ def test_an_audit_asks_more_and_puts_the_model_back(tmp_path):
     for name, value in tiny.module.state_dict().items():
         assert torch.equal(before[name], value)
     by_question = {q.question: q for q in found.trust.quantities}
-    assert "100%" in by_question["Does it depend on the model?"].says
+    assert "100 %" in by_question["Does it depend on the model?"].says
     plain = whence.load(_late)
     text_only = whence.explain(plain, TEXT, method="leave-one-out", trust="audit")
     findings = {q.question: q.finding for q in text_only.trust.quantities}

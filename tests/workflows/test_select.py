@@ -54,9 +54,9 @@ def test_choosing_on_texts_and_taking_the_choice():
         model,
         TEXTS,
         methods=["random", "leave-one-out", "lime"],
-        progress=lambda done, of: seen.append((done, of)),
+        progress=lambda what, done, total: seen.append((what, done, total)),
     )
-    assert seen == [(i + 1, 5) for i in range(5)]
+    assert seen == [("texts", i + 1, 5) for i in range(5)]
     # The game is additive: leave-one-out is right, and cheapest.
     assert selection.chosen == "leave-one-out"
     assert selection.explainable

@@ -93,10 +93,10 @@ def attend(
 
     Example:
         >>> import whence
-        >>> found = whence.attend(whence.load("embedded:credit"), "She has missed 3 payments.")
-        >>> [(layer.heads, layer.shown) for layer in found.record.layers]
+        >>> result = whence.attend(whence.load("embedded:credit"), "She has missed 3 payments.")
+        >>> [(layer.heads, layer.shown) for layer in result.record.layers]
         [(4, True), (4, True), (4, True)]
-        >>> found.record.effects.output.unit
+        >>> result.record.effects.output.unit
         'nat'
     """
     options = CaptureOptions(

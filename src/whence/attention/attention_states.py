@@ -113,10 +113,14 @@ class StatesRecorder:
         rows = np.arange(start, start + weights.shape[1])
         heads, keys = len(weights), weights.shape[2]
         open_ = np.asarray((weights > 0).any(axis=0))
+        # One interval for all heads, since a mask is one for all: a key that any head reads may be
+        # read. Holes inside it show as a difference below.
         low = open_.argmax(axis=1)
         high = np.where(open_.any(axis=1), keys - open_[:, ::-1].argmax(axis=1), 0)
         self.interval[rows] = np.stack([low, high], axis=1)
         result = self._scores(rows).reshape(weights.shape)
+        # lse = score - ln(weight) holds at every key. At the heaviest one the logarithm has the
+        # least relative error, and no weight has been rounded to zero.
         best = weights.argmax(axis=2)[..., None]
         heaviest = np.take_along_axis(weights, best, axis=2)[..., 0]
         with np.errstate(divide="ignore"):
@@ -127,11 +131,15 @@ class StatesRecorder:
         result *= (columns >= low[:, None]) & (columns < high[:, None])
         result -= weights
         if heads and keys:
+            # The two ends, and not abs().max(): that would make another array of the size of the
+            # weights.
             self.error = max(self.error, float(result.max()), -float(result.min()))
 
     def _scores(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "groups lines keys"]:
         states = self.states
         heads, _, width = states.query.shape
+        # Heads of one group stand side by side, so their rows are one product with the keys of the
+        # group, which are never repeated in memory.
         shared = heads // self.groups
         bias = None
         if states.bias is not None:

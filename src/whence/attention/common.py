@@ -74,6 +74,8 @@ def read_tokens(
     tokens = tuple(
         ReadToken(
             id=int(token),
+            # A token of no character (special, or one that only the model sees) is shown by its
+            # name.
             text=text[start:stop] if stop > start else model.decode([int(token)]),
             start=int(start),
             end=int(stop),
@@ -85,6 +87,7 @@ def read_tokens(
     )
     first: list[int] = []
     if model.task == "seq2seq":
+        # The decoder reads its start token before anything that is written; positions count it.
         first = [int(cast("Any", model).config.decoder_start_token_id)]
     written = tuple(
         ReadToken(

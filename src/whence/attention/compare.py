@@ -48,9 +48,12 @@ def divergence(
     middle = (p + q) / 2
 
     def one(rows: np.ndarray) -> np.ndarray:
+        # 0 log 0 is 0: the ratio of an empty cell is set to 1, of which the logarithm is 0.
         ratio = np.divide(rows, middle, out=np.ones_like(rows), where=rows > 0)
         return (rows * np.log2(ratio)).sum(axis=1)
 
+    # The divergence lies in 0 .. 1 bit; rounding may leave it a step outside, and a negative change
+    # would be ranked below none.
     return np.clip((one(p) + one(q)) / 2, 0.0, 1.0)
 
 
@@ -119,6 +122,7 @@ class _Pairs:
         weight = (rows[0][1] + rows[1][1]) / 2
         total = float(weight.sum())
         share = weight / total if total > 0 else np.full(len(each), 1 / len(each))
+        # After weighting, so that a row which reads nothing but a sink is not named.
         most = int(np.argmax(each * share))
         return HeadChange(
             layer=self.layer.name,
@@ -148,6 +152,8 @@ class _Pairs:
 
 def aligned(first: Sequence[ReadToken], second: Sequence[ReadToken]) -> Int[np.ndarray, "pairs 2"]:
     """Positions of equal tokens in two texts, in order: a longest common run, then on both sides."""
+    # autojunk would ignore every token that makes up more than 1 % of a text of 200 tokens or more:
+    # commas, articles, most of what two inputs share.
     matcher = SequenceMatcher(
         a=[token.id for token in first], b=[token.id for token in second], autojunk=False
     )

@@ -64,6 +64,7 @@ class HeadAblation:
     (2024), arXiv:2309.16042, on replacements; Nanda (2023) on the gradient estimate.
     """
 
+    # Numbers chosen by hand; not calibrated. Eight draws are four pairs of halves.
     measure: int = 32
     control: int = 32
     draws: int = 8
@@ -169,6 +170,7 @@ class AblationRun:
             return None
         donors = self.donors()
         mean = self._mean(donors)
+        # A second gradient pass: the frozen model gives the same value and other gradients.
         direct = gradient_estimates(model.head_gradients(encoding, readout, direct=True), mean)
         estimates = gradient_estimates(gradients, mean)
         ranked, control = self._choose(estimates)
@@ -232,6 +234,8 @@ class AblationRun:
         donors: list[Row] = []
         halves: list[np.ndarray] = []
         for draw in range(self.spec.draws):
+            # Complementary halves: in each pair every token is replaced exactly once, so that no
+            # draw of halves favours a token. The interval still treats the draws as independent.
             if draw % 2 == 0:
                 halves = np.array_split(self.rng.permutation(free), 2)
             half = halves[draw % 2]
@@ -244,6 +248,7 @@ class AblationRun:
         """The heads with the largest estimates, and as many of the rest as ``control`` says."""
         order = sorted(estimates, key=lambda name: -abs(estimates[name]))
         ranked, rest = order[: self.spec.measure], order[self.spec.measure :]
+        # From the rest alone, so that the two groups share no head.
         drawn = self.rng.permutation(len(rest))[: self.spec.control]
         return ranked, [rest[index] for index in sorted(drawn)]
 

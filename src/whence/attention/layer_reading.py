@@ -44,6 +44,7 @@ def read_layer(
     chances = np.exp(values[0])
     return LayerReading(
         target=values[0][rows, ids].tolist(),
+        # By logits and not by probabilities, of which two may be rounded to one.
         ranks=(1 + (logits > followed[:, None]).sum(axis=1)).tolist(),
         entropies=(-_expectation(values, values)).tolist(),
         divergences=(_expectation(final, final) - _expectation(final, values)).tolist(),
@@ -58,6 +59,7 @@ def distributions(
     wide = logits.astype(np.float64)
     if independent:
         return np.stack([-np.logaddexp(0, -wide), -np.logaddexp(0, wide)])
+    # Less the largest, since exp of a float64 overflows from 710 on.
     largest = wide.max(axis=1, keepdims=True)
     total = np.log(np.exp(wide - largest).sum(axis=1, keepdims=True)) + largest
     return (wide - total)[None]
@@ -66,6 +68,7 @@ def distributions(
 def _highest(logits: Float[np.ndarray, " logits"], count: int) -> list[int]:
     """Indices of the highest logits; of equal ones the lower index comes first."""
     count = min(count, len(logits))
+    # A partition first: a vocabulary has 100,000 entries and more, of which a few are wanted.
     least = np.partition(logits, -count)[-count]
     candidates = np.flatnonzero(logits >= least)
     return candidates[np.argsort(-logits[candidates], kind="stable")][:count].tolist()
@@ -77,4 +80,5 @@ def _expectation(
 ) -> Float[np.ndarray, " positions"]:
     """``sum p log q``; what has no probability adds nothing."""
     chances = np.exp(of)
+    # p log q with p = 0 is 0, also where log q is -inf; 0 times -inf would be NaN.
     return (chances * np.where(chances > 0, values, 0.0)).sum(axis=(0, 2))

@@ -169,9 +169,11 @@ def _read_layers(
         # Reduced batch by batch: the logits of all layers at once would be the largest array.
         return [read_layer(logits, final, targets, top) for logits in logits_of(states)]
 
+    # The certificate runs the same path as every reading, on the one state whose answer is known.
     certificate = float(np.abs(logits_of([stack.states[-1]])[0] - stack.logits).max())
     length = sum(map(len, plan.tokens))
     readings = batched(list(stack.states[:-1]), length, token_budget, read)
+    # The last layer is the model itself; its own logits are read, not those of the state put back.
     readings.append(read_layer(stack.logits, final, targets, top))
     return stack.names, certificate, readings
 
@@ -187,6 +189,7 @@ def _plan(model: TokenModel, question: Question, positions: Sequence[int] | None
     sequence = question.sequences[0]
     tokens, decoder = read_tokens(model, encoding_of(question), sequence)
     ids = [token.id for token in decoder or tokens]
+    # The last token is predicted and never read.
     size = len(ids) - 1
     indices = range(size - len(sequence), size) if positions is None else positions
     for index in indices:

@@ -121,12 +121,14 @@ class PatchRuns:
     def sites(self, what: Patched) -> tuple[Site, ...]:
         """The sites that can be exchanged between the runs, in the order in which they run."""
         donor, base = self._inside(what, self.donor), self._inside(what, self.base)
+        # The decoder runs last, so the last name is of its stack.
         last = stack_of(list(base)[-1])
         sites: list[Site] = []
         for name, calls in base.items():
             # A classifier of encoder-decoder kind reads one text in both of its stacks.
             decoder = self.model.task == "seq2seq" and stack_of(name) == last
             for label, heads in _groups(what, name, calls[0].shape[1]):
+                # A state is stored as one head, so that states and heads have one shape.
                 columns = list(heads) or [0]
                 sites.append(
                     Site(
@@ -170,6 +172,8 @@ class PatchRuns:
                     continue
                 self.cells += 1
                 positions = site.every_position if feature is None else feature.positions
+                # Equal in every bit on both sides: the patched run is the base run, and its effect
+                # is exactly 0. A pass would only add its rounding.
                 if site.differs(positions):
                     cells.append((row, column))
                     patches.append((site, positions))
@@ -177,6 +181,7 @@ class PatchRuns:
         values = batched(patches, length, self.token_budget, self._patched)
         scores: np.ndarray = np.zeros((len(features), len(sites)))
         for cell, value in zip(cells, values, strict=True):
+            # Both directions are signed alike: above 0 the clean part raised the target.
             scores[cell] = value - self.values[1] if self.denoise else self.values[0] - value
         return scores
 

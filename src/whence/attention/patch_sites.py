@@ -89,6 +89,8 @@ def token_features(
         if token.end <= token.start:
             groups.append((reached, reached, token.text, [index]))
             continue
+        # Byte-level tokenizers divide one character (an emoji, a letter with marks) over several
+        # tokens, which all state its span. Such tokens can only be exchanged together.
         if groups and token.start < reached:
             start, _, part, members = groups.pop()
             reached = max(reached, token.end)

@@ -90,8 +90,8 @@ def patch(
     Example:
         >>> import whence
         >>> model = whence.load("embedded:credit")
-        >>> found = whence.patch(model, "She missed no payments.", "She missed 9 payments.")
-        >>> found.scores.shape
+        >>> result = whence.patch(model, "She missed no payments.", "She missed 9 payments.")
+        >>> result.scores.shape
         (7, 3)
     """
     started = time.perf_counter()

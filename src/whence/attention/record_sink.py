@@ -94,6 +94,7 @@ class RecordSink:
         """Store the certificate and its limit."""
         self.calls.append(call)
         self.errors[call.name] = error
+        # An output rounded to half precision cannot be met more closely than by its own step.
         self.limits[call.name] = max(CERTIFICATE_LIMIT, rounding)
 
     def certified(self, name: str) -> bool:

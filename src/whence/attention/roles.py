@@ -55,6 +55,7 @@ def roles_of(
     roles: list[NamedScore] = []
     for role, name in ROLES.items():
         share, equal = float(statistics[INDEX[name]]), float(uniform[INDEX[name]])
+        # With u = 1 every head has all mass there (a text of one token): no share is above it.
         if np.isnan(share) or np.isnan(equal) or equal >= 1:
             continue
         score = (share - equal) / (1 - equal)
@@ -93,6 +94,8 @@ def clusters_of(
             # A head that reads nothing has no direction; it is a cluster of its own.
             patterns[~patterns.any(axis=1), 0] = 1.0
             tree = linkage(patterns, method="average", metric="cosine")
+            # Rounding may leave the distance of two equal patterns just below 0, which fcluster
+            # refuses.
             labels = fcluster(np.maximum(tree, 0), ALIKE, criterion="distance")
         clusters.extend(
             [(n, h) for (n, h, _), of in zip(members, labels, strict=True) if of == label]

@@ -110,10 +110,12 @@ class Shapes:
     def size(self, *, forced: int, heads: Collection[tuple[str, int]]) -> AttentionSize:
         """The size of a record of the input and so many forced tokens."""
         decodes = any(call.kind == "cross" for call in self.calls)
+        # A decoder reads its start token before what is forced.
         written = 1 + forced if decodes else 0
         read = self._read + (0 if decodes else forced)
         total = {"summary": 0, "states": 0, "matrices": 0, "weights": 0, "heads": 0}
         for call in self.calls:
+            # Cross attention reads the text from the decoder's tokens.
             in_decoder = decodes and call.kind != "bidirectional"
             queries = written if in_decoder else read
             keys = written if in_decoder and call.kind == "causal" else read
@@ -167,6 +169,9 @@ def _summary_size(heads: int, queries: int, keys: int) -> int:
     cells = min(THUMBNAIL, queries) * min(THUMBNAIL, keys)
     key = 2 if keys <= 1 << 16 else 4
     top = queries * (min(TOP, keys) * (key + 2) + 4)
+    # Statistics are float64, of every head and of one with equal weights; each thumbnail takes a
+    # byte a cell; each query its keys, a float16 for each of their weights, and a float32 for the
+    # mass they hold.
     return heads * (8 * len(STATISTICS) + 2 * cells + top) + 8 * len(STATISTICS)
 
 
@@ -175,5 +180,7 @@ def _states_size(states: LayerStates, queries: int, keys: int) -> int:
     groups = len(states.key)
     each = 2 if states.dtype in ("float16", "bfloat16") else 4
     bias = 0 if states.bias is None else 4 * heads * (queries + keys - 1)
+    # Beside queries and keys: the length of each value and the normaliser of each row in float32,
+    # and two int32 for the interval of each query.
     projections = each * width * (heads * queries + groups * keys)
     return projections + 4 * groups * keys + 4 * heads * queries + 8 * queries + bias

@@ -31,6 +31,8 @@ STATISTICS: dict[str, str] = {
     "next": "share of mass on the position after the query",
     "local": "share of mass within 4 positions of the query",
     "largest": "the largest weight of a row",
+    # Duplicate and induction: Olsson et al. (2022), arXiv:2209.11895. Sink: Xiao et al. (2023),
+    # arXiv:2309.17453.
     "duplicate": "share of mass on earlier positions that hold the query's token",
     "induction": "share of mass on positions that follow an earlier copy of the query's token",
     "sink": "share of mass on position 0, on special tokens, and on the glue of a chat template",
@@ -102,6 +104,7 @@ class _Means:
 
     def _add(self, name: str, each: np.ndarray) -> None:
         index = INDEX[name]
+        # Summed in float64 over the rows: block sums of float32 would depend on row_block.
         self._sum[:, index] += each.sum(axis=1, dtype=np.float64)
         self._count[index] += each.shape[1]
 
@@ -127,6 +130,8 @@ class _Means:
         away = np.arange(keys)[None, :] - rows[:, None]
         far = np.abs(away).astype(weights.dtype)
         self._add("distance", np.einsum("hrk,rk->hr", weights, far))
+        # A band of 9 columns is gathered step by step; a mask over all keys would touch every
+        # weight again.
         near = np.zeros(weights.shape[:2], dtype=weights.dtype)
         for step in range(-LOCAL, LOCAL + 1):
             there = (rows + step >= 0) & (rows + step < keys)
@@ -172,6 +177,8 @@ class HeadStatistics:
         self._cells = (min(THUMBNAIL, queries), min(THUMBNAIL, keys))
         self._largest = np.zeros((heads, *self._cells), dtype=np.float32)
         self._total = np.zeros((heads, *self._cells))
+        # Key j is in cell floor(j cells / keys), as rows are. The first key of cell c is therefore
+        # the least j with j cells / keys >= c, which is ceil(c keys / cells).
         self._edges = np.ceil(np.arange(self._cells[1]) * keys / self._cells[1]).astype(np.int64)
         top = min(TOP, keys)
         self._top_keys = np.zeros((heads, queries, top), dtype=np.int32)
@@ -187,6 +194,8 @@ class HeadStatistics:
         self._uniform.add(rows, alike[None])
         self._shrink(rows, weights)
         top = self._top_keys.shape[2]
+        # A partition takes time linear in the keys; only the eight that it puts in front are
+        # sorted.
         keys = np.argpartition(-weights, top - 1, axis=2)[:, :, :top]
         heaviest = np.take_along_axis(weights, keys, axis=2)
         order = np.argsort(-heaviest, axis=2, kind="stable")
@@ -210,6 +219,8 @@ class HeadStatistics:
             uniform=self._uniform.values()[0],
             largest=code_weights(self._largest),
             mean=code_weights(self._total / (down[:, None] * across[None, :])[None]),
+            # 16 bits hold every key of a text of 65,536 tokens; float16 holds a weight to one part
+            # in 2,048. The sum of the weights is taken before that.
             top_keys=self._top_keys.astype(np.uint16 if self.shape[2] <= 1 << 16 else np.uint32),
             top_weights=self._top_weights.astype(np.float16),
             captured=self._top_weights.sum(axis=2, dtype=np.float32),

@@ -178,6 +178,8 @@ class Attention:
         """
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
+        # Arrays first: a record that is there always has its arrays beside it, also where the
+        # second write fails.
         write_atomic(path / f"{self.record.tensors}.safetensors", self.tensors.data())
         self.record.save(path / RECORD)
         return path

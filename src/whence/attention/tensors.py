@@ -35,6 +35,8 @@ class Tensors:
     ) -> None:
         self._arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         self._path = path
+        # Sorted by name, so that the digest of a record does not depend on the order in which
+        # layers ran or arrays were put together.
         self.manifest = manifest or tuple(
             StoredTensor(
                 name=name,

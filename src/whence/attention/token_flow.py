@@ -70,6 +70,8 @@ def token_flow(
     pooled = bool(read_from[target] < 1)
     if pooled:
         # One layer more: the target takes from each position its share.
+        # No path leads on from the rows of the other positions; the identity keeps this matrix one
+        # of shares, like all others.
         last = np.eye(size, dtype=values.dtype)
         last[target] = read_from
         values = np.concatenate([values, last[None]])

@@ -22,6 +22,7 @@ from whence.attribution.registry import METHODS, choose, method_by_name
 from whence.core.arrays import frozen_array
 from whence.core.errors import BudgetError, CapabilityError, OptionError
 from whence.core.explanations import Attribution, Completeness
+from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
 from whence.games.attention_game import AttentionGame
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
@@ -29,7 +30,6 @@ from whence.games.cache import Cache, MemoryCache
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
-from whence.games.model_game import Progress
 from whence.games.question import Question
 
 __all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
@@ -127,7 +127,7 @@ def answer(
         seed: seed of the random generator.
         token_budget: tokens in a batch to begin with.
         cache: store of evaluations; none: one in memory, for as long as the model lives.
-        progress: function called after each batch with (answered, asked).
+        progress: callable of (what, done, total), called after each batch of evaluations.
         announce: function called with a :class:`Forecast` before long work begins.
 
     Raises:

@@ -12,6 +12,7 @@ from scipy.special import expit
 from whence.core.errors import CapabilityError
 from whence.core.explanations import Attribution
 from whence.core.features import Segmentation, Span
+from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.targets import Output
 from whence.evaluation.additive_surrogate import AdditiveFit, additive_fit
@@ -20,7 +21,6 @@ from whence.evaluation.stopwords import carries_no_content
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.game import Game
-from whence.games.model_game import Progress
 from whence.games.question import Question
 from whence.models.protocols import Input
 
@@ -218,7 +218,7 @@ def instance_of(
         seed: seed of the masks, beside what is judged.
         cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
-        progress: function called after each batch.
+        progress: callable of (what, done, total), called after each batch of evaluations.
 
     Cost: ``size`` + 1 evaluations, less what the cache knows.
     """

@@ -7,7 +7,7 @@ memory runs out; finished batches stay in the cache when the run is stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 
 from whence.core.errors import Interrupted
 from whence.core.features import Document, Segmentation
+from whence.core.progress import Progress
 from whence.core.provenance import Cost
 from whence.games.batching import DEFAULT_TOKEN_BUDGET, TokenBudget
 from whence.games.cache import Cache, MemoryCache, cache_key
@@ -23,10 +24,7 @@ from whence.games.maskers import Masker
 from whence.games.token_alignment import FeatureTokens
 from whence.models.protocols import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
 
-__all__ = ["ModelGame", "Progress", "TextGame", "TokenGame"]
-
-Progress = Callable[[int, int], None]
-"""Called after each batch with (coalitions answered so far in this call, coalitions asked)."""
+__all__ = ["ModelGame", "TextGame", "TokenGame"]
 
 
 class ModelGame(Game):
@@ -123,7 +121,7 @@ class ModelGame(Game):
                 # answers.
                 self._cache.put(answered, values)
                 if self._progress is not None:
-                    self._progress(answered_count, len(keys))
+                    self._progress("evaluations", answered_count, len(keys))
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 f"stopped after {answered_count:,} of {len(keys):,} evaluations; what was computed is "
@@ -145,7 +143,7 @@ class TokenGame(ModelGame):
         cache: store of evaluations; none: a fresh one in memory.
         token_budget: most tokens in a batch, the forced continuation counted; halves when
             memory runs out.
-        progress: function called after each batch.
+        progress: callable of (what, done, total), called after each batch of evaluations.
     """
 
     def __init__(
@@ -198,7 +196,7 @@ class TextGame(ModelGame):
         budget: most distinct coalitions, or ``None``.
         cache: store of evaluations; not used for a model without a fingerprint.
         batch: number of texts in one call at most; 64 by default, chosen by hand.
-        progress: function called after each batch.
+        progress: callable of (what, done, total), called after each batch of evaluations.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ import numpy as np
 from whence.core.errors import CapabilityError, InputError, OptionError, unknown
 from whence.core.explanations import Attribution, Decision
 from whence.core.features import Document, Segmentation
+from whence.core.progress import Progress
 from whence.core.provenance import MethodSpec
 from whence.core.targets import LINKS, Continuation, Label, Target
 from whence.games.attention_game import AttentionGame
@@ -24,7 +25,7 @@ from whence.games.cache import Cache
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Deletion, Masker, default_masker, masker_by_name
-from whence.games.model_game import ModelGame, Progress, TextGame, TokenGame
+from whence.games.model_game import ModelGame, TextGame, TokenGame
 from whence.games.segmenters import Segmenter, Spans, segmenter_by_name
 from whence.games.token_alignment import FeatureTokens, align
 from whence.models.access import GivesHeads
@@ -96,7 +97,7 @@ class Question:
             budget: most evaluations; none: no limit.
             cache: store of evaluations; none: one of the game alone.
             token_budget: tokens in a batch to begin with.
-            progress: function called after each batch with (answered, asked).
+            progress: callable of (what, done, total), called after each batch of evaluations.
         """
         readout = readout or self.readout
         masker = masker or self.masker

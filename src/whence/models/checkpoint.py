@@ -65,6 +65,8 @@ def read(
     import torch
 
     target = _device(device)
+    # transformers may draw from the global generator (weights that the folder lacks, before they
+    # are refused below). Loading a model must not change what the caller draws next.
     with _quiet(), torch.random.fork_rng(devices=[]):
         try:
             module, tokenizer, task, missing = _from_pretrained(checkpoint, task, target, dtype)
@@ -89,6 +91,7 @@ def read(
                 "that the model was trained with. Add it to the folder."
             )
         module.eval()
+        # A quantised module was placed by device_map; some kinds refuse to be moved.
         if not _is_quantised(module.config):
             module.to(target)
     return module, tokenizer, task
@@ -192,6 +195,7 @@ def task_of(config: Any, ref: str) -> Task:
             return "seq2seq"
         if name.endswith(("ForCausalLM", "LMHeadModel")):
             return "causal"
+        # Last, since LMHeadModel ends in Model too.
         if name.endswith("Model"):
             return "embedding"
     raise ModelLoadError(

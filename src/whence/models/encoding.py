@@ -67,6 +67,8 @@ class Encoder:
         output = self._tokenizer(
             *named.values(),
             add_special_tokens=True,
+            # A text beyond the limit is refused with its length (too_long); a tokenizer told to
+            # truncate would cut it without a word, and scores would be missing for its end.
             truncation=False,
             padding=False,
             return_offsets_mapping=True,
@@ -78,10 +80,17 @@ class Encoder:
         sequences = output.sequence_ids(0)
         for index, sequence in enumerate(sequences):
             if sequence is None:
+                # A token that the tokenizer adds stands for no characters, whatever span its
+                # post-processor gives.
                 offsets[index] = 0
             else:
+                # The offsets of the second text of a pair begin at 0 again; the document holds both
+                # texts.
                 offsets[index] += document.parts[sequence].start
         special = np.array(output["special_tokens_mask"], dtype=bool)
+        # The tokenizer marks the special tokens that it added. One that stands in the text itself
+        # ("[MASK]" in a quoted prompt) is found by its id alone, and is frozen too: the model does
+        # not read it as a word.
         frozen = special | np.isin(ids, self._tokenizer.all_special_ids)
         frozen |= np.array([sequence is None for sequence in sequences], dtype=bool)
         if self._tokenizer.unk_token_id is not None:
@@ -101,6 +110,8 @@ class Encoder:
         document.require_encodable()
         output = self._tokenizer(
             document.text,
+            # The template has written the special tokens already; a second [BOS] before the first
+            # is an input that the model never met in training.
             add_special_tokens=False,
             truncation=False,
             padding=False,
@@ -116,6 +127,9 @@ class Encoder:
         blank = np.array([c.isspace() for c in document.text] + [True], dtype=bool)
         frozen = np.isin(ids, self._tokenizer.all_special_ids)
         for index, (start, end) in enumerate(offsets.tolist()):
+            # A token across the border of a turn belongs to the turn and to the template. White
+            # space of the template may be part of an open token, since byte-level tokenizers put
+            # the space before a word into the word; any other character of the template freezes it.
             inside = open_character[start:end]
             glue = ~inside & ~blank[start:end]
             frozen[index] |= not inside.any() or bool(glue.any())
@@ -154,6 +168,8 @@ class Encoder:
 
     def _template(self, messages: Sequence[Message]) -> str:
         try:
+            # add_generation_prompt: the decision is what the model writes after the header of its
+            # own turn, so that header is a part of the prompt.
             rendered = self._tokenizer.apply_chat_template(
                 [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
             )
@@ -172,10 +188,14 @@ class Encoder:
         Where filling the contents in gives the real text, the spans are certain. A template that
         depends on the contents can defeat that; then contents are searched in reading order.
         """
+        # Two characters of the private-use area, which no template writes and few texts hold; a
+        # mark that occurs twice is caught in _fill.
         marks = [f"\ue000whence{index}\ue001" for index in range(len(contents))]
         marked = [
             {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
         ]
+        # Many templates trim contents (Llama 3: message["content"] | trim); then the trimmed
+        # contents fill the frame.
         for trimmed in (False, True):
             texts = [content.strip() if trimmed else content for content in contents]
             try:
@@ -227,6 +247,7 @@ def too_long(
 ) -> TextTooLongError:
     """The error for an input of too many tokens, with passages of it that would fit."""
     total = len(encoding.ids) + extra
+    # Each passage is read with the special tokens, and with the continuation, again.
     overhead = int(encoding.frozen.sum()) + extra
     passages = _passages(encoding, limit - overhead) if limit > overhead else ()
     listing = ", ".join(f"{start}-{end}" for start, end in passages[:6])
@@ -261,6 +282,8 @@ def _passages(encoding: Encoding, room: int) -> tuple[tuple[int, int], ...]:
     cuts = [0]
     first = 0
     while len(tokens) - first > room:
+        # At most half a passage is given up to end it at a word; white space further back would
+        # leave passages of few tokens.
         candidates = range(first + room, first + room // 2, -1)
         best = next((i for i in candidates if _starts_word(text, tokens[i][0])), first + room)
         cuts.append(max(cuts[-1] + 1, tokens[best][0]))

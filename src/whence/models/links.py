@@ -40,8 +40,12 @@ def check_link(link: str, allowed: Sequence[Link], what: str) -> Link:
 
 def _log_sum_exp(values: Float[np.ndarray, "rows labels"]) -> Float[np.ndarray, "rows 1"]:
     # scipy.special.logsumexp differs in the last bit, which would change stored scores.
+    # A single label has no others: their sum is 0, of which the logarithm is -inf. max() over no
+    # column would raise.
     if values.shape[1] == 0:
         return np.full((len(values), 1), -np.inf)
+    # Less the largest: exp of a float64 overflows from 710 on, and logits that a temperature scaled
+    # can be beyond it.
     top = values.max(axis=1, keepdims=True)
     return top + np.log(np.exp(values - top).sum(axis=1, keepdims=True))
 
@@ -62,6 +66,8 @@ def label_scores(
     if link in ("logit", "score") or (independent and link == "log_odds"):
         return logits
     if independent:
+        # ln sigmoid(z) = -ln(1 + e^-z). Taken of the sigmoid itself it is -inf from z = -710 on,
+        # where e^-z overflows.
         log_probability = -np.logaddexp(0.0, -logits)
     elif link == "log_odds":
         columns = range(logits.shape[1])

@@ -88,6 +88,8 @@ def load(
         raise OptionError(
             "revision=... is for Hugging Face ids; this model is in memory. Leave revision out."
         )
+    # Before callables: a pipeline can be called too, but gives labels with probabilities and
+    # neither logits nor tokens.
     if isinstance(ref, tuple) or (hasattr(ref, "model") and hasattr(ref, "tokenizer")):
         if (device, dtype) != ("auto", "auto"):
             raise OptionError(
@@ -140,6 +142,8 @@ def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoin
     if tokenizer is None:
         raise ModelLoadError(f"{ref} comes without a tokenizer; give (module, tokenizer)")
     if task is None:
+        # The class in memory decides: config.architectures names the class that the folder was
+        # saved as, which may have another head, and is unset in a model made from its sizes.
         config: Any = type("Named", (), {"architectures": [type(module).__name__]})
         task = task_of(config, ref)
     if task == "classification":
@@ -149,6 +153,7 @@ def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoin
     if task == "seq2seq":
         return Seq2SeqLM(module, tokenizer, ref=ref, revision=revision)
     if task == "embedding":
+        # The mean is what sentence-transformers takes where nothing is stated.
         pooling: Any = "mean" if checkpoint.folder is None else pooling_of(checkpoint.folder)
         return Embedder(module, tokenizer, ref=ref, revision=revision, pooling=pooling)
     raise OptionError(f"task={task!r} is not for transformers models; leave task out")

@@ -71,6 +71,9 @@ class Row:
 
     def key(self) -> bytes:
         """Bytes that two rows share exactly when the model would read the same."""
+        # The separator may occur in the bytes themselves; the number of tokens in front fixes how
+        # long each part is. Ids are cast, so that a row in int32 and the same row in int64 share a
+        # key.
         attention = b"" if self.attention is None else np.packbits(self.attention).tobytes()
         types = b"" if self.token_types is None else self.token_types.astype(np.int64).tobytes()
         ids = self.ids.astype(np.int64).tobytes()

@@ -71,7 +71,7 @@ def distill(
         target: agreement that replacing the teacher takes.
         level: confidence level of all bounds.
         seed: seed of the split and of everything drawn.
-        progress: callable that is told what is done, how far it is, and of how much.
+        progress: callable of (what, done, total), called after each batch of texts.
 
     Raises:
         InputError: too few distinct texts, gold labels that do not fit, or a teacher that gives

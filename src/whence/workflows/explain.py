@@ -10,13 +10,13 @@ from whence.attribution.method import Method
 from whence.attribution.run import Announce, Plan, answer, cache_of, plan_for
 from whence.core.errors import BudgetError, CapabilityError, ModelOutputError, unknown
 from whence.core.explanations import Attribution
+from whence.core.progress import Progress
 from whence.core.targets import Target
 from whence.core.trust import LEVELS, Level
 from whence.evaluation.trust.trust_label import evaluations_of
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import Progress
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.workflows.judge import judge_question
@@ -68,7 +68,7 @@ def explain(
         precision: arithmetic; ``"bfloat16"`` runs under autocast, its measured deviation is noted.
         token_budget: tokens in a batch to begin with.
         cache: store of evaluations; none: one in memory, for as long as the model lives.
-        progress: function called after each batch with (answered, asked).
+        progress: callable of (what, done, total), called after each batch of evaluations.
         announce: function called with a :class:`~whence.attribution.run.Forecast` before long work.
         options: method's options, where it is given by name.
 

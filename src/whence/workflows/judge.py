@@ -11,12 +11,12 @@ from whence.attribution.registry import method_by_name
 from whence.attribution.run import Plan, answer, cache_of, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
+from whence.core.progress import Progress
 from whence.core.trust import LEVELS, Level, TrustLabel
 from whence.evaluation.trust.trust_label import RerunAccess, label
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
-from whence.games.model_game import Progress
 from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
 from whence.workflows.adopt import ELSEWHERE
@@ -63,7 +63,7 @@ def judge(
         seed: seed of the mask pool; none: the explanation's.
         token_budget: tokens in a batch to begin with.
         cache: store of evaluations; none: one in memory, for as long as the model lives.
-        progress: function called after each batch with (answered, asked).
+        progress: callable of (what, done, total), called after each batch of evaluations.
 
     Raises:
         InputError: the question cannot be put again to this model.

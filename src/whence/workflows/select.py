@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,6 +19,7 @@ from whence.core.arrays import frozen_array
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
+from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, now
 from whence.core.registry import slug
 from whence.core.selection import Candidate, Selection
@@ -53,8 +54,6 @@ CANDIDATES = (
 """Methods that are compared unless others are named; random scores show what chance would do."""
 
 ENSEMBLE = "ensemble"
-
-Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +200,7 @@ def select(
     seed: int = 0,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     cache: Cache | None = None,
-    progress: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Selection:
     """Choose the method for a model and its task, on texts like those to be explained.
 
@@ -222,7 +221,7 @@ def select(
         seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
         cache: store of evaluations; none: one in memory, for as long as the model lives.
-        progress: function called after each text with (done, all).
+        progress: callable of (what, done, total), called after each text.
 
     Raises:
         OptionError: no text, or no candidate that works with this model.
@@ -249,7 +248,7 @@ def select(
             )
         )
         if progress is not None:
-            progress(done + 1, len(texts))
+            progress("texts", done + 1, len(texts))
     return _selected(model, rows, _methods(methods), seed)
 
 
@@ -309,7 +308,7 @@ def _selected(
     why = choice.why
     if not explainable:
         why += (
-            f"; but no candidate beats chance on more than {best.significant:.0%} of the texts: no "
+            f"; but no candidate beats chance on more than {100 * best.significant:.0f} % of the texts: no "
             "list of words explains this task"
         )
     question = rows[0].instance.question

@@ -82,7 +82,7 @@ def test_grade_a_needs_an_answer_that_single_words_carry():
     passes = _quantities(chance="pass")
     found = verdict(passes, features=9, fidelity=0.9, share=0.4, threshold=SURE)
     assert found.grade == "B"
-    assert "40% of the answer" in found.reasons[0]
+    assert "40 % of the answer" in found.reasons[0]
 
 
 def test_an_unsteady_prediction_and_a_single_feature_abstain():

@@ -124,7 +124,7 @@ def test_what_the_teacher_did_not_read_is_said():
     known = ApplicabilityDomain(vocabulary=frozenset(["late"]), longest=1200, rarest=0.0025)
     text = card(applicability_domain=known)
     assert "asks the teacher of texts of more than 1,200 words" in text
-    assert "more than 0.25% were never met" in text
+    assert "more than 0.25 % were never met" in text
     assert "read in part" not in text
     text = card(applicability_domain=replace(known, cut_from=4096))
     assert "Texts from 4,096 characters on were read in part by the teacher" in text

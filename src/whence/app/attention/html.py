@@ -38,6 +38,7 @@ def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = F
     """
     element = "document.getElementById('whence-attention')"
     if shadow:
+        # A shadow root, since the page around it styles tables and buttons too.
         element += ".attachShadow({mode: 'open'})"
     payload = payload_of(attention, budget)
     tree = json.dumps(payload.tree, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -66,6 +67,8 @@ def page(attention: Attention, budget: Budget | None = None) -> str:
 
 def fragment(attention: Attention) -> str:
     """The page in a frame, so that neither its style nor its script can touch a notebook."""
+    # srcdoc and no allow-same-origin: the frame has an origin of its own, so its script sees
+    # nothing of the notebook.
     text = html.escape(page(attention, NOTEBOOK), quote=True)
     return (
         f'<iframe title="Attention, head by head" srcdoc="{text}" '

@@ -146,6 +146,8 @@ def _lenses(
         summary = summaries[name]
         keys = summary.top_keys[head]
         size = keys.size * (keys.dtype.itemsize + 2) + 4 * len(keys)
+        # The end and no gap: heads come by effect, and a small one further down must not be shown
+        # in place of a larger one.
         if lenses and spent_lenses + size > budget.lenses:
             break
         spent_lenses += size
@@ -231,6 +233,7 @@ def _effects(attention: Attention) -> Tree | None:
     effects = attention.record.effects
     if effects is None:
         return None
+    # The views name layers by place, which is shorter than a path in each of some hundred rows.
     indices = {layer.name: index for index, layer in enumerate(attention.record.layers)}
     return {
         "output": effects.output.name,

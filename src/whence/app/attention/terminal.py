@@ -57,7 +57,7 @@ def _ranking(attention: Attention, top: int) -> Table:
     table.add_column("head", justify="right")
     table.add_column(f"effect, {unit}", justify="right", no_wrap=True)
     if effects.draws > 1:
-        table.add_column(f"{effects.confidence:.0%} interval", no_wrap=True)
+        table.add_column(f"{100 * effects.confidence:.0f} % interval", no_wrap=True)
     table.add_column("gradient estimate", justify="right", no_wrap=True)
     table.add_column("reads", overflow="fold")
     for entry in attention.ranked()[:top]:
@@ -83,6 +83,7 @@ def _map(record: AttentionRecord) -> Table:
     by_layer: dict[str, list[HeadEntry]] = {layer.name: [] for layer in record.layers}
     for entry in record.heads:
         by_layer[entry.layer].append(entry)
+    # Measured effects and estimates share the scale, since both are in the target's unit.
     largest = max((abs(_known(entry)) for entry in record.heads), default=0.0)
     table = Table.grid(padding=(0, 2))
     short = layer_names([layer.name for layer in record.layers])

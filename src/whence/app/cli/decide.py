@@ -73,15 +73,15 @@ def decide(
     with failing_plainly():
         if format_ is Format.html:
             raise OptionError("decisions are written as text or json, not as html")
-        wanted = _texts(texts or [], rows, column)
+        chosen = _texts(texts or [], rows, column)
         options = None if model is None else TeacherOptions(
             model=model, gives=gives, prompt=prompt, labels=label, words=word, long=long,
             version=version, task=task, device=device, dtype=dtype, revision=revision,
         )  # fmt: skip
         state = _stored(folder)
         with _asked(options, folder, state) as teacher:
-            decisions = _decided(folder, state, teacher, wanted, alone=model is None)
-        _show(wanted, decisions, state.labels, format_)
+            decisions = _decided(folder, state, teacher, chosen, alone=model is None)
+        _show(chosen, decisions, state.labels, format_)
         if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
 

@@ -39,6 +39,7 @@ from whence.core.errors import InputError, OptionError, WriteError
 from whence.students.file_names import ROUTER
 
 if TYPE_CHECKING:
+    from whence.core.progress import Progress
     from whence.students.result import Distilled
     from whence.students.teacher.teacher import Teacher
 
@@ -138,6 +139,7 @@ def distill(
         options.check()
         folder = _folder(output)
         with teaching(options, folder) as teacher, _progress(quiet) as progress:
+            # Before the first question: a run that is refused has spent nothing.
             _refuse_another(folder, teacher, replace)
             result = run(
                 teacher,
@@ -194,6 +196,8 @@ def _budget(queries: int | None, ngrams: float | None, edits: bool) -> Any:
     if ngrams is not None:
         settings["ngrams"] = ngrams
     if not edits:
+        # --no-edits leaves out every question about a changed text, not only the edits that
+        # students learn from.
         settings.update(edits=0.0, flips=0, attributions=0, parting=0)
     return Budget(**settings)
 
@@ -208,6 +212,7 @@ def _refuse_another(folder: Path, teacher: Teacher, replace: bool) -> None:
     if replace or not path.exists():
         return
     try:
+        # A damaged file counts as another teacher's: nothing is written over without --replace.
         certified = json.loads(path.read_text("utf-8")).get("certified")
     except (OSError, ValueError, AttributeError):
         certified = None
@@ -227,25 +232,26 @@ def _folder(output: Path) -> Path:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Generator[Callable[[str, int, int], None] | None]:
+def _progress(quiet: bool) -> Generator[Progress | None]:
     """A bar for each stage on stderr, only where a person watches it."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Bars(*columns, console=Console(stderr=True)) as bars:
         stages: dict[str, Any] = {}
 
-        def told(what: str, done: int, of: int) -> None:
+        def show(what: str, done: int, total: int) -> None:
             if what not in stages:
-                stages[what] = bars.add_task(what, total=of)
-            bars.update(stages[what], completed=done, total=of)
+                stages[what] = bars.add_task(what, total=total)
+            bars.update(stages[what], completed=done, total=total)
 
-        yield told
+        yield show
 
 
 def _save(result: Distilled, folder: Path, tell: Callable[[str], None]) -> None:

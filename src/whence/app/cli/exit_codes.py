@@ -39,6 +39,7 @@ class Exit(IntEnum):
     WRITE = 5
     SOME_ROWS_FAILED = 6
     NOT_VERIFIED = 7
+    # 128 + 2, the number of SIGINT: what shells report of a command stopped by Ctrl-C.
     INTERRUPTED = 130
 
 

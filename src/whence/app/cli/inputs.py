@@ -25,6 +25,7 @@ def teller(quiet: bool) -> Callable[[str], None]:
     """A function that prints progress to stderr, where a person watches it."""
 
     def tell(line: str) -> None:
+        # Not into a pipe or a log, where lines of progress would stand among the errors.
         if not quiet and sys.stderr.isatty():
             typer.echo(line, err=True)
 

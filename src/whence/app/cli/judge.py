@@ -200,6 +200,7 @@ def select(
         if format_ is Format.html:
             raise OptionError("a selection is written as text or json, not as html")
         tell = teller(quiet)
+        # Only so many rows are read, of a file of any length.
         rows = list(islice(read_rows(texts, column), limit))
         loaded = model.load()
         result = run(
@@ -211,7 +212,7 @@ def select(
             unit=unit,
             masker=masker,
             seed=seed,
-            progress=lambda done, of: tell(f"{done} of {of} texts"),
+            progress=lambda what, done, total: tell(f"{done} of {total} {what}"),
         )
         if format_ is Format.json:
             write_out(result.to_json() + b"\n", output)

@@ -180,9 +180,9 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
         hint = hints[name]
         if isinstance(hint, type) and issubclass(hint, OptionGroup):
             groups[name] = hint
-            own = get_type_hints(hint, include_extras=True)
+            group_hints = get_type_hints(hint, include_extras=True)
             parameters += [
-                _parameter(field.name, own[field.name], field.default)
+                _parameter(field.name, group_hints[field.name], field.default)
                 for field in fields(cast("Any", hint))
             ]
         else:
@@ -191,8 +191,8 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**options: Any) -> None:
         for name, group in groups.items():
-            own = {field.name: options.pop(field.name) for field in fields(cast("Any", group))}
-            options[name] = group(**own)
+            settings = {field.name: options.pop(field.name) for field in fields(cast("Any", group))}
+            options[name] = group(**settings)
         command(**options)
 
     cast("Any", run).__signature__ = inspect.Signature(parameters)

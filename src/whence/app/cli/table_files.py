@@ -64,6 +64,8 @@ def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    # utf-8-sig: Excel writes a byte order mark, which would become a part of the first column's
+    # name. newline="": a quoted field may hold line breaks, and the reader of csv must see them.
     with path.open(encoding="utf-8-sig", newline="") as stream:
         yield from csv.DictReader(stream, delimiter=delimiter)
 
@@ -101,6 +103,8 @@ def explain_rows(
     finished = _resume(output)
     explained = failed = before = 0
     for number, text in enumerate(texts, start=1):
+        # JSON may hold half a surrogate pair, which plain UTF-8 refuses. Such a row gets its line
+        # with an error like any other that cannot be explained.
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if number in finished:
             if finished[number] != digest:
@@ -127,6 +131,7 @@ def _resume(output: Path) -> dict[int, str]:
     if not output.exists():
         return {}
     data = output.read_bytes()
+    # A line without its end was being written when the run stopped; its row is explained again.
     whole = data.rfind(b"\n") + 1
     finished: dict[int, str] = {}
     for place, line in enumerate(data[:whole].splitlines(), start=1):
@@ -151,6 +156,8 @@ def _append(output: Path, line: str) -> None:
             size = stream.tell()
             stream.write(line.encode("ascii"))
             stream.flush()
+            # Written and synced before the next row is explained: an hour of work is not lost with
+            # the machine.
             os.fsync(stream.fileno())
     except OSError as error:
         if size is not None and output.exists():

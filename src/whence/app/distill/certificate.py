@@ -26,7 +26,7 @@ __all__ = ["certificate_groups"]
 
 def certificate_groups(certificate: Certificate) -> list[Group]:
     """All numbers of a certificate but the flips, in groups."""
-    level = f"{100 * certificate.level:g}%"
+    level = f"{100 * certificate.level:g} %"
     sided = f"Each bound of a share is one-sided at {level}"
     groups = [
         Group(
@@ -56,11 +56,11 @@ def certificate_groups(certificate: Certificate) -> list[Group]:
     ]
     joint = {**certificate.classes, **certificate.slices}
     if joint:
-        own = next((p.level for p in joint.values() if p is not None), certificate.level)
+        joint_level = next((p.level for p in joint.values() if p is not None), certificate.level)
         groups.append(
             Group(
                 title="By answer and by kind of text.",
-                about=f"Each bound is one-sided at {own:.2%}, so that all of them hold at once at "
+                about=f"Each bound is one-sided at {100 * joint_level:.2f} %, so that all of them hold at once at "
                 f"{level}. A share of fewer than {FEWEST} texts is not given.",
                 rows=tuple(shared(name, p, "certify") for name, p in joint.items()),
             )
@@ -136,12 +136,12 @@ def _shift(shift: Shift | None) -> Group | None:
     if shift is None:
         return None
     about = (
-        f"Bounds of all topics hold at once at {100 * shift.level:g}%, and so do those of all corpora. "
+        f"Bounds of all topics hold at once at {100 * shift.level:g} %, and so do those of all corpora. "
         f"Worst: {visible(shift.worst or 'not measured')}."
     )
     rows = [
-        _elsewhere(f"topic {visible(name)}", own, "left out of the fit")
-        for name, own in shift.topics.items()
+        _elsewhere(f"topic {visible(name)}", topic, "left out of the fit")
+        for name, topic in shift.topics.items()
     ]
     if shift.one_topic:
         note = "the texts could not be divided into topics"
@@ -150,8 +150,8 @@ def _shift(shift: Shift | None) -> Group | None:
         note = "as many texts drawn at random; a topic below this is hard because it was left out"
         rows.append(shared("random parts", shift.at_random, "left out of the fit", note))
     rows += [
-        _elsewhere(f"corpus {visible(name)}", own, "another corpus")
-        for name, own in shift.corpora.items()
+        _elsewhere(f"corpus {visible(name)}", corpus, "another corpus")
+        for name, corpus in shift.corpora.items()
     ]
     return Group(title="On texts of other kinds.", about=about, rows=tuple(rows))
 

@@ -40,6 +40,7 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         return sheet.left + wide * math.log(value / first) / math.log(last / first)
 
     down = _down(sheet, low, high)
+    # Evenly on the logarithmic axis; forty pieces look like a curve.
     sizes = np.geomspace(curve.points[0].texts, last, 40).tolist() if law is not None else []
     known = [n for n in sizes if n <= curve.texts]
     return {
@@ -59,6 +60,8 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
         ],
         "curve": _path([(across(n), down(law(n))) for n in known]) if law is not None else "",
         "ahead": (
+            # A little before the last measured size: the broken line joins the whole one between
+            # two points of the grid.
             _path([(across(n), down(law(n))) for n in sizes if n >= curve.texts / 1.15])
             if law is not None
             else ""
@@ -81,8 +84,8 @@ def learning_picture(curve: LearningCurve, sheet: Sheet) -> dict[str, Any]:
 def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str, Any]:
     """Share of texts answered alone against agreement on them; the lower bound as a band."""
     known = [(rung.coverage.value, rung.agreement) for rung in selective.curve]
-    points = [(at, own) for at, own in known if own is not None]
-    floors = [own.lower for _, own in points] + [selective.target]
+    points = [(at, agreement) for at, agreement in known if agreement is not None]
+    floors = [agreement.lower for _, agreement in points] + [selective.target]
     low, high = math.floor(max(min(floors) - 0.01, 0.0) * 20) / 20, 1.0
     wide, _ = sheet.inner
 
@@ -90,8 +93,8 @@ def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str,
         return sheet.left + wide * value
 
     down = _down(sheet, low, high)
-    upper = [(across(at), down(own.value)) for at, own in points]
-    lower = [(across(at), down(own.lower)) for at, own in points]
+    upper = [(across(at), down(agreement.value)) for at, agreement in points]
+    lower = [(across(at), down(agreement.lower)) for at, agreement in points]
     mark = None
     if selective.threshold is not None:
         at = across(selective.coverage.value)
@@ -105,8 +108,8 @@ def answering_picture(selective: SelectivePrediction, sheet: Sheet) -> dict[str,
         "sheet": sheet,
         "x_title": "texts answered alone",
         "y_title": "agreement on them",
-        "xs": [{"at": across(t), "text": f"{t:.0%}"} for t in (0.0, 0.25, 0.5, 0.75, 1.0)],
-        "ys": [{"at": down(t), "text": f"{t:.0%}"} for t in share_ticks(low, high)],
+        "xs": [{"at": across(t), "text": f"{100 * t:.0f} %"} for t in (0.0, 0.25, 0.5, 0.75, 1.0)],
+        "ys": [{"at": down(t), "text": f"{100 * t:.0f} %"} for t in share_ticks(low, high)],
         "points": [{"x": x, "y": y, "low": None, "high": None} for x, y in upper],
         "curve": _path(upper),
         "ahead": "",

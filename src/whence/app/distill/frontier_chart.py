@@ -57,8 +57,8 @@ class _Box:
         return wide * high if wide > 0 and high > 0 else 0.0
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places as near as can be to the wanted ones, ``gap`` apart at least, in their order.
+def spread(aims: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places as near as can be to the aims, ``gap`` apart at least, in their order.
 
     Where there is no room for all between ``low`` and ``high`` they are that close together.
 
@@ -66,14 +66,14 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         >>> spread([10.0, 11.0, 40.0], 10.0, 0.0, 100.0)
         [5.5, 15.5, 40.0]
     """
-    if not wanted:
+    if not aims:
         return []
-    order = np.argsort(np.array(wanted), kind="stable")
-    count = len(wanted)
-    own = min(gap, (high - low) / max(count - 1, 1))
-    steps = own * np.arange(count)
+    order = np.argsort(np.array(aims), kind="stable")
+    count = len(aims)
+    distance = min(gap, (high - low) / max(count - 1, 1))
+    steps = distance * np.arange(count)
     # Places less their steps must rise: the nearest such ones are an isotonic regression.
-    rising = isotonic_regression(np.array(wanted)[order] - steps).x
+    rising = isotonic_regression(np.array(aims)[order] - steps).x
     spaced = np.clip(rising, low, high - steps[-1]) + steps
     places = np.empty(count)
     places[order] = spaced
@@ -90,6 +90,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         [10.0, 100.0, 1000.0, 10000.0]
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # From fine to coarse: the first that gives few enough.
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
         result = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
         if len(result) <= most:
@@ -105,6 +106,7 @@ def share_ticks(low: float, high: float, most: int = 6) -> list[float]:
         [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
     """
     for step in (1, 2, 5, 10, 20, 25, 50):
+        # 1e-9 against the error of the product: .55 * 100 is 55.00000000000001, and its ceiling 56.
         first, last = math.ceil(low * 100 / step - 1e-9), math.floor(high * 100 / step + 1e-9)
         if last - first < most:
             return [tick * step / 100 for tick in range(first, last + 1)]
@@ -137,6 +139,7 @@ def frontier_picture(frontier: Frontier, chosen: str, sheet: Sheet) -> dict[str,
     costs = [float(max(rung.reading, 1)) for rung in students]
     left, right = min(costs) / 1.6, max(costs) * 1.6
     ends = [r.agreement.lower for r in students] + [r.agreement.value for r in controls]
+    # A multiple of 5 %, at least 2 % below the lowest bound.
     floor = math.floor(max(min(ends) - 0.02, 0.0) * 20) / 20
     wide, high = sheet.inner
 
@@ -169,7 +172,9 @@ def frontier_picture(frontier: Frontier, chosen: str, sheet: Sheet) -> dict[str,
         "steps": _steps(best, sheet.left + wide),
         "controls": _control_lines(controls, down, sheet),
         "xs": [{"at": across(tick), "text": short_count(tick)} for tick in log_ticks(left, right)],
-        "ys": [{"at": down(tick), "text": f"{tick:.0%}"} for tick in share_ticks(floor, 1.0)],
+        "ys": [
+            {"at": down(tick), "text": f"{100 * tick:.0f} %"} for tick in share_ticks(floor, 1.0)
+        ],
     }
 
 
@@ -191,7 +196,7 @@ def _control_lines(controls: Sequence[Rung], down: Any, sheet: Sheet) -> list[di
     lines: list[dict[str, Any]] = []
     for rung, height, text in zip(controls, heights, texts, strict=True):
         name = control_name(rung.name)
-        full = f"{name} {rung.agreement.value:.1%}"
+        full = f"{name} {100 * rung.agreement.value:.1f} %"
         lines.append(
             {
                 "y": height,
@@ -208,6 +213,7 @@ def _together(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     spots: list[list[dict[str, Any]]] = []
     for place in places:
         for spot in spots:
+            # Half the radius of a point: nearer ones cannot be seen apart.
             if abs(spot[0]["x"] - place["x"]) < 3 and abs(spot[0]["y"] - place["y"]) < 3:
                 spot.append(place)
                 break
@@ -247,6 +253,8 @@ def _labels(
         ]
         boxes = [_box(tx, ty, length, size, anchor) for tx, ty, anchor in tries]
         costs = [
+            # A name that is cut off is worse than one that covers something; rank breaks ties for
+            # the places that are nearer. Weights chosen by hand; not calibrated.
             sum(box.overlap(other) for other in boxes_so_far)
             + 40 * _outside(box, sheet)
             + 0.5 * rank
@@ -261,6 +269,7 @@ def _labels(
 
 def _box(x: float, y: float, length: float, size: float, anchor: str) -> _Box:
     start = {"start": x, "middle": x - length / 2, "end": x - length}[anchor]
+    # An ascender above the line of writing, a descender below it. Chosen by hand.
     return _Box(start, y - size * 0.85, start + length, y + size * 0.3)
 
 

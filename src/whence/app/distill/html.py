@@ -52,8 +52,8 @@ def _rules() -> Markup:
     light, dark = (
         f"--pos:{ramp(0.85, theme)};--neg:{ramp(-0.85, theme)}" for theme in ("light", "dark")
     )
-    own = f".wh{{{light}}}@media(prefers-color-scheme:dark){{.wh{{{dark}}}}}"
-    return Markup(own) + verdict_rules()
+    colours = f".wh{{{light}}}@media(prefers-color-scheme:dark){{.wh{{{dark}}}}}"
+    return Markup(colours) + verdict_rules()
 
 
 def page(result: Distilled) -> str:
@@ -124,7 +124,7 @@ def _view(result: Distilled, mark: str) -> dict[str, Any]:
         "flips": flip_rows(certificate.flips),
         "weights": _weights(certificate.refits),
         "parted": _parted(certificate.disagreements),
-        "level": f"{100 * certificate.level:g}%",
+        "level": f"{100 * certificate.level:g} %",
         "regions": [_region(region) for region in result.regions],
         "searched": result.searched,
         "answering": _curve(
@@ -147,17 +147,17 @@ def _weights(refits: Refits | None) -> dict[str, Any] | None:
     if refits is None or not refits.weights:
         return None
     return {
-        "level": f"{100 * refits.level:g}%",
+        "level": f"{100 * refits.level:g} %",
         "draws": refits.draws,
         "rows": [
             {
-                "name": visible(own.feature),
-                "label": visible(own.label),
-                "value": signed(own.value),
-                "range": f"{signed(own.lower)} to {signed(own.upper)}",
-                "used": f"{own.used:.0%}",
+                "name": visible(weight.feature),
+                "label": visible(weight.label),
+                "value": signed(weight.value),
+                "range": f"{signed(weight.lower)} to {signed(weight.upper)}",
+                "used": f"{100 * weight.used:.0f} %",
             }
-            for own in refits.weights
+            for weight in refits.weights
         ],
     }
 
@@ -168,13 +168,13 @@ def _parted(disagreement: DisagreementSearch | None) -> list[dict[str, str]]:
         return []
     return [
         {
-            "edited": visible(own.edited),
-            "deleted": visible(", ".join(own.deleted)),
-            "agreed": visible(own.agreed),
-            "teacher": visible(own.teacher),
-            "student": visible(own.student),
+            "edited": visible(example.edited),
+            "deleted": visible(", ".join(example.deleted)),
+            "agreed": visible(example.agreed),
+            "teacher": visible(example.teacher),
+            "student": visible(example.student),
         }
-        for own in disagreement.examples
+        for example in disagreement.examples
     ]
 
 
@@ -190,30 +190,30 @@ def _region(region: Region) -> dict[str, Any]:
         "mark": region_mark(region),
         "worst": [
             {
-                "text": visible(own.text),
-                "teacher": visible(own.teacher),
-                "teacher_chance": f"{own.teacher_chance:.2f}",
-                "student": visible(own.student),
-                "student_chance": f"{own.student_chance:.2f}",
+                "text": visible(text.text),
+                "teacher": visible(text.teacher),
+                "teacher_chance": f"{text.teacher_chance:.2f}",
+                "student": visible(text.student),
+                "student_chance": f"{text.student_chance:.2f}",
             }
-            for own in region.worst
+            for text in region.worst
         ],
     }
 
 
 def _tiles(result: Distilled) -> list[dict[str, str]]:
-    own, cost = result.certificate, result.student.reading_cost
-    changed, followed = flips_together(own.flips)
+    certificate, cost = result.certificate, result.student.reading_cost
+    changed, followed = flips_together(certificate.flips)
     tiles = [
         {
-            "number": share(own.agreement.value),
+            "number": share(certificate.agreement.value),
             "what": "of texts get the teacher's answer",
-            "bound": f"at least {bound(own.agreement.lower)}; on the {own.agreement.n:,} texts of the certificate",
+            "bound": f"at least {bound(certificate.agreement.lower)}; on the {certificate.agreement.n:,} texts of the certificate",
         },
         {
-            "number": decimal(own.kappa.value),
+            "number": decimal(certificate.kappa.value),
             "what": "kappa: agreement beyond chance",
-            "bound": f"{decimal(own.kappa.lower)} to {decimal(own.kappa.upper)}",
+            "bound": f"{decimal(certificate.kappa.lower)} to {decimal(certificate.kappa.upper)}",
         },
     ]
     if changed:

@@ -95,6 +95,7 @@ def _(view: WeightsView, student: Fitted) -> dict[str, Any]:
         return [values[1] - values[0]] if pair else list(values)
 
     rows = [(name, cells(values.tolist())) for name, values in view.rows]
+    # 1e-12 stands for 0 under the division, where every weight is 0.
     largest = max([1e-12, *(abs(number) for _, numbers in rows for number in numbers)])
     return {
         "kind": "weights",

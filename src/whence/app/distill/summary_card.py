@@ -19,12 +19,12 @@ USES = {
 
 def card(result: Distilled) -> list[tuple[str, str]]:
     """What the student is, what it is for, and what it must not be taken for."""
-    own, cost = result.certificate, result.student.reading_cost
+    certificate, cost = result.certificate, result.student.reading_cost
     rows = [
         ("Student", f"{result.chosen}: {cost.words:,} words and {cost.numbers:,} numbers to read"),
         ("Answers", ", ".join(result.labels)),
-        ("Verdict", MARKS[own.verdict].word),
-        ("Use", USES[own.verdict]),
+        ("Verdict", MARKS[certificate.verdict].word),
+        ("Use", USES[certificate.verdict]),
         ("Answer or ask", answering_sentence(result)),
         (
             "Covered",

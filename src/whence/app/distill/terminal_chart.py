@@ -42,18 +42,21 @@ def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> s
     students = [rung for rung in frontier.rungs if not rung.control]
     controls = [rung for rung in frontier.rungs if rung.control]
     names = [
-        f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)}%" for r in controls
+        f"{control_name(r.name)} {math.floor(100 * r.agreement.value + 0.5)} %" for r in controls
     ]
     right = max((len(name) for name in names), default=0) + 1
     inner = width - 6 - right
     if inner < LEAST_WIDTH:
         names, inner = ["" for _ in names], max(width - 6, LEAST_WIDTH)
+    # The axis begins at a multiple of 5 %, so that the lowest tick is on it.
     ends = [r.agreement.lower for r in students] + [r.agreement.value for r in controls]
     floor = math.floor(min(ends) * 20) / 20
     costs = [float(max(rung.reading, 1)) for rung in students]
+    # Room at both ends of the logarithmic axis, so that no letter stands on the frame.
     low, high = min(costs) / 1.4, max(costs) * 1.4
 
     def line(value: float) -> int:
+        # 1e-9 where every student and control agrees always: then all stand on the top line.
         return round((height - 1) * (1 - (value - floor) / max(1 - floor, 1e-9)))
 
     def column(value: float) -> int:
@@ -82,7 +85,7 @@ def frontier_plot(frontier: Frontier, chosen: str, width: int, height: int) -> s
         texts[round(place)] = f"{texts[round(place)]}, {name}".removeprefix(", ")
     shares = {line(tick): tick for tick in share_ticks(floor, 1.0)}
     lines = [
-        f"{shares[i]:>4.0%} {chr(0x2524) if i in shares else chr(0x2502)}{''.join(row)} {text}"
+        f"{100 * shares[i]:>3.0f} %{chr(0x2524) if i in shares else chr(0x2502)}{''.join(row)} {text}"
         if i in shares
         else f"     \u2502{''.join(row)} {text}"
         for i, (row, text) in enumerate(zip(sheet, texts, strict=True))

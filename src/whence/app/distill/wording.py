@@ -77,15 +77,16 @@ def share(value: float) -> str:
 
     Example:
         >>> share(0.934), share(0.9999), share(1.0), share(float("nan"))
-        ('93.4%', 'over 99.9%', '100%', 'undefined')
+        ('93.4 %', 'over 99.9 %', '100 %', 'undefined')
     """
     if math.isnan(value):
         return "undefined"
     if value in (0.0, 1.0):
-        return f"{value:.0%}"
+        return f"{100 * value:.0f} %"
+    # One decimal would print 100.0 % from here on.
     if value > 0.9995:
-        return "over 99.9%"
-    return "under 0.1%" if value < 0.0005 else f"{value:.1%}"
+        return "over 99.9 %"
+    return "under 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
 
 
 def due(value: float) -> str:
@@ -93,9 +94,10 @@ def due(value: float) -> str:
 
     Example:
         >>> due(0.95), due(0.975)
-        ('95%', '97.5%')
+        ('95 %', '97.5 %')
     """
-    return f"{value * 100:.6g}%"
+    # Six digits: .29 * 100 is 28.999999999999996.
+    return f"{value * 100:.6g} %"
 
 
 def bound(value: float, *, down: bool = True) -> str:
@@ -103,11 +105,11 @@ def bound(value: float, *, down: bool = True) -> str:
 
     Example:
         >>> bound(0.94999), bound(0.95001, down=False)
-        ('94.9%', '95.1%')
+        ('94.9 %', '95.1 %')
     """
     # A hair against the error of the product: .95 * 1000 must not become 949.
     tenths = math.floor(value * 1000 + 1e-9) if down else math.ceil(value * 1000 - 1e-9)
-    return f"{tenths / 10:.0f}%" if tenths % 1000 == 0 else f"{tenths / 10:.1f}%"
+    return f"{tenths / 10:.0f} %" if tenths % 1000 == 0 else f"{tenths / 10:.1f} %"
 
 
 def points(value: float) -> str:
@@ -119,6 +121,7 @@ def points(value: float) -> str:
     """
     if math.isnan(value):
         return "undefined"
+    # Rounded before the sign is chosen: -0.0004 is 0.0 and not -0.0.
     tenths = round(value * 100, 1)
     return "0.0" if tenths == 0 else f"{'+' if tenths > 0 else chr(0x2212)}{abs(tenths):.1f}"
 

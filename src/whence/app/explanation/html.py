@@ -74,6 +74,7 @@ def _ramps() -> Markup:
 def _shade(score: float, largest: float, certain: bool) -> str:
     if not certain or largest == 0:
         return ""
+    # At least one step: a score that is not zero must not look like one that may be.
     step = max(1, round(abs(score) / largest * STEPS))
     return f"{'p' if score > 0 else 'm'}{step}"
 
@@ -117,6 +118,7 @@ def _bars(attribution: Attribution, column: int, display: Standing) -> list[dict
     """
     sure, judged = display.coloured, display.label is not None
     ranked = attribution.top(TOP, output=column)
+    # The whiskers are two standard errors long; the longest of them must fit.
     reach = max((abs(r.score) + 2 * _known(r.std_error) for r in ranked), default=0.0) or 1.0
     largest = max((abs(r.score) for r in ranked), default=0.0)
     bars: list[dict[str, Any]] = []

@@ -147,4 +147,5 @@ def _bar_style(score: float, sure: bool, judged: bool) -> Style:
 
 
 def _short(text: str, width: int) -> str:
+    # Cells and not characters: a Chinese character takes two.
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "\u2026"

@@ -22,7 +22,8 @@ VERDICTS: dict[State, dict[Theme, tuple[str, str]]] = {
     "silent": {"light": ("#5b5b66", "#f1f1f5"), "dark": ("#a9a9b8", "#2a2a30")},
 }
 """Ink and ground of a verdict's mark in each theme; a symbol and a word say the same."""
-# OKLab (lightness, chroma, hue in degrees) of full magnitude, and of the page.
+# OKLab (lightness, chroma, hue in degrees) of full magnitude, and of the page. Chosen by hand; not
+# calibrated.
 _ENDS: dict[Theme, tuple[float, float]] = {"light": (0.62, 0.135), "dark": (0.64, 0.13)}
 _PAGE: dict[Theme, tuple[float, float, float]] = {
     "light": (1.0, 0.0, 0.0),
@@ -63,6 +64,7 @@ def _hex(lightness: float, a: float, b: float) -> str:
 
 def _encoded(channel: float) -> int:
     value = min(1.0, max(0.0, channel))
+    # Transfer curve of sRGB, IEC 61966-2-1.
     value = 12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
     return round(255 * value)
 
@@ -72,6 +74,8 @@ def luminance(colour: str) -> float:
     total = 0.0
     for start, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
         value = int(colour[start : start + 2], 16) / 255
+        # The bound of sRGB itself; the 0.03928 in older texts of WCAG differs for no colour of 8
+        # bits.
         value = value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
         total += weight * value
     return total
@@ -90,5 +94,7 @@ def contrast(first: str, second: str) -> float:
 
 def text_on(background: str) -> str:
     """Black or white, whichever reads better: at least 4.5 to 1 on any background."""
+    # The contrasts with black and with white multiply to (L + .05) / .05 * 1.05 / (L + .05) = 21,
+    # so the larger is at least sqrt(21) = 4.58, above the 4.5 of level AA.
     choices = ("#000000", "#ffffff")
     return max(choices, key=lambda text: contrast(text, background))

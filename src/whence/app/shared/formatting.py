@@ -55,11 +55,13 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "undefined"
     if value == 0 or not math.isfinite(value):
+        # Minus zero, which sums of differences can give, is zero to a reader.
         return f"{value:g}".replace("-0", "0")
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     if abs(value) < 0.001:
         return f"{value:.2e}"
+    # #: keeps the zeros at the end (2.00), which say how exactly the number is known.
     return f"{value:#.3g}".rstrip(".")
 
 
@@ -100,6 +102,9 @@ def visible(text: str) -> str:
         named.get(character)
         or (
             f"\u27e8U+{ord(character):04X}\u27e9"
+            # Cc holds ESC, with which every terminal command begins. The others turn the direction
+            # of reading: a text can then show words in another order than the model reads them
+            # (Boucher & Anderson 2021, arXiv:2111.00169).
             if unicodedata.category(character) in ("Cc", "Cs")
             or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
             else character
@@ -113,6 +118,7 @@ def reliable(attribution: Attribution, output: int) -> Bool[np.ndarray, " n"]:
     scores = attribution.scores[:, output]
     if attribution.std_errors is None:
         return scores != 0
+    # Two standard errors: about 95 % where the errors are normal.
     return np.abs(scores) > 2 * attribution.std_errors[:, output]
 
 
@@ -147,9 +153,10 @@ def _share(value: float, unit: str) -> str:
     """A probability in percent, never rounded to certainty; any other number as it is."""
     if unit != "probability":
         return number(value)
+    # One decimal would print 100.0 % from here on, and 0.0 % below 0.0005.
     if value > 0.9995:
-        return "over 99.9%"
-    return "under 0.1%" if value < 0.0005 else f"{value:.1%}"
+        return "over 99.9 %"
+    return "under 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
 
 
 def cost_line(attribution: Attribution) -> str:
@@ -184,7 +191,7 @@ def completeness_line(attribution: Attribution, output: int) -> str:
     residual = float(completeness.residual[output])
     line = (
         f"residual {signed(residual)} {unit} "
-        f"({float(completeness.relative[output]):.2%} of the difference)"
+        f"({100 * float(completeness.relative[output]):.2f} % of the difference)"
     )
     if completeness.by_construction:
         return f"scores add up by construction ({line}), which is no evidence of accuracy"

@@ -170,6 +170,7 @@ def _picture(pool: KeptPool, judged: int | None, names: Sequence[str]) -> dict[s
             cells.append(
                 f"M{start * cell:.2f} {row}h{(end - start) * cell:.2f}v.8H{start * cell:.2f}z"
             )
+        # The lowest answer keeps a bar of 0.6, so that each row shows there was one.
         width = (100 - STRIP - 4) * (float(answers[index]) - low) / reach
         bars.append(f"M{STRIP + 3} {row}h{width + 0.6:.2f}v.8H{STRIP + 3}z")
     return {
@@ -185,6 +186,7 @@ def _picture(pool: KeptPool, judged: int | None, names: Sequence[str]) -> dict[s
 
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """Stretches of present features, from a start to an end that is left out."""
+    # A zero on each side gives runs at the ends two edges like all others.
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 

@@ -83,7 +83,7 @@ def selection_text(selection: Selection) -> str:
             visible(candidate.name) + (" *" if candidate.name == selection.chosen else ""),
             f"{candidate.fidelity:.3f}",
             "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
-            f"{candidate.significant:.0%}",
+            f"{100 * candidate.significant:.0f} %",
             f"{candidate.comprehensiveness:.3f}",
             f"{candidate.sufficiency:.3f}",
             f"{candidate.evaluations:,.0f}",

@@ -122,7 +122,7 @@ class IntegratedGradients(GradientMethod):
             advice=advice,
             notes=(
                 f"path from the {self.baseline} embedding, midpoint rule with {points} points; "
-                f"scores moved by {change:.2%} from the rule before"
+                f"scores moved by {100 * change:.2f} % from the rule before"
                 if np.isfinite(change)
                 else f"path from the {self.baseline} embedding, midpoint rule with {points} points",
             ),
@@ -140,8 +140,8 @@ class IntegratedGradients(GradientMethod):
         if residuals[-1] < self.tolerance and change < STILL:
             return "converged", ()
         return "budget_exhausted", (
-            f"completeness residual {residuals[-1]:.2%} after {points} points, expected at most "
-            f"{self.tolerance:.2%}; raise the budget to {3 * points + 2} passes or more",
+            f"completeness residual {100 * residuals[-1]:.2f} % after {points} points, expected at most "
+            f"{100 * self.tolerance:.2f} %; raise the budget to {3 * points + 2} passes or more",
         )
 
 

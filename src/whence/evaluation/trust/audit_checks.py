@@ -50,7 +50,7 @@ def depends_on_the_model(instance: Instance, explanation: Attribution, again: Ex
         question=DEPENDS,
         finding="pass" if result.depends_on_the_model else "fail",
         says=(
-            f"With {result.share:.0%} of the model's parameters replaced by random ones, the new "
+            f"With {100 * result.share:.0f} % of the model's parameters replaced by random ones, the new "
             f"scores have a rank correlation of {value:.2f} with these (95 % of shuffled scores "
             f"stay below {result.band:.2f})."
         ),
@@ -81,7 +81,7 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
         finding=graded(sure, *KEEPS_LABEL),
         says=(
             "Showing up to three more features beside the highest-scored ones keeps the label in "
-            f"{measured.value:.0%} of {measured.n} random ways (95 % lower bound {sure:.0%})."
+            f"{100 * measured.value:.0f} % of {measured.n} random ways (95 % lower bound {100 * sure:.0f} %)."
         ),
         measurements=(measured,),
     )

@@ -196,7 +196,7 @@ def adds_up(instance: Instance, explanation: Attribution) -> Quantity:
         return Quantity(
             question=ADDS_UP,
             finding=graded(gap, *GAP),
-            says=f"The sum of the scores misses the difference it explains by {gap:.1%}.",
+            says=f"The sum of the scores misses the difference it explains by {100 * gap:.1f} %.",
             measurements=(measured,),
         )
     return Quantity(question=ADDS_UP, finding="not_measured", says=why)
@@ -233,8 +233,8 @@ def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -
         finding=finding,
         says=(
             "Removing the highest-scored features lowers the answer more than removing "
-            f"{gone.percentile:.0%} of random sets of the same size; keeping only them preserves "
-            f"it better than keeping {alone.percentile:.0%} of such sets."
+            f"{100 * gone.percentile:.0f} % of random sets of the same size; keeping only them preserves "
+            f"it better than keeping {100 * alone.percentile:.0f} % of such sets."
         ),
         measurements=measurements,
     )
@@ -341,7 +341,7 @@ def instability_reason(stability: Stability) -> str | None:
     if share <= UNSTABLE:
         return None
     return (
-        f"the prediction itself is unstable: {share:.0%} of the neutral edits (letter case, "
+        f"the prediction itself is unstable: {100 * share:.0f} % of the neutral edits (letter case, "
         "spaces, a prefix) change it, or move its probability by 0.1 or more"
     )
 

@@ -70,7 +70,7 @@ def verdict(
     if len(cautions) > 1 or chance is None or chance.finding != "pass":
         return Verdict("B", tuple(reasons))
     if share < ADDITIVE:
-        why = f"single words explain {share:.0%} of the answer; grade A needs {ADDITIVE:.0%}"
+        why = f"single words explain {100 * share:.0f} % of the answer; grade A needs {100 * ADDITIVE:.0f} %"
         return Verdict("B", (*reasons, why))
     if threshold.fidelity is None:
         return Verdict(

@@ -14,6 +14,7 @@ from whence.core.errors import (
 )
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
+from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec
 from whence.core.trust import KeptPool, Level, TrustLabel
 from whence.evaluation.additive_surrogate import AdditiveFit
@@ -43,7 +44,6 @@ from whence.evaluation.trust.grading import verdict
 from whence.evaluation.trust.summary import summary_sentence
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
-from whence.games.model_game import Progress
 from whence.games.question import Question
 from whence.models.protocols import Input
 
@@ -92,7 +92,7 @@ def label(
         seed: seed of the masks and of whatever else is drawn.
         cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
-        progress: function called after each batch.
+        progress: callable of (what, done, total), called after each batch of evaluations.
 
     Cost: :func:`evaluations_of` the level at most, and the explanations made again.
     """

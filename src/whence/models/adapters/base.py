@@ -56,6 +56,8 @@ class TorchModel(LocalModel):
                     self._read(encoding, forced)
             if queries:
                 return CaptureResult((), decision)
+            # Only where nothing could be captured: output_attentions=True asks for another
+            # computation than the model's own, in most families the eager kernel.
             weights = getattr(
                 self._read(encoding, forced, output_attentions=True), "attentions", None
             )
@@ -100,6 +102,9 @@ class TorchModel(LocalModel):
             cast("Any", self).gradients(encoding, embeddings, readout)
         count = len(readout.outputs)
         gradients = {
+            # Autograd calls a hook only where a gradient arrives. Fewer calls than explained
+            # numbers do not say which numbers they were of, so the layer counts as one that the
+            # readout does not depend on.
             name: [None if len(each) != count else np.stack(each)[:, 0] for each in calls]
             for name, calls in sink.gradients.items()
         }
@@ -184,4 +189,6 @@ def _pass_on(sink: AttentionSink, index: int, weights: torch.Tensor, *, causal: 
         key_start=0,
     )
     sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
+    # NaN, and not 0: without the values and the output of a kernel there is nothing to compare
+    # with.
     sink.close(call, float("nan"), torch.finfo(weights.dtype).eps)

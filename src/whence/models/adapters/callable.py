@@ -88,6 +88,7 @@ class CallableModel:
         """
         answer = self._function(list(texts))
         if hasattr(answer, "detach"):
+            # float: NumPy cannot take a bfloat16 tensor.
             answer = answer.detach().cpu().float().numpy()
         try:
             values = np.array(answer, dtype=np.float64)
@@ -121,6 +122,7 @@ class CallableModel:
     def decide_text(self, document: Document) -> Decision:
         """The highest score's label, and all scores."""
         values = self.scores([document.text])[0]
+        # Stable, so that of equal scores the first column is the decision on every machine.
         order = np.argsort(-values, kind="stable")
         scores = tuple(NamedScore(name=self.labels[i], value=float(values[i])) for i in order)
         text = f"{values[0]:.4g}" if len(values) == 1 else scores[0].name

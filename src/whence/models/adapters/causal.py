@@ -47,6 +47,8 @@ class CausalLM(TorchModel):
         """The five most probable next tokens."""
         with torch.inference_mode(), self.running():
             logits = self._next(self.tensor(encoding.ids[None]))[0]
+        # In float64: a bfloat16 has eight significant bits, and the five numbers are printed with
+        # more.
         chances = torch.softmax(logits.double(), dim=0)
         top = torch.topk(chances, min(5, len(chances)))
         scores = tuple(
@@ -73,6 +75,7 @@ class CausalLM(TorchModel):
             size=self.vocabulary.size,
         )
         readout = resolve_sequences(targets, writer, link=resolved, precision=precision)
+        # The last token is predicted but never read, so it needs no position.
         self._room(encoding, max(len(sequence) for sequence in readout.sequences) - 1)
         return readout
 
@@ -104,6 +107,7 @@ class CausalLM(TorchModel):
         stops = self._stops()
         room = self.vocabulary.limit
         if room is not None:
+            # One more than there are free positions: the last token is written and never read.
             count = min(count, room - len(encoding.ids) + 1)
         written: list[int] = []
         with torch.inference_mode(), self.running():
@@ -158,6 +162,8 @@ class CausalLM(TorchModel):
         ``starts`` are the lengths of the prompts.
         """
         positions, tokens = readout.tokens_read(sequence)
+        # The last token of the shortest prompt is left to its own row: the logits at its place
+        # predict the first forced token, and a prefix that holds it would leave nothing to run.
         shared = self._shared(rows, min(starts) - 1)
         cache = self._prefix(rows[0].ids[:shared], len(rows), readout) if shared else None
         if cache is None:
@@ -170,6 +176,8 @@ class CausalLM(TorchModel):
         places = np.array([[start - 1 + p - shared for p in positions] for start in starts])
         keep: dict[str, Any] = {}
         if self.accepts("logits_to_keep"):
+            # logits_to_keep names columns for the whole batch. Rows of several lengths are read at
+            # several columns: all of them are kept, and each row finds its own in the union.
             union, where = np.unique(places, return_inverse=True)
             places = where.reshape(places.shape)
             keep["logits_to_keep"] = self.tensor(union)
@@ -195,6 +203,8 @@ class CausalLM(TorchModel):
 
     def _shared(self, rows: Sequence[Row], most: int) -> int:
         """Tokens all rows begin with, where reusing their keys and values pays; else 0."""
+        # A token that is hidden changes the state of every later one, so that rows with masks of
+        # their own share no keys even where they share tokens.
         if len(rows) < 2 or any(row.attention is not None for row in rows):
             return 0
         if not self.accepts("past_key_values"):
@@ -224,6 +234,7 @@ class CausalLM(TorchModel):
             last = {"logits_to_keep": 1} if self.accepts("logits_to_keep") else {}
             output = self.module(input_ids=self.tensor(ids[None]), use_cache=True, **last)
             cache: Any = getattr(output, "past_key_values", None)
+            # type() and not isinstance(): the layers of sliding windows derive from the plain one.
             plain = isinstance(cache, DynamicCache) and all(
                 type(layer) is DynamicLayer for layer in cache.layers
             )
@@ -235,6 +246,8 @@ class CausalLM(TorchModel):
             )
         if stored["layers"] is None:
             return None
+        # A new cache for each batch: the pass appends its own keys to the one it gets. What is
+        # stored stays the bare prefix.
         fresh = DynamicCache()
         for index, (keys, values) in enumerate(stored["layers"]):
             fresh.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
@@ -260,6 +273,9 @@ class CausalLM(TorchModel):
                 whole = torch.cat([leaf, tail.expand(count, -1, -1)], dim=1)
                 mask = torch.ones(whole.shape[:2], dtype=torch.long, device=leaf.device)
                 positions, tokens = readout.tokens_read(index)
+                # The prompt is followed by all forced tokens but the last, so the last
+                # len(sequence) positions are the prompt's last token, which predicts the first
+                # forced one, and what follows it.
                 start = len(sequence)
                 keep = {"logits_to_keep": start} if self.accepts("logits_to_keep") else {}
                 logits = self.module(

@@ -67,6 +67,7 @@ def resolve_labels(
     ranking: list[int] = []
 
     def ranked(place: int) -> int:
+        # The ranking costs a pass of the model, so it is made only for a label that was left open.
         if not ranking:
             ranking.extend(np.argsort(-logits(), kind="stable").tolist())
         return ranking[place]
@@ -109,6 +110,7 @@ def _index(label: str | int, labels: Sequence[str]) -> int:
     if isinstance(label, str):
         if label in labels:
             return labels.index(label)
+        # Not where two labels differ in case only: then the caller has to say which.
         folded = [name.casefold() for name in labels]
         if folded.count(label.casefold()) == 1:
             return folded.index(label.casefold())
@@ -225,6 +227,9 @@ class SequenceClassifier(TorchModel):
         return self._logits([row] * count)[:, None]
 
     def _score_last(self, seen: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        # Not the module's own pooling: it takes the last token whose id is not the padding id, and
+        # so skips a real end token where both have one id
+        # (findings/transformers-classifier-skips-a-final-end-token.sh).
         hidden = self.module.base_model(**inputs).last_hidden_state
         places = torch.arange(seen.shape[1], device=seen.device)
         last = (seen * places).argmax(dim=1)
@@ -269,6 +274,8 @@ def _read_tensor(logits: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
         scores = torch.nn.functional.logsigmoid(logits)
     elif link == "log_odds":
         count = logits.shape[1]
+        # label_scores deletes the label's own column; here it is -inf, which adds e^-inf = 0 to the
+        # log-sum-exp of the others and takes all labels in one tensor.
         diagonal = torch.eye(count, dtype=torch.bool, device=logits.device)
         others = logits[:, None, :].masked_fill(diagonal, -torch.inf)
         scores = logits - torch.logsumexp(others, dim=2)

@@ -118,10 +118,14 @@ class Embedder(TorchModel):
             pooled = hidden[:, 0].double()
         elif self.pooling == "last":
             places = torch.arange(mask.shape[1], device=mask.device)
+            # The last token that is read has the highest place among those not masked: padded
+            # places count 0.
             last = (mask * places).argmax(dim=1)
             pooled = hidden[torch.arange(len(mask), device=mask.device), last].double()
         else:
             weight = mask[:, :, None].double()
+            # clamp: a row whose tokens are all hidden has no weight, and a vector of zeros has a
+            # cosine of 0 with every text, where 0 / 0 is NaN.
             pooled = (hidden.double() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         return torch.nn.functional.normalize(pooled, dim=1)
 
@@ -139,6 +143,8 @@ class Embedder(TorchModel):
             if encoding.token_types is not None and self.accepts("token_type_ids"):
                 types["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
             hidden = self.module(inputs_embeds=leaf, attention_mask=mask, **types)
+            # clone: the vectors were made in inference mode, and autograd refuses to save inference
+            # tensors for the backward pass. A copy made outside of that mode is an ordinary tensor.
             values = self._pool(hidden.last_hidden_state, mask) @ readout.others.clone().T
             gradients = gradients_of(values, leaf)
         return Gradients(values.detach().cpu().numpy(), gradients)

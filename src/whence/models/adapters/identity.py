@@ -28,8 +28,11 @@ def fingerprint_of(module: Any, tokenizer: Any) -> str:
     state = dict(module.state_dict(keep_vars=True))
     for name in sorted(state):
         tensor = state[name].detach()
+        # Bytes alone do not say where a tensor ends, nor whether they are two numbers of float32 or
+        # four of bfloat16.
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.contiguous().cpu().reshape(-1)
+        # Through uint8, since NumPy has no bfloat16.
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
     return digest.hexdigest()
 
@@ -49,8 +52,12 @@ def tensor_version(tensor: torch.Tensor) -> int:
 
 def token_limit(module: Any, tokenizer: Any) -> int | None:
     """Tokens that the model reads, from its position table; ``None`` for relative positions."""
+    # Models of text and images state the sizes of their text part in a configuration inside their
+    # own.
     text_config = module.config.get_text_config()
     limit = None
+    # T5 states n_positions = 512, the length it was trained on; its buckets of relative positions
+    # have no end.
     if "relative_attention_num_buckets" not in text_config.to_dict():
         for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
             value = getattr(text_config, name, None)

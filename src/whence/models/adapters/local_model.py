@@ -43,6 +43,8 @@ def out_of_memory_as_memory_error() -> Generator[None]:
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from error
     except RuntimeError as error:
+        # The CPU allocator raises a RuntimeError like any other; its text alone tells it from an
+        # error of the model.
         text = str(error)
         if "can't allocate memory" in text or "not enough memory" in text:
             raise MemoryError(text) from error
@@ -125,6 +127,8 @@ class LocalModel:
         tokenizer = self._tokenizer
         bos = tokenizer.bos_token_id
         return Vocabulary(
+            # Rows of the table, not len(tokenizer): tables are often padded to a round number, and
+            # what counts is which ids can be looked up.
             size=int(self.module.get_input_embeddings().weight.shape[0]),
             mask_id=tokenizer.mask_token_id,
             pad_id=tokenizer.pad_token_id,
@@ -144,11 +148,15 @@ class LocalModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some ids, special tokens shown."""
+        # Without clean-up, which takes the space before punctuation and so shows another text than
+        # was written.
         return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     @contextmanager
     def running(self, precision: Precision = "native") -> Generator[None]:
         """Evaluation mode for one call; every submodule's own mode is put back afterwards."""
+        # Child by child: module.eval() and module.train() set one mode for all, and callers do
+        # freeze single layers (a batch norm in evaluation mode while the rest trains).
         training = [child for child in self.module.modules() if child.training]
         for child in training:
             child.training = False
@@ -219,6 +227,7 @@ class LocalModel:
     def leaf(self, embeddings: Float[np.ndarray, "batch tokens width"]) -> torch.Tensor:
         """Embedded inputs as a tensor to differentiate by, in the model's own dtype."""
         dtype = self.module.get_input_embeddings().weight.dtype
+        # A quantised table holds integers, by which nothing can be differentiated.
         if not dtype.is_floating_point:
             dtype = torch.float32
         tensor = torch.from_numpy(np.array(embeddings, dtype=np.float32))
@@ -227,6 +236,8 @@ class LocalModel:
 
 def gradients_of(values: torch.Tensor, leaf: torch.Tensor) -> np.ndarray:
     """Gradients ``[batch, outputs, tokens, width]`` of ``values[batch, outputs]`` by ``leaf``."""
+    # Inputs of a batch do not depend on each other, so the gradient of the sum over the batch holds
+    # the gradient of each: one backward pass for each output, whatever the size of the batch.
     count = values.shape[1]
     gradients: list[np.ndarray] = []
     for output in range(count):

@@ -33,6 +33,8 @@ class Seq2SeqLM(CausalLM):
         return self.tokenize(text)
 
     def _start(self) -> int:
+        # No fallback to bos: T5 starts with its padding token, BART with its end token, and a
+        # decoder that starts with another token writes another answer.
         start = self.config.decoder_start_token_id
         if start is None:
             raise ModelLoadError(
@@ -95,6 +97,8 @@ class Seq2SeqLM(CausalLM):
         """The readout of a batch: one pass of the encoder, one of the decoder per sequence."""
         with torch.inference_mode(), self.running(readout.precision):
             inputs = self.batch(rows)
+            # The encoder reads the perturbed text once; each forced sequence costs a pass of the
+            # decoder only.
             encoded = self.module.get_encoder()(**inputs)
             scores = self._decode(encoded, inputs["attention_mask"], readout)
             values = numbers(readout.combine(scores))

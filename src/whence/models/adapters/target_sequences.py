@@ -114,6 +114,9 @@ class SequenceReadout:
             return total
         if self.link == "probability":
             return total.exp()
+        # ln p - ln(1 - p), with 1 - p = -expm1(ln p), which keeps its digits where p is near 1. At
+        # p = 1 the log-odds are infinite; one step of the dtype below it they are 36 in float64,
+        # and scores can be subtracted.
         safe = total.clamp(max=-torch.finfo(total.dtype).eps)
         return safe - torch.log(-torch.expm1(safe))
 
@@ -208,6 +211,8 @@ class _Builder:
 
     def readout(self, precision: Precision) -> SequenceReadout:
         """The readout of all targets; next tokens are read off the first sequence."""
+        # Next tokens alone: the first of them makes a sequence of length one, of which all but the
+        # last token is forced, that is, nothing: the pass is that of the bare prompt.
         if not self.sequences:
             self.sequences.append(self.readings[0][0].tokens)
         readings = tuple(
@@ -281,6 +286,8 @@ def gather_tokens(
     ``logits[B, U, V]``; ``places[B, W]`` indexes the second axis. Only the target slice is
     raised to float32: a whole vocabulary at every position would be the largest array of all.
     """
+    # In float32: the log-sum-exp of bfloat16 logits would be rounded to bfloat16 itself, which near
+    # 20 has steps of 0.125 nat.
     slice_ = logits[rows[:, None], places].float()
     index = torch.tensor(list(tokens), device=logits.device)
     chosen = slice_.gather(2, index.expand(len(slice_), -1)[:, :, None])[:, :, 0]

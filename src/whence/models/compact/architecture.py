@@ -76,6 +76,7 @@ def learnt_tokenizer(texts: Sequence[str], *, size: int, longest: int) -> Any:
         pair=f"{START} $A {END} $B {END}",
         special_tokens=[(name, special.index(name)) for name in (START, END)],
     )
+    # A piece holds the space before its word; trimmed, its offsets are those of the word alone.
     trimmed = processors.ByteLevel(trim_offsets=True)
     tokenizer.post_processor = processors.Sequence([trimmed, template])
     return PreTrainedTokenizerFast(
@@ -98,6 +99,7 @@ def small_bert(labels: Sequence[str], sizes: Sizes, *, vocabulary: int, pad: int
         hidden_size=sizes.hidden,
         num_hidden_layers=sizes.layers,
         num_attention_heads=sizes.heads,
+        # The ratio of every BERT (Devlin et al. 2019, section 3).
         intermediate_size=4 * sizes.hidden,
         max_position_embeddings=sizes.tokens,
         hidden_dropout_prob=sizes.dropout,
@@ -125,6 +127,9 @@ def reduced(
     """
     wide = table.double()
     centred = wide - wide.mean(dim=0)
+    # Directions of the covariance, [width, width], and not a decomposition of the table, which has
+    # 30,000 rows and more. That squares the condition number, which float64 can afford. eigh sorts
+    # upwards: the leading directions are the last columns.
     _, directions = torch.linalg.eigh(centred.T @ centred)
     best = centred @ directions[:, -width:]
     # 0.02 is BERT's own spread, to which the drawn positions are fitted.

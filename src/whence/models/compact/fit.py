@@ -23,7 +23,7 @@ from whence.models.protocols import Model, Row
 __all__ = ["Epoch", "Shrunk", "Sizes", "probabilities", "save", "shrink"]
 
 POOL = 16
-"""Batches of texts among which those of one length are put together."""
+"""Batches of texts among which those of one length are put together. Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,20 +89,21 @@ def shrink(
     """
     sizes.refuse_invalid()
     matched = _matched(sizes, teacher)
-    own = np.ones(len(texts)) if weights is None else weights
+    shares = np.ones(len(texts)) if weights is None else weights
     if select is None:
+        # A tenth decides when to stop; of fewer than 20 texts that is a single one. Chosen by hand.
         if len(texts) < 20:
             raise InputError(f"expected at least 20 texts, got {len(texts)}")
         order = np.random.default_rng(sizes.seed).permutation(len(texts))
-        held: list[int] = np.sort(order[: len(texts) // 10]).tolist()
+        aside: list[int] = np.sort(order[: len(texts) // 10]).tolist()
         rest: list[int] = np.sort(order[len(texts) // 10 :]).tolist()
-        select = [texts[row] for row in held], targets[held]
-        texts, targets, own = [texts[row] for row in rest], targets[rest], own[rest]
+        select = [texts[row] for row in aside], targets[aside]
+        texts, targets, shares = [texts[row] for row in rest], targets[rest], shares[rest]
     if not texts or not select[0]:
         raise InputError("no text to learn from, or none to select by")
     with seeded(sizes.seed):
         model = _blank(texts, labels, sizes, matched)
-        batches = _batches(model, texts, targets, own, sizes)
+        batches = _batches(model, texts, targets, shares, sizes)
         aims = torch.from_numpy(select[1]).float()
         epochs, best = train(model, batches, _rows(model, select[0]), aims, sizes, matched)
     return Shrunk(model, epochs, best)
@@ -136,6 +137,8 @@ def _blank(
         tokenizer = learnt_tokenizer(texts, size=sizes.vocabulary, longest=sizes.tokens)
         rows = len(tokenizer)
     else:
+        # Its own tokenizer, so that token i of the student is token i of the teacher: states and
+        # attention are compared place by place.
         tokenizer = copy.deepcopy(cast("Any", teacher)._tokenizer)  # noqa: SLF001 - the one copy
         rows = teacher.vocabulary.size
         # What the teacher cannot read, it cannot be matched on.
@@ -166,11 +169,15 @@ def _batches(
     rows = _rows(model, texts)
     order = np.random.default_rng(sizes.seed).permutation(len(rows))
     result: list[Batch] = []
+    # Sorted within a pool and not altogether: batches of one length save padding, yet long and
+    # short texts stay mixed over the batches. The batches stay the same in all epochs, since what
+    # the teacher's layers hold of each is stored by its number.
     for start in range(0, len(rows), POOL * sizes.batch):
         pool = sorted(
             order[start : start + POOL * sizes.batch].tolist(), key=lambda i: len(rows[i])
         )
         for first in range(0, len(pool), sizes.batch):
+            # A batch of weights 0 alone would divide 0 by 0 in its mean.
             part = [i for i in pool[first : first + sizes.batch] if weights[i] > 0]
             if part:
                 chosen = [rows[i] for i in part]
@@ -200,6 +207,8 @@ def save(model: SequenceClassifier, folder: Path) -> None:
     folder.mkdir()
     module = model.module
     config = copy.deepcopy(module.config)
+    # A module that saves itself would enter its class; without it neither AutoModel nor task_of can
+    # tell what to load.
     config.architectures = [type(module).__name__]
     config.save_pretrained(folder)
     # Said as transformers says it, which reports the progress of its own writer on the screen.

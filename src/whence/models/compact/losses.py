@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 __all__ = ["FLOOR", "attention_loss", "hidden_loss", "layer_pairs", "log_targets", "soft_loss"]
 
 FLOOR = 1e-6
-"""Probabilities are kept this far from 0 before a logarithm is taken of them."""
+"""Probabilities are kept this far from 0 before a logarithm is taken of them. Chosen by hand: ten times the
+rounding of float32 (1.2e-7), so that a floored probability still changes a sum of probabilities."""
 
 
 def log_targets(
@@ -21,8 +22,8 @@ def log_targets(
     stands at ``FLOOR``: bare labels become as sure as that, and no surer.
 
     Example:
-        >>> found = log_targets(torch.tensor([[0.8, 0.2]]), 2.0).exp()
-        >>> [round(chance, 3) for chance in found[0].tolist()]
+        >>> chances = log_targets(torch.tensor([[0.8, 0.2]]), 2.0).exp()
+        >>> [round(chance, 3) for chance in chances[0].tolist()]
         [0.667, 0.333]
     """
     return torch.log_softmax(probabilities.clamp_min(FLOOR).log() / temperature, dim=-1)
@@ -104,6 +105,8 @@ def attention_loss(
         0.0
     """
     logs = weights.clamp_min(FLOOR).log()
+    # xlogy: a key that may not be read has a weight of exactly 0, and 0 ln 0 is 0 there, not NaN.
+    # The student's weights are floored, since the same key may have got 0 by underflow.
     each = torch.special.xlogy(aims, aims) - aims * logs
     return each.sum(dim=-1)[read].mean()
 

@@ -23,7 +23,8 @@ from whence.models.protocols import Row
 __all__ = ["KEPT_BYTES", "TeacherViews", "View"]
 
 KEPT_BYTES = 1 << 29
-"""What is kept of a teacher between epochs; what is beyond it is asked anew each time."""
+"""Bytes of a teacher's layers that are stored between epochs; what is beyond them is asked anew each time.
+Chosen by hand: half a gigabyte, a part of what a laptop has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,16 +70,18 @@ class TeacherViews:
         self._layers = layers
         self._attention = attention
         self._room = kept_bytes
-        self._kept: dict[int, View] = {}
+        self._stored: dict[int, View] = {}
 
     def of(self, number: int, rows: Sequence[Row]) -> View:
         """The teacher on batch ``number``, which must always be of the same rows."""
-        if number in self._kept:
-            return self._kept[number]
+        if number in self._stored:
+            return self._stored[number]
         view = self._ask(rows)
+        # The first batches that fit stay for good. A cache that drops the oldest would miss every
+        # time, since each epoch asks for all batches.
         if view.bytes <= self._room:
             self._room -= view.bytes
-            self._kept[number] = view
+            self._stored[number] = view
         return view
 
     def _ask(self, rows: Sequence[Row]) -> View:
@@ -104,7 +107,7 @@ class TeacherViews:
         chosen = tuple(torch.from_numpy(states.states[names[p]][0]).float() for p in pairs)
         if not self._attention:
             return View(chosen, ())
-        result = list(weights.found.values())
+        result = list(weights.means.values())
         if len(result) != len(names):
             raise CapabilityError(
                 f"attention of {len(names)} layers asked of {teacher.architecture}; "
@@ -118,7 +121,7 @@ class TeacherViews:
 class _MeanAttention:
     """The mean over heads of each layer's weights."""
 
-    found: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    means: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def rows(
         self,
@@ -127,10 +130,10 @@ class _MeanAttention:
         weights: Float[np.ndarray, "batch heads rows keys"],
         seen: Bool[np.ndarray, "batch rows"],
     ) -> None:
-        if call.name not in self.found:
+        if call.name not in self.means:
             shape = (len(weights), call.queries, call.keys)
-            self.found[call.name] = np.zeros(shape, dtype=np.float32)
-        self.found[call.name][:, start : start + weights.shape[2]] = weights.mean(axis=1)
+            self.means[call.name] = np.zeros(shape, dtype=np.float32)
+        self.means[call.name][:, start : start + weights.shape[2]] = weights.mean(axis=1)
 
     def close(self, call: AttentionCall, error: float, rounding: float) -> None:
         pass

@@ -113,6 +113,9 @@ def train(
     module = model.module
     losses = Losses.of(model, batches, sizes, teacher)
     learnt = [*module.parameters(), *losses.projections.parameters()]
+    # Weight decay, a warm-up over the first tenth, the linear fall and gradients clipped at a norm
+    # of 1: what BERT was fine-tuned with (Devlin et al. 2019, appendix A.2, and its released
+    # run_classifier.py and optimization.py).
     optimiser = torch.optim.AdamW(learnt, lr=sizes.rate, weight_decay=0.01)
     steps = sizes.epochs * len(batches)
     warm = max(1, steps // 10)
@@ -121,6 +124,7 @@ def train(
         return min((step + 1) / warm, (steps - step) / max(1, steps - warm))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    # A generator of its own: the order of batches does not depend on how much dropout has drawn.
     order = np.random.default_rng(sizes.seed)
     history: list[Epoch] = []
     best, best_weights = 0, dict[str, torch.Tensor]()
@@ -142,10 +146,13 @@ def train(
             total += float(loss.detach())
         module.eval()
         with torch.no_grad():
+            # Epochs are compared at temperature 1, without dropout and without the losses of
+            # states: by the answers that the student will give.
             reached = torch.from_numpy(logits_of(model, holdout)).float()
             history.append(Epoch(total / len(batches), float(soft_loss(aims, reached, 1.0))))
         if not best_weights or history[-1].select < history[best].select:
             best = epoch
+            # state_dict gives the live tensors, which the next step would change.
             best_weights = {name: value.clone() for name, value in module.state_dict().items()}
         if epoch - best >= sizes.patience:
             break

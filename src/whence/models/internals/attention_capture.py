@@ -162,6 +162,8 @@ class _CaptureHook:
         call = self._describe(kernel)
         reader = RowReader(kernel)
         output = kernel.output
+        # States have no batch axis: in a batch, each padded row would have keys of its own that may
+        # not be read.
         if isinstance(self.sink, StatesSink) and len(output) == 1:
             self.sink.states(call, _states(kernel))
         worst = torch.zeros((), dtype=torch.float32, device=output.device)
@@ -170,12 +172,16 @@ class _CaptureHook:
                 lines = torch.arange(start, min(start + self.row_block, call.queries))
                 lines = lines.to(output.device)
                 result, weights, seen = reader.read(lines)
+                # In the wider of the two dtypes: the output of a half-precision kernel is compared
+                # as it is, and the bound is that dtype's own step.
                 gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
                 worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
                 # Not times zero: softmax may give NaN over a row that may read nothing.
                 weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
                 self.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
             size = float(output.float().abs().max())
+        # Over the layer's largest output and not entry by entry: an output near zero is a sum in
+        # which larger terms cancel, and its relative error has no bound.
         error = float(worst) / size if size else float(worst)
         self.sink.close(call, error, torch.finfo(output.dtype).eps)
 
@@ -198,6 +204,8 @@ class _CaptureHook:
 def _states(kernel: KernelCall) -> LayerStates:
     query, key, value = (state[0].float().cpu().numpy() for state in kernel.states)
     scaling = kernel.options.get("scaling")
+    # What the attention functions of transformers take where neither the call nor the module names
+    # a scale.
     if scaling is None:
         scaling = getattr(kernel.module, "scaling", query.shape[-1] ** -0.5)
     cap = kernel.options.get("softcap")
@@ -226,9 +234,13 @@ class RowReader:
         # own rounding.
         query, key, value = (_at_least_float32(state) for state in kernel.states)
         self.states = (query, key, value)
+        # Dropout is given as 0, and the bias row by row; the rest (scale, cap, sinks) goes on as
+        # the kernel got it.
         separate = {"dropout", "position_bias"}
         self.options = {k: v for k, v in kernel.options.items() if k not in separate}
         self.bias = kernel.options.get("position_bias")
+        # A kernel that gets no mask draws the triangle itself, from is_causal; the eager function
+        # adds nothing but the mask it gets. A single query (a step with a cache) reads every key.
         causal = kind_of(kernel) == "causal" and kernel.mask is None
         self.causal = causal and query.shape[2] > 1
 
@@ -245,9 +257,11 @@ class RowReader:
             cut = torch.zeros(barred.shape, dtype=query.dtype, device=query.device)
             cut = cut.masked_fill(barred, torch.finfo(query.dtype).min)
             least = torch.finfo(query.dtype).min
+            # Twice the least number is -inf, and a softmax over a row of nothing but -inf is NaN.
             rows = cut if rows is None else (rows.to(query.dtype) + cut).clamp_min(least)
         extra = dict(self.options)
         if self.bias is not None:
+            # A bias of one row is broadcast over the queries.
             one = self.bias.shape[2] == 1
             extra["position_bias"] = self.bias if one else self.bias[:, :, lines]
         result, weights = self.kernel.eager(

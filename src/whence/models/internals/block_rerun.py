@@ -50,6 +50,7 @@ def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         return build(parts)
     if isinstance(item, dict):
         return {key: _mapped(part, change) for key, part in cast("dict[str, Any]", item).items()}
+    # A cache: the block would append the same keys to it a second time.
     return None if hasattr(item, "get_seq_length") else item
 
 
@@ -64,6 +65,7 @@ def rerun(
     count = len(keys) + 1
 
     def repeat(tensor: torch.Tensor) -> torch.Tensor:
+        # Tensors of one axis (positions, tables of frequencies) are shared by the rows.
         one_row = tensor.dim() > 1 and tensor.shape[0] == 1
         return tensor.expand(count, *tensor.shape[1:]) if one_row else tensor
 

@@ -74,10 +74,14 @@ def freeze(call: NormCall) -> FrozenNorm | None:
     epsilon nor the power it divides by has to be known.
     """
     line_part = _centre(call.module, call.read.double())
+    # Families store the gain as g or as g - 1 (Gemma): what the norm makes of ones says which, and
+    # no name has to be known.
     gain = _gain(call.module, call.read[None]).reshape(-1).detach().double()
     bias = getattr(call.module, "bias", None)
     output = call.gave.double() - (0.0 if bias is None else bias.detach().double())
     line = line_part * gain
+    # The s that makes |s line - output|^2 least: s = <output, line> / <line, line>. In float64,
+    # since the squares of a wide state are summed.
     scale = (output * line).sum(-1) / line.square().sum(-1).clamp_min(SMALLEST_SQUARE)
     miss = (line * scale[:, None] - output).abs().max()
     most = max(MISS_READ, ROUNDINGS * torch.finfo(call.gave.dtype).eps)
@@ -110,6 +114,8 @@ def freeze_scale(module: Any, args: tuple[Any, ...], output: Any) -> Any:
         if float(miss) > MISS_GRADIENT * float(output.abs().max()):
             return None
     line = line.to(output.dtype)
+    # The bracket is zero to the bit, so the value is the norm's own; its gradient is that of the
+    # frozen map.
     return output.detach() + (line - line.detach())
 
 
@@ -126,6 +132,10 @@ def _gain(module: Any, states: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         ones = torch.ones_like(states[..., :1, :])
         if _centres(module):
+            # Ones less their mean are zero, so a layer norm does not show its gain on them; torch
+            # names it.
             weight = cast("torch.Tensor | None", module.weight)
             return ones if weight is None else weight
+        # forward() and not a call: freeze_scale is a hook on this very module and would be called
+        # again.
         return module.forward(ones)

@@ -99,6 +99,9 @@ class DirectGradientSink(GradientSink):
             for name, child in module.named_modules():
                 if is_norm(child):
                     handles.append(child.register_forward_hook(freeze_scale))
+                # A module with a matrix of its own is a linear map (Linear, Conv1D). Not
+                # parameters(), which holds those of children too: then every block would be frozen
+                # as a whole.
                 elif any(p is not None and p.dim() > 1 for p in child._parameters.values()):  # noqa: SLF001
                     handles.append(child.register_forward_pre_hook(self._freeze_input(name)))
             yield
@@ -114,6 +117,8 @@ class DirectGradientSink(GradientSink):
                 return None
             if args[0].data_ptr() in self._outputs_at:
                 return None
+            # A view: the residual stream goes on from the same tensor, and a hook on that tensor
+            # would stop the stream as well.
             copy = args[0].view_as(args[0])
             copy.register_hook(torch.zeros_like)
             return (copy, *args[1:])

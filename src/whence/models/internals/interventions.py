@@ -109,6 +109,8 @@ class _Changes:
             )
         zeros = [(row, change) for row, change in changes if isinstance(change, ZeroValues)]
         if zeros:
+            # With a cache, these are the cache's own tensors: zeroed in place they would be zero
+            # for every later token.
             value = value.clone()
             for row, change in zeros:
                 keys = _positions(change.keys, value.shape[2], "key", name)
@@ -139,11 +141,15 @@ def _cut_edges(
     heads, queries, keys = int(query.shape[1]), query.shape[2], key.shape[2]
     barred = _barred(call, cuts, number)
     lines = barred.any(3).any(1).any(0).nonzero()[:, 0]
+    # Only rows with a cut edge are written. All others keep the kernel's own bits, so that a change
+    # of one head moves nothing else by a rounding.
     touched = barred[:, :, lines].any(3).expand(-1, heads, -1)
     barred = barred[:, :, lines].to(query.device)
     reader = RowReader(call)
     readable = torch.ones(queries, keys, dtype=torch.bool)
     if kind_of(call) == "causal":
+        # Behind a cache the last query stands at the last key: the triangle is shifted by the
+        # cached keys.
         readable = readable.tril(keys - queries)
     left = readable[lines].to(query.device) & ~barred
     if not bool(left.any(-1).all()):
@@ -159,6 +165,7 @@ def _barred(
     """Edges that are cut: ``[rows, heads, queries, keys]``, one head where all are cut alike."""
     query, key, _ = call.states
     heads, shape = int(query.shape[1]), (query.shape[2], key.shape[2])
+    # One matrix for all heads where every cut is of all: a heads-th of the memory.
     each = 1 if all(change.head is None for _, change in cuts) else heads
     barred = torch.zeros(len(query), each, *shape, dtype=torch.bool)
     for row, change in cuts:

@@ -74,10 +74,13 @@ class _Active:
     hook: KernelHook
 
 
+# One table of functions serves the whole process. Which module is hooked is a property of the
+# context, so that a model in another thread runs its own kernel through the same entry.
 _ACTIVE: ContextVar[_Active | None] = ContextVar("whence_kernel_hook", default=None)
 _LOCK = threading.Lock()
 _originals: dict[str, Kernel | None] = {}
 _shadows: dict[str, Kernel] = {}
+# Contexts nest, and those of several threads overlap: the last one to end puts the table back.
 _users = 0
 
 
@@ -123,6 +126,8 @@ def _install() -> None:
     with _LOCK:
         _users += 1
         table = _table()
+        # "eager" is no entry of the table: a model falls back on the function of its own file where
+        # it finds none of that name, so an entry there is found first.
         for name in dict.fromkeys([*table, _EAGER]):
             kernel = table.get(name)
             if name in _shadows and kernel is _shadows[name]:
@@ -160,6 +165,8 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         **options: Any,
     ) -> tuple[torch.Tensor, Any]:
         file = sys.modules[type(module).__module__]
+        # The caps, sinks and biases of a family are in the eager function of its own file; there is
+        # no shared one that knows them.
         eager = cast("Kernel | None", getattr(file, "eager_attention_forward", None))
         original = kernel or eager
         if original is None:
@@ -168,6 +175,8 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         if active is None or id(module) not in active.names:
             return original(module, query, key, value, attention_mask, **options)
         name = active.names[id(module)]
+        # Kernels of flash attention get the padding as [batch, keys]: such a mask has no row to
+        # take.
         if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
             raise CapabilityError(
                 f"{name} runs {implementation!r}, whose weights cannot be computed by rows. Load the "

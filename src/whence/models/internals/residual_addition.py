@@ -118,12 +118,15 @@ def _match(
     for call in after:
         if call.read.shape != written.shape:
             continue
+        # Gemma 2 norms what the projection wrote before it is added.
         if inner is None and _same(call.read, written, written):
             inner = freeze(call)
             if inner is None:
                 return None
             added = call.gave
             continue
+        # z - o rounds once in the dtype of the sum, relative to z and not to the difference: hence
+        # the scale in _same.
         residual = call.read - added
         for norm_first, state in streams:
             if state.shape == residual.shape and _same(residual, state, call.read):

@@ -64,6 +64,7 @@ class StateSink:
                 "there are no layers to compare"
             )
         for name, calls in self.states.items():
+            # A contrast of two continuations runs each block once for each of them.
             if len(calls) not in (1, sequences):
                 raise CapabilityError(
                     f"{name} runs {len(calls)} times in {sequences} pass(es) of {architecture}: "
@@ -137,6 +138,8 @@ def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -
 
 def last_stack(names: Sequence[str]) -> tuple[str, ...]:
     """Of blocks in the order they ran, those of the stack that the head reads."""
+    # An encoder runs first, so the last name is of the decoder: the encoder's width may be the
+    # same, but its states reach the head through cross attention only.
     return tuple(name for name in names if stack_of(name) == stack_of(names[-1]))
 
 
@@ -151,6 +154,8 @@ def _candidates(module: Any) -> dict[str, Any]:
     lists: list[str] = []
     members: dict[str, Any] = {}
     for name, child in module.named_modules():
+        # The blocks of T5 hold a list of their own (attention, then feed-forward), whose members
+        # are no steps of the whole stream.
         inner = any(name.startswith(f"{outer}.") for outer in lists)
         if isinstance(child, torch.nn.ModuleList) and not inner:
             lists.append(name)

@@ -14,6 +14,7 @@ __all__ = ["Kind", "PositionTracker", "Positions", "kind_of"]
 
 Kind = Literal["bidirectional", "causal", "cross"]
 
+# crossattention in BERT and GPT-2, EncDecAttention in T5, encoder_attn in BART.
 _CROSS = re.compile(r"cross_?att|encdecattention|encoder_attn", re.IGNORECASE)
 
 
@@ -21,6 +22,8 @@ def kind_of(kernel: KernelCall) -> Kind:
     """Whether a call reads the whole text, the text before each query, or another text."""
     if _CROSS.search(kernel.name):
         return "cross"
+    # The order in which the sdpa function of transformers decides: the argument, then the module,
+    # then true.
     stated = kernel.options.get("is_causal")
     if stated or (stated is None and getattr(kernel.module, "is_causal", True)):
         return "causal"

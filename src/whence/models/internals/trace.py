@@ -99,6 +99,7 @@ class Trace:
         self, call: TracedCall, start: int, stop: int
     ) -> Float[np.ndarray, "heads rows keys"]:
         """Attention weights of the queries ``start`` to ``stop``; the rows of padding are zero."""
+        # A reader holds float32 copies of a layer's states, so only the latest one stays.
         if self._reader is None or self._reader[0] != call.index:
             self._reader = (call.index, RowReader(self._sink.kernels[call.index]))
         output = self._sink.kernels[call.index].output
@@ -127,6 +128,8 @@ class Trace:
     def value_vectors(self, call: TracedCall) -> Float[np.ndarray, "heads keys width"]:
         """What each head reads from each key; grouped heads are repeated."""
         value = self._sink.kernels[call.index].states[2][0]
+        # Head h reads group h // (heads / groups): each group stands before the next, as repeat_kv
+        # of transformers has it.
         wide = value.repeat_interleave(call.heads // len(value), dim=0)
         return wide.float().cpu().numpy()
 
@@ -150,8 +153,12 @@ class Trace:
         _, _, heads, width = kernel.output.shape
         if projection is not None:
             size = heads * width
+            # A real row as a probe: unit vectors alone do not show whether a gate or a norm inside
+            # bends the map.
             flat = kernel.output[0, :1].reshape(1, size)
             with torch.inference_mode(), self._running():
+                # The weight itself is not read: Linear and Conv1D of GPT-2 store it transposed to
+                # each other, and quantised layers store codes.
                 eye = torch.eye(size, dtype=flat.dtype, device=flat.device)
                 bias = projection(torch.zeros_like(flat)).float()
                 matrix = projection(eye).float() - bias

@@ -102,6 +102,8 @@ class TraceSink:
 
     def _store_gradient(self, index: int, gradient: torch.Tensor) -> None:
         first = gradient.detach()[0].float()
+        # In float64: in float32 the square of a gradient below 1e-19 is rounded off or to zero, and
+        # positions of a sure answer would count as not read.
         norm = first.flatten(1).double().norm(dim=1)
         self.reach[index][self._output] = norm.cpu().numpy()
         if self.parts.gradients:

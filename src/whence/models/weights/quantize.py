@@ -50,6 +50,8 @@ def _to_bfloat16(_: str, value: torch.Tensor) -> torch.Tensor:
 
 def _to_int8(_: str, value: torch.Tensor) -> torch.Tensor:
     wide = value.float()
+    # -128 is left out, so that the levels are symmetric and 0 is one of them.
     step = wide.abs().amax(dim=-1, keepdim=True) / 127
+    # A row of zeros has no step; any step keeps it zero, where 0 / 0 is NaN.
     step = torch.where(step == 0, torch.ones_like(step), step)
     return (torch.round(wide / step) * step).to(value.dtype)

@@ -131,9 +131,12 @@ def randomize(
 
     def drawn(name: str, value: torch.Tensor) -> torch.Tensor:
         digest = hashlib.sha256(f"{seed}\x1f{name}".encode()).digest()
+        # A generator of the CPU, so that a model on a GPU gets the same numbers. Seven bytes: a
+        # number that every integer type of torch holds as positive.
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
         wide = value.detach().double() if value.dtype == torch.float64 else value.detach().float()
         mean = float(wide.mean())
+        # Without the correction, which divides by 0 for a tensor of one number.
         spread = float(wide.std(correction=0))
         if spread <= CONSTANT * abs(mean) or spread == 0.0:
             spread = OF_A_CONSTANT * abs(mean) or FLOOR

@@ -48,7 +48,7 @@ class WeightRange(Value):
     def __str__(self) -> str:
         return (
             f"{self.feature} for {self.label}: {self.value:+.2f} "
-            f"[{self.lower:+.2f}, {self.upper:+.2f}], in {self.used:.0%} of the refits"
+            f"[{self.lower:+.2f}, {self.upper:+.2f}], in {100 * self.used:.0f} % of the refits"
         )
 
 
@@ -83,7 +83,7 @@ class Refits(Value):
             f"share of features in common {self.features:.2f}, of groups {self.groups:.2f}"
         ]
         if self.sign_flips is not None:
-            lines.append(f"weights that change their sign: {self.sign_flips:.1%}")
+            lines.append(f"weights that change their sign: {100 * self.sign_flips:.1f} %")
         lines += [str(weight) for weight in self.weights[:SHOWN]]
         if len(self.weights) > SHOWN:
             lines.append(f"and {len(self.weights) - SHOWN} more weights")

@@ -65,7 +65,7 @@ class Run:
     Attributes:
         teacher: model that is distilled.
         terms: target, level and seed.
-        progress: callable that is told what is done, how far it is, and of how much.
+        progress: callable of (what, done, total), called after each batch of work.
     """
 
     teacher: Teacher

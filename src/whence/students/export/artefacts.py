@@ -63,7 +63,7 @@ def save_artefacts(
         student: student that is written.
         folder: folder to write to; created if missing.
         certificate: measurements of the student.
-        texts: on which the ONNX model must answer alike; those of the report part.
+        texts: texts on which the ONNX model must answer alike; those of the report part.
         name: name of the student, such as ``"rule-list-10"``.
         date: date of the distillation, such as ``"2026-01-31"``.
         teacher: name of the teacher.

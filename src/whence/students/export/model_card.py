@@ -184,7 +184,7 @@ def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain
     if domain is not None:
         lines.append(
             f"The router asks the teacher of texts of more than {domain.longest:,} words, and of "
-            f"those of whose words and marks more than {100 * domain.rarest:.3g}% were never met."
+            f"those of whose words and marks more than {100 * domain.rarest:.3g} % were never met."
         )
         if domain.cut_from is not None:
             lines.append(

@@ -66,7 +66,7 @@ class Evidence(Value):
 
     Attributes:
         says: reason in words.
-        spans: characters of the text it stands at; none where something is absent from the text.
+        spans: characters where the reason stands; none where it is that something is absent.
         shares: amount it adds for each label, in the unit of the :class:`Reasons`.
     """
 

@@ -1,4 +1,4 @@
-"""Controls: what agreement is worth is seen beside those who did not listen to the teacher."""
+"""Controls: what the agreement of a student is worth is seen beside theirs."""
 
 from __future__ import annotations
 

@@ -219,8 +219,8 @@ class _Growing:
         # The indicators of each tree add up to 1, so only the shortest solution is unique.
         # A branch that was split holds no text: its column is 0, and so is its value until the mean
         # of its children is written over it below.
-        # Directions that rounding alone keeps from being null have some 1e-16 of the greatest singular
-        # value; 1e-10 is chosen by hand, far above these.
+        # Directions that rounding alone keeps from being null have some 1e-16 of the greatest
+        # singular value; 1e-10 is chosen by hand, far above these.
         values = np.linalg.lstsq(gram, aims, rcond=1e-10)[0]
         self.base = base
         for start, branches in zip(starts, self.trees, strict=False):

@@ -1,4 +1,4 @@
-"""Word groups without a language model: words of one effect and one company, as lists."""
+"""Lists of words that move the teacher alike and stand among the same words; no model is needed."""
 
 from __future__ import annotations
 

@@ -252,8 +252,8 @@ class _Solver:
                 step = _coordinates(H, g, theta[:, c], _Penalty(lasso, ridge_of), enough / 10)
                 theta[:, c] += step
                 self._outputs[:, c] += design @ step
-                # Half of this is what the step moves the loss by, in nats as enough is, whatever the
-                # scale of a column.
+                # Half of this is what the step moves the loss by, in nats as enough is, whatever
+                # the scale of a column.
                 moved = max(moved, float((np.diag(H) * step * step).max()))
             if moved < enough:
                 break

@@ -17,7 +17,7 @@ Condition = Sequence[tuple[int, bool]]
 """Columns that a text must have (``True``) or lack (``False``)."""
 
 OPSET, FORMAT = 17, 8
-"""Of the operators and of the file; runtimes since the end of 2022 read them."""
+"""Versions of the operators and of the file; runtimes since the end of 2022 read them."""
 
 # The file is used where whence is not: what its input must be travels with it.
 _USE = (
@@ -162,10 +162,7 @@ class Graph:
         return self.add("Max", less, self.constant(np.zeros(1)))
 
     def holds(self, presence: str, conditions: Sequence[Condition]) -> str:
-        """Whether each condition is true of the text.
-
-        Features asked for less features forbidden reach the number asked for just then.
-        """
+        """Whether each condition is true of the text."""
         # +1 for a feature that must be there, -1 for one that must not: the sum is the number asked
         # for only if all of the first are there and none of the second. Whole numbers, so Equal is
         # exact.
