@@ -54,7 +54,7 @@ def attribution(
     )
     outputs = tuple(
         Output(name=name, link="log_odds", unit="nat", target=Label(label=name))
-        for name in ("one", "two")[: len(values)]
+        for name in ("one", "two", "three")[: len(values)]
     )
     settings = {
         "segmentation": Segmentation(unit="word", document=Document.plain(text), features=features),
