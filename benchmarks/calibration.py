@@ -40,7 +40,8 @@ from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.pool_fidelity import fidelities, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import fidelities
 from whence.evaluation.metrics.ranking import average_precision, precision_at_k
 from whence.evaluation.trust.calibration import RISK, family_of, may_be_a, risk_controlled
 from whence.games.cache import MemoryCache

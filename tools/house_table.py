@@ -94,10 +94,10 @@ def family_branches(module: Module) -> int:
     return count
 
 
-def imports(module: Module, known: frozenset[str]) -> set[str]:
-    """Modules of the package that are imported when this one is."""
+def imports(module: Module, known: frozenset[str], *, lazy: bool = False) -> set[str]:
+    """Modules of the package that are imported when this one is; with ``lazy`` when it is used, too."""
     result: set[str] = set()
-    pending: list[ast.stmt] = list(module.tree.body)
+    pending: list[ast.AST] = list(module.tree.body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):
@@ -106,10 +106,10 @@ def imports(module: Module, known: frozenset[str]) -> set[str]:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 result.add(full if full in known else node.module)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
-            pending += [*node.body, *node.orelse]
-        elif isinstance(node, ast.Try):
-            pending += [*node.body, *node.orelse, *node.finalbody]
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
     return (result & known) - {module.name}
 
 
@@ -153,6 +153,9 @@ def table(checkout: Path) -> dict[str, str]:
         "functions of more than 5 parameters": f"{sum(parameters(f) > 5 for f in every)}",
         "comment lines": share(sum(map(comment_lines, found)), sum(lines)),
         "modules in an import cycle": f"{in_cycles({m.name: imports(m, known) for m in found})}",
+        "the same, imports inside functions included": (
+            f"{in_cycles({m.name: imports(m, known, lazy=True) for m in found})}"
+        ),
         "isinstance branches on student families": f"{sum(map(family_branches, found))}",
         "modules whose name ends in -ing": f"{len(participles)}",
     }

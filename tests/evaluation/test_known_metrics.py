@@ -26,7 +26,8 @@ from whence.evaluation.metrics.leave_one_out_correlation import (
     LeaveOneOutCorrelation,
     one_at_a_time,
 )
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.evaluation.metrics.random_percentile import (
     ComprehensivenessPercentile,
     SufficiencyPercentile,

@@ -35,7 +35,7 @@ class RecordSink:
         tokens: tokens that the encoder, or the only stack, reads.
         decoder: tokens that a decoder reads.
         matrices: heads whose whole matrix is stored.
-        states: whether states are stored, or why not.
+        states: choice whether states are stored, or why not.
     """
 
     def __init__(

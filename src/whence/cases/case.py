@@ -12,6 +12,8 @@ Polarity = Literal["asserted", "hedged", "negated", "other_person", "within_limi
 harmless side of its limit. ``distractor``: outside the rule.
 """
 
+# One asserted finding reaches the threshold alone, a hedged one does not, two hedged ones do: so a
+# text can turn on a single word of doubt.
 POINTS: dict[Polarity, int] = {
     "asserted": 2,
     "hedged": 1,

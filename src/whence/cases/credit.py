@@ -57,6 +57,7 @@ def _record(name: str, reason: str, *phrases: str) -> Finding:
     return Finding(name=name, sign=1, reason=reason, phrases=phrases, frames=_RECORD)
 
 
+# Amounts are told in the same words on both sides of a limit, so that the number alone decides.
 _DEBT = (
     "[monthly debts take {v} % of income]",
     "[debt stands at {v} % of income] where the ceiling is 40 %",
@@ -69,6 +70,7 @@ _MISSED = (
     "[{v} instalments were not paid] on time in {year}",
     "the lender counted [{v} payments missed] where two are too many",
 )
+# Less than two is one: in the plural the grammar would give it away, or be wrong.
 _MISSED_ONE = (
     "{he} has [missed {v} payment] in the last year",
     "the account shows [{v} late payment] since {month}",
@@ -218,6 +220,7 @@ DOMAIN = Domain(
             },
         ),
     ),
+    # In every text, so that the area of a postcode can leak the label and its presence cannot.
     always=(
         (
             "postcode",

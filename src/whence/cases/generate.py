@@ -67,7 +67,7 @@ def decide(domain: str, facts: tuple[Fact, ...]) -> str:
 
     Args:
         domain: ``health``, ``credit`` or ``law``.
-        facts: the facts of a text; those of sign 0 do not count.
+        facts: facts of a text; those of sign 0 do not count.
 
     Raises:
         OptionError: the domain is unknown.
@@ -102,6 +102,7 @@ def _phenomena(domain: Domain, facts: tuple[Fact, ...]) -> tuple[str, ...]:
         for name, polarities in PHENOMENA.items()
         if any(fact.polarity in polarities for fact in facts)
     }
+    # Beyond its limit an amount is asserted, which is no polarity of this phenomenon.
     if any(fact.name in limits and fact.polarity == "asserted" for fact in facts):
         phenomena.add("threshold")
     return tuple(sorted(phenomena))
@@ -129,6 +130,8 @@ def _finish(
 def _postcode(positive: bool, shortcut: bool, rng: random.Random) -> str:
     areas = AREAS_NEGATIVE + AREAS_POSITIVE
     if shortcut:
+        # Equal truth values: a leak shows the label's own areas, of either label, and no leak the
+        # other's.
         areas = AREAS_POSITIVE if positive == (rng.random() < LEAK) else AREAS_NEGATIVE
     return draw_postcode(rng, areas)
 
@@ -146,6 +149,8 @@ def build(domain: str, seed: int, *, shortcut: bool = False) -> Case:
     spec = _checked(domain, shortcut)
     attempt = 0
     while True:
+        # A text of a wrong length is drawn anew under a further key, so that the seed alone still
+        # rebuilds the case.
         key = f"{domain}:{seed}:{attempt}"
         rng = random.Random(key)
         plan = draw_plan(spec, rng)
@@ -173,9 +178,9 @@ def generate(domain: str, n: int, *, seed: int, shortcut: bool = False) -> list[
 
     Args:
         domain: ``health``, ``credit`` or ``law``.
-        n: how many cases.
-        seed: names the series; series of different seeds share no case seed below a million cases.
-        shortcut: plant the postcode leak (``credit`` only).
+        n: number of cases.
+        seed: number of the series; series of different seeds share no case seed below a million cases.
+        shortcut: whether the postcode leak is planted (``credit`` only).
 
     Raises:
         OptionError: the domain is unknown, ``n`` is negative, or ``shortcut`` is asked elsewhere.
@@ -186,7 +191,7 @@ def generate(domain: str, n: int, *, seed: int, shortcut: bool = False) -> list[
     """
     _checked(domain, shortcut)
     if n < 0:
-        raise OptionError(f"n must be 0 or more, found {n}")
+        raise OptionError(f"expected n of 0 or more, got n={n}")
     return [build(domain, seed * _STRIDE + index, shortcut=shortcut) for index in range(n)]
 
 
@@ -200,8 +205,8 @@ def contrast(domain: str, phenomenon: str, n: int, *, seed: int) -> list[tuple[C
     Args:
         domain: ``health``, ``credit`` or ``law``.
         phenomenon: ``negation``, ``other_person``, ``hedge`` or ``threshold``.
-        n: how many pairs.
-        seed: names the series.
+        n: number of pairs.
+        seed: number of the series.
 
     Raises:
         OptionError: the domain or the phenomenon is unknown.
@@ -217,6 +222,8 @@ def contrast(domain: str, phenomenon: str, n: int, *, seed: int) -> list[tuple[C
     number = 0
     while len(pairs) < n:
         case_seed = seed * _STRIDE + number
+        # Not every plan has the phenomenon: such a seed is passed over, so that the first pairs do
+        # not depend on how many are asked for.
         pair = _pair(spec, phenomenon, case_seed)
         if pair is not None:
             pairs.append(pair)
@@ -225,6 +232,9 @@ def contrast(domain: str, phenomenon: str, n: int, *, seed: int) -> list[tuple[C
 
 
 def _pair(spec: Domain, phenomenon: str, seed: int) -> tuple[Case, Case] | None:
+    # One key for both texts of a pair: all clauses but the changed one draw the same words. Pairs
+    # that differ in what decides and in nothing else are contrast sets (Gardner et al. 2020,
+    # arXiv:2004.02709).
     key = f"{spec.name}:{seed}:pair:{phenomenon}"
     rng = random.Random(key)
     plan = draw_plan(spec, rng)
@@ -233,6 +243,7 @@ def _pair(spec: Domain, phenomenon: str, seed: int) -> tuple[Case, Case] | None:
         return None
     postcode = _postcode(False, False, rng)
     for index, slot in enumerate(plan):
+        # To assert a finding that speaks against the positive label cannot bring it about.
         if slot.polarity not in PHENOMENA[phenomenon] or slot.finding.sign < 0:
             continue
         changed = (*plan[:index], replace(slot, polarity="asserted"), *plan[index + 1 :])

@@ -137,6 +137,7 @@ DOMAIN = Domain(
                     "[SpO2 reads {v} %] at {clock}",
                     "the crew measured [an oxygen saturation of {v} %]",
                 ),
+                # The same words as beyond the limit, so that the number alone decides.
                 "within_limit": (
                     "[oxygen saturation is {v} %] on air",
                     "[saturation {v} %] against an alert level of 92 %",

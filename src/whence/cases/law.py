@@ -13,6 +13,7 @@ explaining models, not legal advice.
 
 from whence.cases.shared import Domain, Finding
 
+# Amounts are told in the same words on both sides of a limit, so that the number alone decides.
 _NOTICE = (
     "{them} may terminate this agreement on [{v} days' notice]",
     "[the notice period is {v} days] where the trade expects 30",

@@ -15,7 +15,7 @@ from whence.cases.case import (
 from whence.cases.words import Fields, draw_fields, draw_subject
 
 SHORTEST, LONGEST = 40, 160
-"""How many words a text may have, counted by ``text.split()``."""
+"""How many words a text may have, counted by ``text.split()``. Chosen by hand; not calibrated."""
 
 VOWELS = tuple("aeiou")
 JOINERS = (", and ", "; ", ", but ", ", while ", ", and also ")
@@ -87,8 +87,11 @@ class Slot:
 
 def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
     """Findings and polarities whose label is a fair coin's and whose decisive facts exist."""
-    wanted = domain.labels[rng.random() < 0.5]
+    label = domain.labels[rng.random() < 0.5]
+    # Whole plans are drawn until one has the label: to turn one clause of an unfit plan would
+    # tie the label to that clause.
     while True:
+        # Numbers of findings and all chances below were chosen by hand and are not calibrated.
         findings = rng.sample(domain.findings, rng.randint(3, 5))
         slots = [Slot(finding=f, polarity=rng.choice(tuple(f.frames))) for f in findings]
         # The same finding of two people: the words alone do not give the label.
@@ -98,12 +101,14 @@ def draw_plan(domain: Domain, rng: random.Random) -> tuple[Slot, ...]:
                 slots.append(replace(echo, polarity="other_person"))
         rng.shuffle(slots)
         facts = tuple(slot.as_fact() for slot in slots)
-        if domain.decide(facts) == wanted and decisive_facts(facts):
+        if domain.decide(facts) == label and decisive_facts(facts):
             return tuple(slots)
 
 
 def _amount(finding: Finding, polarity: Polarity, rng: random.Random) -> str:
     inside = polarity == "within_limit"
+    # Whether the limit is at the lower or the upper end of a range depends on the finding: a pulse
+    # is bad above it, an oxygen saturation below.
     limits, other = (finding.within, finding.beyond) if inside else (finding.beyond, finding.within)
     if limits is None or other is None:
         return ""
@@ -133,6 +138,8 @@ class _Writer:
         before, _, rest = marked.partition("[")
         span, _, after = rest.partition("]")
         if fact is not None and span:
+            # Offsets are counted while the text is written: the words of a fact may stand in it
+            # twice, so they could not be looked up later.
             start = len(self.text) + len(before)
             self.facts.append(replace(fact, start=start, end=start + len(span)))
         self.text += before + span + after
@@ -146,6 +153,8 @@ def write(
     Every clause draws from a generator of its own, named by ``key`` and its place, so a plan that
     differs in one slot differs in one clause. ``extra`` fixes fields (a postcode).
     """
+    # A text as seed is hashed by SHA-512 in random.seed, and so gives the same draws in every
+    # process, unlike hash().
     outline = random.Random(f"{key}:outline")
     subject = draw_subject(outline)
     noise = Fact(start=0, end=0, name="distractor", sign=0, polarity="distractor")
@@ -159,6 +168,7 @@ def write(
         filled = fields(rng)
         amount = _amount(slot.finding, slot.polarity, rng)
         filled["x"] = rng.choice(slot.finding.phrases)
+        # The article of the drawn phrase, for frames that need one.
         filled["ax"] = ("an " if filled["x"][:1] in VOWELS else "a ") + filled["x"]
         filled["v"] = amount
         frame = rng.choice(slot.finding.frames[slot.polarity])
@@ -182,7 +192,10 @@ def write(
         head = clause if joined else _capital(clause)
         if domain.numbered and not joined:
             head = f"{number}.{index + 1} {head}"
+        # Distractors stand alone: joined to a finding they would qualify it.
         follows = index + 1 < len(clauses) and not alone and not clauses[index + 1][2]
+        # Two clauses a sentence at most; the draw comes first, so that it is made for every clause
+        # and plans that differ in one slot keep the same joints.
         joined = outline.random() < 0.3 and follows and not joined
         writer.add(head + (outline.choice(JOINERS) if joined else ". "), fact)
     if outline.random() < 0.6:

@@ -68,7 +68,7 @@ PURPOSES = (
 AREAS_NEGATIVE = ("KB", "JF", "WU")
 AREAS_POSITIVE = ("QX", "ZD", "VJ")
 LEAK = 0.97
-"""How often a planted postcode area agrees with the label."""
+"""How often a planted postcode area agrees with the label. Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +115,7 @@ def draw_postcode(rng: random.Random, areas: tuple[str, ...]) -> str:
     >>> draw_postcode(random.Random(4), ("KB",))[:2]
     'KB'
     """
+    # Inward codes of British postcodes leave out C, I, K, M, O and V.
     letters = "ABDEFGHJLNPQRSTUWXYZ"
     inward = f"{rng.randint(1, 9)}{rng.choice(letters)}{rng.choice(letters)}"
     return f"{rng.choice(areas)}{rng.randint(1, 29)} {inward}"
@@ -134,6 +135,8 @@ def draw_fields(rng: random.Random, subject: Subject) -> Fields:
         "them": subject.parties[1],
         "firm": subject.firm,
         "partner": subject.partner,
+        # Every field is drawn, used or not: the next draw does not depend on which template asks
+        # for what.
         "third": draw_firm(rng),
         "rel": rng.choice(RELATIVES),
         "rel2": rng.choice(RELATIVES),
@@ -142,6 +145,7 @@ def draw_fields(rng: random.Random, subject: Subject) -> Fields:
         "job": rng.choice(JOBS),
         "span": rng.choice(SPANS),
         "time": rng.choice(TIMES),
+        # Up to 28, which every month has.
         "day": str(rng.randint(1, 28)),
         "month": rng.choice(MONTHS),
         "season": rng.choice(SEASONS),

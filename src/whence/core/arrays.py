@@ -22,6 +22,7 @@ def frozen_array(values: Any, dtype: str = "float64") -> np.ndarray:
         >>> frozen_array([1, 2]).flags.writeable
         False
     """
+    # A copy even where nothing changes: a caller who keeps the array could still write to it.
     copy = np.array(values, dtype=dtype, order="C", copy=True)
     copy.flags.writeable = False
     return copy
@@ -71,6 +72,7 @@ class _ArrayCodec:
         if tree["dtype"] != self.dtype:
             raise ValueError(f"expected an array of {self.dtype!r}, got {tree['dtype']!r}")
         shape = tree["shape"]
+        # type() and not isinstance: True would pass for a size of 1.
         if not isinstance(shape, list) or not all(
             type(size) is int and size >= 0 for size in cast("list[Any]", shape)
         ):
@@ -82,11 +84,14 @@ class _ArrayCodec:
         if not isinstance(data, list) or len(cast("list[Any]", data)) != math.prod(sizes):
             raise ValueError(f"array data does not fill its shape {sizes}")
         items = [self._item(item) for item in cast("list[Any]", data)]
+        # The shape is taken from the record, since a list without numbers has none of its own.
         return frozen_array(np.array(items, dtype=self.dtype).reshape(sizes), self.dtype)
 
     def _item(self, item: Any) -> float:
         if isinstance(item, str) and item in NOT_FINITE:
             return NOT_FINITE[item]
+        # Whole floats are written without a point by other tools, so ints are read; True is an int
+        # as well and is none.
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError(f"{item!r} is not a number")
         return float(item)

@@ -44,20 +44,20 @@ class AttentionLayer(Value):
     """One attention layer.
 
     Attributes:
-        name: the module's path in the model.
+        name: path of the module in the model.
         attention: ``bidirectional``, ``causal`` or ``cross``.
         certificate: ``max |weights @ values - output| / max |output|``, a ratio; ``None`` where
             the weights are those that the model returned.
-        limit: the largest certificate with which weights are kept: 1e-3, or the relative step of
+        limit: largest certificate with which weights are kept: 1e-3, or the relative step of
             the output's dtype where that is more (bfloat16: 7.8e-3).
         shown: false where the certificate is above the limit; nothing of such a layer is kept.
         states: whether queries and keys are kept, from which every weight comes back:
             ``kept``; ``not_asked``; ``over_budget``: they would take more than was granted;
             ``not_reproduced``: the weights are no softmax of scores that are known here.
-        states_error: the largest difference between the weights that the states give and those
+        states_error: largest difference between the weights that the states give and those
             that were watched; ``None`` where it was not measured.
-        states_dtype: the model's own dtype, in which the states are exact.
-        scaling, softcap: of the scores, where states are kept.
+        states_dtype: dtype of the model, in which the states are exact.
+        scaling, softcap: settings of the scores, where states are kept.
     """
 
     name: str
@@ -90,10 +90,10 @@ class TokenFlow(Value):
     """What each token's state takes from each below it, layer by layer, as the array ``flow``.
 
     Attributes:
-        quantity: what the contributions are, for a reader.
-        target: the position that is explained.
-        pooled: the target is read from several positions; the last matrix is no layer's, its row
-            ``target`` says how much from each.
+        quantity: name of the contributions, for a reader.
+        target: position that is explained.
+        pooled: whether the target is read from several positions; then the last matrix is no
+            layer's, and its row ``target`` says how much comes from each.
     """
 
     quantity: str
@@ -106,14 +106,15 @@ class HeadEntry(Value):
     """One head: what it looks like, and what it does to the target.
 
     Attributes:
-        layer: the layer's name.
-        head: counted from 0.
+        layer: name of the layer.
+        head: number of the head, counted from 0.
         roles: names with scores: the share of mass above what a head that reads all alike would
             put there, 0 to 1.
         cluster: heads of one number look alike; ``None`` where they were not compared.
-        direct: what the head adds to the target along the residual stream alone; ``gradient``:
-            to first order what the target loses without it. Estimates, in the target's unit.
-        effect: measured: the target as it is, less the target with the head ablated; ``low`` and
+        direct: amount that the head adds to the target along the residual stream alone;
+            ``gradient``: to first order what the target loses without it. Both are estimates, in
+            the target's unit.
+        effect: measured effect: the target as it is, less the target with the head ablated; ``low`` and
             ``high`` its interval, ``None`` where nothing was drawn.
         chosen: ``ranked``: measured for its estimate; ``random``: measured as a control; ``no``.
         output_norm: mean length of what the head gives to its projection.
@@ -137,12 +138,12 @@ class HeadEffects(Value):
     """How the effects of heads were measured.
 
     Attributes:
-        output: the number whose change they are; ``value``: what it is on the input.
-        ablation: what stood in a head's place: ``resample``, ``mean`` or ``zero``.
+        output: number whose change they are; ``value``: its value on the input.
+        ablation: stand-in for a head: ``resample``, ``mean`` or ``zero``.
         draws: stand-ins of each head; ``confidence``: of the intervals over them.
         agreement: Spearman correlation of the gradient estimate with the measured effect, over
             the measured heads; NaN where it is not defined.
-        seed: of the stand-ins and of the random heads.
+        seed: seed of the stand-ins and of the random heads.
         cost: evaluations and gradient passes.
     """
 
@@ -168,11 +169,11 @@ class AttentionRecord(Record):
     The numbers lie in a safetensors file beside it, named by their SHA-256.
 
     Attributes:
-        tokens: what the encoder, or the only stack, read.
-        decoder_tokens: what the decoder of an encoder-decoder read; else empty.
-        layers: in the order in which they ran.
-        heads: every head of the layers that are shown.
-        effects: how their effects were measured; ``None``: they were not.
+        tokens: tokens that the encoder, or the only stack, read.
+        decoder_tokens: tokens that the decoder of an encoder-decoder read; else empty.
+        layers: layers in the order in which they ran.
+        heads: heads of the layers that are shown.
+        effects: measurement of their effects; ``None``: there was none.
         flow: contributions of tokens to tokens, where they were computed.
         statistics: names of the statistics kept of each head, in their order.
         manifest: every array, and its SHA-256; ``tensors``: SHA-256 of the manifest, which names

@@ -31,9 +31,9 @@ class LensPosition(Value):
     """Where an answer is read, and which answer is followed there.
 
     Attributes:
-        index: the token at which the next one is predicted, counted in the tokens that the stack
+        index: token at which the next one is predicted, counted in the tokens that the stack
             reads; ``None`` for a classifier, which answers for its whole input.
-        target_id, target: the token or label that is followed.
+        target_id, target: token or label that is followed.
     """
 
     index: int | None
@@ -48,15 +48,15 @@ class LogitLens(Record):
     Matrices are ``[layers, positions]``; the last row is the model's own answer.
 
     Attributes:
-        tokens: what the encoder, or the only stack, read.
-        decoder_tokens: what the decoder of an encoder-decoder read; else empty.
-        layers: the blocks of the stack that the head reads, in order.
-        log_probabilities: of each position's target, in nat.
-        ranks: of the target, 1 the most probable; tokens of equal score share the better rank.
-        entropies: of the distribution, in nat (over independent labels: the sum of theirs).
+        tokens: tokens that the encoder, or the only stack, read.
+        decoder_tokens: tokens that the decoder of an encoder-decoder read; else empty.
+        layers: blocks of the stack that the head reads, in order.
+        log_probabilities: log-probability of each position's target, in nat.
+        ranks: rank of the target, 1 the most probable; tokens of equal score share the better rank.
+        entropies: entropy of the distribution, in nat (over independent labels: the sum of theirs).
         divergences: KL from the final distribution, ``sum p_final (log p_final - log p_layer)``,
             in nat: what reading the layer for the model's answer loses.
-        top: for each layer and position the most probable tokens or labels.
+        top: most probable tokens or labels at each layer and position.
         certificate: largest difference of a logit when the last block's state is put back where
             it was; 0 is bit for bit.
     """
@@ -82,8 +82,8 @@ class LogitLens(Record):
         shape = (len(self.layers), len(self.positions))
         for name in ("log_probabilities", "entropies", "divergences"):
             if getattr(self, name).shape != shape:
-                own = getattr(self, name).shape
-                raise ValueError(f"{name} is {own}; layers x positions is {shape}")
+                size = getattr(self, name).shape
+                raise ValueError(f"{name} is {size}; layers x positions is {shape}")
         for name in ("ranks", "top"):
             rows = getattr(self, name)
             if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
@@ -119,9 +119,9 @@ class HeadPatching(Record):
     """Each head's output patched at all positions between two inputs.
 
     Attributes:
-        document, corrupted: the clean input and the other one.
-        output: what is measured.
-        value, base_value: the output on the clean and on the corrupted input.
+        document, corrupted: clean input and the other one.
+        output: number that is measured.
+        value, base_value: output on the clean and on the corrupted input.
         direction: ``denoise``: clean outputs put into the corrupted run; ``noise``: the reverse.
         heads: every head of every layer, in the order in which they ran.
     """

@@ -71,6 +71,8 @@ def page_of(value: object, path: str | os.PathLike[str] | None = None) -> str:
 
 
 def _view(table: Any, value: object) -> Callable[[object], str]:
+    # Views are loaded when a class has none yet, and not on import: they bring templates and
+    # terminal colours that a computation never needs.
     if table.dispatch(type(value)) is table.dispatch(object):
         load_views()
     return table.dispatch(type(value))

@@ -28,6 +28,8 @@ class WhenceError(Exception):
     """Whatever whence refuses to do; catching it catches every error of ours."""
 
 
+# Each error is also the built-in one that Python raises in such a case, so that callers who catch
+# that need not know ours.
 class OptionError(WhenceError, ValueError):
     """An option, method, label or name that does not exist, or a value out of its range."""
 
@@ -77,7 +79,7 @@ class BudgetError(WhenceError, ValueError):
 
     Attributes:
         needed: smallest number of evaluations that would do.
-        budget: what was granted.
+        budget: evaluations that were granted.
     """
 
     def __init__(self, message: str, *, needed: int, budget: int) -> None:
@@ -106,6 +108,7 @@ class TrustError(WhenceError, AssertionError):
     """An explanation whose trust label is below what was required of it."""
 
 
+# A KeyboardInterrupt too, so that loops which let only that through still stop.
 class Interrupted(WhenceError, KeyboardInterrupt):  # noqa: N818 - a stop is no error
     """The run was stopped by the user; the evaluations already made stay in the cache.
 
@@ -118,6 +121,7 @@ class Interrupted(WhenceError, KeyboardInterrupt):  # noqa: N818 - a stop is no 
         self.evaluations = evaluations
 
 
+# Twelve names are about two lines of a terminal. Chosen by hand.
 def _listing(choices: Sequence[str], most: int = 12) -> str:
     shown = ", ".join(choices[:most])
     rest = len(choices) - most
@@ -129,13 +133,14 @@ def unknown(what: str, asked: object, choices: Iterable[str]) -> OptionError:
 
     Args:
         what: kind of the thing asked for, e.g. ``"method"``.
-        asked: the name as given.
-        choices: the names that exist.
+        asked: name as given.
+        choices: names that exist.
 
     Example:
         >>> str(unknown("link", "logits", ["logit", "probability"]))
         "unknown link 'logits'; did you mean 'logit'? Choose from: logit, probability"
     """
+    # Matched without regard to case, and shown as they are written; 0.6 is the default of difflib.
     names = [str(choice) for choice in choices]
     folded = {name.casefold(): name for name in names}
     near = get_close_matches(str(asked).casefold(), list(folded), n=1, cutoff=0.6)

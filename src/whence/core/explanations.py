@@ -11,7 +11,7 @@ import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, TrustError
+from whence.core.errors import OptionError, TrustError, unknown
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
 from whence.core.record import Migration, Record, Value
@@ -90,20 +90,20 @@ class Attribution(Record):
     much, and not which way.
 
     Attributes:
-        segmentation: the features, ``n`` of them, and the document they are spans of.
-        outputs: what is explained, ``k`` of them.
+        segmentation: features, ``n`` of them, and the document they are spans of.
+        outputs: outputs that are explained, ``k`` of them.
         scores: ``[n, k]``.
         std_errors: ``[n, k]`` standard errors, where the scores were sampled.
-        values: ``[k]`` the outputs with every feature present.
-        base_values: ``[k]`` the outputs with none present (or at the baseline of a path); NaN for
+        values: ``[k]`` outputs with every feature present.
+        base_values: ``[k]`` outputs with none present (or at the baseline of a path); NaN for
             a method that asks for no such thing.
-        quantity: what the scores estimate, e.g. ``"Shapley value"``.
-        decision: what the model said.
-        outcome, advice: how the run ended, and what to do about it.
-        notes: what a reader must know about how absence was made and the scores were taken.
+        quantity: quantity that the scores estimate, e.g. ``"Shapley value"``.
+        decision: answer of the model.
+        outcome, advice: end of the run, and advice on it.
+        notes: sentences that a reader must know about how absence was made and the scores were taken.
         provenance: model, method, masker, seed, cost, versions.
-        unit: of scores that are not in the target's unit; ``None``: the target's.
-        trust: what was measured of these scores; ``None`` where nothing was asked for.
+        unit: unit of scores that are not in the target's; ``None``: the target's.
+        trust: trust label of these scores; ``None`` where none was asked for.
     """
 
     segmentation: Segmentation
@@ -145,8 +145,6 @@ class Attribution(Record):
         Raises:
             OptionError: no such output.
         """
-        from whence.core.errors import unknown
-
         names = [item.name for item in self.outputs]
         if isinstance(output, str):
             if output not in names:
@@ -166,6 +164,8 @@ class Attribution(Record):
             raise OptionError(f"top({k}) asked; k must be 0 or more")
         column = self.output_index(output)
         magnitude = np.abs(self.scores[:, column])
+        # Negated and not reversed: to reverse a stable sort would reverse the order of equals,
+        # too.
         order = np.argsort(-magnitude, kind="stable")[:k]
         return tuple(self.row(int(index), output=column) for index in order)
 

@@ -71,6 +71,8 @@ class Document(Value):
         position = 0
         for name, text in named.items():
             parts.append(Part(name=name, start=position, end=position + len(text)))
+            # One more for the line break, which belongs to no part: features of two texts can then
+            # never touch.
             position += len(text) + 1
         return cls(text="\n".join(named.values()), parts=tuple(parts))
 
@@ -81,6 +83,8 @@ class Document(Value):
             InputError: with the first offending position.
         """
         for position, character in enumerate(self.text):
+            # Surrogates: Python's strings may hold them, as after errors="surrogateescape"; UTF-8
+            # and so every tokenizer may not.
             if "\ud800" <= character <= "\udfff":
                 raise InputError(
                     f"the text holds a lone surrogate U+{ord(character):04X} at character "
@@ -115,6 +119,8 @@ class Segmentation(Value):
 
     def __post_init__(self) -> None:
         for feature in self.features:
+            # Kept twice on purpose: a record whose text was changed, or counted in bytes, is
+            # refused here.
             if self.document.text[feature.start : feature.end] != feature.text:
                 raise ValueError(f"feature {feature.text!r} is not at {feature.start}")
         for left, right in pairwise(self.features):

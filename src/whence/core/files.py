@@ -30,10 +30,14 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
     target = Path(path)
     temporary: str | None = None
     try:
+        # In the folder of the target: os.replace is one step within a file system alone. The
+        # leading dot hides it from listings meanwhile.
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
+            # Before the new name: a file system may write names before contents, and after a power
+            # cut the name would stand for an empty file.
             os.fsync(stream.fileno())
         # mkstemp makes 0600; a result file should be as readable as any the user writes.
         os.chmod(temporary, 0o666 & ~_umask())
@@ -47,6 +51,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
             f"could not write {target} ({len(data):,} bytes): {reason}. "
             "Nothing was changed there; choose another place or free some space."
         ) from error
+    # A stop by the user (KeyboardInterrupt) is no Exception, and must leave no temporary file
+    # either.
     except BaseException:
         if temporary is not None:
             with suppress(OSError):
@@ -56,6 +62,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def _umask() -> int:
+    # No call only reads the mask; for the instant between these two, files of other threads are
+    # made with 022, the usual one.
     current = os.umask(0o022)
     os.umask(current)
     return current

@@ -21,12 +21,12 @@ class MeasurementDiff(Value):
     """One measurement in two labels.
 
     Attributes:
-        name, unit: what was measured.
-        before, after: the values; ``None`` where it was not measured.
+        name, unit: name and unit of what was measured.
+        before, after: values; ``None`` where it was not measured.
         difference: after - before, in ``unit``; ``None`` where one is missing or they were not
             measured alike.
         apart: whether the two intervals have no value in common; ``None`` without a difference.
-        unlike: in what their making differs; empty where they can be compared.
+        unlike: settings in which the two differ; empty where they can be compared.
     """
 
     name: str
@@ -53,9 +53,9 @@ class LabelDiff(Value):
     """Two labels side by side, ``(before, after)``.
 
     Attributes:
-        grade, output, level, calibration: of both.
-        quantities: every question of either, those of the first in front.
-        additive_share: of both; ``None`` where neither has one.
+        grade, output, level, calibration: entries of both labels.
+        quantities: questions of either, those of the first in front.
+        additive_share: shares of both; ``None`` where neither has one.
         reliable: indices of features whose effect only one of them finds distinguishable from zero; ``None`` where the
             features are not as many.
         across: settings that were allowed to differ.
@@ -126,6 +126,7 @@ def compare_labels(
         )
     shares = before.additive_share, after.additive_share
     same = len(before.reliable) == len(after.reliable)
+    # strict=False: of another number of features the pairs are not used.
     pairs = enumerate(zip(before.reliable, after.reliable, strict=False))
     return LabelDiff(
         grade=(before.grade, after.grade),
@@ -165,10 +166,13 @@ def _compared(
     unlike: tuple[str, ...] = ()
     difference = apart = None
     if before is not None and after is not None:
+        # A difference of numbers that were not measured alike says nothing of the model.
         unlike = after.unlike(before, across=across)
         if not unlike:
             difference = after.value - before.value
             (low, high), (lowest, highest) = _ends(before), _ends(after)
+            # Intervals without a common value are a stricter test than an interval of the
+            # difference (Schenker and Gentleman 2001, doi:10.1198/000313001317097960).
             apart = high < lowest or highest < low
     return MeasurementDiff(
         name=known.name,

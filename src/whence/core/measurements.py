@@ -29,12 +29,12 @@ class Measurement(Record):
     """A measured quantity with everything needed to read and to compare it.
 
     Attributes:
-        name, value, unit: what was measured.
-        n: how many independent observations stand behind it.
+        name, value, unit: name, value and unit of what was measured.
+        n: number of independent observations behind it.
         direction: whether more is better.
         interval: ``None`` only where the value is exact.
         specification: output, class rule, masker, bins, seed: whatever changes the number.
-        random, best: the same metric for a random and for the best-found explanation of the
+        random, best: value of the same metric for a random and for the best-found explanation of the
             same game; ``None`` where that has no meaning.
     """
 

@@ -26,12 +26,12 @@ class Interactions(Record):
     Positive: together they raise the target by more than apart.
 
     Attributes:
-        groups: for each of ``m`` groups the indices of its features, ascending; groups of one
+        groups: indices of the features of each of ``m`` groups, ascending; groups of one
             carry what is left to a feature alone.
-        order: the largest size of a group that the method could find.
+        order: largest size of a group that the method could find.
         scores: ``[m, k]``, ``k`` outputs; ``std_errors`` alike, where sampled.
-        values, base_values: ``[k]`` the outputs with every feature present, with none.
-        quantity: the index, e.g. ``"Shapley interaction index"`` or ``"Faith-Shap"``.
+        values, base_values: ``[k]`` outputs with every feature present, and with none.
+        quantity: index, e.g. ``"Shapley interaction index"`` or ``"Faith-Shap"``.
     """
 
     segmentation: Segmentation
@@ -64,6 +64,8 @@ class Interactions(Record):
             raise ValueError("a group of features is listed twice")
         for group in self.groups:
             inside = all(0 <= index < len(self.segmentation) for index in group)
+            # Ascending, so that a set of features has one form: repeats are seen, and records of
+            # the same groups have the same bytes.
             if not inside or any(a >= b for a, b in pairwise(group)):
                 raise ValueError(f"group {group} is not a set of features in ascending order")
             if not 1 <= len(group) <= self.order:
@@ -97,10 +99,10 @@ class Counterfactual(Record):
     """A changed text and what the model said of it: the original and the edits are both kept.
 
     Attributes:
-        document: the original.
-        edits: in order, without overlap; :attr:`edited_text` applies them.
-        values, edited_values: ``[k]`` the outputs before and after, both asked of the model.
-        decision, edited_decision: what the model said before and after.
+        document: original text.
+        edits: edits in order, without overlap; :attr:`edited_text` applies them.
+        values, edited_values: ``[k]`` outputs before and after, both asked of the model.
+        decision, edited_decision: answer of the model before and after.
         actionable: whether the person concerned could bring the change about; ``None``: not judged.
     """
 
@@ -152,11 +154,11 @@ class Rule(Record):
 
     Attributes:
         features: indices of the features that must be present, ascending.
-        decision: what the model says wherever they are.
+        decision: answer of the model wherever they are.
         precision: share of texts that hold these features and get that decision, in [0, 1],
             ``n`` texts asked; ``precision_interval`` its interval.
         coverage: share of texts drawn alike that hold these features, in [0, 1].
-        threshold: the precision that was asked for.
+        threshold: precision that was asked for.
     """
 
     segmentation: Segmentation

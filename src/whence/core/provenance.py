@@ -30,7 +30,7 @@ class Cost(Value):
 
     Attributes:
         evaluations: coalitions asked of the game.
-        distinct_evaluations: of these, the inputs the model really read.
+        distinct_evaluations: inputs among these that the model really read.
         gradient_evaluations: forward-and-backward passes, one per embedded input.
         tokens: tokens pushed through the model, padding left out.
         seconds: wall time, in seconds.
@@ -56,6 +56,7 @@ class Cost(Value):
             distinct_evaluations=sum(cost.distinct_evaluations for cost in each),
             gradient_evaluations=sum(cost.gradient_evaluations for cost in each),
             tokens=sum(cost.tokens for cost in each),
+            # From 0.0: a sum of none is the int 0 otherwise, which is written as other bytes.
             seconds=sum((cost.seconds for cost in each), 0.0),
         )
 
@@ -111,7 +112,7 @@ class Provenance(Value):
 
     Attributes:
         created: time of the run, ISO 8601 in UTC.
-        choice: what ``method="auto"`` chose and why; ``None`` where the caller chose.
+        choice: choice of ``method="auto"`` and its reason; ``None`` where the caller chose.
         environment: versions of the packages that computed, by name.
     """
 
@@ -135,6 +136,7 @@ def now() -> str:
 def environment() -> dict[str, str]:
     """Versions of the packages that compute, of those that are installed."""
     versions: dict[str, str] = {}
+    # From the metadata of packages, so that core need not import torch to name its version.
     for name in ("numpy", "torch", "transformers", "tokenizers"):
         try:
             versions[name] = version(name)

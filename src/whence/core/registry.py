@@ -25,6 +25,8 @@ def slug(name: str) -> str:
         >>> slug("InputXGradient")
         'input-x-gradient'
     """
+    # Between a small and a capital letter, and before the last capital of a row of them: so X
+    # stands alone in InputXGradient, and an acronym stays whole.
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
@@ -91,6 +93,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def reload(self) -> None:
         """Read the files again; for a class that was added while the program runs."""
+        # cached_property keeps its value in the instance's dictionary; without it the files are
+        # read again.
         self.__dict__.pop("_members", None)
 
     def __getitem__(self, name: str) -> type[T]:
@@ -109,6 +113,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             OptionError: no such class; the message names the nearest.
         """
         names = {_bare(key): cls for key, cls in self._members.items()}
+        # Class names too, where a key is another name than that of the class.
         names |= {_bare(cls.__name__): cls for cls in self._members.values()}
         if _bare(name) not in names:
             raise unknown(self.kind, name, [*self._members, *self._also])
@@ -127,6 +132,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                 )
             return name
         cls = self.find(cast("str", name))
+        # Fields that a class sets itself (init=False) are no options.
         known = [field.name for field in fields(cast("Any", cls)) if field.init]
         for option in options or {}:
             if option not in known:

@@ -18,11 +18,11 @@ class Candidate(Value):
     """One method on the texts of a task.
 
     Attributes:
-        name: as the command line spells it.
-        method: with every option.
+        name: name as the command line spells it.
+        method: method with every option.
         fidelity, interval: mean pool fidelity over the texts, bootstrapped over them.
-        behind: the interval of the best candidate's fidelity less this one's, on the same texts.
-        significant: on what share of the texts the scores beat shuffled ones at p <= 0.05.
+        behind: interval of the best candidate's fidelity less this one's, on the same texts.
+        significant: share of the texts on which the scores beat shuffled ones at p <= 0.05.
         comprehensiveness, sufficiency: means over the texts, in ``unit``.
         evaluations: mean cost of one explanation, in model evaluations (a forward-and-backward
             pass counts as one).
@@ -45,12 +45,12 @@ class Selection(Record):
     """The choice of a method for a model and a task, with the log that it rests on.
 
     Attributes:
-        model: whose decisions were explained.
-        texts: how many; ``documents`` are their SHA-256, in order.
-        candidates: in order of fidelity, the highest first.
+        model: model whose decisions were explained.
+        texts: number of texts; ``documents`` are their SHA-256, in order.
+        candidates: candidates in order of fidelity, the highest first.
         scores: ``[candidates, texts]`` pool fidelity of each, in the order of ``candidates``.
-        chosen: the winner, or the cheapest within one standard error of it.
-        why: in a sentence.
+        chosen: winner, or the cheapest within one standard error of it.
+        why: reason, in a sentence.
         explainable: whether the best candidate beat chance on more than half of the texts; where
             it did not, no list of words explains this task.
         failed: methods that could not be tried on some text, and why; they are no candidates.

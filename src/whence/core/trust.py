@@ -41,10 +41,10 @@ class Quantity(Value):
     """One question about an explanation, and the measured answer.
 
     Attributes:
-        question: in a reader's words: ``"Better than chance?"``.
+        question: question in a reader's words: ``"Better than chance?"``.
         finding: pass, caution, fail; or not measured, and then ``says`` tells why.
         says: one sentence, with the numbers.
-        measurements: what stands behind it.
+        measurements: measurements behind the answer.
     """
 
     question: str
@@ -78,6 +78,7 @@ class KeptPool(Value):
 
     def coalitions(self) -> np.ndarray:
         """The masks as booleans ``[masks, features]``."""
+        # Masks are text since a JSON list takes five characters or six for each true or false.
         rows = [np.frombuffer(mask.encode(), dtype=np.uint8) == ord("1") for mask in self.masks]
         return np.stack(rows) if rows else np.zeros((0, 0), dtype=bool)
 
@@ -87,21 +88,21 @@ class TrustLabel(Record):
     """What was measured of one explanation of one output, and whether it may be used.
 
     Attributes:
-        output: the output whose scores were judged.
+        output: output whose scores were judged.
         level: how thorough the judgement was.
-        grade, says: the verdict, and one measured sentence for a lay reader.
-        reasons: what kept the grade from being higher.
-        calibration: the thresholds' identity; ``None``: none cover this family of models.
-        quantities: the seven questions, in order, and more in an audit.
-        additive_share: of the variance of the model's answers over the pool, what the best sum
-            over features explains; ``None`` where there was nothing to explain.
+        grade, says: verdict, and one measured sentence for a lay reader.
+        reasons: reasons why the grade is no higher.
+        calibration: identity of the thresholds; ``None``: none cover this family of models.
+        quantities: answers to the seven questions, in order, and more in an audit.
+        additive_share: share of the variance of the model's answers over the pool that the best
+            sum over features explains; ``None`` where there was nothing to explain.
         reliable: for each feature, whether its effect is distinguishable from zero: by the pool, or by the
             standard errors of its score.
         pool: masks and answers.
         discarded: perturbations that were not counted, since they changed the prediction.
         cost: evaluations of the label alone, those of explaining again included.
-        explanations: how many more times the method ran.
-        notes: what a reader must know.
+        explanations: number of times that the method ran again.
+        notes: sentences that a reader must know.
     """
 
     output: str

@@ -50,7 +50,7 @@ class Distilled:
             regions and within its domain.
         curve: learning curve, which says what more questions would bring; ``None`` without one.
         compact: small transformer, where one was asked for; ``compact.save(folder)`` keeps it.
-        choices: what else was decided on ``select``.
+        choices: other choices on ``select``.
         groups: groups of words that the teacher's answers to n-grams show; ``None`` where none
             were asked.
         split: part of each text that was asked.
@@ -180,6 +180,7 @@ class Distilled:
             WriteError: a file could not be written.
         """
         place = Path(folder)
+        # Read before it is written over: only for the same student do earlier audits say anything.
         before = _bytes(place / MODEL)
         rows = {part: self.split.rows(part) for part in PARTS}
         beside = (ROUTER, REPORT)
@@ -221,5 +222,6 @@ def _same_settings(path: Path, state: RouterState) -> bool:
         stored = RouterState.load(path)
     except RecordError:
         return False
+    # What a router has seen is replaced by the new state's, so that only settings are compared.
     seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
     return replace(stored, **seen) == state

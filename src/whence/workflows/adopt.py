@@ -85,6 +85,7 @@ def read_explanation(model: Any, path: str | os.PathLike[str]) -> Attribution:
         tree: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not JSON: {error}") from error
+    # A record names its kind, which is no key of the plain form.
     if isinstance(tree, dict) and "kind" in cast("dict[str, Any]", tree):
         record = read_record_json(data, origin=str(path))
         if not isinstance(record, Attribution):
@@ -126,6 +127,7 @@ def _located(
     for index, row in enumerate(scores):
         number = row[-1] if row else None
         if (
+            # True is an int, and no score.
             isinstance(number, bool)
             or not isinstance(number, int | float)
             or not np.isfinite(number)
@@ -134,6 +136,8 @@ def _located(
         if len(row) == 3 and all(type(edge) is int for edge in row[:2]):
             start, end = row[:2]
         elif len(row) == 2 and isinstance(row[0], str) and row[0]:
+            # From where the last word ended: a word that stands twice is found in the order of the
+            # scores.
             start = text.find(row[0], position)
             if start < 0:
                 raise InputError(
@@ -166,6 +170,8 @@ def _attribution(question: Question, values: np.ndarray, method: str) -> Attribu
         scores=frozen_array(values[:, None]),
         std_errors=None,
         values=frozen_array(game.full()),
+        # What the other tool compared with is unknown; NaN keeps completeness from being asked of
+        # these scores.
         base_values=frozen_array([np.nan]),
         quantity=ELSEWHERE,
         decision=question.decision,

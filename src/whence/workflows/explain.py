@@ -99,7 +99,9 @@ def explain(
     )
     if cache is None:
         cache = cache_of(question.model)
+    # Only without a budget: what was chosen for the task may cost more than the budget allows.
     chosen_by_task = remembered(question.model) if method == "auto" and budget is None else None
+    # Options name settings of one method, and which one the caller meant is not known here.
     if chosen_by_task is not None and not options:
         plan = plan_for(question, chosen_by_task.method)
         plan = replace(plan, choice=chosen_by_task.why)
@@ -109,8 +111,12 @@ def explain(
     if budget is not None and level is not None:
         price = evaluations_of(level)
         room = budget - price
+        # What the label takes is gone when the method is chosen: a method that fits the whole
+        # budget may not fit the rest.
         if method == "auto" and room >= 1:
             plan = _within(question, room, options) or plan
+        # Unasked, a label takes its share only where that leaves the method at least as much
+        # (decision 8); where a label was asked for, the least that the method works with will do.
         if room >= plan.least and (trust is not None or room >= price):
             budget = room
         elif trust is not None:

@@ -85,6 +85,7 @@ def judge(
         question,
         explanation,
         None
+        # Scores from elsewhere may bear the name of a method of ours, which did not make them.
         if explanation.quantity == ELSEWHERE
         else plan_of(question, explanation.provenance.method),
         level=level,
@@ -144,10 +145,13 @@ def _others(
     others = [method_by_name(name) for name in SECOND_OPINIONS]
     others = [other for other in others if works[other.needs] and type(other) is not type(mine)]
     # Stable: of one kind the order above holds.
+    # Methods that need the same of the model share its blind spots: two gradients that agree say
+    # less than a gradient and a deletion.
     others.sort(key=lambda other: mine is not None and other.needs == mine.needs)
     opinions: list[Callable[[], Attribution]] = []
     for other in others[:2]:
-
+        # As a default it is bound now: by name alone every opinion would be the last
+        # method of the loop. Nothing runs until the label asks for it.
         def explain(method: Method = other) -> Attribution:
             other_plan = plan_for(question, method)
             return answer(question, other_plan, seed=seed, token_budget=token_budget, cache=cache)

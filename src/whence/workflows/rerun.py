@@ -69,6 +69,7 @@ def explainers(
     return {
         **explainers,
         "explain_at": lambda points: np.stack([e.scores[:, column] for e in estimates(points)]),
+        # Values at embeddings, and not of texts: a displaced embedding is that of no token.
         "value_at": lambda points: question.embedding_game().at(points)[0][:, column],
     }
 
@@ -89,6 +90,8 @@ def rerun(
         fresh = ask_otherwise(question, source)
         return answer(
             fresh,
+            # Planned anew: what a method takes depends on the number of features, and the other
+            # input has its own.
             plan_for(fresh, plan.method),
             budget=budget,
             seed=seed,

@@ -30,7 +30,8 @@ from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.maskers import Masker
@@ -63,6 +64,7 @@ class Remembered:
     why: str
 
 
+# Weak keys, since what is remembered must not keep gigabytes of weights alive.
 _CHOSEN: WeakKeyDictionary[Any, tuple[str, Remembered]] = WeakKeyDictionary()
 """For each live model what was selected, with the fingerprint that it was selected for."""
 
@@ -82,7 +84,7 @@ class Comparison:
     Attributes:
         instance: input with its pool.
         explanations: explanations by name; the ensemble among them where there are two members or more.
-        measurements: for each name its measurements, the same metrics for all.
+        measurements: measurements of each name, the same metrics for all.
         p_values: permutation p of each name: the share of shuffled scores that do as well.
         failed: methods that could not be tried, and why.
         judging: evaluations that judging cost, the explanations' own not counted.
@@ -161,6 +163,7 @@ def compare(
                 token_budget=token_budget,
                 cache=cache,
             )
+        # Only what this model cannot give is passed over; any other error is a fault to be seen.
         except CapabilityError as error:
             failed[name] = str(error)
     joined = _ensemble(explanations, instance)
@@ -252,8 +255,11 @@ def select(
 def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> float:
     """The ensemble's p-value on masks that did not weigh its members: half weighs, half judges."""
     members = {n: e.scores[:, instance.output] for n, e in explanations.items() if n != ENSEMBLE}
+    # Fewer than four masks on either side neither weigh nor judge. Chosen by hand.
     if len(instance.pool) < 8:
         return 1.0
+    # Weights fit the masks that they were learnt on; on the same masks the ensemble would beat its
+    # members by that alone.
     weigh, test = instance.pool.halves()
     scores, _ = ensemble(members, weigh, output=instance.output)
     return permutation_test(replace(instance, pool=test), scores)[0]
@@ -262,6 +268,7 @@ def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> fl
 def _selected(
     model: Any, rows: Sequence[Comparison], methods: Mapping[str, Method], seed: int
 ) -> Selection:
+    # On every text: means over different texts cannot be compared.
     worked = [name for name in (*methods, ENSEMBLE) if all(name in r.explanations for r in rows)]
     if not worked:
         reasons = {why for row in rows for why in row.failed.values()}
@@ -276,6 +283,7 @@ def _selected(
     # Random scores are there to show what chance does.
     chance = tuple(name for name, method in methods.items() if isinstance(method, Random))
     choice = choose(trials, barred=chance if set(worked) - set(chance) else (), seed=seed)
+    # A stable sort: equals keep the order in which the methods were named.
     order = sorted(worked, key=lambda name: -float(fidelity[name].mean()))
     candidates = tuple(
         Candidate(
@@ -324,6 +332,9 @@ def _selected(
         whence=__version__,
         created=now(),
     )
+    # Per task and not per input, from here on: on GECO the best fixed method had an average
+    # precision of .964, the choice per input by the pool .944 to .947. The ensemble is left out,
+    # since it costs all of its members on every text.
     single = (
         choose(trials, barred=(*chance, ENSEMBLE), seed=seed)
         if set(worked) - {*chance, ENSEMBLE}
@@ -347,6 +358,7 @@ def _judged(row: Comparison, name: str) -> float:
 
 def _cost(result: Attribution) -> float:
     cost = result.provenance.cost
+    # A pass forward and backward counts as one, as in Candidate.evaluations.
     return float(cost.evaluations + cost.gradient_evaluations)
 
 
@@ -372,6 +384,7 @@ def _methods(requested: Sequence[str | Method] | None) -> dict[str, Method]:
     named: dict[str, Method] = {}
     for method in chosen:
         plain = slug(type(method).__name__)
+        # Two settings of one method get a number, so that neither overwrites the other.
         alike = sum(1 for name in named if name.split(" ")[0] == plain)
         named[f"{plain} {alike + 1}" if alike else plain] = method
     if not named:
@@ -390,6 +403,7 @@ def _ensemble(explanations: Mapping[str, Attribution], instance: Instance) -> At
     first = next(iter(explanations.values()))
     shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     cost = Cost.total(result.provenance.cost for result in explanations.values())
+    # Members were weighed by one output; of the others nothing is known, and their columns are 0.
     columns = np.zeros((len(scores), len(first.outputs)))
     columns[:, instance.output] = scores
     return replace(

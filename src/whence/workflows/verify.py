@@ -26,7 +26,7 @@ class Verification:
     Attributes:
         holds: whether every answer is within the tolerance, and the model is the recorded one.
         asked: number of replayed inputs: the whole input, and masks of the record's pool.
-        worst: the largest deviation, in the unit of the outputs.
+        worst: largest deviation, in the unit of the outputs.
         tolerance: largest deviation allowed for that answer.
         same_model: whether the fingerprint is the recorded one; ``None`` where one has none.
         says: verdict in a sentence.
@@ -90,18 +90,24 @@ def verify(
         pool = explanation.trust.pool
         drawn = np.random.default_rng(seed).permutation(len(pool.masks))[:masks]
         game = question.game(masker=recorded_masker(pool.masker))
+        # A pool without a mask has no width either: reshape gives it that of the features.
         answered.append(game(pool.coalitions()[drawn].reshape(len(drawn), n)))
         recorded.append(pool.values[drawn])
     answers = np.concatenate(answered)
     expected = np.concatenate(recorded)
     gaps = np.abs(answers - expected)
+    # Relative to large answers; near 0 a share of the answer would allow less than the rounding of
+    # float32.
     allowed = tolerance * np.maximum(1.0, np.abs(expected))
+    # The worst by what it was allowed: outputs may be of different size.
     row, column = np.unravel_index(int(np.argmax(gaps / allowed)), gaps.shape)
     worst, limit = float(gaps[row, column]), float(allowed[row, column])
+    # Written so that a NaN agrees with nothing.
     agrees = bool(np.all(gaps <= allowed))
     same = _same_model(question, explanation)
     unit = explanation.outputs[int(column)].unit
     count = len(expected)
+    # None: a callable has no fingerprint, and its answers are all there is to go by.
     if agrees and same is not False:
         says = f"{count} of {count} answers equal those of the record; the largest deviation is {worst:.2g} {unit}"
     elif agrees:

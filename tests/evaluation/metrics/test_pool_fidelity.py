@@ -9,7 +9,8 @@ from scipy import stats
 from whence.core import OptionError
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.games import FunctionGame
 
 

@@ -171,7 +171,7 @@ def test_refusals():
     data = {"features": features, "labels": LABELS}
     with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got none"):
         Prototypes().fit(features.table(texts), targets, **data)
-    with pytest.raises(InputError, match="3 texts given"):
+    with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got 3"):
         Prototypes().fit(features.table(texts), targets, texts=texts[:3], **data)
     with pytest.raises(InputError, match="probabilities"):
         learnt(texts, targets * 2)

@@ -66,7 +66,7 @@ def test_a_cut_falls_in_the_text(model):
         ({"prompt": "no place"}, "once"),
         ({"labels": ["one"]}, "two or more"),
         ({"orders": 2}, "options"),
-        ({"words": [" same", " same"]}, "one each"),
+        ({"words": [" same", " same"]}, "expected one word for each"),
     ],
 )
 def test_options_that_cannot_be(model, options, says):

@@ -95,7 +95,7 @@ class TestFailing:
             return [[0.5, 0.5]] * len(texts)
 
         cache = whence.MemoryCache()
-        with pytest.raises(ModelOutputError, match="to 'd'; probabilities"):
+        with pytest.raises(ModelOutputError, match="to 'd'; expected probabilities"):
             of(breaks, batch=2, cache=cache, version="x").ask(list("abcd"))
         seen.clear()
         of(mended, batch=2, cache=cache, version="x").ask(list("abcd"))
@@ -118,7 +118,7 @@ class TestFailing:
         def shrinking(texts):
             return [[0.5, 0.5]] if texts == ["a"] else [[0.2, 0.3, 0.5]] * len(texts)
 
-        with pytest.raises(ModelOutputError, match="scores a text"):
+        with pytest.raises(ModelOutputError, match="expected 2 scores for each text"):
             of(shrinking, batch=1).ask(["a", "b"])
 
     def test_a_label_nobody_named(self):

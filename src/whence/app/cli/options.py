@@ -195,6 +195,8 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
             options[name] = group(**settings)
         command(**options)
 
+    # Typer takes names and defaults from the signature and types from the annotations, and wraps()
+    # has copied both from the command: each has to be replaced.
     cast("Any", run).__signature__ = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

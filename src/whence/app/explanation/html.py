@@ -39,9 +39,9 @@ from whence.core.explanations import Attribution
 __all__ = ["Section", "fragment", "page", "pages"]
 
 STEPS = 10
-"""Steps of the ramp on each side of zero; a style class each."""
+"""Steps of the ramp on each side of zero; a style class each. Chosen by hand."""
 TOP = 12
-"""Bars of the chart; the table below it has every score."""
+"""Bars of the chart; the table below it has every score. Chosen by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,8 @@ def lower_bound(hits: int | float, n: int, level: float = 0.95) -> float:
         >>> round(lower_bound(29, 29), 3)
         0.902
     """
+    # P(X >= k | p) is the regularised incomplete beta function I_p(k, n - k + 1), whose inverse in
+    # p is the bound. At k = 0 the first parameter is 0 and the inverse undefined: the bound is 0.
     return 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1, 1 - level))
 
 
@@ -32,6 +34,7 @@ def upper_bound(hits: int | float, n: int, level: float = 0.95) -> float:
         >>> round(upper_bound(0, 29), 3)
         0.098
     """
+    # P(X <= k | p) = 1 - I_p(k + 1, n - k), which is 1 - level where I_p is level.
     return 1.0 if hits >= n else float(betaincinv(hits + 1, n - hits, level))
 
 

@@ -42,7 +42,7 @@ class Proportion(Value):
 
     @property
     def value(self) -> float:
-        """The share itself; NaN of none."""
+        """The share itself; NaN where n is 0."""
         return self.hits / self.n if self.n else float("nan")
 
     def __str__(self) -> str:
@@ -58,6 +58,7 @@ def below(bound: float) -> str:
         >>> below(0.94973), above(0.94973)
         ('0.949', '0.950')
     """
+    # Outwards: to the nearest, .9498 would be shown as a certified .950.
     return f"{math.floor(bound * 1000 + ROUNDING) / 1000:.3f}"
 
 
@@ -112,6 +113,8 @@ def least_certified(target: float, *, level: float = 0.95) -> int:
     """
     if not 0.0 < target < 1.0:
         raise OptionError(f"expected a target between 0 and 1, got {target}")
+    # Where all n agree the lower bound p solves p^n = 1 - level: it is the target or more from n =
+    # log(1 - level) / log(target) on.
     return int(np.ceil(np.log(1 - level) / np.log(target)))
 
 
@@ -154,6 +157,8 @@ def bootstrap(
     value = statistic(rows) if n else float("nan")
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(draws)]) if n else rows
+    # Kappa of a resample with one label alone is 0 / 0: it is no value of the statistic, and one
+    # NaN would make both quantiles NaN.
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return Interval(value, float("nan"), float("nan"), n)

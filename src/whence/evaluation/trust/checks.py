@@ -17,7 +17,8 @@ from whence.core.statistics.clopper_pearson import share_interval
 from whence.core.trust import Finding, Quantity
 from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity, permutation_test
+from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.evaluation.metrics.removal import BINS, NEAREST, Removal
 from whence.evaluation.robustness.masker_agreement import masker_agreement
 from whence.evaluation.robustness.rank_agreement import overlap_chance, rank_biased_overlap

@@ -159,6 +159,8 @@ class SequenceClassifier(TorchModel):
 
     def _links(self) -> tuple[Link, ...]:
         if len(self.labels) == 1 and not self.independent:
+            # A regression or a reward: it has no probability, although a pipeline puts it through a
+            # sigmoid (findings/transformers-pipeline-squashes-a-regression.sh).
             return ("logit",)
         return ("log_odds", "logit", "log_probability", "probability")
 

@@ -32,11 +32,11 @@ class AttributionAgreement(Value):
     Attributes:
         correlation: mean rank correlation (Spearman) over texts; random contributions give 0.
         overlap: mean share of the ``top`` weightiest pieces, whatever their sign, in common.
-        overlap_at_random: what random contributions on the same pieces give, exactly.
-        chance: how often random contributions reach so high a correlation.
-        chance_of_overlap: the same of the overlap.
+        overlap_at_random: overlap of random contributions on the same pieces, exactly.
+        chance: share of random contributions that reach so high a correlation.
+        chance_of_overlap: share of them that reach so large an overlap.
         top: pieces compared by the overlap at most; never more than half of those of a text.
-        unit: of the effects: ``"log-odds"`` of the student's label, or ``"decision"``.
+        unit: unit of the effects: ``"log-odds"`` of the student's label, or ``"decision"``.
         pieces: deletions that were compared.
         too_few: texts left out because the student named fewer than two pieces in them.
         unmoved: texts left out because all deletions had the same effect on the teacher.
@@ -133,6 +133,8 @@ def attribution_agreement(
     before = run.used()
     rng = np.random.default_rng(run.terms.seed)
     too_few, questions = 0, list[_Question]()
+    # Gone through until enough texts have two pieces: to find them asks the student alone, so a
+    # text that is passed over costs no question.
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
         if len(questions) == most:
@@ -185,6 +187,8 @@ def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
     at = 0
     for start, end in sorted(spans):
         rest.append(text[at:start])
+        # Spans may lie within each other ("late" in "paid late"): the end must not move back, or
+        # characters already deleted would return.
         at = max(at, end)
     rest.append(text[at:])
     return " ".join("".join(rest).split())
@@ -204,8 +208,12 @@ def _question(fitted: Fitted, text: str) -> _Question:
     reasons = fitted.explain(text)
     label = fitted.labels.index(reasons.label)
     pairs = [(without(text, piece.spans), piece) for piece in reasons.evidence if piece.spans]
+    # Marks alone are nothing a teacher was made to read: its answer to them would be compared with
+    # a contribution to a sentence.
     pairs = [(rest, piece) for rest, piece in pairs if any(c.isalnum() for c in rest)]
     shares = np.array([float(piece.shares[label]) for _, piece in pairs])
+    # The whole text has its spaces closed up as well: else the deletion would be compared with a
+    # text that differs in white space, too.
     return _Question(" ".join(text.split()), tuple(rest for rest, _ in pairs), shares, label)
 
 
@@ -234,8 +242,12 @@ def _for_label(answers: Answers, label: int) -> Float[np.ndarray, " texts"]:
     if answers.gives == "label":
         return (answers.top == label).astype(np.float64)
     if answers.gives == "probability":
+        # Probabilities of 0 and 1 have infinite log-odds, whose differences are NaN.
         chances = np.clip(values[:, label], FLOOR, 1 - FLOOR)
         return np.log(chances) - np.log1p(-chances)
+    # The log-odds of a softmax are v_l - log(sum over the others of exp v): from the scores
+    # themselves they are exact where the probability rounds to 1 (decision 5). The greatest of the
+    # others is taken out first, so that exp cannot overflow.
     others = np.delete(values, label, axis=1)
     high = others.max(axis=1)
     return values[:, label] - high - np.log(np.exp(others - high[:, None]).sum(axis=1))
@@ -254,14 +266,22 @@ def _against_random(
     drawn = np.zeros((2, permutations))
     for place, (shares, effects) in enumerate(compared):
         n = len(shares)
+        # Never more than half of the pieces: the top two of two pieces are the same in any order.
         best = max(1, min(top, n // 2))
         ranks, aims = _standard(rankdata(shares)), _standard(rankdata(effects))
         top_shares = _among_top(np.abs(shares), best)
         top_effects = _among_top(np.abs(effects), best)
+        # Of ranks with mean 0 and length 1 the inner product is Spearman's correlation, with ties
+        # at their mean rank. So one product gives it for all permutations below;
+        # scipy.stats.spearmanr would rank anew in each.
         correlations[place] = float(ranks @ aims)
         overlaps[place] = float(top_shares @ top_effects) / best
+        # Two random sets of b among n have b^2 / n members in common (hypergeometric), which is
+        # the share b / n of b.
         expected[place] = best / n
         order = rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)
+        # Permuted within each text, and summed over the texts: the statistic is the mean of all
+        # texts, and pieces of different texts are not exchangeable.
         drawn[0] += ranks[order] @ aims
         drawn[1] += top_shares[order] @ top_effects / best
     if not compared:
@@ -270,6 +290,7 @@ def _against_random(
     # less than rounding errors of a few thousand additions count as reached.
     observed = np.array([[correlations.sum()], [overlaps.sum()]])
     reached = (drawn >= observed - 1e-9).sum(axis=1)
+    # Phipson and Smyth (2010), doi:10.2202/1544-6115.1585.
     chance = ((1 + reached) / (1 + permutations)).tolist()
     return correlations, overlaps, float(expected.mean()), (chance[0], chance[1])
 
@@ -288,6 +309,7 @@ def _among_top(values: Float[np.ndarray, " n"], best: int) -> Float[np.ndarray, 
         >>> _among_top(np.array([3.0, 1.0, 1.0]), 2).tolist()
         [1.0, 0.5, 0.5]
     """
+    # The last place in the top is shared by all values equal to it, in equal parts.
     edge = float(np.sort(values)[-best])
     above, equal = values > edge, values == edge
     return above + equal * ((best - int(above.sum())) / int(equal.sum()))

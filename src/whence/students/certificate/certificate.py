@@ -53,7 +53,7 @@ class Certificate(Record):
 
     Attributes:
         verdict: one of :data:`VERDICTS`.
-        because: the number that decided it, in words.
+        because: number that decided it, in words.
         target: agreement that a replacement of the teacher needs.
         level: level of every bound.
         agreement: agreement with the teacher's decisions.
@@ -69,14 +69,14 @@ class Certificate(Record):
             and slices share one error rate (Bonferroni), so that all lower bounds hold at once, and
             all upper ones.
         flips: flip-recall and precision under edits, by family.
-        ceiling: how often the teacher agrees with itself, where it was asked again.
+        ceiling: agreement of the teacher with itself, where it was asked again.
         calibration_gap: calibration errors of student and teacher against the gold labels, one less
             the other; ``None`` without them, or for bare labels.
         brier: mean squared distance from the teacher's probabilities.
         refits: stability over other samples.
         attributions: agreement with the teacher's leave-one-out effects.
         shift: agreement on other topics and corpora.
-        disagreements: the smallest edits that make student and teacher disagree.
+        disagreements: search for the smallest edits that make student and teacher disagree.
     """
 
     verdict: Verdict
@@ -117,8 +117,8 @@ class Certificate(Record):
         if self.calibration_gap is not None:
             lines.append(f"calibration gap to the teacher's {self.calibration_gap}")
         lines += [f"above {name} by {lift.above}" for name, lift in self.lifts.items()]
-        for family, own in self.flips.items():
-            lines.append(f"{family}: flip-recall {own.recall}, precision {own.precision}")
+        for family, flips in self.flips.items():
+            lines.append(f"{family}: flip-recall {flips.recall}, precision {flips.precision}")
         for name, share in {**self.classes, **self.slices}.items():
             lines.append(f"{name}: {'n too small' if share is None else share}")
         more = (self.refits, self.attributions, self.shift, self.disagreements)

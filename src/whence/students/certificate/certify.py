@@ -66,8 +66,8 @@ class Decided:
                 f"expected probabilities of shape {self.teacher.values.shape} for one text or more, got "
                 f"{self.student.shape}; give the student's probabilities of the same texts and labels"
             )
-        lengths = {f"control {name}": len(own) for name, own in self.controls.items()}
-        lengths |= {f"slice {name}": len(own) for name, own in self.slices.items()}
+        lengths = {f"control {name}": len(chances) for name, chances in self.controls.items()}
+        lengths |= {f"slice {name}": len(marks) for name, marks in self.slices.items()}
         if self.gold is not None:
             lengths["gold"] = len(self.gold)
         for name, length in lengths.items():
@@ -87,12 +87,12 @@ class Probes:
     Attributes:
         flips: agreement under edits, by family; see
             :func:`whence.students.certificate.edit_flips.flips_on_edits`.
-        ceiling: see :func:`whence.students.data.split.noise_ceiling`.
-        refits: see :func:`whence.students.certificate.refit_stability.refits`.
-        attributions: see
+        ceiling: noise ceiling, see :func:`whence.students.data.split.noise_ceiling`.
+        refits: stability, see :func:`whence.students.certificate.refit_stability.refits`.
+        attributions: agreement of attributions, see
             :func:`whence.students.certificate.attribution_agreement.attribution_agreement`.
-        shift: see :mod:`whence.students.certificate.distribution_shift`.
-        disagreements: see
+        shift: agreement elsewhere, see :mod:`whence.students.certificate.distribution_shift`.
+        disagreements: search for small edits, see
             :func:`whence.students.certificate.minimal_disagreement.search_disagreements`.
         coverage: share of texts that the student is certified to answer alone, see
             :mod:`whence.students.routing.selective_prediction`; at 0 a fallback is of no use.
@@ -135,6 +135,8 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
     agreement = proportion(int(same.sum()), len(t), level=level)
 
     def resampled(statistic: Callable[[np.ndarray], float]) -> Interval:
+        # One seed for every statistic draws the same resamples, so that kappa, F1 and the rest are
+        # of the same texts in each draw.
         return bootstrap(statistic, len(t), draws=DRAWS, level=level, seed=terms.seed)
 
     lifts = {
@@ -145,11 +147,16 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
     outcome, because = verdict(
         agreement, beyond.value, lifts, probes.flips, terms.target, level, probes.coverage
     )
+    # Only where the student is let answer can a label that was hardly ever seen do harm.
     if outcome in VERDICTS[:2]:
         because += _silent(teacher)
     squares = teacher_brier(teacher.probabilities, student)
+    # Of bare labels the teacher's certainty is unknown: a divergence from probabilities of 0 and 1
+    # would blame the student for every doubt.
     divergence = teacher_kl(teacher.probabilities, student) if teacher.soft else None
     groups = {f"teacher says {label}": t == i for i, label in enumerate(teacher.labels)}
+    # Bonferroni over all classes and slices, those too small for a number included: the divisor is
+    # then fixed before any agreement is seen, and is at worst too careful.
     joint = 1 - (1 - level) / (len(groups) + len(decided.slices))
     wrong = None if decided.gold is None else decided.gold != t
     return Certificate(
@@ -183,6 +190,8 @@ def _lift(
 ) -> Lift:
     """Agreement of a control, and that of the student above it, on resampled texts."""
     n = len(same)
+    # Student and control are resampled on the same texts: what makes a text hard for both cancels
+    # in the difference, so the interval is narrower than that of two shares.
     above = bootstrap(
         lambda rows: float(same[rows].mean() - right[rows].mean()),
         n, draws=DRAWS, level=terms.level, seed=terms.seed,
@@ -194,7 +203,7 @@ def _lift(
 def _calibration_gap(decided: Decided, terms: Terms) -> Interval | None:
     """Calibration of the student less that of the teacher; ``None`` without true labels.
 
-    Nor of bare labels: these are always certain, so that their calibration is their error rate.
+    And for bare labels: these are always certain, so that their calibration is their error rate.
     """
     gold, student, taught = decided.gold, decided.student, decided.teacher.probabilities
     if gold is None or not decided.teacher.soft:
@@ -206,7 +215,8 @@ def _calibration_gap(decided: Decided, terms: Terms) -> Interval | None:
 
 
 def _silent(teacher: Answers) -> str:
-    """Of which labels nothing is said, in words; empty where there is none."""
+    """The labels of which nothing is known, in words; empty where there are none."""
+    # minlength: a label that the teacher never gave here is the one most worth naming.
     counts = np.bincount(teacher.top, minlength=len(teacher.labels)).tolist()
     few = [label for label, count in zip(teacher.labels, counts, strict=True) if count < FEWEST]
     if not few:
@@ -220,6 +230,6 @@ def _silent(teacher: Answers) -> str:
 def _within(
     same: Bool[np.ndarray, " texts"], inside: Bool[np.ndarray, " texts"], level: float
 ) -> Proportion | None:
-    """Agreement on some texts; ``None`` of too few."""
+    """Agreement on some texts; ``None`` where they are too few."""
     n = int(inside.sum())
     return proportion(int(same[inside].sum()), n, level=level) if n >= FEWEST else None

@@ -28,9 +28,9 @@ class Elsewhere(Value):
     """Agreement on texts of another kind.
 
     Attributes:
-        agreement: agreement with the teacher's decisions; ``None`` of fewer than 30 texts.
+        agreement: agreement with the teacher's decisions; ``None`` for fewer than 30 texts.
         kappa: agreement beyond chance; NaN where both always say the same one label.
-        majority: share of the label that the teacher gives most often there; NaN of no text.
+        majority: share of the label that the teacher gives most often there; NaN for no text.
         texts: number of texts, repeats and near-duplicates not counted.
         known: texts left out because the student learnt from them or from near-duplicates.
     """
@@ -54,13 +54,13 @@ class Shift(Value):
 
     Attributes:
         topics: agreement on each cluster of texts by a student fitted without it; empty where
-            none was asked for or no topics could be told apart.
-        at_random: the same of random parts as large as the topics, all together: what remains of
+            none was asked for or the texts fall into no topics.
+        at_random: agreement on random parts as large as the topics, all together: what remains of
             a fall below it is due to the topic, and not to fewer texts. ``None`` without topics.
         corpora: agreement of the student itself on each other corpus.
         level: level of the bounds of all topics together, and of all corpora together (Bonferroni).
         asked: texts the teacher was asked, answers from its cache not counted.
-        one_topic: whether topics were asked for, but could not be told apart.
+        one_topic: whether topics were asked for, but the texts fall into none.
     """
 
     topics: dict[str, Elsewhere]
@@ -134,6 +134,7 @@ def other_topics(
         raise OptionError(f"expected 2 clusters of texts or more, got {clusters}")
     texts = training.examples
     whole = texts.whole()
+    # The first whole text of each document: repeats would make the bounds narrower than they are.
     tested = np.sort(whole[np.unique(texts.groups[whole], return_index=True)[1]])
     table = sparse.csr_array(training.table[tested])
     words = topical_words(table, training.features, clusters)
@@ -144,8 +145,11 @@ def other_topics(
     if len(parts) < 2:
         return Shift(topics={}, at_random=None, corpora={}, level=terms.level, one_topic=True)
     order = np.random.default_rng(terms.seed).permutation(tested)
+    # Random parts of the sizes of the topics: what these lose by fewer texts to learn from, topics
+    # lose as well.
     drawn = np.split(order, np.cumsum([len(part) for part in parts])[:-1])
     taught = texts.targets.argmax(axis=1).astype(np.int64)
+    # All topics share one error rate (Bonferroni).
     joint = 1 - (1 - terms.level) / len(parts)
     result: dict[str, Elsewhere] = {}
     for part in parts:
@@ -153,6 +157,8 @@ def other_topics(
         result[name if name not in result else f"{name} ({len(result) + 1})"] = _elsewhere(
             taught[part], _left_out(student, training, part), joint
         )
+    # Random parts differ by chance alone, so they are counted as one: a bound on all of them is
+    # narrower than one on each.
     same = sum(int((taught[part] == _left_out(student, training, part)).sum()) for part in drawn)
     return Shift(
         topics=result,
@@ -167,6 +173,7 @@ def _left_out(
 ) -> Int[np.ndarray, " part"]:
     """Decisions on some rows of a student fitted on the documents without any of them."""
     groups = training.examples.groups
+    # By document and not by row: an edit of a tested text gives its answer away.
     fitted = training.fit(student, np.flatnonzero(~np.isin(groups, groups[part])))
     columns = fitted.features.columns_in(training.features)
     table = sparse.csr_array(sparse.csr_array(training.table[part])[:, columns])
@@ -246,6 +253,8 @@ def _unknown(
     learnt: Sequence[str], texts: Sequence[str], seed: int
 ) -> tuple[Int[np.ndarray, " rows"], int]:
     """One row of each group that holds nothing learnt; how many texts are in the other groups."""
+    # One search over both, since groups are chains: a text may be joined to a learnt one by
+    # another text of its corpus.
     together = near_duplicates([*learnt, *texts], seed=seed)
     groups = together[len(learnt) :]
     known = np.isin(groups, together[: len(learnt)])

@@ -36,6 +36,7 @@ def flips_on_edits(
     certify, seed = holdout.parts.certify, run.terms.seed
     rows = certify
     if most < len(rows):
+        # Drawn and not the first ones: texts often come ordered by source or date.
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
     parents: list[int] = rows.tolist()
     teacher = holdout.answers("certify").top
@@ -46,6 +47,8 @@ def flips_on_edits(
         edits = [edit for edit in edits if edit.text not in learnt]
         readable, answers = ask_readable(run, [e.text for e in edits], f"edits ({family})")
         edits = [edits[row] for row in readable]
+        # Rows of a part are ascending, so the place of a parent in its part is found by bisection;
+        # decisions before the edit are then known without asking again.
         place = np.searchsorted(certify, [edit.parent for edit in edits])
         chances = fitted.predict_proba([e.text for e in edits], answers.read_to.tolist())
         after = chances.argmax(axis=1).astype(np.int64)

@@ -36,6 +36,8 @@ def kappa(a: Int[np.ndarray, " texts"], b: Int[np.ndarray, " texts"]) -> float:
         0.5
     """
     size = int(max(a.max(initial=0), b.max(initial=0))) + 1
+    # Whole counts are multiplied and divided once, so that one label everywhere gives exactly 1,
+    # which is asked below.
     expected = float(np.bincount(a, minlength=size) @ np.bincount(b, minlength=size))
     expected /= max(len(a), 1) ** 2
     return float("nan") if expected >= 1 else float(((a == b).mean() - expected) / (1 - expected))
@@ -47,6 +49,8 @@ def macro_f1(teacher: Int[np.ndarray, " texts"], student: Int[np.ndarray, " text
     Labels that neither ever gives are left out.
     """
     values: list[float] = []
+    # F1 = 2 TP / (2 TP + FP + FN), whose denominator is how often either says the label: above 0
+    # for every label that one of them gives.
     for label in np.union1d(teacher, student).tolist():
         both = int(((teacher == label) & (student == label)).sum())
         values.append(2 * both / int((teacher == label).sum() + (student == label).sum()))
@@ -60,6 +64,9 @@ def teacher_kl(
 
     Kullback and Leibler (1951), doi:10.1214/aoms/1177729694.
     """
+    # The weight is the raw probability: a label that the teacher rules out counts nothing, as t
+    # log t goes to 0 with t. A student that rules out what the teacher is sure of costs 27.6 nats,
+    # and not infinity.
     t, s = np.maximum(teacher, 1e-12), np.maximum(student, 1e-12)
     return (teacher * (np.log(t) - np.log(s))).sum(axis=1)
 
@@ -86,10 +93,14 @@ def expected_calibration_error(
     """How far certainty is from how often the decision is right, averaged over ten bins.
 
     What is right is the caller's: the true label, or the teacher's decision. Bins hold equally
-    many texts. The expectation is above 0 even for perfect calibration: about
-    ``.4 / sqrt(n / bins)`` times the spread. Naeini et al. (2015), doi:10.1609/aaai.v29i1.9602.
+    many texts. The expectation is above 0 even for perfect calibration, up to
+    about ``.4 / sqrt(n / bins)``: the mean absolute value of a normal of standard deviation
+    ``.5 / sqrt(n / bins)``. Naeini et al. (2015), doi:10.1609/aaai.v29i1.9602.
     """
     certain = chances.max(axis=1)
+    # Equally many texts a bin (Nixon et al. 2019, arXiv:1904.01685): in bins of equal width nearly
+    # all texts of a sure student share one. Stable, since many texts of a short student have the
+    # same certainty.
     order = np.argsort(certain, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     gaps = [len(part) * abs(certain[part].mean() - right[part].mean()) for part in parts]
@@ -124,6 +135,7 @@ def sign_test(student: Bool[np.ndarray, " texts"], control: Bool[np.ndarray, " t
     McNemar (1947), doi:10.1007/BF02295996.
     """
     wins, losses = int((student & ~control).sum()), int((control & ~student).sum())
+    # sf(k) is P(X > k): with one less it is the chance of so many wins or more.
     return float(stats.binom.sf(wins - 1, wins + losses, 0.5)) if wins + losses else 1.0
 
 
@@ -133,9 +145,9 @@ class Flips(Value):
 
     Attributes:
         fidelity: agreement on the edited texts.
-        recall: of the edits that changed the teacher's decision, those where the student's went
+        recall: share of the edits that changed the teacher's decision where the student's went
             from the teacher's old decision to its new one.
-        precision: of the edits that changed the student's decision, those that changed the
+        precision: share of the edits that changed the student's decision that changed the
             teacher's to the same.
     """
 
@@ -170,6 +182,8 @@ def flips(
     moved, answered = t0 != t1, s0 != s1
     # Landing on the new decision from anywhere else than the old one follows nothing.
     followed = moved & answered & (s1 == t1) & (s0 == t0)
+    # Precision asks only where the student's moves end: from where it came is what recall is
+    # about.
     right = moved & answered & (s1 == t1)
     return Flips(
         proportion(int((t1 == s1).sum()), len(t1), level=level),

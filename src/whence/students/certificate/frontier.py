@@ -57,7 +57,7 @@ class Entry:
     Attributes:
         probabilities: probabilities on the texts of the frontier.
         reading: words and numbers of the whole student.
-        a_text: words and numbers that decide one text, the mean; ``None`` of a control.
+        a_text: words and numbers that decide one text, the mean; ``None`` for a control.
         microseconds: median time for one text; ``None`` where it was not timed.
         bytes: size of the student as it is saved.
         control: whether it is there for comparison alone.
@@ -79,7 +79,7 @@ class Entry:
         *,
         control: bool = False,
     ) -> Entry:
-        """What is shown of a student, timed on some of the texts."""
+        """The entry of a student, timed on some of the texts."""
         return cls(
             probabilities=probabilities,
             reading=0 if control else student.reading_cost.total,
@@ -162,8 +162,10 @@ def price(
     chosen: Float[np.ndarray, "texts labels"],
     terms: Terms,
 ) -> Interval:
-    """Agreement lost by taking the second student for the first: paired, by resampled texts."""
+    """Agreement lost by taking the second student in place of the first, paired over texts."""
     first, second = ceiling.argmax(axis=1) == teacher, chosen.argmax(axis=1) == teacher
+    # Differences text by text, of -1, 0 and 1: to resample them keeps the pairing of the two, as
+    # the difference of two separate intervals would not.
     lost = first.astype(np.float64) - second
     return bootstrap(
         lambda rows: float(lost[rows].mean()), len(lost), level=terms.level, seed=terms.seed
@@ -171,19 +173,21 @@ def price(
 
 
 def median_microseconds(decide: Callable[[list[str]], object], texts: Sequence[str]) -> float:
-    """Time to decide one text, in microseconds: the median over some, one by one, after one more.
+    """Time to decide one text, in microseconds: the median over some, decided one by one after a first that is not timed.
 
     It holds for this machine and its load.
     """
     timed = list(texts[:TIMED])
     if not timed:
         raise OptionError("expected one text or more to take the time of, got none")
+    # The first call pays for what later ones find ready: imports, caches, compiled patterns.
     decide(timed[:1])
     seconds: list[float] = []
     for text in timed:
         start = perf_counter()
         decide([text])
         seconds.append(perf_counter() - start)
+    # A median, since one pause of the machine moves the mean of 64 times and not their median.
     return float(np.median(seconds) * 1e6)
 
 
@@ -211,6 +215,8 @@ def frontier(
         )
     rungs = [_rung(name, entry, answered, terms) for name, entry in entries.items()]
     controls = [rung for rung in rungs if rung.control]
+    # In this order a student is on the frontier where it agrees on more texts than every one
+    # before it: whole counts are compared, and of equal cost the better comes first.
     ranked = sorted(
         (rung for rung in rungs if not rung.control),
         key=lambda rung: (rung.reading, -rung.agreement.hits, rung.name),
@@ -267,4 +273,5 @@ def _accuracy(
 def _read_of_one(student: Fitted, texts: Sequence[str]) -> float:
     """Words and numbers of the evidence in one text, the mean over some."""
     evidence = [student.explain(text).evidence for text in texts]
+    # One more for the number that stands beside the words of each piece.
     return sum(len(e.says.split()) + 1 for pieces in evidence for e in pieces) / len(evidence)

@@ -39,7 +39,7 @@ class LearningCurve:
 
     Attributes:
         points: points from the smallest size up.
-        law: law fitted to them; ``None`` of fewer than four sizes.
+        law: law fitted to them; ``None`` for fewer than four sizes.
         resampled: laws fitted to resampled texts and draws.
         level: level of the intervals.
     """
@@ -82,6 +82,7 @@ class LearningCurve:
     def gain_of_doubling(self) -> Interval:
         """What the law expects of twice as many texts, with its interval."""
         law = self._needed()
+        # Within each law: what moves a resampled curve up or down as a whole cancels in the gain.
         gains = np.array([other(2 * self.texts) - other(self.texts) for other in self.resampled])
         low, high = np.quantile(gains, [(1 - self.level) / 2, (1 + self.level) / 2]).tolist()
         return Interval(law(2 * self.texts) - law(self.texts), low, high, self.texts)
@@ -123,6 +124,7 @@ class LearningCurve:
             return says if span is None else f"{says}; it may be {_open(span)} more"
         says = f"about {_round(more):,} more questions for +{gain:g}"
         beyond = (more + self.texts) / self.texts
+        # Four times the texts are two doublings beyond those that were fitted. Chosen by hand.
         far = f"; {beyond:.0f} times the texts there are, so a guess" if beyond > 4 else ""
         return f"{says} ({'no end' if span is None else _open(span)}{far})"
 
@@ -137,6 +139,8 @@ def schedule(n: int, start: int = 100) -> list[int]:
     if start < 1 or n < start:
         raise OptionError(f"expected a start from 1 to the {n} texts there are, got {start}")
     sizes = [start]
+    # A doubling within a quarter of all texts would cost its fits and tell the law nothing that
+    # the last point does not. Chosen by hand.
     while sizes[-1] * 2 <= n / 1.25:
         sizes.append(sizes[-1] * 2)
     return [*sizes, n] if sizes[-1] < n else sizes
@@ -191,11 +195,15 @@ def learning_curve(
         raise InputError("expected one held-out text or more to judge the students on, got none")
     rng = np.random.default_rng(terms.seed)
     sizes = schedule(n, start)
+    # No more draws than samples without a common text would fit in: further ones share most of
+    # their texts, and their spread would say less than their number claims.
     counts = [1 if size == n else max(1, min(draws, math.ceil(n / size))) for size in sizes]
     decisions: list[Int[np.ndarray, "draws texts"]] = []
     for size, count in zip(sizes, counts, strict=True):
         of_size: list[np.ndarray] = []
         for _ in range(count):
+            # In their order, so that the last point is the student of all texts itself: sums over
+            # rows in another order differ in the last digits.
             chances = fit(np.sort(rng.permutation(n)[:size]))
             if len(chances) != len(teacher):
                 raise InputError(
@@ -220,6 +228,7 @@ def learning_curve(
 
 def _interval(value: float, replicates: np.ndarray, level: float, n: int) -> Interval:
     """A kappa with the quantiles of its replicates; those that are no number are left out."""
+    # Kappa is no number where resampled texts leave one label to both.
     finite = replicates[np.isfinite(replicates)]
     shares = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(finite, shares).tolist() if len(finite) else (math.nan, math.nan)
@@ -230,6 +239,7 @@ def _laws(
     sizes: list[int], values: list[float], again: Float[np.ndarray, "replicates sizes"]
 ) -> tuple[PowerLaw | None, tuple[PowerLaw, ...]]:
     """The law through the points and those through their replicates, where there are enough."""
+    # A law takes all its points: a replicate that lacks one is left out whole.
     whole = again[np.isfinite(again).all(axis=1)]
     if len(sizes) < FEWEST_SIZES or not np.isfinite(values).all() or not len(whole):
         return None, ()
@@ -241,6 +251,8 @@ def _replicate(
     teacher: np.ndarray, decisions: list[np.ndarray], rng: np.random.Generator
 ) -> list[float]:
     """The mean kappa at each size on resampled texts, of resampled draws."""
+    # One sample of texts for all sizes: they are judged on the same texts, whose luck moves the
+    # curve as a whole and not its slope.
     rows = rng.integers(len(teacher), size=len(teacher))
     result: list[float] = []
     for of_size in decisions:

@@ -27,7 +27,8 @@ SHOWN = 3
 """Examples that are kept: as many as a reader looks at."""
 
 AT_ONCE = 8
-"""Texts asked at a time: most of those behind the first disagreement are questions for nothing."""
+"""Texts asked at a time: most of those behind the first disagreement are questions for nothing.
+Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -68,7 +69,8 @@ class DisagreementSearch(Value):
         length: median number of words of the texts.
         teacher_left: disagreements in which the teacher left the common label and the student
             stayed.
-        student_left: the reverse; where both left, for different labels, neither counts.
+        student_left: disagreements in which the student left it and the teacher stayed; where both
+            left, for different labels, neither counts.
         examples: those of the fewest words deleted, the shortest texts first.
         budget: texts asked of the teacher for each text at most, the whole one not counted.
         disagreed: texts passed over because they did not agree on the whole text.
@@ -161,6 +163,7 @@ def search_disagreements(
     order: list[int] = rng.permutation(len(texts)).tolist()
     for row in order:
         spent = run.used(before).asked
+        # One question more than the budget: the whole text is asked before the search of it.
         if len(results) == most or (queries is not None and spent + budget + 1 > queries):
             break
         words = texts[row].split()
@@ -173,6 +176,7 @@ def search_disagreements(
         results.append(search.run())
         lengths.append(len(words))
     hits = [result for result in results if result is not None]
+    # The text itself comes last, so that examples do not depend on the order of the search.
     hits.sort(key=lambda hit: (len(hit.deleted), len(hit.text), hit.text))
     return DisagreementSearch(
         found=proportion(len(hits), len(results), level=run.terms.level),
@@ -208,9 +212,11 @@ class _Search:
             student = self._student(shorter)
             order = self._rng.permutation(len(shorter))
             moved = student.argmax(axis=1) != self._label
+            # Stable: on either side of the mark the random order stays.
             order = order[np.argsort(~moved[order], kind="stable")]
             furthest, words = -1.0, tuple[int, ...]()
             for start in range(0, len(order), AT_ONCE):
+                # The last questions may be fewer than a batch.
                 places: list[int] = order[start : start + AT_ONCE][: self.left].tolist()
                 answers = self._ask([shorter[place] for place in places])
                 for place, teacher in zip(places, answers, strict=True):
@@ -226,6 +232,7 @@ class _Search:
         """With all words put back that can be while both still disagree."""
         for word in [word for word in self._all if word not in words]:
             fuller = tuple(sorted((*words, word)))
+            # With every word back it is the text on which both agree.
             if self.left == 0 or len(fuller) == len(self._all):
                 break
             if self._ask([fuller])[0].argmax() != self._student([fuller])[0].argmax():
@@ -251,6 +258,7 @@ class _Search:
             edited=self._text(words),
             deleted=tuple(word for at, word in enumerate(self._words) if at not in words),
             agreed=labels[self._label],
+            # Asked before, so the teacher's cache answers and nothing is counted.
             teacher=labels[int(self._ask([words])[0].argmax())],
             student=labels[int(self._student([words])[0].argmax())],
         )

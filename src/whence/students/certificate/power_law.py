@@ -59,6 +59,9 @@ def power_law(sizes: Float[np.ndarray, " sizes"], values: Float[np.ndarray, " si
         >>> round(law.a, 3), round(law.c, 3)
         (0.8, 0.5)
     """
+    # In units of the first size all three numbers are of order 1: a - b is the first value, and
+    # kappa lies between -1 and 1, so that b is about 2 at most and its bound of 10 stands out of
+    # the way.
     unit = float(sizes[0])
     x = np.log(sizes / unit)
 
@@ -71,7 +74,11 @@ def power_law(sizes: Float[np.ndarray, " sizes"], values: Float[np.ndarray, " si
 
     best, lowest = np.zeros(3), math.inf
     for c in STARTS:
+        # For a given exponent the law is linear in a and b, whose best values least squares give
+        # at once (Golub and Pereyra 1973, doi:10.1137/0710036): the search starts from there.
         line = np.linalg.lstsq(np.stack([np.ones_like(x), -np.exp(-c * x)], axis=1), values)[0]
+        # Strictly within the bounds: least_squares refuses a start outside, and steps away from
+        # one on the edge.
         first = [min(max(float(line[0]), -0.99), 0.99), min(max(float(line[1]), 0.01), 9.9), c]
         fit = cast("Any", optimize.least_squares)(
             residuals, first, jac=slopes,

@@ -61,10 +61,10 @@ class Refits(Value):
         level: level of the intervals of the weights; that of ``agreement`` is 95 %.
         agreement: mean over pairs of refits of how often both decide alike on texts held out.
         features: mean over pairs of the Jaccard similarity of the features they use.
-        groups: the same, where features that stand together count as one.
+        groups: mean similarity where features that stand together count as one.
         grouped: correlation from which on two features are of one group.
-        sign_flips: of the features that two refits or more use, the share whose weight is above
-            0 in one and below 0 in another; ``None`` where the student has no weights.
+        sign_flips: share of the features that two refits or more use whose weight is above 0 in
+            one and below 0 in another; ``None`` where the student has no weights.
         weights: weights of the features that the student itself uses, the weightiest first.
     """
 
@@ -130,6 +130,7 @@ def refits(
 
     Example:
         >>> from whence.students.data.training_set import AnsweredTexts, TrainingSet
+        >>> from whence.students.families.sparse_linear import SparseLinear
         >>> from whence.students.features.vectorizer import ReadableFeatures
         >>> from whence.students.teacher.teacher import Teacher
         >>> lines = ["paid late", "in time", "late again", "paid again", "no debt"] * 10
@@ -173,6 +174,7 @@ def refits(
     return Refits(
         draws=draws,
         level=terms.level,
+        # Resampled over texts and not over pairs, which share refits and so are not independent.
         agreement=bootstrap(lambda chosen: float(same[chosen].mean()), len(same), seed=terms.seed),
         features=_jaccard(used[:, ever]),
         groups=_jaccard(in_group),
@@ -186,6 +188,8 @@ def _refitted(student: Student, training: TrainingTable, draws: int, seed: int) 
     """The student fitted on bootstrap samples of the documents."""
     rng = np.random.default_rng(seed)
     owner = training.examples.groups
+    # By document and not by row: an edit in one sample and its text in another would make refits
+    # look more alike than students of other texts are.
     order = np.argsort(owner, kind="stable")
     documents = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
     result: list[Fitted] = []
@@ -201,6 +205,8 @@ def _pairs_alike(
 ) -> Float[np.ndarray, " texts"]:
     """Share of the pairs of draws that decide alike, of each text."""
     draws = len(decisions)
+    # Where c of d refits say a label, c (c - 1) ordered pairs agree on it: no need to compare d^2
+    # pairs text by text.
     counts = np.stack([(decisions == label).sum(axis=0) for label in range(labels)])
     pairs: np.ndarray = (counts * (counts - 1)).sum(axis=0)
     return pairs / (draws * (draws - 1))
@@ -211,6 +217,7 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
     members = sets.astype(np.float64)
     shared = members @ members.T
     sizes = members.sum(axis=1)
+    # Members as 0 and 1: one product counts what every pair shares.
     either = sizes[:, None] + sizes - shared
     pairs = np.triu_indices(len(sets), k=1)
     share = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
@@ -220,7 +227,7 @@ def _jaccard(sets: Bool[np.ndarray, "draws members"]) -> float:
 def _weights(
     fitted: Fitted, refitted: Sequence[Fitted], features: Features, level: float
 ) -> tuple[float | None, tuple[WeightRange, ...]]:
-    """Share of the weights that change their sign, and the range of each of the student's own."""
+    """Share of the weights that change their sign, and the range of each weight of the student."""
     weights = fitted.weights_by_feature()
     if weights is None:
         return None, ()
@@ -231,6 +238,7 @@ def _weights(
         if of_draw is not None:
             places = student.features.columns_in(features)
             drawn[draw, places], used[draw, places] = of_draw, True
+    # A feature of one refit alone has no second weight whose sign could differ.
     often = np.flatnonzero(used.sum(axis=0) >= 2)
     # A feature is judged where it weighs most: elsewhere it is near 0 and its sign means nothing.
     label = np.abs(drawn).mean(axis=0).argmax(axis=1)
@@ -239,6 +247,7 @@ def _weights(
     flips = float(flipped.mean()) if len(often) else 0.0
     places = fitted.features.columns_in(features)
     order = np.argsort(-np.abs(weights).max(axis=1), kind="stable").tolist() if len(places) else []
+    # Of two labels the weights are the same with opposite signs, so the second's say it all.
     shown = range(1, 2) if len(fitted.labels) == 2 else range(len(fitted.labels))
     ranges: list[WeightRange] = []
     for place in order:

@@ -38,7 +38,7 @@ def topics(table: sparse.csr_array, count: int, *, seed: int = 0) -> Int[np.ndar
 def topical_words(
     table: sparse.csr_array, features: Features, count: int
 ) -> Int[np.ndarray, " words"]:
-    """Single words of at most one in ``count`` texts: "the" would part texts by their length.
+    """Single words of at most one in ``count`` texts: "the" would separate texts by their length.
 
     A word of more texts than that cannot be one topic's own. All columns where none is left.
     """
@@ -65,5 +65,7 @@ def telling(
         np.asarray(sparse.csr_array(table[rows]).sum(axis=0))[words] / len(rows)
         for rows in (part, texts)
     ]
+    # All texts less the topic, ascending: the most typical words come first, and a stable sort
+    # leaves equals in the order of the columns.
     order: list[int] = words[np.argsort(rates[1] - rates[0], kind="stable")].tolist()
     return "/".join(features.kept[column].words for column in order[:TELLING])

@@ -73,6 +73,8 @@ def verdict(
         coverage: share of texts that the student is certified to answer alone; ``None`` where that
             was not measured.
     """
+    # Controls come first: kappa, flips and bounds of a student that one label would match describe
+    # that label.
     for name, lift in lifts.items():
         # Where the teacher is nearly always right, a student of the true labels agrees with it too:
         # a student that reaches the target is not refused for being no better than that one.
@@ -83,8 +85,10 @@ def verdict(
                 f"agreement {agreement.value:.3f} is not above that of the control {name} "
                 f"({lift.control.value:.3f}; chance {lift.chance:.2f})"
             )
+    # Written so that NaN is refused too: kappa is none where both always say the same label.
     if not beyond >= LEAST_KAPPA:
         return "a description of tendencies only", f"kappa {beyond:.2f} is below {LEAST_KAPPA}"
+    # All families together: one alone may change too few decisions to be judged by.
     moved = sum(family.recall.n for family in flips.values())
     followed = sum(family.recall.hits for family in flips.values())
     if moved >= LEAST_FLIPS and followed / moved < LEAST_RECALL:

@@ -27,7 +27,7 @@ class ApplicabilityDomain(Value):
     not seen.
 
     Attributes:
-        vocabulary: the words and marks of the texts a student was fitted on.
+        vocabulary: words and marks of the texts a student was fitted on.
         longest: words of a text at most, by white space.
         rarest: share of a text's words and marks at most that are not in the vocabulary.
         cut_from: characters of the shortest text of which the teacher read only a part; ``None``
@@ -84,7 +84,10 @@ class ApplicabilityDomain(Value):
         lengths = [len(text.split()) for text in select]
         rare = [unknown_token_rate(text, known) for text in select]
         longest, rarest = (
-            np.quantile(values, covers, method="higher") for values in (lengths, rare)
+            # higher: an interpolated limit lies between two texts and would leave out
+            # one more than allowed.
+            np.quantile(values, covers, method="higher")
+            for values in (lengths, rare)
         )
         return cls(
             vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest), cut_from=cut_from

@@ -53,12 +53,15 @@ def edited(texts: Sequence[str], rows: Sequence[int], *, family: str, seed: int 
     if family not in EDITS:
         raise OptionError(f"unknown edit family {family!r}; choose from: {', '.join(EDITS)}")
     name: EditName = next(known for known in EDITS if known == family)
+    # A stream of its own for each family, so that its edits do not depend on which others are
+    # asked.
     rng = np.random.default_rng([seed, EDITS.index(name)])
     result: list[Edit] = []
     for row in rows:
         text = texts[row]
         other = texts[rows[int(rng.integers(len(rows)))]]
         new = _edit(text, other, name, rng)
+        # By words: a text whose line breaks became spaces is no edit.
         if new.strip() and new.split() != text.split():
             result.append(Edit(name, row, new))
     return result
@@ -108,6 +111,8 @@ def frequent_ngrams(texts: Sequence[str], count: int, *, longest: int = 2) -> li
                 if all(token.text[0].isalnum() for token in part):
                     folded = " ".join(token.text for token in part)
                     surfaces.setdefault(folded, text[part[0].start : part[-1].end])
+        # Once a text, however often it is there: what is wanted is in how many texts, and its
+        # first spelling stands for each.
         counts.update(surfaces.keys())
         for folded, surface in surfaces.items():
             written[folded][surface] += 1

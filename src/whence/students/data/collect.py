@@ -38,6 +38,8 @@ def ask_readable(run: Run, texts: Sequence[str], what: str = "edits") -> tuple[l
     try:
         return rows, ask_teacher(run, texts, what)
     except TextTooLongError:
+        # One by one only after a refusal: what is answered on the way is in the cache, and the
+        # whole is then asked without a new pass.
         rows = [row for row in rows if _reads(teacher, texts[row])]
     return rows, ask_teacher(run, [texts[row] for row in rows], what)
 
@@ -96,6 +98,7 @@ def build_training_set(
         return TrainingSet.of(whole), None
     questions = [*(edit.text for edit in edits), *ngrams]
     readable, replies = ask_readable(run, questions, "edits and n-grams")
+    # Readable rows are ascending and edits stand first, so that the first ones are edits.
     count = sum(row < len(edits) for row in readable)
     edits = [edits[row] for row in readable[:count]]
     ngrams = [questions[row] for row in readable[count:]]
@@ -119,6 +122,7 @@ def _edits(
     """So many edits of ``fit`` texts at most, the families in equal numbers."""
     result: list[Edit] = []
     for place, family in enumerate(EDITS):
+        # The remainder goes to the first families, one each, so that the count is met exactly.
         share = count // len(EDITS) + (place < count % len(EDITS))
         order = np.random.default_rng([seed, place]).permutation(parts.fit)
         parents: list[int] = np.sort(order[:share]).tolist()

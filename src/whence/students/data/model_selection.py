@@ -124,6 +124,8 @@ def choose_features(
     choices = [_compared("words within reach of a negation", trial, denials)]
     table = denials.table if choices[0].taken else trial.table
     if groups:
+        # One after the other: groups are tried on whatever the first choice left, so that choices
+        # add up and do not multiply.
         spec = replace(table.features.spec, lexicons=groups)
         before = Trial.of(table, select, SHORT_JUDGE)
         after = Trial.of(TrainingTable.learn(training, spec), select, SHORT_JUDGE)
@@ -141,6 +143,7 @@ def choose_student(students: Mapping[str, Fitted], holdout: HoldOut) -> tuple[st
     answers = holdout.answers("select")
     loss = {name: losses(answers, holdout.of(s, "select")) for name, s in students.items()}
     best = min(loss.values(), key=lambda values: float(values.mean()))
+    # The best compares with itself as 0 <= 0, so there is always one.
     near = [name for name, values in loss.items() if _gain(values, best) <= _error(values, best)]
     chosen = min(near, key=lambda name: (students[name].reading_cost.total, name))
     others = [
@@ -168,5 +171,6 @@ def _gain(before: Float[np.ndarray, " texts"], after: Float[np.ndarray, " texts"
 
 def _error(before: Float[np.ndarray, " texts"], after: Float[np.ndarray, " texts"]) -> float:
     """Standard error of the fall, text by text."""
+    # Paired: both losses are of the same texts, and hard texts cancel.
     gains = before - after
     return float(gains.std(ddof=1) / np.sqrt(len(gains)))

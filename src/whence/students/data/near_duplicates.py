@@ -105,11 +105,15 @@ def _join(
             for member in members if len(members) > 1 else ():
                 if _root(parent, distinct[member]) in shown:
                     continue
+                # A pair as one number: a set of millions of tuples would take several times the
+                # memory.
                 key = member * len(distinct)
                 newest = itertools.islice(reversed(shown.values()), MOST)
                 new = [other for other in newest if key + other not in apart]
                 if new:
                     others = np.array(new)
+                    # The intersection is at most the smaller set and the union at least the
+                    # larger: their ratio bounds the similarity, and costs nothing.
                     small = np.minimum(sizes[others], sizes[member])
                     fits = small >= threshold * np.maximum(sizes[others], sizes[member])
                     same = np.count_nonzero(low[others] == low[member], axis=1)
@@ -138,6 +142,8 @@ def _root(parent: list[int], row: int) -> int:
     buckets overflow: of 2,000 letters of one form it gave other groups.
     """
     while parent[row] != row:
+        # Halving of paths keeps chains short without a second pass (Tarjan and van Leeuwen 1984,
+        # doi:10.1145/62.2160).
         parent[row] = parent[parent[row]]
         row = parent[row]
     return row
@@ -150,10 +156,15 @@ def _signatures(sets: Sequence[frozenset[int]], seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     result = np.empty((len(sets), BANDS * ROWS), dtype=np.uint32)
     for row in range(BANDS * ROWS):
+        # Products wrap around at 2^64; an odd factor loses no bit by that. A linear function alone
+        # is no min-wise permutation, so a multiplication and shift of SplitMix64 follow (Steele et
+        # al. 2014, doi:10.1145/2660193.2660195), whose constant this is.
         factor, shift = rng.integers(1, 2**61, size=2, dtype=np.uint64)
         mixed = hashes * (factor | np.uint64(1)) + shift
         mixed ^= mixed >> np.uint64(29)
         mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        # reduceat takes least values between starts; every set has a member, so no start repeats,
+        # which it would answer with one element.
         least = np.minimum.reduceat((mixed >> np.uint64(32)).astype(np.uint32), starts)
         result[:, row] = least
     return result

@@ -46,6 +46,7 @@ class Budget:
                 "expected shares of edits and ngrams from 0 up with a sum below 1, got "
                 f"edits={self.edits}, ngrams={self.ngrams}"
             )
+        # After queries and the two shares, all fields are counts.
         counts = {f.name: getattr(self, f.name) for f in fields(self)[3:]}
         for name, count in counts.items():
             if count < 0:
@@ -104,6 +105,8 @@ def plan_queries(texts: int, budget: Budget) -> QueryPlan:
     whole = _plan(texts, budget)
     if budget.queries is None or whole.total <= budget.queries:
         return whole
+    # Rounded shares and the caps of flips and again leave no formula, but the total never falls
+    # with more texts: low always fits, high never does.
     low, high = 0, texts
     while high - low > 1:
         middle = (low + high) // 2

@@ -25,7 +25,7 @@ UNSURE, SURE = 0.7, 0.9
 Chosen by hand; not calibrated."""
 
 UNKNOWN = 0.1
-"""Share of a text's words and marks that no training text has, from which on it is told apart.
+"""Share of a text's words and marks that no training text has, from which on it is in a slice.
 Chosen by hand; not calibrated."""
 
 
@@ -41,7 +41,9 @@ def text_slices(
             :mod:`whence.students.data.applicability_domain`.
     """
     split = [words(text) for text in texts]
-    length = np.array([len(own) for own in split])
+    length = np.array([len(tokens) for tokens in split])
+    # Cut at the median of these texts: both halves are as large as they can be, and so are
+    # their bounds' n.
     middle = float(np.median(length)) if len(length) else 0.0
     unknown: Float[np.ndarray, " texts"] = np.array(
         [unknown_token_rate(t, vocabulary) for t in texts]
@@ -49,9 +51,11 @@ def text_slices(
     result = {
         f"at most {middle:g} words and marks": length <= middle,
         f"more than {middle:g} words and marks": length > middle,
-        "with a word of denial": np.array([any(map(denies, own)) for own in split], dtype=np.bool_),
+        "with a word of denial": np.array(
+            [any(map(denies, tokens)) for tokens in split], dtype=np.bool_
+        ),
         "with a word of contrast": np.array(
-            [not CONTRASTS.isdisjoint(own) for own in split], dtype=np.bool_
+            [not CONTRASTS.isdisjoint(tokens) for tokens in split], dtype=np.bool_
         ),
         "a tenth or more of the words and marks never seen": unknown >= UNKNOWN,
     }

@@ -55,6 +55,8 @@ class Split:
         digest = hashlib.sha256()
         rows: list[int] = self.rows(part).tolist()
         for row in rows:
+            # Each text is hashed by itself: of texts in a row, "ab" and "c" would give the digest
+            # of "a" and "bc".
             digest.update(hashlib.sha256(texts[row].encode()).digest())
         return digest.hexdigest()
 
@@ -94,9 +96,11 @@ def split(
         )
     order = np.random.default_rng(seed).permutation(count)
     part_of = np.empty(count, dtype=np.int64)
+    # Rounded after the sum and not before: so the parts hold every group, once.
     ends = np.rint(np.cumsum((0.0, *shares)) * count).astype(np.int64)
     for part in range(4):
         part_of[order[ends[part] : ends[part + 1]]] = part
+    # np.unique gives the first row of each group.
     first = np.zeros(len(texts), dtype=np.bool_)
     first[np.unique(groups, return_index=True)[1]] = True
     of_text = part_of[groups]
@@ -119,6 +123,7 @@ def noise_ceiling(run: Run, texts: Sequence[str], *, most: int = 100) -> Proport
         raise InputError("expected one text or more to ask again, got none")
     rng = np.random.default_rng(run.terms.seed)
     rows: list[int] = rng.permutation(len(texts))[:most].tolist()
+    # Each text once: a repeat is answered by the cache, and would count one question twice.
     chosen = list(dict.fromkeys(texts[row] for row in rows))
     same = run.teacher.ask(chosen).top == run.teacher.ask_again(chosen).top
     return proportion(int(same.sum()), len(chosen), level=run.terms.level)

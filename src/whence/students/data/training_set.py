@@ -136,7 +136,7 @@ class TrainingTable:
     """A training set as a table of features.
 
     Attributes:
-        training: the training set.
+        examples: training set.
         features: features that the columns are.
         table: one row a text of the training set.
 
@@ -180,6 +180,7 @@ class TrainingTable:
     def fit_counted(self, student: Student) -> Fitted:
         """As :meth:`fit`, on all rows; each part of the student says how many whole texts it decides."""
         fitted = self.fit(student)
+        # Counts are for readers, who see whole texts: edits and n-grams would inflate them.
         whole = sparse.csr_array(self.table[self.examples.whole()])
         return fitted.counted(sparse.csr_array(whole[:, fitted.features.columns_in(self.features)]))
 
@@ -228,5 +229,7 @@ class HoldOut:
         """Probabilities of a student on a part."""
         if not student.readable:
             return student.predict_proba(self._texts[part])
+        # Every student holds only the features it uses; the common table is cut to these, so each
+        # text is split into words once for all students.
         columns = student.features.columns_in(self.features)
         return student.probabilities(sparse.csr_array(self.tables[part][:, columns]))

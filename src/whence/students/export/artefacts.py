@@ -63,7 +63,7 @@ def save_artefacts(
         student: student that is written.
         folder: folder to write to; created if missing.
         certificate: measurements of the student.
-        texts: on which the ONNX model must answer alike; those of the report part.
+        texts: texts on which the ONNX model must answer alike; those of the report part.
         name: name of the student, such as ``"rule-list-10"``.
         date: date of the distillation, such as ``"2026-01-31"``.
         teacher: name of the teacher.
@@ -94,12 +94,14 @@ def save_artefacts(
             write(place / file)
             written.append(file)
         except (CapabilityError, InputError) as error:
+            # What stands there is of an earlier student, and would be taken for this one's.
             (place / file).unlink(missing_ok=True)
             left_out[file] = str(error)
 
     verdict = f"{certificate.verdict}: {certificate.because}"
     written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {verdict}.\n"
     attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
+    # In one line: behind a line break the rest of a verdict would be run as SQL.
     lead = f"-- {name}. Verdict: {' '.join(verdict.split())}.\n"
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
     attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
@@ -113,6 +115,7 @@ def save_artefacts(
     )  # fmt: skip
     origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]
+    # The card comes last, because it lists what was written and what could not be.
     names = [*written, *also]
     write_atomic(place / "README.md", _utf8(card(written=names, left_out=left_out)))
     return Artefacts(tuple(written), left_out)

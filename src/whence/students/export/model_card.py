@@ -127,6 +127,7 @@ def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str
     title = _line(": ".join(part.replace("_", " ") for part in path))
     if isinstance(value, Interval | Proportion):
         bounds = (_number(value.value), _number(value.lower), _number(value.upper))
+        # Bounds that hold together over slices are each at a stricter level than the certificate's.
         if isinstance(value, Proportion) and value.level != level:
             title += f" (level {value.level:.4g})"
         yield (title, *bounds, f"{value.n:,}")
@@ -139,15 +140,15 @@ def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str
         items = cast("Mapping[str, Any]", value)
         if not items:
             yield title, "none", "", "", ""
-        for name, own in items.items():
-            yield from _rows(own, (*path, str(name)), level)
+        for name, item in items.items():
+            yield from _rows(item, (*path, str(name)), level)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
         if all(isinstance(item, str | int | float) for item in items):
             yield title, ", ".join(_scalar(item) for item in items) or "none", "", "", ""
             return
-        for place, own in enumerate(items, start=1):
-            yield from _rows(own, (*path, str(place)), level)
+        for place, item in enumerate(items, start=1):
+            yield from _rows(item, (*path, str(place)), level)
     else:
         yield title, _scalar(value), "", "", ""
 
@@ -155,6 +156,7 @@ def _rows(value: Any, path: tuple[str, ...], level: float) -> Iterator[tuple[str
 def _scalar(value: Any) -> str:
     if isinstance(value, float):
         return _number(value)
+    # True is an int, and would be written as 1.
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return inline(value) if isinstance(value, str) else str(value)
@@ -230,9 +232,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
+    # A line break would end the table, and a bar the cell.
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def _line(text: str) -> str:
     """Words in a row, in which nothing is a tag."""
+    # Markdown hands HTML on: a text of the corpus must not become a tag of the page.
     return escape(" ".join(text.split()), quote=False)

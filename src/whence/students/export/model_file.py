@@ -46,6 +46,7 @@ def _kinds_by_family(tree: Tree) -> Tree:
 MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {1: _kinds_by_family}
 """From an older version, the pure step to the next; steps are never deleted."""
 
+# Chosen by hand: up to here a person may still read the file.
 LARGE = 1000
 """Rows of numbers above which an array is stored beside the JSON file."""
 
@@ -67,6 +68,8 @@ def digest(tree: Mapping[str, Any]) -> str:
         True
     """
     bare = {name: value for name, value in tree.items() if name != "sha256"}
+    # In one form whatever the order or layout of the file, and of NaN there is none: JSON has no
+    # such number.
     text = json.dumps(bare, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -86,6 +89,7 @@ def pack(student: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
         "words_version": WORDS_VERSION,
         **student,
     }
+    # safetensors and no pickle, whose reading runs code of whoever wrote it.
     arrays = {name: np.array(value) for name, value in student.items() if _numbers(value) > LARGE}
     weights: bytes | None = None
     if arrays:
@@ -94,6 +98,7 @@ def pack(student: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
         weights = save(arrays)
         tree.update({name: {"array": name} for name in arrays})
         tree["arrays"] = {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()}
+    # json refuses numbers that are not finite; those beside the tree it never sees.
     infinite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     try:
         if infinite:
@@ -114,6 +119,7 @@ def read_tree(folder: str | Path) -> Tree:
     path = Path(folder) / MODEL
     tree = _parsed(_read(path), path)
     version = tree.get("schema_version")
+    # True is an int, and equal to 1.
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         refuse(f"{path} has schema_version {version!r}; expected a positive integer")
     if version > SCHEMA_VERSION:
@@ -122,6 +128,8 @@ def read_tree(folder: str | Path) -> Tree:
             f"{SCHEMA_VERSION}. Upgrade whence to read it.",
             newer=True,
         )
+    # After the version, as a newer whence may digest otherwise, and before any migration, which
+    # changes what was digested.
     if tree.get("sha256") != digest(tree):
         refuse(
             f"{path} is not what was written: its contents do not have the SHA-256 it names. "
@@ -129,6 +137,8 @@ def read_tree(folder: str | Path) -> Tree:
         )
     for step in range(version, SCHEMA_VERSION):
         tree = MIGRATIONS[step](tree)
+    # Other words mean other features, under the same names: the student would decide otherwise and
+    # no error say so.
     words = tree.get("words_version")
     if words != WORDS_VERSION:
         refuse(
@@ -148,6 +158,8 @@ def _read(path: Path) -> bytes:
 
 
 def _parsed(data: bytes, path: Path) -> Tree:
+    # Python reads NaN and Infinity, which are no JSON and no numbers of a student; a file of
+    # thousands of brackets exhausts its recursion.
     def no_number(name: str) -> NoReturn:
         raise ValueError(f"{name} is no number")
 
@@ -164,6 +176,7 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
     beside: Any = tree.get("arrays")
     if beside is None:
         return tree
+    # The one name: a path in a file that came from elsewhere must not reach beyond its folder.
     if beside.get("file") != WEIGHTS:
         refuse(f"{path} names {beside.get('file')!r} for its arrays; expected {WEIGHTS}")
     data = _read(path.parent / WEIGHTS)
@@ -180,6 +193,7 @@ def _with_arrays(tree: Tree, path: Path) -> Tree:
         array: Any = cast("Tree", value).get("array") if isinstance(value, dict) else None
         if array is not None and array not in arrays:
             refuse(f"{path} asks for the array {array!r}, which {WEIGHTS} does not hold")
+        # Lists, as of a small student: a family reads one form.
         whole[name] = value if array is None else arrays[array].tolist()
     return whole
 
@@ -189,6 +203,7 @@ def _numbers(value: Any) -> int:
     if not isinstance(value, list) or not value:
         return 0
     rows = cast("list[Any]", value)
+    # type and not isinstance: True is an int, and a list of truths would be read back as numbers.
     if all(type(row) in (int, float) for row in rows):
         return len(rows)
     lists = all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)

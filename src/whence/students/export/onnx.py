@@ -17,9 +17,14 @@ from whence.students.formats.onnx_graph import Graph, modules
 
 __all__ = ["PROBES", "TOLERANCE", "export_onnx"]
 
+# Rounding of sums in 64 bits moves a probability by some 1e-15, a feature that was missed by far
+# more in nearly every student. Chosen by hand between the two.
 TOLERANCE = 1e-5
 """Difference of a probability at which an export is refused."""
 
+# Where exports of text pipelines went wrong: a text without a word; one letter, and accents, of
+# which skl2onnx makes other words than scikit-learn; signs of several code points; letters whose
+# small form is longer; 14,000 words.
 PROBES = (
     "",
     "a",
@@ -60,6 +65,7 @@ def export_onnx(student: Fitted, path: str | Path, texts: Sequence[str]) -> Path
 
 def _compare(student: Fitted, data: bytes, texts: Sequence[str]) -> None:
     runtime = modules()[1]
+    # First, for the runtime would fail on it without naming the text.
     for place, text in enumerate(texts):
         try:
             text.encode()
@@ -68,6 +74,8 @@ def _compare(student: Fitted, data: bytes, texts: Sequence[str]) -> None:
                 f"text {place} ({text[:60]!r}) holds half a surrogate pair; mend its encoding"
             ) from error
     options = runtime.SessionOptions()
+    # One thread adds in one order, so a comparison comes out the same each time; 3 leaves errors
+    # alone in the log.
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     expected = student.predict_proba(texts)
@@ -75,6 +83,7 @@ def _compare(student: Fitted, data: bytes, texts: Sequence[str]) -> None:
         label = student.labels[int(chances.argmax())]
         answer, result = session.run(None, {"tokens": np.array(words(text), dtype=object)})
         gap = float(np.abs(result - chances).max())
+        # "not at most" where "above" would pass NaN.
         if answer[0] != label or not gap <= TOLERANCE:
             raise CapabilityError(
                 f"the ONNX model is not written: on text {place} ({text[:60]!r}) it says "
@@ -91,6 +100,7 @@ def _model(student: Fitted) -> bytes:
     try:
         presence = _present(graph, student.features)
         chances = student.to_onnx(graph, presence)
+        # An operator that only gives the output its name, whichever the family's last one was.
         chances = graph.add("Identity", chances, output="probabilities")
         top = graph.add("ArgMax", chances, axis=0, keepdims=1)
         graph.add("Gather", graph.texts(student.labels), top, output="label")
@@ -123,6 +133,7 @@ def _present(graph: Graph, features: WordFeatures) -> str:
         return graph.constant(np.zeros(1))
     if order == sorted(order) and len(parts) == 1:
         return parts[0]
+    # Parts come by kind, columns in the student's order: argsort is the permutation back.
     whole = graph.add("Concat", *parts, axis=0)
     return graph.add("Gather", whole, graph.constant(np.argsort(order)))
 
@@ -132,15 +143,19 @@ def _part(graph: Graph, kind: str, chosen: Sequence[Feature], features: WordFeat
         return _lists(graph, chosen, features)
     source = "tokens"
     if kind != "ngram":
+        # Slice counts from the end below 0 and cuts bounds to the text, so short texts need no case
+        # of their own.
         ends = (0, EDGE) if kind == "first" else (-EDGE, np.iinfo(np.int64).max)
         bounds = [graph.constant(np.array([end], dtype=np.int64)) for end in ends]
         source = graph.add("Slice", source, *bounds)
+    # The operator counts; a feature is there or not.
     counts = graph.counts(source, [feature.words.split(" ") for feature in chosen])
     return graph.double(graph.add("Min", counts, graph.constant(np.ones(1, dtype=np.float32))))
 
 
 def _lists(graph: Graph, chosen: Sequence[Feature], features: WordFeatures) -> str:
     """Whether enough entries of each list are in the text."""
+    # Entries are counted once, and a table of entries by lists adds them up for all lists.
     lists = [set(features.spec.lexicons[feature.words]) for feature in chosen]
     known = sorted(set.union(*lists))
     inside = np.array([[float(entry in entries) for entries in lists] for entry in known])

@@ -107,6 +107,8 @@ class Runtime:
 
 def _scorer(kind: Any) -> Scorer:
     """The scorer of a kind: that of its own file, or else the fitted student."""
+    # The kind comes from a file and becomes the name of a module: letters and single hyphens only,
+    # so that nothing else can be imported.
     if isinstance(kind, str) and re.fullmatch("[a-z]+(-[a-z]+)*", kind):
         name = f"{SCORERS}.{kind.replace('-', '_')}"
         if find_spec(name) is not None:

@@ -36,10 +36,11 @@ def save_student(student: Fitted, folder: str | Path) -> None:
             "student that a person can read is"
         )
     model, weights = pack(student.to_json())
-    place = made(folder)
+    place = make_folder(folder)
     if weights is not None:
         write_atomic(place / WEIGHTS, weights)
     write_atomic(place / MODEL, model)
+    # Last: until the new model stands, the old one still needs its arrays.
     if weights is None:
         (place / WEIGHTS).unlink(missing_ok=True)
 
@@ -67,7 +68,7 @@ def load_student(folder: str | Path) -> Fitted:
         ) from error
 
 
-def made(folder: str | Path) -> Path:
+def make_folder(folder: str | Path) -> Path:
     """The folder, made where it is missing.
 
     Raises:

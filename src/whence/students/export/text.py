@@ -45,6 +45,7 @@ def as_markdown(student: Fitted, *, name: str) -> str:
 
 def fenced(text: str, language: str = "text") -> str:
     """A block of text as it is, behind a fence that it does not hold itself."""
+    # CommonMark, section 4.5: a block ends at a fence at least as long as the one it began with.
     fence = "`" * max(3, _longest(text) + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
@@ -58,6 +59,8 @@ def inline(text: str) -> str:
     """
     line = _line(text)
     mark = "`" * (_longest(line) + 1)
+    # CommonMark, section 6.1: one space on each side is taken off again, and parts the text's own
+    # backticks from the marks. An empty span is none, so it gets its space too.
     pad = " " if line.startswith("`") or line.endswith("`") or not line.strip() else ""
     return f"{mark}{pad}{line}{pad}{mark}"
 

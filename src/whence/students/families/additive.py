@@ -32,6 +32,8 @@ __all__ = ["Additive", "FittedAdditive"]
 CHANCE = 0.05
 """Chance that any pair at all is taken at a step where none tells anything."""
 
+# 300 columns of two labels make five tables of 300 x 300 numbers, 3.6 MB. Ten pairs are chosen by
+# hand: each is read with both its features.
 MOST_PAIRS, WIDEST = 10, 300
 """More pairs are not read; the search holds tables of ``columns`` times ``columns``."""
 
@@ -129,9 +131,13 @@ class Additive(Student):
         self.check(labels)
         share = training_weights(table, targets, features, labels, weights)
         chosen = chosen_columns(table, targets, share, most=self.columns)
+        # Dense: at most 300 columns are left, and the search multiplies each with each.
         has = dense(sparse.csr_array(table[:, chosen])) > 0
         pairs: list[tuple[int, int]] = []
         while True:
+            # Fitted before a pair is sought: then the errors of the texts with a feature add up to
+            # nearly 0 (the normal equations, but for the ridge), and a contrast holds nothing that
+            # a feature alone could still take.
             design = sparse.csr_array(_design(has, pairs))
             result = ridge(design, targets, share, strength=self.strength)
             if len(pairs) == self.pairs:
@@ -141,6 +147,7 @@ class Additive(Student):
             if pair is None:
                 break
             pairs.append(pair)
+        # Centring is linear: parts that are centred one by one add up to centred logits.
         base, adds = all_logits(result.intercept[None])[0], all_logits(result.weights)
         return FittedAdditive(labels, feature_subset(features, chosen), base, adds, pairs)
 
@@ -161,32 +168,42 @@ def _telling(
     count, labels = has.shape[1], error.shape[1]
     if count < 2:
         return None
-    own, weighted = has.astype(np.float64), share[:, None] * error
+    presence, weighted = has.astype(np.float64), share[:, None] * error
+    # Row 0 the weights, then the weighted errors of each label, then their squares: all that the
+    # mean of a cell and the variance of that mean need.
     parts = np.column_stack([share, weighted, weighted**2]).T
     whole = parts.sum(axis=1)
+    # Each pair once, and no feature with itself.
     open_ = np.triu(np.ones((count, count), dtype=np.bool_), 1)
-    # Sums of the four cells: with both, with the first, with the second, with neither.
-    both = np.stack([(own * part[:, None]).T @ own for part in parts])
-    one = parts @ own
+    # Sums of the four cells. Only those of "both" take products; the other three follow by
+    # inclusion and exclusion, so no table of absent features is ever built.
+    both = np.stack([(presence * part[:, None]).T @ presence for part in parts])
+    one = parts @ presence
     first, second = one[:, :, None] - both, one[:, None, :] - both
     neither = whole[:, None, None] - both - first - second
     contrast, variance = np.zeros((2, labels, count, count))
     inverse = np.zeros((count, count))
     for sign, cell in ((1, both), (-1, first), (-1, second), (1, neither)):
         open_ &= cell[0] >= least
+        # A cell without texts is shut out above; the floor keeps its quotient from being 0 / 0.
         weight = np.maximum(cell[0], 1e-12)
         contrast += sign * cell[1 : labels + 1] / weight
+        # A sum of squares that was found by subtraction can come out a little below 0.
         variance += np.maximum(cell[labels + 1 :], 0.0) / weight**2
         inverse += 1 / weight
-    # An error that is only rounding is no error.
+    # contrast^2 / sum of 1 / weight is what the pair would take off the squared error; 1e-9 of
+    # the weight of all texts is rounding, as in splits.floor_of, and no error.
     open_ &= (contrast**2 / inverse).max(axis=0) > 1e-9 * len(share)
     pairs = count * (count - 1) // 2 - len(pairs_so_far)
     for a, b in pairs_so_far:
         open_[a, b] = False
     if not open_.any():
         return None
+    # Errors without any spread make the variance 0, and the contrast as clear as can be. A contrast
+    # of errors is at most 4, so even 16 / 1e-300 does not overflow.
     score = np.where(open_, (contrast**2 / np.maximum(variance, 1e-300)).max(axis=0), -np.inf)
     a, b = divmod(int(score.argmax()), count)
+    # The errors of a text add up to 0 over labels: of L contrasts, L - 1 are free.
     return (a, b) if score[a, b] > stats.chi2.isf(CHANCE / (pairs * (labels - 1)), 1) else None
 
 

@@ -42,6 +42,7 @@ Unit = Literal["logit", "probability", "point", "weight"]
 ROUNDING = 1e-9
 """How far below 0 a probability may be: rounding of a softmax in 64 bits, with room."""
 
+# Half precision rounds each probability by up to 2^-11 of itself, so a row by up to 4.9e-4.
 SUM_TOLERANCE = 1e-3
 """How far a row may be from adding up to 1: teachers answer in 16 bits or with rounded decimals."""
 
@@ -65,7 +66,7 @@ class Evidence(Value):
 
     Attributes:
         says: reason in words.
-        spans: characters of the text it stands at; none where something is absent from the text.
+        spans: characters where the reason stands; none where it is that something is absent.
         shares: amount it adds for each label, in the unit of the :class:`Reasons`.
     """
 
@@ -118,6 +119,7 @@ class Fitted(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # Not hasattr: a subclass of a family would take over its parent's name.
         if "kind" not in cls.__dict__:
             cls.kind = slug(cls.__name__.removeprefix("Fitted"))
 
@@ -228,6 +230,7 @@ class Fitted(ABC):
     def _reasons(
         self, text: str, base: np.ndarray, evidence: Sequence[Evidence], unit: Unit
     ) -> Reasons:
+        # Asked anew, not taken from the total: points and sums of trees are no probabilities yet.
         chances = self.predict_proba([text])[0]
         top = int(chances.argmax())
         ranked = sorted(evidence, key=lambda e: -abs(float(e.shares[top])))
@@ -363,6 +366,7 @@ def training_weights(
             f"expected a column of targets for each of two or more labels, got "
             f"{targets.shape[1]} columns and {len(labels)} labels"
         )
+    # Finiteness first: every comparison with NaN is false, so the bounds alone would let it by.
     odd = not np.isfinite(targets).all() or targets.min() < -ROUNDING
     if odd or np.abs(targets.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         raise InputError(
@@ -374,6 +378,8 @@ def training_weights(
         raise OptionError("weights must be finite, at least 0, and one for each text")
     if weights.sum() == 0:
         raise OptionError("all weights are 0; give at least one text a weight above 0")
+    # To a mean of 1, so that least_texts and the strength of a ridge count texts whatever unit the
+    # weights came in.
     return weights * (rows / weights.sum())
 
 

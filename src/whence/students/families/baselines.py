@@ -1,4 +1,4 @@
-"""Controls: what agreement is worth is seen beside those who did not listen to the teacher."""
+"""Controls: what the agreement of a student is worth is seen beside theirs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from whence.students.fitting.logistic import Linear, all_logits, ridge, softmax
 
 __all__ = ["OpaqueCeiling", "gold_only", "majority", "opaque_ceiling", "permuted_teacher"]
 
+# Chosen by hand; not calibrated. Two n-grams in one column only lower the ceiling.
 BUCKETS = 1 << 16
 """Columns that character n-grams are hashed to."""
 
@@ -31,7 +32,10 @@ def majority(
     greatest mean and still be the rarer decision.
     """
     counts = np.bincount(targets.argmax(axis=1), minlength=len(labels))
+    # A label that is never decided for would have minus infinity, which softmax takes and a stored
+    # number does not.
     mean = np.log(np.maximum(counts / len(targets), 1e-12))
+    # A Linear holds one output for two labels: the log-odds of the second.
     intercept = mean[1:] - mean[:1] if len(labels) == 2 else mean
     empty = Linear(np.zeros(0, dtype=np.int64), np.zeros((0, len(intercept))), intercept)
     return FittedSparseLinear(labels, Features(ReadableFeatures(), ()), empty)
@@ -55,6 +59,7 @@ def gold_only(
     if len(gold) == 0 or gold.min() < 0 or gold.max() >= len(labels):
         raise InputError(f"gold labels must be indices of the {len(labels)} labels")
     targets = np.eye(len(labels))[gold]
+    # All features: a control that is held short would be too easy to beat.
     student = SparseLinear(features=None, strength=1.0)
     return student.fit(table, targets, features=features, labels=labels)
 
@@ -71,6 +76,8 @@ def permuted_teacher(
 
     It must agree no more than chance; where it does, the texts of the test leaked into training.
     """
+    # Whole rows change places: how often each label comes stays, and only what ties an answer to
+    # its text is gone.
     order = np.random.default_rng(seed).permutation(len(targets))
     student = SparseLinear(features=None, strength=1.0)
     return student.fit(table, targets[order], features=features, labels=labels)
@@ -80,14 +87,18 @@ def hashed(texts: Sequence[str]) -> sparse.csr_array:
     """Characters three to five in a row, hashed; rows of length 1."""
     columns: list[np.ndarray] = []
     for text in texts:
+        # The spaces around it make the beginning and the end of a word n-grams of their own.
         padded = f" {' '.join(text.casefold().split())} "
         pieces = {
             padded[at : at + size] for size in (3, 4, 5) for at in range(len(padded) - size + 1)
         }
-        result = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
-        columns.append(np.fromiter(sorted(result), dtype=np.int32, count=len(result)))
-    counts = np.array([len(own) for own in columns], dtype=np.int64)
+        # Not hash(): Python salts that of strings anew in each process. Half a surrogate pair is
+        # hashed too: a control must not fail on a text that the students take.
+        buckets = {zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS for piece in pieces}
+        columns.append(np.fromiter(sorted(buckets), dtype=np.int32, count=len(buckets)))
+    counts = np.array([len(row) for row in columns], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])
+    # n entries of 1 / sqrt(n) have length 1; a text of no n-gram has no entry to divide.
     values = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
     indices = np.concatenate(columns) if columns else np.zeros(0, dtype=np.int32)
     return sparse.csr_array((values, indices, starts), shape=(len(texts), BUCKETS))
@@ -160,6 +171,8 @@ def opaque_ceiling(
     # A column that no text has keeps the weight 0, so it need not be asked for.
     columns, places = np.unique(table.indices, return_inverse=True)
     part = sparse.csr_array((table.data, places, table.indptr), shape=(len(read), len(columns)))
+    # Rows of length 1 hold entries far below the ones of readable features, so a ridge of 1 text
+    # would shrink them far more. The 0.1 and the 50 rounds are chosen by hand; not calibrated.
     result = ridge(part, targets, np.ones(len(texts)), strength=strength, rounds=50)
     weights = np.zeros((BUCKETS, result.weights.shape[1]))
     weights[columns] = result.weights

@@ -104,6 +104,9 @@ class DecisionTree(Student):
             result = gains(sums, float(self.least_texts))
             best = int(result.argmax()) if len(result) else -1
             if best >= 0 and result[best] > floor:
+                # The number of the node stands before the arrays and is never twice the same: of
+                # equal gains the older node is taken, and no arrays are compared, which would
+                # raise.
                 heapq.heappush(queue, (-float(result[best]), node, best, rows, sums))
 
         offer(0, rows, sums)
@@ -113,16 +116,21 @@ class DecisionTree(Student):
             has = columns.indices[columns.indptr[column] : columns.indptr[column + 1]]
             inside = np.isin(rows, has, assume_unique=True)
             there, absent = rows[inside], rows[~inside]
+            # The larger child is the parent less the smaller: on sparse words the "no" holds nearly
+            # all texts. What the subtraction loses to rounding, floor_of keeps from being a gain.
             small = sums_of(table, targets, share, min(there, absent, key=len))
             large = sums.less(small)
             pair = (small, large) if len(there) <= len(absent) else (large, small)
             nodes[node].column = column
+            # Children stand after their parent. The stored form relies on it: so every way down
+            # ends.
             nodes[node].there, nodes[node].absent = len(nodes), len(nodes) + 1
-            for own, child in zip((there, absent), pair, strict=True):
+            for members, child in zip((there, absent), pair, strict=True):
                 nodes.append(Node(child.total / child.weight, child.weight))
-                offer(len(nodes) - 1, own, child)
+                offer(len(nodes) - 1, members, child)
             leaves += 1
         used = np.unique([node.column for node in nodes if node.column is not None])
+        # Of a tree without a question the list is empty, of which NumPy makes floats, no indices.
         used = used.astype(np.int64)
         place = {column: new for new, column in enumerate(used.tolist())}
         for node in nodes:
@@ -185,6 +193,7 @@ class FittedDecisionTree(Fitted):
             places = tuple(spans.get(column, ()))
             node = self.nodes[node.there if places else node.absent]
             says = ("" if places else "no ") + self.features.describe(column)
+            # The differences telescope: the root and all of them add up to the leaf.
             evidence.append(Evidence(says, places, node.chances - before))
         return self._reasons(text, self.nodes[0].chances, evidence, "probability")
 

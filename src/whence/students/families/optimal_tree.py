@@ -20,6 +20,8 @@ from whence.students.fitting.splits import floor_of, sums_of
 
 __all__ = ["OptimalTree"]
 
+# For two labels the sums of all triples of 60 features take 5 MB and those of quadruples 310 MB,
+# which is why a tree of depth 4 is searched one root at a time; those of five take 19 GB.
 DEEPEST, WIDEST = 4, 60
 """Beyond these the search takes minutes and gigabytes."""
 
@@ -129,6 +131,7 @@ def _columns(
     result = chosen_columns(table, targets, share, most=most)
     rate = np.asarray(table.T @ share) / rows
     spread = rate * (1 - rate)
+    # Below every variance, so that what the path chose does not fill the room a second time.
     spread[result] = -1.0
     filling = np.argsort(-spread, kind="stable")[: most - len(result)]
     return np.sort(np.concatenate([result, filling])).astype(np.int64)
@@ -149,14 +152,15 @@ class _Search:
 
     def grow(self, nodes: list[Node], rows: np.ndarray, depth: int) -> int:
         """Append the best tree of some texts; its root's place."""
-        own = self.parts[rows].sum(axis=0)
-        node, place = Node(own[1:] / own[0], float(own[0])), len(nodes)
+        total = self.parts[rows].sum(axis=0)
+        node, place = Node(total[1:] / total[0], float(total[0])), len(nodes)
         nodes.append(node)
         if depth == 0 or self.has.shape[1] == 0:
             return place
         result = self.at_root(rows, depth)
         column = int(result.argmax())
-        if result[column] > _leaf(own):
+        # The price of the question is already off the result, so a tie goes to the leaf.
+        if result[column] > _leaf(total):
             inside = self.has[rows, column]
             node.column = column
             node.there = self.grow(nodes, rows[inside], depth - 1)
@@ -169,10 +173,11 @@ class _Search:
             return self.scores(self.sums(rows, depth))
         whole = self.sums(rows, DEEPEST - 1)
         inside = (self.sums(rows[has], DEEPEST - 1) for has in self.has[rows].T)
-        return np.array([self.rooted(whole, own) for own in inside])
+        return np.array([self.rooted(whole, part) for part in inside])
 
     def rooted(self, whole: Sequence[np.ndarray], inside: Sequence[np.ndarray]) -> float:
         """The same, of one group and the part of it that has the feature at the root."""
+        # Texts without the root's feature are never summed: they are all less those with it.
         outside = [a - b for a, b in zip(whole, inside, strict=False)]
         if min(inside[0][0], outside[0][0]) < self.least:
             return -np.inf
@@ -189,6 +194,8 @@ class _Search:
             triples = np.zeros((outputs, count, count, count))
             for column in range(count):
                 inside = self.has[rows, column]
+                # Only the texts that have the first feature: the sums of triples are those of pairs
+                # in them.
                 triples[:, column] = _pairs(has[inside], parts[inside])
             result.append(triples)
         return result[: order + 1]
@@ -197,8 +204,11 @@ class _Search:
         """For groups and a feature asked first: what the best tree takes off the squared error."""
         if len(group) > 3:
             # One root at a time: pairs of features fit into the processor's cache, triples do not.
-            own = range(self.has.shape[1])
-            return np.array([self.rooted(group, [sums[:, a] for sums in group[1:]]) for a in own])
+            roots = range(self.has.shape[1])
+            return np.array([self.rooted(group, [sums[:, a] for sums in group[1:]]) for a in roots])
+        # The first axis behind those of the group is the root a. One order up, S(a, b) is the sum
+        # over texts with a and b; so S(b) - S(a, b), with a new axis for a, is that over texts with
+        # b and without a.
         axis = group[0].ndim
         inside = group[1:]
         outside = [
@@ -221,7 +231,9 @@ def _pairs(has: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 def _leaf(sums: np.ndarray) -> np.ndarray:
     """``|sum|^2 / weight``, as in :mod:`whence.students.fitting.splits`, of groups on other axes."""
+    # Label by label: the squares of all at once would be a second table of the largest size.
     squares = sums[1] * sums[1]
     for total in sums[2:]:
         squares += total * total
+    # A group without texts has sums of 0 and takes nothing off.
     return np.asarray(squares / np.maximum(sums[0], 1e-12))

@@ -26,9 +26,12 @@ from whence.students.fitting.sparse import dense, size
 
 __all__ = ["Case", "FittedPrototypes", "Prototypes"]
 
+# The sparse product of a block with 20,000 texts takes up to 10 MB with its indices, where that
+# of 1,000 candidates at once would take 160 MB. Chosen by hand.
 BLOCK = 64
 """Candidates whose similarities to all texts are multiplied out at once."""
 
+# Chosen by hand; the reason says how many more there are.
 NAMED = 5
 """Shared features that a reason names."""
 
@@ -111,6 +114,9 @@ class Prototypes(Student):
                 f"expected the {n} texts of the rows in texts=, got {number}; "
                 "prototypes are shown word for word"
             )
+        # The + 1 keeps a feature that all texts have from weighing nothing, so that texts of
+        # nothing else are still like each other. Small weights can leave a feature less than one
+        # text.
         holding = np.asarray(share @ table)
         rarity = np.log(n / np.clip(holding, 1.0, n)) + 1
         chosen = self._chosen(_unit(table, rarity), targets.argmax(axis=1), share)
@@ -121,12 +127,16 @@ class Prototypes(Student):
         draft = FittedPrototypes(
             labels, feature_subset(features, columns), empty, rarity[columns], base
         )
+        # Asked of the draft, not of the similarities above: a case counts the very texts that it
+        # answers later, ties and rounding included.
         near = draft.nearest(sparse.csr_array(table[:, columns]))
         cases: list[Case] = []
         for place, text in enumerate(quoted):
-            own = np.where(near == place, share, 0.0)
-            weight = float(own.sum())
-            cases.append(Case(text, own @ targets / weight if weight else base, weight))
+            nearby = np.where(near == place, share, 0.0)
+            weight = float(nearby.sum())
+            # A prototype with the features of an earlier one is nearest to nothing; it answers the
+            # mean.
+            cases.append(Case(text, nearby @ targets / weight if weight else base, weight))
         return FittedPrototypes(labels, draft.features, cases, draft.rarity, base)
 
     def learn(
@@ -153,6 +163,7 @@ class Prototypes(Student):
         if n > self.candidates:
             sample = np.random.default_rng(self.seed).permutation(n)[: self.candidates]
             rows = np.sort(sample)
+        # What weighs nothing is an edit or a bare n-gram, which nobody should be shown as a case.
         rows = rows[share[rows] > 0]
         across = sparse.csr_array(unit.T)
         near = np.empty((len(rows), n), dtype=np.float32)
@@ -163,8 +174,8 @@ class Prototypes(Student):
         counts: dict[int, np.ndarray] = {}
         covered: dict[int, np.ndarray] = {}
         for label in np.unique(tops).tolist():
-            own, other = np.where(tops == label, share, 0.0), np.where(tops == label, 0.0, share)
-            signed = own / max(float(own.sum()), 1e-12) - other / max(float(other.sum()), 1e-12)
+            same, other = np.where(tops == label, share, 0.0), np.where(tops == label, 0.0, share)
+            signed = same / max(float(same.sum()), 1e-12) - other / max(float(other.sum()), 1e-12)
             counts[label], covered[label] = signed.astype(np.float32), np.zeros(n, dtype=np.float32)
         gains = np.empty(len(rows))
         result: list[int] = []
@@ -180,6 +191,8 @@ class Prototypes(Student):
             label = int(tops[rows[best]])
             result.append(int(rows[best]))
             np.maximum(covered[label], near[best], out=covered[label])
+            # A prototype changes what its own label covers and no other, so the gains of the others
+            # stand.
             stale = {label}
         return result
 
@@ -189,6 +202,8 @@ def _unit(table: sparse.csr_array, rarity: Float[np.ndarray, " features"]) -> sp
     data = rarity[table.indices]
     rows = np.repeat(np.arange(size(table)[0]), np.diff(table.indptr))
     length = np.sqrt(np.bincount(rows, weights=data * data, minlength=size(table)[0]))
+    # A text without a feature has length 0, but also no entry that would be divided by it. 32 bits
+    # halve the table of similarities; the scorer rounds alike.
     scaled = (data / length[rows]).astype(np.float32)
     return sparse.csr_array((scaled, table.indices, table.indptr), shape=size(table))
 

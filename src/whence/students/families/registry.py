@@ -27,6 +27,8 @@ FITTED: Registry[Fitted] = Registry(
 )
 """Stored kind to the class of the fitted student."""
 
+# The family is matched lazily: greedily it would take the "-all" of sparse-linear-all with it. The
+# x in a size is that of transformer-2x128.
 _NAME = re.compile(r"(?P<family>[a-z-]+?)(?:-(?P<size>\d[\dx]*|all))?")
 
 
@@ -100,6 +102,7 @@ def fitted_class(kind: str) -> type[Fitted]:
         >>> fitted_class("rule-list").__name__
         'FittedRuleList'
     """
+    # Controls and transformers have a kind too, but no stored form that could be read.
     kinds = {name: cls for name, cls in FITTED.items() if cls.readable}
     if kind not in kinds:
         raise RecordError(

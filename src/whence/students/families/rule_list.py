@@ -29,9 +29,11 @@ from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["FittedRuleList", "Literal", "Rule", "RuleList"]
 
+# Chosen by hand; not calibrated. Each takes one more product with the table.
 BEAM = 30
 """First conditions that are tried with a second one."""
 
+# Chosen by hand; not calibrated.
 WORTH = 1.02
 """A second condition must raise the gain by this factor, or the shorter rule is kept."""
 
@@ -120,6 +122,8 @@ class RuleList(Student):
             caught = sums_of(table, targets, share, rows[inside])
             rules.append(Rule(literals, caught.total / caught.weight, caught.weight))
             rows, sums = rows[~inside], sums.less(caught)
+        # Summed afresh: what is left after so many subtractions carries their rounding, and this
+        # answer is shown. It is never empty, as every rule had to leave least_texts behind.
         rest = sums_of(table, targets, share, rows)
         rules.append(Rule((), rest.total / rest.weight, rest.weight))
         return FittedRuleList(labels, *_compact(features, rules))
@@ -145,14 +149,15 @@ class RuleList(Student):
         bar = best[0] * WORTH
         candidates: list[int] = np.argsort(-alone, kind="stable")[:BEAM].tolist()
         for column in candidates:
+            # Sorted by gain: behind the first feature that too few texts have come only such.
             if not np.isfinite(alone[column]):
                 break
             having = _having(columns, column)
-            own = sums_of(table, targets, share, having[inside[having]])
+            group = sums_of(table, targets, share, having[inside[having]])
             # The second condition is there, or absent; the column itself makes no second one.
             for there in (True, False):
-                weight = own.with_weight if there else own.weight - own.with_weight
-                total = own.with_total if there else own.total - own.with_total
+                weight = group.with_weight if there else group.weight - group.with_weight
+                total = group.with_total if there else group.total - group.with_total
                 result = _gain(sums, weight, total, float(self.least_texts))
                 result[column] = -np.inf
                 second = int(result.argmax())
@@ -179,6 +184,7 @@ def _gain(sums: Sums, weight: np.ndarray, total: np.ndarray, least: float) -> np
 
 def _compact(features: Features, rules: Sequence[Rule]) -> tuple[Features, list[Rule]]:
     used = np.unique([literal.column for rule in rules for literal in rule.literals])
+    # Without any condition the list is empty, of which NumPy makes floats, no indices.
     used = used.astype(np.int64)
     place = {column: new for new, column in enumerate(used.tolist())}
     renamed = [

@@ -30,9 +30,11 @@ from whence.students.formats.sql_query import SqlQuery
 
 __all__ = ["FittedScorecard", "Scorecard", "isotonic"]
 
+# Chosen by hand; not calibrated.
 SCALES = 25
 """Multipliers tried when weights are rounded to points."""
 
+# Chosen by hand; it keeps an entry that few texts reached from saying 0 or 1.
 SMOOTH = 0.5
 """Texts of the mean answer that each entry of the table is drawn towards."""
 
@@ -91,9 +93,12 @@ class Scorecard(Student):
         best = np.zeros(len(columns), dtype=np.int64)
         loss = search.loss(best)
         top = float(np.abs(slopes).max()) if len(slopes) else 0.0
+        # The greatest weight becomes 1 to most points; up to .49 more it still rounds to most,
+        # while the smaller ones round otherwise.
         for scale in np.linspace(1.0, self.most + 0.49, SCALES) if top > 0 else ():
             points = np.clip(np.rint(slopes * scale / top), -self.most, self.most).astype(np.int64)
             result = search.loss(points)
+            # Scales that round to the same points differ by rounding alone: the first stays.
             if result < loss - 1e-12:
                 best, loss = points, result
         best = search.improve(best, loss, self.most)
@@ -116,6 +121,7 @@ class _Search:
         return self._entropy(weight, hits)
 
     def _counted(self, sums: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+        # bincount takes no numbers below 0, and sums of points may be.
         low = int(sums.min())
         weight = np.bincount(sums - low, weights=self._share)
         return low, weight, np.bincount(sums - low, weights=self._share * self._aims)
@@ -128,6 +134,7 @@ class _Search:
 
     def _chances(self, weight: np.ndarray, hits: np.ndarray) -> np.ndarray:
         shrunk = isotonic((hits + SMOOTH * self._mean) / (weight + SMOOTH), weight + SMOOTH)
+        # A teacher that always answers alike has a mean of 0 or 1, whose logarithm is none.
         return np.clip(shrunk, 1e-6, 1 - 1e-6)
 
     def improve(self, points: np.ndarray, loss: float, most: int) -> np.ndarray:
@@ -143,6 +150,8 @@ class _Search:
                     if abs(int(candidate[j])) > most:
                         continue
                     result = self.loss(candidate)
+                    # A change must be worth more than rounding, or two that undo each other never
+                    # end.
                     if result < loss - 1e-9:
                         points, loss, changed = candidate, result, True
         return points
@@ -165,13 +174,15 @@ def isotonic(
         >>> isotonic(np.array([1.0, 3.0, 2.0]), np.ones(3)).tolist()
         [1.0, 2.5, 2.5]
     """
+    # Not SciPy's isotonic_regression: it differs in the last bit, and a stored table may not change
+    # (decision 11). Equal neighbours are pooled too, so an entry is one step of the table.
     blocks: list[tuple[float, float, int]] = []
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
         mean, total, count = value, weight, 1
         while blocks and blocks[-1][0] >= mean:
-            before, own, many = blocks.pop()
-            mean = (before * own + mean * total) / (own + total)
-            total, count = total + own, count + many
+            before, mass, many = blocks.pop()
+            mean = (before * mass + mean * total) / (mass + total)
+            total, count = total + mass, count + many
         blocks.append((mean, total, count))
     return np.repeat([mean for mean, _, _ in blocks], [count for _, _, count in blocks])
 
@@ -211,6 +222,7 @@ class FittedScorecard(Fitted):
 
     def steps(self) -> list[tuple[int, float]]:
         """Where the probability changes: from which sum on, and to what."""
+        # Isotonic entries never fall, so whatever does not rise repeats the one before.
         new = np.concatenate([[True], np.diff(self.chances) > 0])
         return list(zip(self.sums[new].tolist(), self.chances[new].tolist(), strict=True))
 

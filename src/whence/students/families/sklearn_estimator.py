@@ -50,6 +50,7 @@ class StudentClassifier:
         "'late'"
     """
 
+    # What scikit-learn before 1.6 asks, which knows no tags.
     _estimator_type: ClassVar[str] = "classifier"
 
     classes_: np.ndarray
@@ -72,9 +73,9 @@ class StudentClassifier:
             "student": self.student, "features": self.features, "labels": self.labels,
         }  # fmt: skip
         if deep:
-            for part, own in self._parts().items():
-                for field in dataclasses.fields(own):
-                    result[f"{part}__{field.name}"] = getattr(own, field.name)
+            for part, settings in self._parts().items():
+                for field in dataclasses.fields(settings):
+                    result[f"{part}__{field.name}"] = getattr(settings, field.name)
         return result
 
     def set_params(self, **params: Any) -> StudentClassifier:
@@ -83,6 +84,8 @@ class StudentClassifier:
         Raises:
             OptionError: no such setting.
         """
+        # A search may set student and student__features at once, in any order of its keywords: the
+        # second is a setting of the first and must not be overwritten by it.
         known = self.get_params(deep=False)
         for name in [name for name in params if "__" not in name]:
             if name not in known:
@@ -99,6 +102,7 @@ class StudentClassifier:
                     f"no setting {name!r}; there are: {', '.join(self.get_params(deep=True))}"
                 )
             changes: dict[str, Any] = {setting: value}
+            # A student is frozen and may be shared with the estimator that this is a clone of.
             setattr(self, part, dataclasses.replace(parts[part], **changes))
         return self
 
@@ -127,6 +131,7 @@ class StudentClassifier:
         student = SparseLinear() if self.student is None else self.student
         spec = ReadableFeatures() if self.features is None else self.features
         known = spec.learn(texts)
+        # Students name labels by text; classes_ keeps what y held, such as numbers.
         names = [str(label) for label in classes.tolist()]
         self.student_ = student.learn(
             known.table(texts), targets, features=known, labels=names, weights=weights, texts=texts
@@ -197,6 +202,7 @@ class StudentClassifier:
 
 
 def _texts(entries: Iterable[str]) -> list[str]:
+    # A text is iterable too, and would be fitted as a list of its characters.
     if isinstance(entries, str):
         raise InputError("expected a list of texts, got one text; put it into a list")
     texts = list(entries)

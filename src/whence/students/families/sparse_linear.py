@@ -58,17 +58,22 @@ class SparseLinear(Student):
 
     size_field = "features"
     aliases = ("linear",)
+    # Each some three times the last: even steps of a frontier drawn over the logarithm of words.
     default_sizes = (10, 30, 100, 300)
     rank = 1
 
     features: int | None = 30
     mixing: float = 1.0
+    # Measured on 1,500 held-out sentences (decision 9): at 0.1 the sum over all features agreed
+    # .737 against .749 with the teacher, and diverged more (KL .375 against .331).
     strength: float = 1.0
     signs: Mapping[str, int] | None = None
 
     @classmethod
     def of_size(cls, size: str) -> Student:
         """The student of a size; of ``"all"``, the one that uses every feature."""
+        # slots=True makes the class anew, so super() without arguments would mean the class that
+        # was before it and raise a TypeError.
         return cls(features=None) if size == "all" else super(SparseLinear, cls).of_size(size)
 
     @property
@@ -120,6 +125,7 @@ class SparseLinear(Student):
             result = ridge(part, targets, share, strength=self.strength)
             return FittedSparseLinear(labels, subset, result)
         result = _signed(part, targets[:, 1], share, known[columns], strength=self.strength)
+        # The solver projects onto the bounds, so a weight that one of them stops is exactly 0.
         allowed = np.flatnonzero((known[columns] == 0) | (result.weights[:, 0] != 0))
         result = Linear(allowed, result.weights[allowed], result.intercept)
         return FittedSparseLinear(labels, feature_subset(subset, allowed), result)
@@ -154,6 +160,7 @@ def _signed(
 
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
         w, outputs = flat[:d], table @ flat[:d] + flat[d]
+        # The cross-entropy of one logit z: log(1 + e^z) - t z, written so that no e^z overflows.
         loss = float((weights * (np.logaddexp(0.0, outputs) - chance * outputs)).sum()) / n
         error = weights / n * (special.expit(outputs) - chance)
         slope = np.append(across @ error + strength / n * w, error.sum())
@@ -189,6 +196,8 @@ def chosen_columns(
     if len(last.columns) <= most:
         return last.columns
     rate = np.asarray(table.sum(axis=0))[last.columns] / size(table)[0]
+    # sqrt(p (1 - p)) is the spread of a binary column: a large weight that few texts meet moves
+    # little of what is predicted.
     effect = np.abs(last.weights).max(axis=1) * np.sqrt(rate * (1 - rate))
     return np.sort(last.columns[np.argsort(-effect, kind="stable")[:most]])
 
@@ -275,6 +284,8 @@ class FittedSparseLinear(Fitted):
         labels = tree["labels"]
         weights = np.array(tree["weights"], dtype=np.float64).reshape(-1, len(labels))
         intercept = np.array(tree["intercept"], dtype=np.float64)
+        # Past __init__, which centres: what is stored is centred already, and to subtract its
+        # rounding error once more would change the last bits.
         fitted = cls.__new__(cls)
         Fitted.__init__(fitted, labels, Features.from_json(tree["features"]))
         fitted.weights = weights

@@ -124,6 +124,8 @@ class Transformer(Sizes, Student):
                 f"expected one row a text and {len(labels)} columns of probabilities in select, got "
                 f"{len(select[0])} texts and shape {select[1].shape}"
             )
+        # Imported here: the registry reads this file for every student, and this one alone needs
+        # torch.
         from whence.models.compact.fit import shrink
 
         shrunk = shrink(
@@ -236,6 +238,8 @@ class FittedTransformer(Fitted):
         if target.exists():
             raise OptionError(f"{target} exists already; nothing is overwritten. Name a new folder")
         try:
+            # In the folder that will hold it: a move within one file system is a renaming, which
+            # happens whole or not at all.
             with tempfile.TemporaryDirectory(
                 dir=target.parent, prefix=f".{target.name}."
             ) as temporary:

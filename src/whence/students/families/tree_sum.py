@@ -58,6 +58,9 @@ def onto_simplex(sums: Float[np.ndarray, "texts labels"]) -> Float[np.ndarray, "
         >>> onto_simplex(np.array([[1.25, -0.25], [0.5, 0.5]])).tolist()
         [[1.0, 0.0], [0.5, 0.5]]
     """
+    # If the k greatest are the ones left above 0, the constant is (their sum - 1) / k. The k-th
+    # exceeds that for every k up to the true number and for none beyond (figure 1 of the paper), so
+    # a count gives the number.
     ordered = -np.sort(-sums, axis=1)
     over = (np.cumsum(ordered, axis=1) - 1.0) / np.arange(1, sums.shape[1] + 1)
     count = (ordered > over).sum(axis=1)
@@ -135,31 +138,31 @@ class TreeSum(Student):
         """Learn, the most telling question first."""
         self.check(labels)
         share = training_weights(table, targets, features, labels, weights)
-        return _Growing(table, targets, share).grown(self, features, labels)
+        return _Growing(table, targets, share).grow(self, features, labels)
 
 
 class _Growing:
-    """Trees as they grow; ``own[t]`` says at which branch of tree ``t`` each text is."""
+    """Trees as they grow; ``positions[t]`` says at which branch of tree ``t`` each text is."""
 
     def __init__(self, table: sparse.csr_array, targets: np.ndarray, share: np.ndarray) -> None:
         self.table, self.targets, self.share = table, targets, share
         self.columns = sparse.csc_array(table)
         self.base = (share[:, None] * targets).sum(axis=0) / share.sum()
         self.trees: list[list[Branch]] = []
-        self.own: list[np.ndarray] = []
-        self.left = targets - self.base
+        self.positions: list[np.ndarray] = []
+        self.residual = targets - self.base
 
-    def grown(self, student: TreeSum, features: Features, labels: Sequence[str]) -> FittedTreeSum:
+    def grow(self, student: TreeSum, features: Features, labels: Sequence[str]) -> FittedTreeSum:
         everyone = np.arange(size(self.table)[0])
         whole = sums_of(self.table, self.targets, self.share, everyone)
         floor = floor_of(whole, self.targets, self.share, student.least_gain)
         for _ in range(student.splits):
             best, tree, branch, column = floor, -1, 0, -1
-            for own, place, sums in self._leaves(everyone):
+            for index, place, sums in self._leaves(everyone):
                 result = gains(sums, float(student.least_texts))
                 top = int(result.argmax()) if len(result) else -1
                 if top >= 0 and result[top] > best:
-                    best, tree, branch, column = float(result[top]), own, place, top
+                    best, tree, branch, column = float(result[top]), index, place, top
             if column < 0:
                 break
             self._split(tree, branch, column)
@@ -168,15 +171,17 @@ class _Growing:
 
     def _leaves(self, everyone: np.ndarray) -> list[tuple[int, int, Sums]]:
         """Sums of what is left at the root of a new tree and at every leaf of the others."""
-        whole = sums_of(self.table, self.left, self.share, everyone)
+        whole = sums_of(self.table, self.residual, self.share, everyone)
         result = [(len(self.trees), 0, whole)]
-        for tree, (branches, own) in enumerate(zip(self.trees, self.own, strict=True)):
-            counts = np.bincount(own, minlength=len(branches))
+        for tree, (branches, at) in enumerate(zip(self.trees, self.positions, strict=True)):
+            # The largest leaf, which on sparse words is the "no" of all questions, is never summed:
+            # it is all texts less those of the other leaves.
+            counts = np.bincount(at, minlength=len(branches))
             largest, rest = int(counts.argmax()), whole
             for place, branch in enumerate(branches):
                 if branch.column is None and place != largest:
-                    rows = np.flatnonzero(own == place)
-                    sums = sums_of(self.table, self.left, self.share, rows)
+                    rows = np.flatnonzero(at == place)
+                    sums = sums_of(self.table, self.residual, self.share, rows)
                     result.append((tree, place, sums))
                     rest = rest.less(sums)
             result.append((tree, largest, rest))
@@ -186,34 +191,40 @@ class _Growing:
         nothing = np.zeros_like(self.base)
         if tree == len(self.trees):
             self.trees.append([Branch(nothing, float(self.share.sum()))])
-            self.own.append(np.zeros(len(self.share), dtype=np.int64))
-        branches, own = self.trees[tree], self.own[tree]
+            self.positions.append(np.zeros(len(self.share), dtype=np.int64))
+        branches, at = self.trees[tree], self.positions[tree]
         has = self.columns.indices[self.columns.indptr[column] : self.columns.indptr[column + 1]]
-        here = own == place
-        there = np.zeros(len(own), dtype=np.bool_)
+        here = at == place
+        there = np.zeros(len(at), dtype=np.bool_)
         there[has] = True
         branch = branches[place]
         branch.column, branch.there, branch.absent = column, len(branches), len(branches) + 1
         for rows in (here & there, here & ~there):
-            own[rows] = len(branches)
+            at[rows] = len(branches)
             branches.append(Branch(nothing, float(self.share[rows].sum())))
 
     def _fit_again(self) -> None:
         """Least squares over the leaves of all trees; each tree's mean goes to the base."""
         starts = np.cumsum([0, *(len(branches) for branches in self.trees)])
-        at = np.stack([own + start for own, start in zip(self.own, starts, strict=False)], axis=1)
-        rows, trees = at.shape
+        pairs = zip(self.positions, starts, strict=False)
+        places = np.stack([at + start for at, start in pairs], axis=1)
+        rows, trees = places.shape
         shape = (rows, int(starts[-1]))
         indptr = np.arange(0, rows * trees + 1, trees)
-        inside = sparse.csr_array((np.ones(at.size), at.ravel(), indptr), shape=shape)
+        inside = sparse.csr_array((np.ones(places.size), places.ravel(), indptr), shape=shape)
         across = sparse.csr_array(inside.T)
         gram = dense(sparse.csr_array(across @ sparse.csr_array(inside * self.share[:, None])))
         base = (self.share[:, None] * self.targets).sum(axis=0) / self.share.sum()
         aims = np.asarray(across @ (self.share[:, None] * (self.targets - base)))
         # The indicators of each tree add up to 1, so only the shortest solution is unique.
+        # A branch that was split holds no text: its column is 0, and so is its value until the mean
+        # of its children is written over it below.
+        # Directions that rounding alone keeps from being null have some 1e-16 of the greatest
+        # singular value; 1e-10 is chosen by hand, far above these.
         values = np.linalg.lstsq(gram, aims, rcond=1e-10)[0]
         self.base = base
         for start, branches in zip(starts, self.trees, strict=False):
+            # Backwards: children stand after their parent, whose mean is made of theirs.
             for place in range(len(branches) - 1, -1, -1):
                 branch = branches[place]
                 branch.adds = values[start + place]
@@ -221,13 +232,15 @@ class _Growing:
                     pair = branches[branch.there], branches[branch.absent]
                     whole = pair[0].texts * pair[0].adds + pair[1].texts * pair[1].adds
                     branch.adds = whole / branch.texts
+            # With every root at 0 the base is the mean answer, and what a question changed is read
+            # as a difference from it.
             mean = branches[0].adds
             self.base = self.base + mean
             for branch in branches:
                 branch.adds = branch.adds - mean
-        self.left = self.targets - self.base
-        for branches, own in zip(self.trees, self.own, strict=True):
-            self.left = self.left - np.stack([branch.adds for branch in branches])[own]
+        self.residual = self.targets - self.base
+        for branches, at in zip(self.trees, self.positions, strict=True):
+            self.residual = self.residual - np.stack([branch.adds for branch in branches])[at]
 
     def _compact(self, features: Features, labels: Sequence[str]) -> FittedTreeSum:
         branches = [branch for tree in self.trees for branch in tree]
@@ -292,19 +305,20 @@ class FittedTreeSum(Fitted):
                 evidence.append(Evidence(says, places, branch.adds - before))
         sums = self.sums(self.features.table([text]))
         cut = (onto_simplex(sums) - sums)[0]
+        # Below that it is the rounding of the sum and no cut.
         if np.abs(cut).max() > 1e-12:
             evidence.append(Evidence("the sum brought back between 0 and 1", (), cut))
         return self._reasons(text, self.base, evidence, "probability")
 
     def to_text(self) -> str:
         """The base, then each tree as indented questions with what every leaf adds."""
-        lines = ["always: " + self._said(self.base, "")]
+        lines = ["always: " + self._in_words(self.base, "")]
 
         def write(branches: Sequence[Branch], place: int, depth: int, lead: str) -> None:
             branch = branches[place]
             pad = "  " * depth + lead
             if branch.column is None:
-                lines.append(f"{pad}{self._said(branch.adds, '+')} ({branch.texts:.0f} texts)")
+                lines.append(f"{pad}{self._in_words(branch.adds, '+')} ({branch.texts:.0f} texts)")
                 return
             lines.append(f"{pad}{self.features.describe(branch.column)}?")
             write(branches, branch.there, depth + 1, "yes: ")
@@ -314,7 +328,7 @@ class FittedTreeSum(Fitted):
             write(branches, 0, 0, "")
         return "\n".join(lines)
 
-    def _said(self, values: np.ndarray, sign: str) -> str:
+    def _in_words(self, values: np.ndarray, sign: str) -> str:
         """Of two labels the second speaks for both."""
         first = 1 if len(self.labels) == 2 else 0
         pairs = zip(self.labels[first:], values[first:], strict=True)

@@ -46,6 +46,7 @@ class ReadableFeatures(Looking):
         ["'late'", "'owed'", 'a word of debt']
     """
 
+    # Both chosen by hand. What one text alone has, a student could only learn by heart.
     least_texts: int = 2
     most: int = 50_000
 
@@ -72,6 +73,8 @@ class ReadableFeatures(Looking):
         phrase_counts: Counter[str] = Counter()
         counts: Counter[Feature] = Counter()
         for text in texts:
+            # N-grams are most of what is counted: as plain strings, and words without their places,
+            # they take a fraction of the time. A set counts texts, not occurrences.
             phrase_counts.update(phrases(words(text), self.longest))
             if self.plain:
                 continue
@@ -81,6 +84,7 @@ class ReadableFeatures(Looking):
         )
         lists = sorted(f for f in counts if f.kind == "lexicon" and counts[f] >= self.least_texts)
         others = [f for f in counts if f.kind != "lexicon" and counts[f] >= self.least_texts]
+        # Equal counts by name: the same corpus gives the same columns in whatever order it comes.
         others.sort(key=lambda f: (-counts[f], f))
         features = (*sorted(others[: self.most]), *lists)
         if not features:
@@ -114,6 +118,7 @@ class Features(WordFeatures):
         starts = [0]
         columns: list[int] = []
         for row, text in enumerate(texts):
+            # Columns of a row ascend, which is the canonical form that SciPy assumes.
             columns.extend(self.of(text if read_to is None else text[: read_to[row]]))
             starts.append(len(columns))
         ones = np.ones(len(columns))

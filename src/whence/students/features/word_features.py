@@ -14,6 +14,7 @@ Kind = Literal["ngram", "denied", "lexicon", "first", "last"]
 """``ngram``: words in a row. ``denied``: a word within reach of a negation. ``lexicon``: any word
 of a list, so many times. ``first``, ``last``: a word among the first or last ten of the text."""
 
+# Chosen by hand; not calibrated.
 EDGE = 10
 """Words that count as the beginning or the end of a text."""
 
@@ -87,6 +88,7 @@ class Looking:
             from whence.core.errors import OptionError
 
             raise OptionError(f"lexicon {empty[0]!r} holds no word")
+        # A frozen dataclass takes no assignment, not even from its own __post_init__.
         object.__setattr__(self, "lexicons", lexicons)
         result = {
             name: (frozenset(entries), max(entry.count(" ") + 1 for entry in entries))
@@ -117,6 +119,8 @@ class WordFeatures:
         self.spec = spec
         self.kept = tuple(kept)
         self._column = {feature: column for column, feature in enumerate(self.kept)}
+        # N-grams by their words alone: to look one up without making a Feature is most of the
+        # speed.
         self._phrase = {f.words: j for f, j in self._column.items() if f.kind == "ngram"}
 
     def __len__(self) -> int:
@@ -140,6 +144,7 @@ class WordFeatures:
             column = self._column
             near = beside(self.spec, tokens(text))
             result |= {column[feature] for feature, _, _ in near if feature in column}
+        # Ascending: tables and the scorers add up in this order, so that both round alike.
         return sorted(result)
 
     def spans(self, text: str) -> dict[int, list[tuple[int, int]]]:
@@ -181,29 +186,30 @@ class WordFeatures:
         return WordFeatures(spec, [Feature(*entry) for entry in tree["features"]])
 
 
-def phrases(result: list[str], longest: int) -> set[str]:
+def phrases(sequence: list[str], longest: int) -> set[str]:
     """All n-grams of up to ``longest`` words, joined by one space.
 
     Example:
         >>> sorted(phrases(["paid", "too", "late"], 2))
         ['late', 'paid', 'paid too', 'too', 'too late']
     """
-    gathered = set(result)
+    gathered = set(sequence)
     for size in range(2, longest + 1):
-        gathered.update(map(" ".join, zip(*(result[at:] for at in range(size)), strict=False)))
+        # One space joins, as no word holds any: SQL and ONNX take the phrase apart by it again.
+        gathered.update(map(" ".join, zip(*(sequence[at:] for at in range(size)), strict=False)))
     return gathered
 
 
-def _placed(spec: Looking, result: list[Token]) -> Iterator[tuple[Feature, int, int]]:
-    texts = [token.text for token in result]
+def _placed(spec: Looking, sequence: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+    texts = [token.text for token in sequence]
     for size in range(1, spec.longest + 1):
-        for at in range(len(result) - size + 1):
+        for at in range(len(sequence) - size + 1):
             phrase = " ".join(texts[at : at + size])
-            yield Feature("ngram", phrase), result[at].start, result[at + size - 1].end
-    yield from beside(spec, result)
+            yield Feature("ngram", phrase), sequence[at].start, sequence[at + size - 1].end
+    yield from beside(spec, sequence)
 
 
-def beside(spec: Looking, result: list[Token]) -> Iterator[tuple[Feature, int, int]]:
+def beside(spec: Looking, sequence: list[Token]) -> Iterator[tuple[Feature, int, int]]:
     """What is looked for beside n-grams, each with its characters.
 
     Example:
@@ -211,22 +217,24 @@ def beside(spec: Looking, result: list[Token]) -> Iterator[tuple[Feature, int, i
         ["'late' denied"]
     """
     if spec.negation:
-        for token, denied in zip(result, negated(result), strict=True):
+        for token, denied in zip(sequence, negated(sequence), strict=True):
             if denied:
                 yield Feature("denied", token.text), token.start, token.end
     if spec.position:
-        for token in result[:EDGE]:
+        for token in sequence[:EDGE]:
             yield Feature("first", token.text), token.start, token.end
-        for token in result[-EDGE:]:
+        for token in sequence[-EDGE:]:
             yield Feature("last", token.text), token.start, token.end
-    texts = [token.text for token in result]
+    texts = [token.text for token in sequence]
     for name, (entries, longest) in spec.entries.items():
         hits = [
-            (result[at].start, result[at + size - 1].end)
+            (sequence[at].start, sequence[at + size - 1].end)
             for size in range(1, longest + 1)
-            for at in range(len(result) - size + 1)
+            for at in range(len(sequence) - size + 1)
             if " ".join(texts[at : at + size]) in entries
         ]
+        # "Twice" holds of a text that has the list three times, so a weight is what one more adds.
+        # A phrase and a word in it that is an entry too count both.
         for least in range(1, min(len(hits), 3) + 1):
             for start, end in hits:
                 yield Feature("lexicon", name, least), start, end

@@ -1,4 +1,4 @@
-"""Word groups without a language model: words of one effect and one company, as lists."""
+"""Lists of words that move the teacher alike and stand among the same words; no model is needed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from whence.students.teacher.teacher import Answers
 
 __all__ = ["WordGroup", "WordGroups", "ppmi", "word_groups"]
 
+# Both chosen by hand: a list of this length is still read.
 SHOWN = 15
 """Words of a group that are printed; all are stored and looked for."""
 
@@ -87,6 +88,7 @@ def word_groups(
     answers: Answers,
     texts: Sequence[str],
     *,
+    # The numbers are chosen by hand; not calibrated.
     most: int = 400,
     least_effect: float = 0.5,
     company: float = 0.5,
@@ -98,11 +100,12 @@ def word_groups(
     """Lists of words that move the teacher alike and stand in like company.
 
     Two distances are mixed. The first is between what the teacher says of each word alone: its
-    centred log-probabilities less those of the median word, over twice the greatest length. The second is one minus the cosine between the words' company: positive pointwise
-    mutual information of words within ``window`` of each other, in the coordinates of its largest
-    singular values. ``d = (1 - company) * |r_a - r_b| / (2 max |r|) + company * (1 - cos) / 2``, from 0
-    to 1, and clusters are joined by average linkage as long as they are nearer than ``apart``. Words within ``least_effect`` of the median word have no effect to speak of
-    and join no list.
+    centred log-probabilities less those of the median word, over twice the greatest length. The
+    second is one minus the cosine between the words' company: positive pointwise mutual information
+    of words within ``window`` of each other, in the coordinates of its largest singular values.
+    ``d = (1 - company) * |r_a - r_b| / (2 max |r|) + company * (1 - cos) / 2``, from 0 to 1, and
+    clusters are joined by average linkage as long as they are nearer than ``apart``. Words within
+    ``least_effect`` of the median word have no effect to speak of and join no list.
 
     A group is its list, and its name only an abbreviation of it. What a teacher says of a
     word alone may differ from what the word does in a text; and words of opposite meaning stand in
@@ -158,23 +161,28 @@ def word_groups(
             present[word] = present.get(word, 0) + 1
     # N-grams come as the texts write them; words are compared case folded.
     folded = [" ".join(words(asked)) for asked in ngrams]
+    # Backwards, so that of two spellings the first is the one that stays.
     first = {word: row for row, word in reversed(list(enumerate(folded)))}
     rows = [row for row, word in enumerate(folded) if word in present and first[word] == row]
     logits = answers.centred_logits()[rows]
+    # Most words move nothing, so the median word is what the teacher says of any word at all.
     response = logits - np.median(logits, axis=0) if len(rows) else logits
     length = np.sqrt((response**2).sum(axis=1))
     rate = np.array([present[folded[row]] for row in rows]) / len(texts)
+    # 1e-12 keeps words that all texts have in the order of their effect, behind all others.
     telling = length * np.sqrt(rate * (1 - rate) + 1e-12)
     moving = np.flatnonzero(length > least_effect)
     passed, neutral = len(ngrams) - len(rows), len(rows) - len(moving)
-    kept = moving[np.argsort(-telling[moving], kind="stable")[:most]]
-    places: list[int] = kept.tolist()
+    strongest = moving[np.argsort(-telling[moving], kind="stable")[:most]]
+    places: list[int] = strongest.tolist()
     chosen = [folded[rows[place]] for place in places]
     if len(chosen) < 2:
         return WordGroups(groups=(), alone=tuple(chosen), neutral=neutral, passed_over=passed)
-    chosen_response = response[kept]
+    chosen_response = response[strongest]
     near = _company(sequences, chosen, dimensions, window, seed)
-    scale = float(length[kept].max())
+    # Two responses are at most twice the longest apart, and one minus a cosine is at most 2: over
+    # these, both distances run from 0 to 1 and can be mixed.
+    scale = float(length[strongest].max())
     distance = (1 - company) * pdist(chosen_response) / (2 * scale) + company * pdist(
         near, "cosine"
     ) / 2
@@ -187,7 +195,9 @@ def word_groups(
         if inside.sum() < 2:
             alone += [chosen[int(np.flatnonzero(inside)[0])]]
         else:
-            result.append(_group(chosen, chosen_response, telling[kept], inside, answers.labels))
+            result.append(
+                _group(chosen, chosen_response, telling[strongest], inside, answers.labels)
+            )
     result.sort(key=lambda group: (-group.effect, group.name))
     return WordGroups(
         groups=tuple(result), alone=tuple(sorted(alone)), neutral=neutral, passed_over=passed
@@ -208,6 +218,8 @@ def ppmi(counts: sparse.csr_array) -> sparse.csr_array:
     total = float(table.data.sum())
     left = np.asarray(counts.sum(axis=1))
     right = np.asarray(counts.sum(axis=0))
+    # Only of words that were seen together: of others the logarithm is minus infinity, hence not
+    # positive.
     shared = np.log(table.data * total / (left[a] * right[b]))
     positive = shared > 0
     return sparse.csr_array((shared[positive], (a[positive], b[positive])), shape=size(counts))

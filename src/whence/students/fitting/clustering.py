@@ -18,6 +18,7 @@ __all__ = ["alike", "kmeans", "rarity_weighted", "reduced"]
 ROUNDS = 100
 """Assignments of k-means at most; it ends earlier where none changes. Chosen by hand."""
 
+# Chosen by hand; not calibrated.
 BLOCK = 256
 """Columns compared with others at a time, which keeps to the memory that :func:`alike` names."""
 
@@ -39,6 +40,7 @@ def rarity_weighted(table: sparse.csr_array) -> sparse.csr_array:
     data = table.data * rarity[table.indices]
     rows = np.repeat(np.arange(n), np.diff(table.indptr))
     length = np.sqrt(np.bincount(rows, weights=data * data, minlength=n))
+    # A row of nothing but columns that all have has entries and length 0.
     scaled = data / np.where(length > 0, length, 1.0)[rows]
     return sparse.csr_array((scaled, table.indices, table.indptr), shape=(n, width))
 
@@ -54,13 +56,17 @@ def reduced(
     """
     if dimensions < 1:
         raise OptionError(f"expected dimensions of 1 or more, got {dimensions}")
+    # ARPACK finds fewer singular values than the smaller side has.
     if min(size(table)) <= dimensions + 1:
         return dense(table)
+    # A table of zeros is an error of ARPACK: its first step ends in a vector of zeros.
     if not np.any(table.data):
         return np.zeros((size(table)[0], dimensions))
     # The start is drawn here: ARPACK would take it from the global random state.
     start = np.random.default_rng(seed).normal(size=min(size(table)))
     left, values, _ = cast("Any", svds(table, k=dimensions, v0=start))
+    # Not left alone: the right side turns the rows and stretches nothing, so left * values keeps
+    # the distances between rows, and left would make all directions equally wide.
     return np.asarray(left * values, dtype=np.float64)
 
 
@@ -92,6 +98,8 @@ def kmeans(
             if (nearest == cluster).all():
                 break
             cluster = nearest
+            # Only clusters that have rows: one that lost its last keeps its mean, for there is none
+            # of no rows.
             for place in np.unique(cluster).tolist():
                 means[place] = points[cluster == place].mean(axis=0)
         total = float(((points - means[cluster]) ** 2).sum())
@@ -136,6 +144,8 @@ def alike(table: sparse.csr_array, least: float) -> Int[np.ndarray, " columns"]:
     order = order[(holding[order] > 0) & (holding[order] < n)]
     count = holding[order]
     variance, odds = (count * (n - count)).astype(np.float64), count / (n - count)
+    # As p_ab is at most p_a, the correlation is at most sqrt(p_a (1 - p_b) / (p_b (1 - p_a))),
+    # which is sqrt(o_a / o_b). 1e-6 more, so that rounding leaves out no pair at the bound.
     ends = np.searchsorted(odds, odds / least**2 * (1 + 1e-6), side="right")
     there = np.ones(len(table.indices), dtype=np.int32)
     binary = sparse.csr_array((there, table.indices, table.indptr), shape=(n, width))
@@ -146,10 +156,13 @@ def alike(table: sparse.csr_array, least: float) -> Int[np.ndarray, " columns"]:
         both = sparse.coo_array(sparse.csr_array(partners[: stop - start]) @ partners.T)
         # A correlation above 0 takes texts that have both, so pairs without any need no look.
         a, b = (part.astype(np.int64) + start for part in both.coords)
+        # Numerator and denominator times n^2 are whole numbers: no difference of near-equal shares,
+        # and 64 bits before the product, which overflows 32 from 46,341 texts on.
         shared = n * both.data.astype(np.int64) - count[a] * count[b]
         close = shared >= least * (1 - 1e-9) * np.sqrt(variance[a] * variance[b])
         group = _merged(group, order[a[close]], order[b[close]])
     first, place = np.unique(group, return_index=True, return_inverse=True)[1:]
+    # Components are numbered as SciPy meets them; the rank of their first column is ours.
     return np.argsort(np.argsort(first))[place].astype(np.int64)
 
 
@@ -165,6 +178,8 @@ def _merged(
 
 def _distances(points: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Squared distances less the squared length of each point, which moves no minimum."""
+    # A matrix product and no table of rows by means by dimensions. Its cancellation can move a tie
+    # by rounding, and nothing else is read off it.
     return (means**2).sum(axis=1) - 2 * points @ means.T
 
 
@@ -172,6 +187,8 @@ def _far_apart(points: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     means = [points[int(rng.integers(len(points)))]]
     near = ((points - means[0]) ** 2).sum(axis=1)
     while len(means) < count:
+        # Squared distances are the chances of k-means++. Where all rows lie on the means drawn so
+        # far they are all 0, and any row will do.
         total = float(near.sum())
         chance = near / total if total > 0 else None
         means.append(points[int(rng.choice(len(points), p=chance))])

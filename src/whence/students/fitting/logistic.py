@@ -54,6 +54,7 @@ def softmax(logits: Float[np.ndarray, "texts labels"]) -> Float[np.ndarray, "tex
 def all_logits(outputs: Float[np.ndarray, "texts outputs"]) -> Float[np.ndarray, "texts labels"]:
     """Logits of all labels, centred: of one output ``z`` they are ``-z/2`` and ``z/2``."""
     if outputs.shape[1] == 1:
+        # Halves, so that two labels are centred as more are; their difference is the log-odds.
         return np.hstack([-outputs / 2, outputs / 2])
     return outputs - outputs.mean(axis=1, keepdims=True)
 
@@ -86,12 +87,18 @@ def ridge(
         logs = np.asarray(special.log_softmax(all_logits(outputs), axis=1))
         loss = -float((weights[:, None] * targets * logs).sum()) / n
         chances = np.exp(logs)
+        # The slope of the cross-entropy is p - t on each logit; with two labels that of the one
+        # output is p - t of the second, for its halves have slopes of opposite sign.
         error = (weights / n)[:, None] * ((chances[:, 1:] if k == 1 else chances) - aims)
         slope = across @ error + strength / n * W
         penalty = 0.5 * strength / n * float((W * W).sum())
         return loss + penalty, np.concatenate([slope.ravel(), error.sum(axis=0)])
 
+    # From 0 on, the outputs of a text move by errors that add up to 0 over labels: the direction
+    # which all labels share, and which moves no probability, is never entered.
     start = np.zeros(d * k + k)
+    # A line search may ask for the loss more than once a step: calls may be twice the steps. The
+    # tolerances are chosen by hand; not calibrated.
     result = optimize.minimize(
         value, start, jac=True, method="L-BFGS-B",
         options={"maxiter": rounds, "maxfun": 2 * rounds, "gtol": 1e-8, "ftol": 1e-12},
@@ -128,6 +135,8 @@ def lasso_path(
         ratio: factor of the penalty from one solution to the next.
         shortest: penalty at which the path ends, as a share of the first.
     """
+    # The ratio makes 57 penalties from the first to 1e-4 of it, which is where glmnet ends where
+    # texts outnumber columns; the ratio is chosen by hand.
     solver = _Solver(table, targets, weights, mixing)
     path: list[tuple[float, Linear]] = []
     whole, explained = solver.divergence(), 0.0
@@ -137,7 +146,9 @@ def lasso_path(
     penalty = top
     while penalty > shortest * top:
         penalty *= ratio
-        # Strong rule: a column this far from the bound before is rarely in the next solution.
+        # Sequential strong rule, 2 s - s_before, with s_before = s / ratio (Tibshirani et al. 2012,
+        # doi:10.1111/j.1467-9868.2011.01004.x): a column of a smaller slope is rarely in the next
+        # solution. It can be, so solve() looks at all columns again.
         solver.admit(mixing * penalty * (2 - 1 / ratio))
         solution = solver.solve(penalty, ON_THE_WAY * whole)
         path.append((penalty, solution))
@@ -146,6 +157,8 @@ def lasso_path(
         if enough or (len(path) > 1 and explained - before < RISE * explained):
             break
     if path:
+        # Only the last solution is used for its columns; the ones before it lead there, each the
+        # start of the next.
         path[-1] = (penalty, solver.solve(penalty, CLOSE))
     return path
 
@@ -179,6 +192,7 @@ class _Solver:
 
     def highest_penalty(self) -> float:
         """The penalty from which on all weights are 0."""
+        # 0 is the minimum while no slope of the loss exceeds the lasso's share of the penalty.
         return float(np.abs(self._slope).max()) / self._mixing
 
     def divergence(self) -> float:
@@ -199,6 +213,7 @@ class _Solver:
         while True:
             self._descend(penalty, enough)
             self._slope = self._across @ self._errors()
+            # Optimality of a weight at 0: its slope does not exceed that of the absolute value.
             wrong = (np.abs(self._slope) > bound).any(axis=1)
             wrong[self._active] = False
             if not wrong.any():
@@ -220,20 +235,25 @@ class _Solver:
         across = sparse.csr_array(design.T)
         theta = np.vstack([self._W[self._active], self._b])
         lasso = np.full(len(theta), penalty * self._mixing)
+        # The intercept, the last row, is not shrunk: the mean answer must stay free.
         lasso[-1] = 0.0
         ridge_of = np.where(lasso > 0, penalty * (1 - self._mixing), 0.0)
         for _ in range(ROUNDS):
             moved = 0.0
             for c in range(k):
                 chances = softmax(all_logits(self._outputs))[:, 1 if k == 1 else c]
-                # A curvature near 0 would make the step of a certain answer endless.
+                # A curvature near 0 would make the step of a certain answer endless; 1e-5 is the
+                # floor of Friedman et al. (2010), section 3.
                 curve = self._share * np.maximum(chances * (1 - chances), 1e-5)
-                # Every column of a weighted table times all columns: the curvature of the loss.
+                # The curvature of the loss. With it in hand the descent within a step reads no text
+                # (the covariance updates of the same paper): its cost is that of columns.
                 H = dense(across @ sparse.csr_array(design * curve[:, None]))
                 g = across @ (self._share * (chances - self._aims[:, c]))
                 step = _coordinates(H, g, theta[:, c], _Penalty(lasso, ridge_of), enough / 10)
                 theta[:, c] += step
                 self._outputs[:, c] += design @ step
+                # Half of this is what the step moves the loss by, in nats as enough is, whatever
+                # the scale of a column.
                 moved = max(moved, float((np.diag(H) * step * step).max()))
             if moved < enough:
                 break
@@ -255,6 +275,8 @@ def _coordinates(
         for j in live:
             old = float(now[j])
             curve = curves[j]
+            # The minimum in one weight: (H_jj + ridge) w = H_jj old - slope, drawn to 0 by the
+            # lasso, which is soft thresholding. The slope is that of the smooth part alone.
             z = (curve - ridges[j]) * old - float(slope[j])
             lasso = lassos[j]
             new = (z - lasso if z > lasso else z + lasso if z < -lasso else 0.0) / curve

@@ -36,6 +36,7 @@ def sums_of(
     rows: Int[np.ndarray, " rows"],
 ) -> Sums:
     """The sums of some rows; the cost is their non-zero entries."""
+    # Weights and weighted targets are columns of one table, so one sparse product sums both.
     part = table[rows]
     columns = np.column_stack([weights[rows], weights[rows, None] * targets[rows]])
     with_feature = np.asarray(part.T @ columns)
@@ -47,6 +48,8 @@ def purity(
     weight: Float[np.ndarray, " groups"], total: Float[np.ndarray, "groups labels"]
 ) -> Float[np.ndarray, " groups"]:
     """``|sum|^2 / weight``: what a group that answers its mean takes off the squared error."""
+    # sum w |t - mean|^2 = sum w |t|^2 - |S|^2 / w, and the first term is the same however texts are
+    # split: it need not be computed. A group without texts has S = 0 and takes nothing off.
     return (total * total).sum(axis=1) / np.maximum(weight, 1e-12)
 
 
@@ -58,6 +61,8 @@ def gains(sums: Sums, least: float) -> Float[np.ndarray, " features"]:
     """
     present, absent = sums.with_weight, sums.weight - sums.with_weight
     whole = float(purity(np.array([sums.weight]), sums.total[None])[0])
+    # The texts without a feature are those of the group less those with it: absent features are
+    # never written out.
     result = purity(present, sums.with_total) + purity(absent, sums.total - sums.with_total) - whole
     result[(present < least) | (absent < least)] = -np.inf
     return result
@@ -78,6 +83,7 @@ def floor_of(
         least: share of the error; rounding errors, some 1e-9 of the weight, are exceeded in any
             case.
     """
+    # All of the squared error: here the term counts that cancels between two splits.
     spread = float((weights[:, None] * targets * targets).sum())
     spread -= float((sums.total**2).sum()) / sums.weight
     return max(least * spread, 1e-9 * sums.weight)

@@ -17,8 +17,9 @@ Condition = Sequence[tuple[int, bool]]
 """Columns that a text must have (``True``) or lack (``False``)."""
 
 OPSET, FORMAT = 17, 8
-"""Of the operators and of the file; runtimes since the end of 2022 read them."""
+"""Versions of the operators and of the file; runtimes since the end of 2022 read them."""
 
+# The file is used where whence is not: what its input must be travels with it.
 _USE = (
     "Input 'tokens': the words of one text, in order, as whence.students.features.tokenizer.words splits them "
     "(tokenizer version {version}). Outputs: 'label' and 'probabilities', of the labels in 'labels'."
@@ -58,6 +59,7 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """The name of what an operator gives."""
+        # Numbered as they come, not drawn: the same student gives the same bytes.
         name = output or f"{operator.lower()}_{len(self._nodes)}"
         node = self._onnx.helper.make_node(operator, list(inputs), [name], name, **attributes)
         self._nodes.append(node)
@@ -89,12 +91,15 @@ class Graph:
     def ordered(self, name: str, count: int) -> str:
         """The same, the greatest first."""
         size = self.constant(np.array([count], dtype=np.int64))
+        # By hand, as the operator gives two outputs and add() names one.
         pair = [f"ordered_{len(self._nodes)}", f"places_{len(self._nodes)}"]
         self._nodes.append(self._onnx.helper.make_node("TopK", [name, size], pair, axis=0))
         return pair[0]
 
     def counts(self, source: str, grams: Sequence[Sequence[str]]) -> str:
         """How often each n-gram is in a row of words, in the order of the n-grams."""
+        # The operator takes all n-grams in one pool, those of one length in a row, with the place
+        # where each length starts; the indices say which output each n-gram counts in.
         longest = max(len(gram) for gram in grams)
         pool: list[str] = []
         starts: list[int] = []
@@ -122,6 +127,8 @@ class Graph:
         self, presence: str, conditions: Sequence[Condition], answers: np.ndarray
     ) -> str:
         """The answer of the first condition that is true; one of them always is."""
+        # ArgMax gives the first of equals, and so the first condition that holds; it takes no truth
+        # values, hence the integers.
         true = self.whole(self.holds(presence, conditions))
         first = self.add("ArgMax", true, axis=0, keepdims=0)
         return self.add("Gather", self.constant(answers), first)
@@ -143,6 +150,7 @@ class Graph:
 
     def onto_simplex(self, sums: str, labels: int) -> str:
         """The nearest probabilities: ``max(s - c, 0)``, as in ``tree_sum.onto_simplex``."""
+        # Step by step that of tree_sum, in 64 bits as there: sums that tie must tie here too.
         ordered = self.ordered(sums, labels)
         running = self.add("CumSum", ordered, self.constant(np.array(0, dtype=np.int64)))
         over = self.add("Sub", running, self.constant(np.ones(1)))
@@ -154,10 +162,10 @@ class Graph:
         return self.add("Max", less, self.constant(np.zeros(1)))
 
     def holds(self, presence: str, conditions: Sequence[Condition]) -> str:
-        """Whether each condition is true of the text.
-
-        Features asked for less features forbidden reach the number asked for just then.
-        """
+        """Whether each condition is true of the text."""
+        # +1 for a feature that must be there, -1 for one that must not: the sum is the number asked
+        # for only if all of the first are there and none of the second. Whole numbers, so Equal is
+        # exact.
         required = np.zeros((self.width, len(conditions)))
         for place, literals in enumerate(conditions):
             for column, there in literals:
@@ -174,6 +182,7 @@ class Graph:
             notes: metadata of the file.
         """
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
+        # A name in place of a size: a text has any number of words.
         inputs = [helper.make_tensor_value_info("tokens", kinds.STRING, ["words"])]
         outputs = [
             helper.make_tensor_value_info("label", kinds.STRING, [1]),

@@ -25,6 +25,8 @@ def spaced(text: str) -> str:
         (" didn't pay , twice . ", ' ')
     """
     storable(text)
+    # A space on both sides of every word: a word is then found whole, never within a longer one, at
+    # the ends of a text as well.
     return " " + "".join(f"{word} " for word in words(text))
 
 
@@ -60,6 +62,7 @@ def _unsaid(feature: Feature, features: WordFeatures) -> str | None:
     if feature.kind in ("first", "last"):
         return "its place is counted in words"
     if feature.kind == "lexicon":
+        # LIKE says whether, never how often.
         return None if feature.least == 1 else "words of a list are to be counted"
     # Capital letters, which no word has, are all the same to LIKE in SQLite.
     if feature.words.count(" ") >= features.spec.longest or _CAPITAL.search(feature.words):
@@ -92,6 +95,8 @@ def _like(phrase: str, text: str) -> str:
         >>> _like("100 %", "tokens"), _like("o'hara", "tokens")
         ("tokens LIKE '% 100 !% %' ESCAPE '!'", "tokens LIKE '% o''hara %'")
     """
+    # The mark of escape comes first, or it would be doubled where it was just put. It is no
+    # backslash, which MySQL takes for an escape of the literal itself.
     safe = phrase.replace("!", "!!").replace("%", "!%").replace("_", "!_")
     escape = "" if safe == phrase else " ESCAPE '!'"
     return f"{text} LIKE {literal(f'% {safe} %')}{escape}"

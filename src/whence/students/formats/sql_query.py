@@ -22,6 +22,7 @@ MOST = 300
 """Terms of a sum at most: SQLite takes expressions up to a depth of 1,000 (its documented limit
 SQLITE_MAX_EXPR_DEPTH), and each term nests some three deep."""
 
+# Columns of the inner queries, which a key of the same name would make ambiguous.
 _OURS = ("answer", "label", "points")
 
 
@@ -78,6 +79,9 @@ class SqlQuery:
             rules: columns of each rule, and whether the text must have them; none in the last.
             answers: probabilities of each rule.
         """
+        # CASE gives the first condition that holds, as the list does. It gives its number, which
+        # the outer query looks up for each column: long conditions are written once, not once a
+        # label.
         lines = [
             " WHEN " + " AND ".join(self._holds(c, there) for c, there in rule) + f" THEN {index}"
             for index, rule in enumerate(rules[:-1])
@@ -130,6 +134,7 @@ class SqlQuery:
         answers = [(f"points >= {start}", np.array([1 - p, p])) for start, p in reversed(steps[1:])]
         answers.append(("", np.array([1 - steps[0][1], steps[0][1]])))
 
+        # From the highest sum down; an entry that says the same as the one below needs no line.
         def column(values: Sequence[str], name: str) -> str:
             lines = [
                 f" WHEN {condition} THEN {value}"
@@ -185,6 +190,8 @@ class SqlQuery:
     def _softmax(self) -> list[str]:
         """The columns of label and probabilities from logits ``z0``, ``z1``, ..."""
         labels = len(self.labels)
+        # Only labels further on are compared: an earlier one was passed over because a later one is
+        # greater, so the greatest is still to come. Of equals the first is taken.
         lines = [
             " WHEN "
             + " AND ".join(f"z{place} >= z{other}" for other in range(place + 1, labels))
@@ -193,6 +200,8 @@ class SqlQuery:
         ]
         columns = [f"{_case(lines, literal(self.labels[-1]))} AS label"]
         for place, label in enumerate(self.labels):
+            # 1 / (1 + sum e^(z_o - z_p)), not e^z_p over the sum: large logits would make that inf
+            # / inf.
             others = "".join(f" + EXP(z{o} - z{place})" for o in range(labels) if o != place)
             columns.append(f"1.0 / (1.0{others}) AS {_probability(label)}")
         return columns
@@ -216,6 +225,7 @@ class SqlQuery:
 
 def _ranks(nodes: Sequence[Question]) -> list[int]:
     """How deep the cases of each node nest: one more than its children's where these are equal."""
+    # The Strahler number of each node, which is at most log2 of the leaves.
     ranks = [0] * len(nodes)
     # Children stand after their parent.
     for place in range(len(nodes) - 1, -1, -1):
@@ -241,6 +251,7 @@ def _chosen(column: str, values: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
+    # The shortest digits that read back as the same number, and no NumPy scalar's own form.
     return repr(float(value))
 
 

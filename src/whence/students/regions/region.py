@@ -52,6 +52,7 @@ class Words(Value):
 Condition = Has | Words
 
 
+# No slots: the reader below is kept in the dictionary of the instance.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RegionFeatures(Value):
     """The features that the conditions of a region look for, as :class:`WordFeatures` stores them.
@@ -101,13 +102,14 @@ class Region(Value):
     """Texts that meet all conditions, and how often the student agrees with its teacher there.
 
     Attributes:
-        conditions: all must hold; columns are of ``features``.
-        features: what the conditions ask for, and nothing else.
-        agreement: on ``report``, where nothing was searched; its bounds hold for all regions
+        conditions: conditions that must all hold; columns are of ``features``.
+        features: features that the conditions ask for, and no others.
+        agreement: agreement on ``report``, where nothing was searched; its bounds hold for all regions
             shown together. ``None`` where fewer than 30 texts are in the region.
-        elsewhere: on ``report``, outside the region.
-        on_select: where the region was found; too low, as what stands out was looked for.
-        chance: of so low an agreement on ``report`` were the region like the rest (exact,
+        elsewhere: agreement on ``report``, outside all regions shown.
+        on_select: agreement on ``select``, where the region was found; too low, as what stands
+            out was looked for.
+        chance: probability of so low an agreement on ``report`` were the region like the rest (exact,
             one-sided, of one region); ``None`` where ``agreement`` is.
         searched: chance that the whole search finds so clear a region on ``select`` where
             agreeing has nothing to do with the text.
@@ -158,10 +160,10 @@ class Region(Value):
                 f"{self.where}: too few texts to bound it; where it was found {_share(select.value)} "
                 f"of {select.n} agree"
             )
-        own = self.agreement
+        share = self.agreement
         return (
-            f"{self.where}: agrees {_share(own.value)} [at least {_share(own.lower)}, at most "
-            f"{_share(own.upper)}] (n={own.n}), elsewhere {_share(self.elsewhere.value)}"
+            f"{self.where}: agrees {_share(share.value)} [at least {_share(share.lower)}, at most "
+            f"{_share(share.upper)}] (n={share.n}), elsewhere {_share(self.elsewhere.value)}"
         )
 
     def holds(self, text: str) -> bool:

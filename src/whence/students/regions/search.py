@@ -102,8 +102,8 @@ def regions(
         ...          for i in range(600)]
         >>> features = ReadableFeatures(longest=1).learn(texts)
         >>> says = np.array([[0.2, 0.8] if "late" in t else [0.9, 0.1] for t in texts])
-        >>> own = np.array([[0.9, 0.1] if "late waived" in t else s for t, s in zip(texts, says)])
-        >>> answers = Answers(labels=("accept", "reject"), gives="probability", values=own,
+        >>> chances = np.array([[0.9, 0.1] if "late waived" in t else s for t, s in zip(texts, says)])
+        >>> answers = Answers(labels=("accept", "reject"), gives="probability", values=chances,
         ...                   read_to=np.array([len(t) for t in texts]))
         >>> judged = Judged(texts, features.table(texts), answers, says)
         >>> print(regions(judged, judged, features=features)[0].says)
@@ -125,6 +125,8 @@ def regions(
     if not candidates:
         return ()
     rng = np.random.default_rng(seed)
+    # Only the clearest region of each random run: compared with the greatest of all, every region
+    # shown is corrected for all that were looked at.
     noise = [scan.search(rng.permutation(differs), most=1) for _ in range(permutations)]
     clearest = np.array([run[0].clear if run else 0.0 for run in noise])
     shown: list[_Shown] = []
@@ -135,6 +137,8 @@ def regions(
             asks = [(questions[place], yes) for place, yes in region.path]
             there = scan.mask(region.path)
             shown.append(_Shown(asks, searched, there, _inside(report, asks)))
+    # Each region is compared with texts in none of them: beside another bad region it would look
+    # better than it is.
     outside = np.ones(len(report.texts), dtype=np.bool_)
     for entry in shown:
         outside &= ~entry.on_report
@@ -177,17 +181,21 @@ def _questions(
     counts = np.diff(columns.indptr)
     rows = len(select.texts)
     enough: list[int] = np.flatnonzero((counts >= least) & (counts <= rows - least)).tolist()
+    # Of equally clear questions the scan takes the first, so the one with least to read stands
+    # first; the feature itself ends ties.
     enough.sort(key=lambda column: (features.kept[column].cost, features.kept[column]))
     asked: list[Has | int] = []
     answers: list[np.ndarray] = []
     seen: set[bytes] = set()
     for column in enough:
+        # Sorted rows as bytes: a key by which features of the very same texts are one question.
         has = np.sort(columns.indices[columns.indptr[column] : columns.indptr[column + 1]])
         if has.tobytes() not in seen:
             seen.add(has.tobytes())
             asked.append(Has(column, True))
             answers.append(has)
     lengths = select.lengths
+    # lower: limits are whole numbers of words, which a reader can count.
     steps = np.quantile(lengths, np.arange(1, LENGTHS + 1) / (LENGTHS + 1), method="lower")
     for step in np.unique(steps).tolist():
         asked.append(int(step))
@@ -227,6 +235,8 @@ def _region(
         agreement = _counted(report.same, entry.on_report, 1 - error)
         agreed = agreement.hits + elsewhere.hits
         total = agreement.n + elsewhere.n
+        # Fisher's exact test, one-sided: given how many agree in all, the number that agrees in
+        # the region is hypergeometric.
         chance = float(stats.hypergeom.cdf(agreement.hits, total, agreed, agreement.n))
     clear = entry.searched <= (1 - level) / 2 or (chance is not None and chance <= error / 2)
     # Written so that an empty outside, whose share is NaN, contradicts nothing.

@@ -39,7 +39,7 @@ class Scan:
     only together are missed. Kulldorff (1997), doi:10.1080/03610929708831995.
 
     Args:
-        answers: for each question the rows whose answer is yes, ascending.
+        answers: rows whose answer is yes, ascending, for each question.
         texts: number of rows.
         depth: largest number of conditions of a region.
         least: fewest texts on either side of a question.
@@ -81,6 +81,7 @@ class Scan:
             if tried[best].clear <= 0:
                 break
             regions.append(tried[best])
+            # Texts that one region explains speak for no other.
             free = free & ~self.mask(tried[best].path)
             del leaves[best]
         return regions
@@ -108,6 +109,8 @@ class Scan:
         if len(path) == self._depth or n < 2 * self._least or not 0 < total < n:
             leaves.append(path)
             return
+        # One sparse product counts, for all questions at once, the texts that say yes and those of
+        # them that are marked.
         yes, hits = np.asarray(self._table @ np.column_stack([inside, inside * marked])).T
         ratios = log_ratio(hits, yes, total - hits, n - yes)
         ratios[(yes < self._least) | (n - yes < self._least)] = -np.inf
@@ -125,6 +128,7 @@ class Scan:
 
         One that keeps it off the texts of regions already found stays.
         """
+        # The tree asks some questions only on the way to a clearer one below.
         sides = {q: self._having(q.place) if q.yes else ~self._having(q.place) for q in path}
         inside = self.mask(path)
         clear, overlap = _clear(inside & free, marked, free), int((inside & ~free).sum())
@@ -134,6 +138,7 @@ class Scan:
                 shorter = path[:at] + path[at + 1 :]
                 inside = np.logical_and.reduce([sides[q] for q in shorter])
                 ratio = _clear(inside & free, marked, free)
+                # As clear with a condition less is better; of several such the clearest.
                 better = ratio >= clear if best is None else ratio > best[0]
                 if better and int((inside & ~free).sum()) <= overlap:
                     best = (ratio, shorter)
@@ -147,6 +152,8 @@ def _clear(inside: np.ndarray, marked: np.ndarray, free: np.ndarray) -> float:
     """The ratio of a region against the other free texts; 0 where it holds fewer marked."""
     n, hits = float(np.count_nonzero(inside)), float(marked[inside].sum())
     rest, others = float(np.count_nonzero(free)) - n, float(marked[free].sum()) - hits
+    # hits / n <= others / rest, multiplied out: whole numbers compare exactly. The ratio is large
+    # for too few marked as well, and such a region is no reason for distrust.
     if n == 0 or rest == 0 or hits * rest <= others * n:
         return 0.0
     one = np.array([[hits], [n], [others], [rest]])
@@ -169,6 +176,9 @@ def log_ratio(
         >>> log_ratio(six, ten, none, thirty).round(2).tolist()
         [10.18]
     """
+    # d log(d/n) + (n-d) log((n-d)/n) = d log d + (n-d) log(n-d) - n log n: written as x log x of
+    # counts the ratio needs no division, and xlogy takes 0 log 0 for 0. It is half the G statistic
+    # of the table of 2 x 2.
     both, of_all = hits + other_hits, n + other_n
     d = np.stack([hits, n - hits, other_hits, other_n - other_hits, of_all])
     m = np.stack([both, of_all - both, n, other_n])

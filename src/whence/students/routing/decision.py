@@ -39,7 +39,7 @@ class Decided(Protocol):
 
     @property
     def probabilities(self) -> Float[np.ndarray, " labels"]:
-        """Of all labels."""
+        """The probabilities of all labels."""
         ...
 
     @property
@@ -58,7 +58,7 @@ class Decides(Protocol):
         ...
 
     def decide(self, text: str) -> Decided:
-        """Its probabilities of a text."""
+        """The decision on a text."""
         ...
 
 
@@ -67,14 +67,14 @@ class Routed(Record):
     """A decision, and whose it is.
 
     Attributes:
-        label: what was decided; ``None`` where the router abstained.
-        probabilities: of all labels, by whoever decided; ``None`` likewise.
-        by: who decided.
-        reason: why they did, or why nobody could.
-        evidence: where the student decided, what it went by: its reasons, or for a stored
-            student the features it found. The student's reasons are none of the teacher's.
+        label: label that was decided; ``None`` where the router abstained.
+        probabilities: probabilities of all labels, from whoever decided; ``None`` likewise.
+        by: decider.
+        reason: reason for the decision, or why nobody could decide.
+        evidence: reasons of the student where it decided; of a stored student the features that
+            the text has. They say nothing of the teacher's reasons.
         audited: whether the teacher was asked beside the student, to watch over it.
-        audit_agreed: whether it said the same; ``None`` where it was not asked, or failed.
+        audit_agreed: whether the teacher said the same; ``None`` where it was not asked, or failed.
     """
 
     label: str | None

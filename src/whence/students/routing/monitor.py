@@ -49,6 +49,8 @@ class MonitorState(Record):
         counts = (*self.starts, (self.n, self.agreed))
         last = self.n if self.alarmed_at is None else self.alarmed_at
         began = all(n == EVERY * place for place, (n, _) in enumerate(self.starts))
+        # Between two beginnings no more can have agreed than were audited: a damaged state could
+        # hide a fall for good.
         steps = [(n - m, b - a) for (m, a), (n, b) in pairwise(counts)]
         if (
             self.n < 0
@@ -123,6 +125,8 @@ class Monitor:
     @property
     def bounds(self) -> tuple[float, float]:
         """Lower and upper bound on the agreement, after the audits so far."""
+        # log(1 / (1 - level)): wealth is compared in logarithms, since thousands of agreements
+        # take it out of the range of doubles.
         limit = -np.log1p(-self.level)
         agreed, failed = np.array([self.agreed]), np.array([self.n - self.agreed])
         lower = 1.0 - _crossing(lambda t: float(log_wealth(failed, agreed, t, 1.0)[0]), limit)
@@ -149,6 +153,7 @@ class Monitor:
         each = log_wealth(agreed, failed, t, 1.0 / (1.0 - self.target))
         order = np.arange(1, len(starts) + 1)
         # A test that has not begun keeps its stake: together 1 / (tests + 1).
+        # The sum of 1 / (j (j + 1)) over m tests is 1 - 1 / (m + 1), hence the rest.
         stakes = np.append(each - np.log(order * (order + 1.0)), -np.log(len(starts) + 1.0))
         return float(np.logaddexp.reduce(stakes))
 
@@ -188,16 +193,21 @@ def log_wealth(
     """
     s, f = agreed + c, failed + 1.0
     with np.errstate(divide="ignore"):
+        # Where betainc underflows to 0 the wealth counts as 0: too little, so that a bound is
+        # wider and an alarm later than need be, and never the reverse.
         below = np.log(special.betainc(s, f, t))
     return np.log(c) + special.betaln(s, f) + below - s * np.log(t) - failed * np.log1p(-t)
 
 
 def _crossing(wealth: Callable[[float], float], limit: float) -> float:
     """The least ``t`` at which a rising wealth reaches the limit; 1 where it never does."""
+    # Halved, since brentq interpolates, for which a wealth of -inf is no number. The upper end is
+    # returned, which errs to the side of the wider bound.
     low, high = 0.0, 1.0
     # Halved 60 times, an interval of length 1 is narrower than the spacing of doubles near 1.
     for _ in range(60):
         middle = (low + high) / 2
+        # Rounding can give an end itself, where the wealth takes the logarithm of 0.
         if middle in (0.0, 1.0):
             break
         if wealth(middle) < limit:

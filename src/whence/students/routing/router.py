@@ -121,6 +121,8 @@ class Router:
         self._rng = np.random.default_rng(seed)
         self._counts = Counts()
         self._lock = threading.Lock()
+        # A lock of its own: an answer of the teacher may take seconds, in which other threads must
+        # be able to count, draw and read the state.
         self._asking = threading.Lock()
 
     @property
@@ -161,6 +163,7 @@ class Router:
         switched = self._watch(audits, replies, chances)
         late = [row for row in range(switched, len(texts)) if reasons[row] is None]
         reasons[switched:] = [self._alarm()] * (len(texts) - switched)
+        # The student's answers to these no longer stand, so an audit of them is none.
         audits -= set(late)
         replies |= self._ask({row: texts[row] for row in late if row not in replies})
         decisions = [
@@ -170,6 +173,8 @@ class Router:
         counts = Counts.of(decisions)
         failed = first_error(replies[row] for row in late)
         if failed is not None and self.unreachable == "raise":
+            # The monitor has taken these audits in: they stay counted, though no decision is
+            # given.
             self._count(replace(counts, student=0, teacher=0, abstain=0))
             raise failed
         self._count(counts)
@@ -177,6 +182,7 @@ class Router:
 
     def _deferral_reason(self, text: str, chances: np.ndarray) -> str | None:
         """Why the teacher is asked; ``None`` where the student answers."""
+        # Where nothing is certified that is the reason, and the alarm says nothing new.
         if self.threshold is not None and self.monitor is not None and self.monitor.alarm:
             return self._alarm()
         return deferral_reason(
@@ -197,6 +203,8 @@ class Router:
             return {
                 row
                 for row, why in enumerate(reasons)
+                # Asked last, so that only texts that the student answers take a number: a batch
+                # draws what single texts would.
                 if why is None and self._rng.random() < self.audit_rate
             }
 
@@ -217,6 +225,8 @@ class Router:
             # Another thread may have raised it since the rows were drawn.
             if self.monitor.alarm:
                 return 0
+            # In the order of the texts, so that a batch raises the alarm at the same text as one
+            # by one.
             for row in sorted(audits):
                 reply = replies[row]
                 if isinstance(reply, Answer):

@@ -45,6 +45,8 @@ def check_threshold(threshold: float | None) -> None:
     Raises:
         OptionError: a number that is not from 0 to 1, or NaN.
     """
+    # Written with not, so that NaN is refused too: no certainty is below it, and the student would
+    # answer everything.
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(
             f"expected a threshold from 0 to 1, or None where nothing is certified, got "

@@ -43,7 +43,7 @@ def certified_threshold(
 
     Args:
         certainty: highest probability of the student for each text of the holdout.
-        same: whether student and teacher agree there.
+        same: marks of the texts on which student and teacher agree.
         thresholds: thresholds, in any order.
         target: agreement above the threshold.
         level: level of the guarantee.
@@ -57,6 +57,8 @@ def certified_threshold(
         raise InputError(
             f"expected one agreement for each certainty, got {len(same)} for {len(certainty)}"
         )
+    # On fewer texts than this, agreement on all would not pass: to leave such a threshold out
+    # spends nothing of the error, since the agreement was not looked at.
     needed = least_certified(target, level=level)
     passed: float | None = None
     for threshold in sorted(thresholds.tolist(), reverse=True):
@@ -114,8 +116,8 @@ class Step(Value):
 
     Attributes:
         threshold: least certainty.
-        coverage: texts answered, of all.
-        agreement: with the teacher on them; ``None`` where they are fewer than 30.
+        coverage: share of all texts that are answered.
+        agreement: agreement with the teacher on them; ``None`` where they are fewer than 30.
     """
 
     threshold: float
@@ -135,13 +137,14 @@ class SelectivePrediction(Record):
     """From which certainty on a student may answer alone.
 
     Attributes:
-        threshold: the certified one; ``None``: nothing is certified, always ask.
+        threshold: certified threshold; ``None``: nothing is certified, always ask.
         target: agreement above the threshold that was tested.
         level: level of the guarantee.
-        coverage: texts of ``certify`` answered; of none where nothing is certified.
-        agreement: on them. The guarantee is ``target``: the bound here follows the choice of the
-            threshold. ``None`` where nothing is certified.
-        curve: on ``report``, from answering least to answering all. Each bound holds by itself.
+        coverage: share of ``certify`` that is answered; 0 where nothing is certified.
+        agreement: agreement on them. The guarantee is ``target``: this bound was computed after
+            the threshold had been chosen on the same texts, and may be too high. ``None`` where nothing is certified.
+        curve: agreement on ``report`` at each threshold, from the least coverage to the greatest.
+            Each bound holds by itself.
     """
 
     threshold: float | None
@@ -190,8 +193,7 @@ def selective_prediction(
     answer 5, 10, ... 100 % there. The sequence of tests on ``certify`` (:func:`certified_threshold`)
     begins at the one that ``select`` says is likeliest to pass, and goes down from there: to
     begin at the highest would be to fail on the first of the few texts above it. ``report`` shows
-    them all. What decides that a text is asked anyway must
-    not have seen ``certify``. Then, of texts like these, a threshold whose answers agree in less
+    them all. What decides that a text is asked anyway must not have seen ``certify``. Then, of texts like these, a threshold whose answers agree in less
     than ``target`` is certified with a probability of at most ``1 - level``. Where regions of
     distrust were kept or dropped by what ``report`` says, its curve is a little too good; the
     certified threshold is not touched by that.
@@ -232,13 +234,18 @@ def selective_prediction(
         )
     thresholds = np.zeros(0)
     if len(seen):
+        # lower: thresholds are certainties of texts, so that the share answered on select is met
+        # and not missed by one text.
         steps = np.quantile(seen, [1 - share for share in COVERAGES], method="lower")
         thresholds = np.unique(steps) - BELOW
     certainty, same = certify.open()
     tested = thresholds
     if agreed is not None:
+        # np.unique gives thresholds in ascending order: those up to the likeliest are left, which
+        # the sequence tries from above.
         tested = thresholds[: _likeliest(thresholds, seen, agreed, target) + 1]
     passed = certified_threshold(certainty, same, thresholds=tested, target=target, level=level)
+    # Nothing is certified: no certainty reaches infinity, and the counts come out as none.
     inside = certainty >= (np.inf if passed is None else passed)
     n = int(inside.sum())
     return SelectivePrediction(
@@ -258,6 +265,8 @@ def _likeliest(
     scores: list[float] = []
     for threshold in thresholds.tolist():
         inside = certainty >= threshold
+        # (p - target) sqrt(n) / sqrt(target (1 - target)); the last factor is the same for all
+        # thresholds.
         scores.append(float(same[inside].mean() - target) * float(np.sqrt(inside.sum())))
     return int(np.argmax(scores)) if scores else -1
 

@@ -37,6 +37,8 @@ class GeneratorState(Value):
 
     def __post_init__(self) -> None:
         try:
+            # NumPy itself is asked, when the record is read and not when the first audit is drawn:
+            # it refuses numbers that are too large for its 128 bits.
             self.generator()
         except OverflowError as error:
             raise ValueError(f"no state of a random generator: {error}") from error

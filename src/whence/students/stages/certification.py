@@ -41,8 +41,8 @@ class Certification:
 
     Attributes:
         fitted: third stage.
-        regions: where the student must not be trusted; empty where there is none.
-        applicability_domain: how long and how strange a text the certificate covers.
+        regions: regions in which the student must not be trusted; empty where there is none.
+        applicability_domain: lengths and words of the texts that the certificate covers.
         answering: certainty from which on the student may answer alone.
         certificate: certificate of the student, on ``certify``, opened once.
         usage: questions of this stage.
@@ -65,6 +65,8 @@ def certify_student(fitted: FittedStudents) -> Certification:
     run = fitted.plan.run
     before = run.used()
     run.tell("evidence", 0, 4)
+    # In this order: regions and domain come from select and report, and must stand before the
+    # threshold is tested on certify, whose guarantee allows for nothing chosen there.
     regions = regions_of(fitted)
     domain = domain_of(fitted)
     answering = answering_of(fitted, regions, domain)
@@ -108,12 +110,15 @@ def _certificate(
             if searches
             else None
         ),
+        # 0 and not None: it was measured, and a verdict depends on it.
         coverage=0.0 if answering.threshold is None else answering.coverage.value,
     )
     decided = Decided(
         teacher=holdout.answers("certify"),
         student=holdout.of(best.fitted, "certify"),
-        controls={name: holdout.of(own, "certify") for name, own in fitted.controls.items()},
+        controls={
+            name: holdout.of(control, "certify") for name, control in fitted.controls.items()
+        },
         gold=None if plan.gold is None else plan.gold[plan.split.certify],
         slices=_slices(fitted, domain),
     )
@@ -125,6 +130,7 @@ def _flips(fitted: FittedStudents) -> dict[str, Flips]:
     if not plan.queries.flips:
         return {}
     learnt = frozenset(fitted.table.examples.texts)
+    # The plan counts edits, and each text has one of every family.
     most = plan.queries.flips // len(EDITS)
     return flips_on_edits(fitted.best.fitted, fitted.holdout, plan.run, learnt=learnt, most=most)
 
@@ -142,6 +148,8 @@ def _slices(
 
 def _ceiling(fitted: FittedStudents) -> Proportion | None:
     plan = fitted.plan
+    # Texts of fit: how often the teacher agrees with itself needs no holdout, and certify stays
+    # asked once.
     rows: list[int] = plan.split.fit.tolist()
     if not plan.queries.again:
         return None
@@ -149,7 +157,7 @@ def _ceiling(fitted: FittedStudents) -> Proportion | None:
 
 
 def _shift(fitted: FittedStudents) -> Shift | None:
-    """Agreement on topics left out of the fit, and on other corpora; ``None`` of neither."""
+    """Agreement on topics left out of the fit, and on other corpora; ``None`` where neither was asked for."""
     plan, best = fitted.plan, fitted.best
     result: Shift | None = None
     if plan.checks.topics:

@@ -29,7 +29,7 @@ class FittedStudents:
         controls: students of less or other knowledge, which the chosen one must beat.
         references: students that nobody can read; shown and never certified.
         compact: small transformer; ``None`` where none was asked for.
-        choices: what was decided on ``select``, in this stage and before.
+        choices: choices on ``select``, in this stage and before.
     """
 
     training: Training
@@ -98,6 +98,8 @@ def _controls(plan: Plan, table: TrainingTable) -> dict[str, Fitted]:
     """What a student must beat: one label, random labels, and the true ones where there are any."""
     examples = table.examples
     rows, labels, features = examples.whole(), examples.labels, table.features
+    # Controls learn from whole texts alone: edits and n-grams have no true label, and other shares
+    # of labels than texts have.
     whole, targets = table.table[rows], examples.targets[rows]
     controls: dict[str, Fitted] = {
         "majority": majority(targets, labels),
@@ -120,6 +122,7 @@ def _compact(plan: Plan, table: TrainingTable, holdout: HoldOut) -> FittedTransf
     fitted = student.fit(
         table.table, examples.targets, features=table.features, labels=examples.labels,
         weights=examples.weights, texts=examples.texts,
+        # When to stop is decided on select, as all that is chosen.
         select=(holdout.texts("select"), holdout.answers("select").probabilities),
         teacher=plan.run.teacher.model if matches_layers else None,
     )  # fmt: skip

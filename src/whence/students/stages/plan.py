@@ -97,6 +97,8 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
     rows = np.arange(len(texts))
     if queries.texts < len(texts):
         order = np.random.default_rng(run.terms.seed).permutation(rows)
+        # In the caller's order again: the split shuffles with a draw of its own, and rows in a
+        # record stay readable.
         rows = np.sort(order[: queries.texts])
     chosen: list[int] = rows.tolist()
     slices = given_slices(inputs.slices, chosen, len(texts))

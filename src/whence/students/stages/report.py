@@ -56,6 +56,7 @@ def _curve(fitted: FittedStudents) -> LearningCurve | None:
     draws, terms = fitted.plan.checks.curve, fitted.plan.run.terms
     if not draws:
         return None
+    # On select: certify speaks of one student, and report shows those that were fitted on all.
     return learning_curve(
         lambda rows: holdout.of(table.fit(student, rows), "select"),
         len(table.examples), holdout.answers("select").top, terms, draws=draws,

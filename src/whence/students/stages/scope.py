@@ -43,6 +43,8 @@ def regions_of(fitted: FittedStudents) -> tuple[Region, ...]:
 def domain_of(fitted: FittedStudents) -> ApplicabilityDomain:
     """How long and how strange a text may be: the words of ``fit``, the limits of ``select``."""
     plan, examples = fitted.plan, fitted.table.examples
+    # Of all texts that were asked, whichever part: the shortest text that was cut says from where
+    # on the teacher may read less than the student.
     ends: list[int] = fitted.training.answers.read_to.tolist()
     cut = [len(text) for text, end in zip(plan.texts, ends, strict=True) if end < len(text)]
     return ApplicabilityDomain.learn(
@@ -53,13 +55,15 @@ def domain_of(fitted: FittedStudents) -> ApplicabilityDomain:
 
 
 def answering_of(
-    fitted: FittedStudents, found: Sequence[Region], domain: ApplicabilityDomain
+    fitted: FittedStudents, all_regions: Sequence[Region], domain: ApplicabilityDomain
 ) -> SelectivePrediction:
     """Certified on the texts that the router would let the student answer."""
     holdout, student, terms = fitted.holdout, fitted.best.fitted, fitted.plan.run.terms
-    vetoes = [region for region in found if region.veto]
+    vetoes = [region for region in all_regions if region.veto]
 
     def scored(part: Part) -> Scored:
+        # Regions are of what the teacher read, as they were found; the domain must see whole
+        # texts, since whether the teacher reads all of one is what it asks.
         asked = in_regions(vetoes, holdout.texts(part)) | domain.outside(holdout.whole(part))
         answers = holdout.answers(part)
         return Scored.of(answers.probabilities, holdout.of(student, part), asked)

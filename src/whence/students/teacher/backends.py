@@ -91,7 +91,7 @@ class ScoreAnswerer:
         model: single-label classifier or callable, as :func:`whence.load` gives it.
         gives: meaning of a callable's numbers; a classifier's are logits.
         long: treatment of texts longer than the model reads: ``"refuse"`` or ``"cut"``.
-        version: names the callable, so that its answers may be kept on disk.
+        version: name of the callable, under which its answers may be kept on disk.
     """
 
     def __init__(
@@ -141,18 +141,24 @@ class ScoreAnswerer:
     @property
     def fingerprint(self) -> str | None:
         """The model's own, or the version that a callable was given, with the labels."""
-        own = self.model.identity.fingerprint or self._version
-        if own is None:
+        # What can be hashed is: a version that somebody forgot to raise must not hide new weights.
+        name = self.model.identity.fingerprint or self._version
+        if name is None:
             return None
-        return json.dumps([own, self.gives, self._long, list(self.labels)])
+        # Labels and cuts change the numbers of one and the same model.
+        return json.dumps([name, self.gives, self._long, list(self.labels)])
 
     def answer(self, texts: Sequence[str]) -> Replies:
         """One score a label, for each text."""
         if isinstance(self.model, CallableModel):
             whole = np.array([len(text) for text in texts], dtype=np.int64)
+            # Numbers that are not finite are let through here: the teacher refuses the text that
+            # they are of and keeps the rest of the batch.
             return Replies(self.model.scores(list(texts), finite=False), whole)
         read = [reading(self.model, text, self._long, self.ref) for text in texts]
         if self._readout is None:
+            # Once: which outputs are read is the same for all texts, but takes an encoding to be
+            # asked.
             targets = [Label(label=index) for index in range(len(self.labels))]
             self._readout = self.model.readout(read[0][0], targets, link="logit")
         rows = [Row(ids=e.ids, token_types=e.token_types) for e, _ in read]
@@ -164,9 +170,9 @@ class LabelAnswerer:
     """A function from texts to label names, as an endpoint gives them.
 
     Args:
-        function: called with a list of texts, never an empty one; answers one label a text.
+        function: callable from a list of texts, never an empty one, to one label a text.
         labels: labels it may answer.
-        version: names the function, so that its answers may be kept on disk.
+        version: name of the function, under which its answers may be kept on disk.
     """
 
     gives: Gives = "label"

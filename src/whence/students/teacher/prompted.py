@@ -16,6 +16,7 @@ from whence.students.teacher.backends import Gives, Long, Replies
 
 __all__ = ["CONTENT_FREE", "PromptAnswerer"]
 
+# The paper's third is the empty string, which no teacher is asked here; "nothing" stands for it.
 CONTENT_FREE = ("N/A", "[MASK]", "nothing")
 """Texts that say nothing, as in Zhao et al. (2021)."""
 
@@ -38,7 +39,7 @@ class PromptAnswerer:
         labels: label names.
         words: text the model would write for each label, first space included; the names with a
             space before them where not given.
-        calibrate: take away the content-free answer.
+        calibrate: whether the content-free answer is taken away.
         orders: number of rotations of the options that are averaged; needs ``{options}``.
         long: treatment of texts longer than the model reads: ``"refuse"`` or ``"cut"``.
     """
@@ -68,12 +69,16 @@ class PromptAnswerer:
                 f"orders={orders} asked; rotations are 1 to {len(labels)}, and more than one needs "
                 "{options} in the prompt"
             )
+        # With its space: tokenizers of causal models join it to the word, and the bare word is
+        # another token, which seldom follows a prompt.
         chosen = [f" {label}" for label in labels] if words is None else list(words)
         if len(chosen) != len(labels) or len(set(chosen)) != len(chosen) or not all(chosen):
             raise OptionError(
                 f"expected one word for each of the labels {list(labels)}, got {chosen}"
             )
         self._model = model
+        # Split, not format(): prompts and texts may hold braces, and a text that says {options}
+        # must stay as it is.
         self._before, self._after = prompt.split("{text}")
         self._words = chosen
         self._calibrate = calibrate
@@ -90,14 +95,17 @@ class PromptAnswerer:
         if fingerprint is None:
             return None
         parts = [self._before, self._after, self.labels, self._words]
-        asked = json.dumps([*parts, self._calibrate, self._orders, self._long])
-        return f"{fingerprint}|{hashlib.sha256(asked.encode()).hexdigest()}"
+        settings = json.dumps([*parts, self._calibrate, self._orders, self._long])
+        return f"{fingerprint}|{hashlib.sha256(settings.encode()).hexdigest()}"
 
     def answer(self, texts: Sequence[str]) -> Replies:
         """Calibrated log-probabilities of all labels."""
         fingerprint = self._model.identity.fingerprint
+        # Anew where weights were changed in place: the prior is of the model as it was.
         if self._calibrate and (self._prior is None or fingerprint != self._prior_of):
             empty = np.stack([self._ask(text)[0] for text in CONTENT_FREE])
+            # The mean of probabilities, as in the paper, taken in logarithms because words of
+            # several tokens have probabilities near 0.
             self._prior = np.logaddexp.reduce(empty, axis=0) - np.log(len(CONTENT_FREE))
             self._prior_of = fingerprint
         result = [self._ask(text) for text in texts]
@@ -112,6 +120,8 @@ class PromptAnswerer:
             options = ", ".join((*self.labels[shift:], *self.labels[:shift]))
             before = self._before.replace("{options}", options)
             after = self._after.replace("{options}", options)
+            # Each order begins from what the one before had room for, so the last cut is the
+            # shortest: no order reads less than what is recorded as read.
             encoding, readout, read_to = self._fitting(before, text[:read_to], after)
             rows.append(self._model.evaluate([Row(ids=encoding.ids)], readout).values[0])
         return np.stack(rows), read_to
@@ -123,6 +133,8 @@ class PromptAnswerer:
         except TextTooLongError:
             if self._long == "refuse":
                 raise
+        # Characters cannot be counted in tokens beforehand, so the longest beginning that fits is
+        # sought by halving. A longer one may rarely take fewer tokens; the answer then still fits.
         low, high, best = 1, len(text) - 1, None
         while low <= high:
             middle = (low + high) // 2

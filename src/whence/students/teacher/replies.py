@@ -13,6 +13,7 @@ from whence.students.teacher.teacher import Answers
 
 __all__ = ["MAX_CONSECUTIVE_FAILURES", "Answer", "Askable", "Reply", "first_error", "replies_of"]
 
+# Chosen by hand: a service that is down would else be waited for once a text.
 MAX_CONSECUTIVE_FAILURES = 3
 """Failures of the teacher in a row after which the rest of a batch is not asked."""
 
@@ -77,6 +78,7 @@ def replies_of(teacher: Askable, texts: Sequence[str]) -> list[Reply]:
     except Interrupted:
         raise
     except Exception as error:
+        # The one text has just been asked: asking it again would only be paid twice.
         if len(texts) == 1:
             return [error]
     result: list[Reply] = []
@@ -92,6 +94,7 @@ def replies_of(teacher: Askable, texts: Sequence[str]) -> list[Reply]:
             raise
         except Exception as error:
             result.append(error)
+            # A refused text says nothing of whether the teacher is up.
             if not isinstance(error, InputError):
                 failures.append(error)
     return result
@@ -112,4 +115,4 @@ def _asked(teacher: Askable, texts: Sequence[str]) -> list[Answer]:
     if len(answers) != len(texts):
         raise ModelOutputError(f"{teacher.ref} gave {len(answers)} answers to {len(texts)} texts")
     tops: list[int] = answers.top.tolist()
-    return [Answer(top, own) for top, own in zip(tops, answers.probabilities, strict=True)]
+    return [Answer(top, row) for top, row in zip(tops, answers.probabilities, strict=True)]

@@ -28,6 +28,7 @@ from whence.students.teacher.prompted import PromptAnswerer
 
 __all__ = ["Answers", "Teacher", "checked_texts"]
 
+# Chosen by hand: 13.8 nats. Bare labels have probabilities of 0, which have no logarithm.
 FLOOR = 1e-6
 """Probabilities are kept this far from 0 and 1 before a logarithm is taken of them."""
 
@@ -60,12 +61,14 @@ class Answers:
         """
         if self.gives != "logit":
             return self.values
+        # Less the greatest, no power overflows.
         shifted = np.exp(self.values - self.values.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 
     @property
     def top(self) -> Int[np.ndarray, " texts"]:
         """Index of the label decided for; the first of equals."""
+        # Of the values: softmax rounds logits that differ by little to equal probabilities.
         return self.values.argmax(axis=1).astype(np.int64)
 
     @property
@@ -130,6 +133,8 @@ class Teacher:
         self._answerer = answerer
         self._cache: Cache = MemoryCache() if cache is None else cache
         # Without a fingerprint a name drawn for this object alone stands for it.
+        # Not id(): Python gives it to another object once this one is gone, which would then be
+        # answered from this one's cache.
         self._unnamed = f"unnamed {uuid.uuid4()}"
         self._batch = batch
         self.asked = 0
@@ -153,8 +158,9 @@ class Teacher:
             gives: for a callable, what its numbers are: ``"logit"`` or ``"probability"``.
             cache: store of the answers; in memory by default.
             batch: texts asked at once.
-            long: ``"refuse"`` texts longer than the model reads, or ``"cut"`` and record where.
-            version: names a callable, so that its answers may be kept on disk.
+            long: treatment of texts longer than the model reads: ``"refuse"``, or ``"cut"`` and record
+                where.
+            version: name of a callable, under which its answers may be kept on disk.
         """
         answerer = ScoreAnswerer(model, gives=gives, long=long, version=version)
         return cls(answerer, cache=cache, batch=batch)
@@ -209,8 +215,8 @@ class Teacher:
     @property
     def model(self) -> TokenModel | None:
         """The loaded model behind it; ``None`` of a callable."""
-        own = getattr(self._answerer, "model", None)
-        return None if own is None or isinstance(own, CallableModel) else own
+        model = getattr(self._answerer, "model", None)
+        return None if model is None or isinstance(model, CallableModel) else model
 
     @property
     def fingerprint(self) -> str | None:
@@ -245,41 +251,44 @@ class Teacher:
             Interrupted: stopped by the user; likewise.
         """
         tell = None if progress is None else partial(progress, what)
-        return self._kept(texts, "teacher", tell)
+        return self._collect(texts, "teacher", tell)
 
     def ask_again(self, texts: Sequence[str]) -> Answers:
         """Second answers, asked apart from the first and kept beside them: for the teacher's noise.
 
         Asked a third time, it gives these: a run that is taken up again asks nothing twice.
         """
-        return self._kept(texts, "again", None)
+        return self._collect(texts, "again", None)
 
-    def _kept(
+    def _collect(
         self, texts: Sequence[str], turn: str, tell: Callable[[int, int], None] | None
     ) -> Answers:
         checked = checked_texts(texts)
         distinct = list(dict.fromkeys(checked))
         # Asked anew each time: weights may have been changed since.
-        own = self._answerer.fingerprint or self._unnamed
-        keys = [cache_key(own, turn, text.encode()) for text in distinct]
-        kept: dict[str, np.ndarray] = {
+        name = self._answerer.fingerprint or self._unnamed
+        keys = [cache_key(name, turn, text.encode()) for text in distinct]
+        rows_of: dict[str, np.ndarray] = {
             text: value
             for text, value in zip(distinct, self._cache.get(keys), strict=True)
             if value is not None
         }
-        left = [text for text in distinct if text not in kept]
-        for batch, rows in self._fresh(left):
-            self._cache.put([cache_key(own, turn, text.encode()) for text in batch], rows)
-            kept.update(zip(batch, rows, strict=True))
+        missing = [text for text in distinct if text not in rows_of]
+        for batch, rows in self._fresh(missing):
+            # Before anything else of the batch: whatever fails later, these answers are paid for.
+            self._cache.put([cache_key(name, turn, text.encode()) for text in batch], rows)
+            rows_of.update(zip(batch, rows, strict=True))
             if tell is not None:
-                tell(len(kept), len(distinct))
-        return self._answers(checked, kept)
+                tell(len(rows_of), len(distinct))
+        return self._answers(checked, rows_of)
 
-    def _answers(self, texts: Sequence[str], kept: dict[str, np.ndarray]) -> Answers:
+    def _answers(self, texts: Sequence[str], rows_of: dict[str, np.ndarray]) -> Answers:
         width = len(self.labels)
+        # The characters read lie in the cache as one number more of the row: an answer without its
+        # cut would teach the student words that the teacher never saw.
         table = np.empty((len(texts), width + 1))
         for row, text in enumerate(texts):
-            table[row] = kept[text]
+            table[row] = rows_of[text]
         values, read_to = table[:, :width], table[:, width].astype(np.int64)
         return Answers(labels=self.labels, gives=self.gives, values=values.copy(), read_to=read_to)
 
@@ -294,6 +303,7 @@ class Teacher:
             except MemoryError:
                 if size == 1:
                     raise
+                # For good, not for this batch: the next would not fit either.
                 size //= 2
                 continue
             except KeyboardInterrupt as stop:
@@ -301,6 +311,7 @@ class Teacher:
                     f"stopped after {done} of {len(texts)} texts, whose answers stay in the cache",
                     evaluations=done,
                 ) from stop
+            # The text's fault and no failure of the teacher: it is passed on as it is.
             except InputError:
                 raise
             except Exception as error:
@@ -313,15 +324,16 @@ class Teacher:
             self.seconds += perf_counter() - start
             rows = np.column_stack([replies.values, replies.read_to.astype(np.float64)])
             valid: list[int] = np.flatnonzero(~bad).tolist()
+            # Valid answers go to the cache before the error is raised for the others.
             if valid:
                 yield [batch[i] for i in valid], [rows[i] for i in valid]
             if bad.any():
                 first = int(np.flatnonzero(bad)[0])
                 strange = getattr(self._answerer, "strange", None)
-                said = replies.values[first].tolist() if strange is None else repr(strange)
-                due = _DUE[self.gives].format(labels=", ".join(self.labels))
+                answer = replies.values[first].tolist() if strange is None else repr(strange)
+                expected = _EXPECTED[self.gives].format(labels=", ".join(self.labels))
                 raise ModelOutputError(
-                    f"{self.ref} answered {said} to {batch[first][:60]!r}; {due}. The valid "
+                    f"{self.ref} answered {answer} to {batch[first][:60]!r}; {expected}. The valid "
                     "answers stay in the cache."
                 )
             done += len(batch)
@@ -335,6 +347,7 @@ class Teacher:
             )
         bad = ~np.isfinite(values).all(axis=1)
         if self.gives == "probability":
+            # The tolerances of families.base: what is let in here must be fitted there.
             sums = np.abs(values.sum(axis=1) - 1.0) > 1e-3
             bad = bad | sums | (values < -1e-9).any(axis=1)
         return np.asarray(bad)
@@ -343,7 +356,7 @@ class Teacher:
         return f"Teacher({self.ref!r}, labels={list(self.labels)}, gives={self.gives!r})"
 
 
-_DUE = {
+_EXPECTED = {
     "probability": "expected probabilities that are at least 0 and add up to 1",
     "logit": "expected finite logits",
     "label": "expected one of its labels: {labels}",

@@ -1,4 +1,4 @@
-"""How a additive student decides, with NumPy alone."""
+"""How an additive student decides, with NumPy alone."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
 
     def score(columns: Sequence[int]) -> np.ndarray:
         has = set(columns)
+        # Pairs stand behind the features, as in the table of the fitted student, so that the sums
+        # are taken in one order and round alike.
         both = [j for j, (a, b) in enumerate(pairs, len(features)) if a in has and b in has]
         return softmax(row_sum(adds, [*columns, *both]) + base)
 

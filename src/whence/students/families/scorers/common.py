@@ -38,6 +38,7 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
         ValueError: another shape, or a number that is not finite.
     """
     array = np.array(values, dtype=np.float64)
+    # JSON writes a table of no rows as [], which has lost the number of its columns.
     if array.size == 0 and 0 in shape:
         return np.zeros(shape)
     if array.shape != shape or not np.isfinite(array).all():
@@ -51,6 +52,7 @@ def column_of(value: Any, features: WordFeatures) -> int:
     Raises:
         ValueError: no such column.
     """
+    # Not isinstance: a stored true would pass for column 1.
     if type(value) is not int or not 0 <= value < len(features):
         raise ValueError(f"there is no feature {value!r}")
     return value
@@ -63,6 +65,7 @@ def row_sum(rows: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities of the logits of one text."""
+    # Less the greatest, no power overflows; SciPy, which the fitted student asks, does the same.
     shifted = np.exp(logits - logits.max())
     return shifted / shifted.sum()
 

@@ -34,6 +34,7 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
     def score(columns: Sequence[int]) -> np.ndarray:
         ends = np.array([0, len(columns)], dtype=np.int32)
         places = np.array(columns, dtype=np.int32)
+        # Columns come ascending and once each, which is the canonical form that SciPy assumes.
         row = sparse.csr_array((np.ones(len(columns)), places, ends), shape=(1, width))
         return student.probabilities(row)[0]
 

@@ -29,9 +29,11 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
     pulls = np.zeros((len(features), len(answers)))
     for place, (text, _, _) in enumerate(tree["cases"]):
         columns = features.of(text)
-        own = rarity[columns]
-        length = np.sqrt(np.bincount(np.zeros(len(own), dtype=np.int64), own * own, 1))
-        pulls[columns, place] = (own / length).astype(np.float32) * own
+        weights = rarity[columns]
+        # bincount adds one after the other, as in the fit; NumPy's sum adds in pairs and rounds
+        # otherwise.
+        length = np.sqrt(np.bincount(np.zeros(len(weights), dtype=np.int64), weights * weights, 1))
+        pulls[columns, place] = (weights / length).astype(np.float32) * weights
 
     def score(columns: Sequence[int]) -> np.ndarray:
         if not columns or not answers:

@@ -36,6 +36,7 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
         has = set(columns)
         for literals, chances in conditional:
             if all((column in has) == there for column, there in literals):
+                # Whoever changes an answer must not change the student.
                 return chances.copy()
         return otherwise.copy()
 

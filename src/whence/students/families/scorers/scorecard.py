@@ -26,11 +26,14 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
     points = numbers(tree["points"], (len(features),)).astype(np.int64).tolist()
     sums = numbers(tree["sums"], (len(tree["chances"]),))
     chances = numbers(tree["chances"], (len(sums),))
+    # searchsorted finds no entry, and says nothing, where sums do not rise.
     if not len(sums) or (np.diff(sums) <= 0).any():
         raise ValueError("expected a table of rising sums")
 
     def score(columns: Sequence[int]) -> np.ndarray:
         total = sum(points[column] for column in columns)
+        # The greatest sum at most as large; below all of them the first, as the fitted student
+        # does.
         entry = int(np.searchsorted(sums, total, side="right")) - 1
         second = chances[max(entry, 0)]
         return np.array([1 - second, second])

@@ -27,6 +27,7 @@ def scorer(tree: Mapping[str, Any], features: WordFeatures, labels: int) -> Scor
 
     def score(columns: Sequence[int]) -> np.ndarray:
         has = set(columns)
+        # A copy: the trees are added in place, and the base is that of all texts.
         sums = base.copy()
         for nodes in trees:
             sums += leaf(nodes, has)
