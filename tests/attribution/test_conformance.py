@@ -80,24 +80,41 @@ def budget_of(name):
     return max(30, method.least(12))
 
 
-def repeated(family, method):
+def refused(family, method):
+    """Whether the family's layers or its task do not allow the method."""
+    return METHODS[method].needs == "attention" and (family, method) in REFUSED
+
+
+def repeated_always(family, method):
     """Every method over one family of each task, and every family by one method of each kind.
 
     How a method draws and batches is its own, how a family pads and rounds is its own: each is met
     once. ValueZeroing runs a family's blocks again in batches of its own making, so it meets all.
+    The other pairs are repeated by a slow test.
     """
     kind = METHODS[method].needs
     first_of_kind = next(name for name in METHODS if METHODS[name].needs == kind)
     return family in ONE_OF_EACH_TASK or method in (first_of_kind, "ValueZeroing")
 
 
+def check_repeats(tiny, method, result):
+    # Same seed, same bits, in a model loaded anew (so with an empty cache).
+    again = ask(tiny, method)
+    assert again.scores.tobytes() == result.scores.tobytes()
+
+    # Batches and the padding they bring change nothing beyond float tolerance.
+    apart = ask(tiny, method, token_budget=1)
+    scale = max(1.0, float(np.abs(result.scores).max()))
+    assert np.allclose(apart.scores, result.scores, atol=3e-5 * scale)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", EVERY)
 def test_conformance(family, method):
-    """No trace, within budget; run again, the same bits; in other batches, the same numbers."""
+    """No trace, within budget; for the pairs of every run also what the slow test asks."""
     tiny = EVERY[family]()
     before = state_of(tiny)
-    if METHODS[method].needs == "attention" and (family, method) in REFUSED:
+    if refused(family, method):
         with pytest.raises(CapabilityError, match=rf"{REFUSED[family, method]}.*KernelShap"):
             ask(tiny, method)
         assert [key for key, value in state_of(tiny).items() if before[key] != value] == []
@@ -126,16 +143,24 @@ def test_conformance(family, method):
         if result.unit.startswith("share"):
             assert (result.scores.sum(axis=0) <= 1 + 1e-6).all()
 
-    if not repeated(family, method):
-        return
-    # Same seed, same bits, in a model loaded anew (so with an empty cache).
-    again = ask(tiny, method)
-    assert again.scores.tobytes() == result.scores.tobytes()
+    if repeated_always(family, method):
+        check_repeats(tiny, method, result)
 
-    # Batches and the padding they bring change nothing beyond float tolerance.
-    apart = ask(tiny, method, token_budget=1)
-    scale = max(1.0, float(np.abs(result.scores).max()))
-    assert np.allclose(apart.scores, result.scores, atol=3e-5 * scale)
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [
+        (family, method)
+        for family in EVERY
+        for method in METHODS
+        if not refused(family, method) and not repeated_always(family, method)
+    ],
+)
+def test_every_other_pair_repeats(family, method):
+    """Run again, the same bits; in other batches, the same numbers: the rest of all pairs."""
+    tiny = EVERY[family]()
+    check_repeats(tiny, method, ask(tiny, method))
 
 
 def test_pythons_random_state_is_left_alone():

@@ -66,6 +66,7 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
             f"KernelShap: {n} features have too many coalitions to take all; {usual:,} "
             "evaluations are sampled, and the standard errors say how sure the scores are"
         )
+    # From eight evaluations a feature KernelShap is not shrunk and has standard errors.
     if budget >= 8 * n + 2:
         return sampled, f"KernelShap: {budget:,} evaluations for {n} features, by sampling"
     single = LeaveOneOut()

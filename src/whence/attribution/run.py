@@ -171,6 +171,7 @@ def answer(
         game = question.game(
             budget=allowed, cache=cache, token_budget=token_budget, progress=progress
         )
+        # Where the arithmetic is the model's own, ask() gives the same object twice.
         if question.native is not question.readout:
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
@@ -219,9 +220,11 @@ def _working(question: Question) -> list[str]:
 
 
 def _forecast(method: Method, game: Game, allowed: int) -> Forecast:
+    # A model's first evaluation also allocates and chooses its kernels; the second one is timed.
     game.full()
     before = game.seconds
     game.empty()
+    # The ends are asked by then, and there are no more coalitions than 2^n.
     most = min(allowed, 1 << game.n)
     seconds = (game.seconds - before) * max(0, most - 2)
     return Forecast(
@@ -244,6 +247,7 @@ def _attribution(
     completeness = None
     if estimate.additive:
         residual = rise - estimate.scores.sum(axis=0)
+        # A share of no difference is undefined, and neither 0 nor infinite.
         relative = np.abs(residual) / np.where(rise == 0, np.nan, np.abs(rise))
         completeness = Completeness(
             residual=frozen_array(residual),
@@ -279,6 +283,7 @@ def _attribution(
             masker=None if masker is None else MethodSpec.of(masker),
             segmenter=MethodSpec.of(question.segmenter),
             seed=seed,
+            # A game times its evaluations; the caller waited for the fit as well.
             cost=replace(cost, seconds=time.perf_counter() - started),
             choice=plan.choice,
             environment=environment(),

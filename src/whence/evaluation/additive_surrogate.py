@@ -53,7 +53,10 @@ def beyond_size(
     masks: Bool[np.ndarray, "m n"], values: Float[np.ndarray, " m"]
 ) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
     """Masks and answers with the size of the mask, and its square, regressed out of both."""
+    # As a share: the columns 1, s and s^2 then have like sizes, and the rank below can be read off.
     size = masks.sum(axis=1) / max(1, masks.shape[1])
+    # Pools of short texts may hold one or two sizes, whose columns depend on each other; an
+    # orthonormal basis of what they span has no such case.
     basis, singular, _ = np.linalg.svd(np.stack([np.ones_like(size), size, size**2], axis=1), False)
     # Singular values a billionth of the first are rounding: a direction that the sizes lack.
     basis = basis[:, singular > 1e-9 * singular[0]] if len(singular) else basis
@@ -71,6 +74,7 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
     values = pool.values[:, output]
     fit = _fit(pool.masks, values, exact=pool.complete)
     reach = None
+    # A half of fewer than four masks has nothing left once three terms of size are regressed out.
     if len(pool) >= 8 and not pool.complete:
         halves = pool.halves()
         correlations = [
@@ -79,6 +83,8 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
         ]
         reach = float(np.mean(correlations))
     elif pool.complete:
+        # A least-squares fit correlates with what it was fitted to by the root of the share
+        # explained.
         reach = float(np.sqrt(max(0.0, fit.share)))
     sizes = pool.masks.sum(axis=1)
     varies = len(pool) > 0 and np.ptp(sizes) > 0
@@ -112,6 +118,8 @@ def _fit(
     # Squares of a relative rounding of 1e-10: the answers do not vary beyond size.
     if total <= 1e-20 * max(1.0, float(values @ values)):
         return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
+    # In the coordinates left.T @ response the model falls apart into independent normal variables
+    # of variance share * eigen + (1 - share): no matrix is inverted for each share that is tried.
     left, singular, right = np.linalg.svd(design, full_matrices=False)
     nonzero = singular > 1e-9 * singular.max(initial=0.0)
     left, singular, right = left[:, nonzero], singular[nonzero], right[nonzero]
@@ -123,6 +131,8 @@ def _fit(
     # Directions of the response that no sum over features reaches, size apart.
     freedom = len(masks) - _size_terms(masks) - int(nonzero.sum())
     beyond = max(0.0, total - float(along @ along))
+    # The eigenvalues then average 1 over all directions that size leaves, so `share` is the share
+    # of the variance of an answer and not of a single weight.
     scale = float((singular**2).sum()) / max(1, len(masks) - _size_terms(masks))
     eigen = singular**2 / scale
 
@@ -130,6 +140,7 @@ def _fit(
 
     def variance(share: float) -> float:
         """The overall variance that is likeliest with this share."""
+        # Directions without a weight hold the remainder alone, of variance 1 - share.
         rest = beyond / max(1e-12, 1 - share) if freedom else 0.0
         return (float((along**2 / (share * eigen + (1 - share))).sum()) + rest) / freedoms
 
@@ -137,6 +148,8 @@ def _fit(
         """-2 log restricted likelihood, the overall variance profiled out."""
         logs = float(np.log(share * eigen + (1 - share)).sum())
         logs += freedom * np.log(max(1e-12, 1 - share))
+        # A perfect fit has a variance of 0, which has no logarithm; 1e-300 is near the least of
+        # float64.
         return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
 
     # At a share of 1 the likelihood has no finite value; a millionth below is 1 to any reader.
@@ -146,11 +159,14 @@ def _fit(
         minimize_scalar(deviance, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6}),
     )
     share, lowest = float(optimum.x), float(optimum.fun)
+    # The bounded search never asks at the ends of its interval, where the optimum often lies.
     for edge in (0.0, top):
         if deviance(edge) < lowest:
             share, lowest = edge, deviance(edge)
     interval = _profile(deviance, share, lowest, top)
     ratio = share / max(1e-12, 1 - share) / scale
+    # The posterior mean of the weights (best linear unbiased prediction): a ridge whose strength is
+    # the ratio of the two variances, so nothing is left to choose.
     shrunk = ratio * singular / (1 + ratio * singular**2)
     weights = right.T @ (shrunk * along)
     prior = variance(share) * share / scale
@@ -161,6 +177,7 @@ def _fit(
 
 
 def _size_terms(masks: Bool[np.ndarray, "m n"]) -> int:
+    # The columns 1, s and s^2 span as many directions as there are sizes, up to three.
     return min(3, len(np.unique(masks.sum(axis=1))))
 
 
@@ -178,5 +195,6 @@ def _profile(
 
     low = 0.0 if share <= 0 or excess(0.0) <= 0 else crossing(0.0, share)
     high = top if share >= top or excess(top) <= 0 else crossing(share, top)
+    # The search stops a millionth short of 1; an interval that reaches it is open to 1.
     high = 1.0 if high == top else high
     return Interval(low=low, high=high, level=0.95, how="profile likelihood")

@@ -206,11 +206,11 @@ def instance_of(
     explanation of this input is judged by the same ones.
 
     Args:
-        question: from :func:`whence.games.question.ask`.
+        question: question from :func:`whence.games.question.ask`.
         output: index of the judged output.
         size: masks in the pool.
-        seed: changes the masks.
-        cache: place where evaluations are stored.
+        seed: seed of the masks, beside what is judged.
+        cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
         progress: callable of (what, done, total), called after each batch of evaluations.
 

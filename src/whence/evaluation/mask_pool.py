@@ -55,6 +55,8 @@ class Pool:
 
         One half may feed a sampling explainer; the other, which it has not seen, judges it.
         """
+        # A mask tells much of its complement's answer (all of it, where the answer is a sum), so
+        # the other half of a divided pair would not be unseen.
         pairs = np.arange(len(self)) // 2
         first, second = pairs % 2 == 0, pairs % 2 == 1
         return self._part(first), self._part(second)
@@ -89,14 +91,19 @@ def draw_masks(n: int, size: int, seed: int) -> Bool[np.ndarray, "m n"]:
     if n < 2:
         return np.zeros((0, n), dtype=bool)
     if n < 24 and (1 << n) - 2 <= size:
+        # Numbers below 2^(n - 1) lack the last feature: one mask of each pair, the complement has
+        # it.
         numbers = np.arange(1, 1 << (n - 1))
         lower = (numbers[:, None] >> np.arange(n)) & 1 == 1
         return np.stack([lower, ~lower], axis=1).reshape(-1, n)
     rng = np.random.default_rng(seed)
     seen: set[bytes] = set()
     masks: list[np.ndarray] = []
+    # There are 2^(n - 1) - 1 pairs, which is more than size / 2 here, so the loop ends.
     while len(masks) < size:
         mask = np.zeros(n, dtype=bool)
+        # A size first and then a set of that size: features drawn by a coin each would give masks
+        # of about n / 2 nearly always.
         mask[rng.permutation(n)[: rng.integers(1, n)]] = True
         # A pair is one draw, whichever of its two masks came up.
         key = np.packbits(mask if mask[0] else ~mask).tobytes()
@@ -125,5 +132,7 @@ def pool_seed(*parts: object) -> int:
         >>> pool_seed("model", "text") == pool_seed("model", "text") != pool_seed("model", "tex")
         True
     """
+    # The unit separator keeps ("a", "bc") and ("ab", "c") apart, and is in no ordinary text.
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    # 48 bits: readers of JSON that hold numbers as float64 keep every whole number up to 2^53.
     return int.from_bytes(digest[:6], "little")

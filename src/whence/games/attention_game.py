@@ -135,6 +135,10 @@ class AttentionGame(PassGame):
         encoder = tuple(c for c in result.calls if c.kind == "bidirectional") if cross else ()
         rest = tuple(c for c in result.calls if not cross or c.kind != "bidirectional")
         count = len(getattr(self._readout, "sequences", ())) or 1
+        # A trace lists calls in the order in which they ran, and forced sequences are evaluated one
+        # after the other, so equal stretches of the list are the runs. A model that skips layers,
+        # or runs a decoder in pieces, breaks this, and one run's weights would be read as
+        # another's.
         if not rest or len(rest) % count or any(c.queries != c.keys for c in (*encoder,)):
             raise self.refusal(
                 f"the attention layers of {self._ref} ran {len(rest)} times for {count} forced "
@@ -142,8 +146,11 @@ class AttentionGame(PassGame):
             )
         calls = len(rest) // count
         groups = [rest[i * calls : (i + 1) * calls] for i in range(count)]
+        # The last attention layer: behind it only layers that work at each position by itself and
+        # the readout follow, so a position without a gradient here is read by nothing.
         reach = [result.reach[group[-1].index] for group in groups]
         total = sum((r.sum(axis=1) for r in reach), np.zeros(self.k))
+        # An output without a gradient has shares of zero everywhere in place of 0 / 0.
         safe = np.where(total > 0, total, 1.0)[:, None]
         runs = tuple(
             Run(calls=group, shares=r / safe) for group, r in zip(groups, reach, strict=True)
@@ -170,6 +177,8 @@ class AttentionGame(PassGame):
         with self._passes(count):
             for rows, batch in self._token_budget.batches(count, self._length, run):
                 values[rows.start : rows.stop] = batch.values
+                # Counted batch by batch: after a stop or a lack of memory the count is of what did
+                # run.
                 self.evaluations += len(rows)
                 self._tokens_read += batch.tokens
         return values
@@ -196,6 +205,7 @@ class AttentionGame(PassGame):
 
 def row_blocks(call: TracedCall, each: int) -> Iterator[tuple[int, int]]:
     """The rows of a call in blocks that hold few enough of ``each`` numbers a row."""
+    # One row at least, since a row cannot be divided, however long the text.
     step = max(1, _BLOCK // max(1, each))
     for start in range(0, call.queries, step):
         yield start, min(start + step, call.queries)

@@ -61,6 +61,8 @@ class TokenBudget:
         """
         start = 0
         while start < count:
+            # Padding makes every row of a batch as long as its first, so memory grows with rows
+            # times this.
             longest = max(1, length(start) if callable(length) else length)
             places = range(start, min(count, start + self.fits(longest)))
             try:
@@ -68,6 +70,8 @@ class TokenBudget:
             except MemoryError:
                 if len(places) == 1:
                     raise
+                # Half of what was tried and not half of the budget: a last batch that did not fill
+                # the budget would come back unchanged.
                 self.tokens = len(places) // 2 * longest
                 continue
             yield places, result

@@ -23,6 +23,7 @@ from whence.core.errors import OptionError, RecordError, WriteError
 __all__ = ["Cache", "DiskCache", "MemoryCache", "cache_key"]
 
 SCHEMA_VERSION = 1
+"""Written to the file; one more whenever a key or a value is stored otherwise."""
 
 
 def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
@@ -34,6 +35,7 @@ def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
     """
     digest = hashlib.sha256()
     for part in (fingerprint.encode(), readout.encode(), row):
+        # Lengths keep the parts apart: ("a", "bc") and ("ab", "c") would else share a key.
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.digest()
@@ -56,7 +58,8 @@ class MemoryCache:
     """A cache in memory; the least recently used evaluations leave when it is full.
 
     Args:
-        most: largest number of stored evaluations.
+        most: number of stored evaluations at most; the million of the default is chosen by hand and
+            takes about 260 MB where one number is explained.
     """
 
     def __init__(self, most: int = 1_000_000) -> None:
@@ -104,26 +107,34 @@ class DiskCache:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self._connection = sqlite3.connect(
-                self.path, timeout=30.0
-            )  # seconds to wait for another process
+            # Seconds: another process holds the file for as long as it takes to commit one batch.
+            # Chosen by hand.
+            self._connection = sqlite3.connect(self.path, timeout=30.0)
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             tables = {
                 str(name) for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
             }
+            # user_version is 0 in every SQLite file that does not set it, so only a file without
+            # tables is made a cache; another program's database is left alone.
             if version == 0 and not tables:
                 with self._connection:
                     self._connection.execute(
+                        # IF NOT EXISTS, as two processes may find the file empty at once. WITHOUT
+                        # ROWID stores a row in the tree of its key, so that a look-up searches one
+                        # tree and not two.
                         "CREATE TABLE IF NOT EXISTS evaluations "
                         "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
                     )
                     self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 version = SCHEMA_VERSION
+        # A DatabaseError too, so it is caught first: the path is at fault and not the content.
         except sqlite3.OperationalError as error:
             raise WriteError(
                 f"could not open the cache {self.path}: {error}. Its folder must exist and be "
                 "writable."
             ) from error
+        # connect() opens lazily: bytes that are no database show at the first statement only, so
+        # there is a connection to close.
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise RecordError(f"{self.path} is no SQLite file: {error}") from error
@@ -139,10 +150,14 @@ class DiskCache:
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
         """The stored values of some keys, ``None`` where there is none."""
         values: list[np.ndarray | None] = []
+        # One look-up a key: SQLite bounds the values in an IN (...) (999 before 3.32), and would
+        # answer in an order of its own.
         for key in keys:
             row = self._connection.execute(
                 "SELECT value FROM evaluations WHERE key = ?", (key,)
             ).fetchone()
+            # "<f8" reads alike on machines of either byte order; frombuffer alone gives a read-only
+            # view.
             values.append(None if row is None else np.frombuffer(row[0], dtype="<f8").copy())
         return values
 
@@ -158,6 +173,8 @@ class DiskCache:
         ]
         try:
             with self._connection:
+                # REPLACE, since another process may have stored the same key meanwhile; the value
+                # is the same.
                 self._connection.executemany(
                     "INSERT OR REPLACE INTO evaluations (key, value) VALUES (?, ?)", rows
                 )

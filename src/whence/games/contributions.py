@@ -45,6 +45,7 @@ class Proximity:
 
     def each(self, call: TracedCall) -> int:
         """The vector that each key sends to a row, and its distance."""
+        # The vectors sent, their difference to the result and its size exist at the same time.
         return 3 * call.keys * self._layer(call)[1].shape[2]
 
     def _layer(self, call: TracedCall) -> tuple[int, np.ndarray, Addition]:
@@ -59,17 +60,23 @@ class Proximity:
         """See the class; for a layer that reads another stack, the residual's part is apart."""
         _, vectors, joins = self._layer(call)
         weights = self.trace.weights(call, start, stop)
+        # A product for each key, [rows, heads] @ [heads, model]: BLAS does these, where einsum
+        # without a path sums over heads in a plain loop.
         sent = (weights.transpose(2, 1, 0) @ vectors).transpose(1, 0, 2)
         if joins.inner is not None:
             sent = joins.inner.of(sent, start)
         residual = joins.residual[start:stop, None]
         lines = np.arange(stop - start)
+        # Keys of another stack have no place for this stack's residual; it competes as one key
+        # more.
         if call.kind == "cross":
             sent = np.concatenate([sent, residual], axis=1)
         else:
             sent[lines, lines + start] += residual[:, 0]
         if joins.outer is not None:
             sent = joins.outer.of(sent, start)
+        # float32 as long as there is a vector for each pair; shares are multiplied through all
+        # layers, so from here on in double precision.
         near = proximities(sent, joins.result[start:stop]).astype(np.float64)
         total = near.sum(axis=1)
         near /= np.where(total > 0, total, 1.0)[:, None]
@@ -102,8 +109,8 @@ def contributions(
 
     Example:
         >>> import whence
-        >>> found = contributions(whence.load("embedded:credit"), "She has missed 3 payments.")
-        >>> found.shape[0], bool(np.allclose(found.sum(axis=2), 1))
+        >>> matrices = contributions(whence.load("embedded:credit"), "She has missed 3 payments.")
+        >>> matrices.shape[0], bool(np.allclose(matrices.sum(axis=2), 1))
         (3, True)
     """
     if not isinstance(model, GivesHeads) or not isinstance(model, TokenModel):
@@ -111,6 +118,7 @@ def contributions(
             f"{type(model).__name__} gives no attention; load a local transformers model by folder or "
             "Hugging Face id"
         )
+    # An Encoding is taken as it is: encoding its text again may give other tokens (decision 4).
     encoding = source if isinstance(source, Encoding) else model.encode(source)
     size = len(encoding.ids) + len(forced)
     passes = trace(model, encoding, forced=forced, parts=TraceParts(stream=True))

@@ -124,6 +124,8 @@ class EmbeddingGame(PassGame):
             for rows, batch in self._token_budget.batches(count, length, run):
                 values[rows.start : rows.stop] = batch.values
                 slopes[rows.start : rows.stop] = batch.gradients
+                # Counted batch by batch: after a stop or a lack of memory the count is of what did
+                # run.
                 self.gradient_passes += len(rows)
                 self._tokens_read += len(rows) * (length + self._readout.extra_tokens)
         return values, slopes

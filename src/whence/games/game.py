@@ -67,6 +67,7 @@ class Game(ABC):
     def known(self, coalitions: Bool[np.ndarray, "m n"]) -> Bool[np.ndarray, " m"]:
         """Which coalitions are already in memory, and so cost nothing."""
         packed = np.packbits(coalitions, axis=1)
+        # n is the same for all, so the bits that fill the last byte make no two coalitions alike.
         return np.array([row.tobytes() in self._memory for row in packed], dtype=bool)
 
     def full(self) -> Float[np.ndarray, " k"]:
@@ -94,6 +95,8 @@ class Game(ABC):
         for index, key in enumerate(keys):
             if key not in self._memory and key not in new:
                 new[key] = index
+        # Refused before anything is asked: half an answer would spend the budget and serve no
+        # method.
         if self.remaining is not None and len(new) > self.remaining:
             raise BudgetError(
                 f"{len(new):,} evaluations asked, {self.remaining:,} of {self.budget:,} left. "
@@ -106,12 +109,14 @@ class Game(ABC):
             rows = list(new.values())
             try:
                 self._answer(coalitions[rows], list(new))
+            # A run that the user stops has cost its time too.
             finally:
                 self.seconds += time.perf_counter() - started
         return np.stack([self._memory[key] for key in keys]) if keys else np.empty((0, self.k))
 
     def _remember(self, key: bytes, value: Float[np.ndarray, " k"]) -> None:
         """Store one answer and count it; an implementation calls it as answers come in."""
+        # Stored, one NaN would spread through the sums of every later fit, far from its cause.
         if not np.all(np.isfinite(value)):
             raise ModelOutputError(
                 f"expected finite numbers for a perturbed input, the model gave {value.tolist()}; "
@@ -157,6 +162,7 @@ class FunctionGame(Game):
 
     def _answer(self, coalitions: Bool[np.ndarray, "m n"], keys: Sequence[bytes]) -> None:
         values = np.asarray(self._function(coalitions), dtype=np.float64)
+        # A function of one output may give [m]; a wrong count of numbers fails here by its shape.
         values = values.reshape(len(coalitions), self.k)
         for key, value in zip(keys, values, strict=True):
             self._remember(key, value)

@@ -76,6 +76,7 @@ class ModelGame(Game):
     def _answer(self, coalitions: Bool[np.ndarray, "m n"], keys: Sequence[bytes]) -> None:
         rows = self._rows(coalitions)
         row_keys = [cache_key(self._fingerprint, self.readout.key, self._key(r)) for r in rows]
+        # Different coalitions can read alike: deleting either "very" of "very very good" does.
         askers: dict[bytes, list[int]] = {}
         for index, row_key in enumerate(row_keys):
             askers.setdefault(row_key, []).append(index)
@@ -109,9 +110,13 @@ class ModelGame(Game):
                 answered = missing[places.start : places.stop]
                 self.distinct_evaluations += len(answered)
                 self.tokens += batch.tokens
+                # Copies: a view of one row would hold the whole batch in memory for as long as it
+                # is cached.
                 values = [np.array(value, dtype=np.float64) for value in batch.values]
                 for row_key, value in zip(answered, values, strict=True):
                     store(row_key, value)
+                # After the game's own memory: a disk that is full then costs the record, not the
+                # answers.
                 self._cache.put(answered, values)
                 if self._progress is not None:
                     self._progress("evaluations", answered_count, len(keys))
@@ -188,7 +193,7 @@ class TextGame(ModelGame):
         masker: masker that works on text.
         budget: most distinct coalitions, or ``None``.
         cache: store of evaluations; not used for a model without a fingerprint.
-        batch: most texts in one call.
+        batch: number of texts in one call at most; 64 by default, chosen by hand.
         progress: callable of (what, done, total), called after each batch of evaluations.
     """
 
@@ -211,6 +216,7 @@ class TextGame(ModelGame):
             fingerprint=model.identity.fingerprint,
             budget=budget,
             cache=cache,
+            # Each text counts as one token (see _length), which makes the budget a number of texts.
             token_budget=batch,
             progress=progress,
         )

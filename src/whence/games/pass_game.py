@@ -71,6 +71,8 @@ class PassGame:
         """Passes left of the budget; ``None`` for no limit."""
         if self.budget is None:
             return None
+        # A pass with its gradients counts like one without: the budget is a number that a caller
+        # can set without knowing what a method is made of.
         return self.budget - self.gradient_passes - self.evaluations
 
     @property
@@ -86,6 +88,7 @@ class PassGame:
 
     def gather(self, per_token: Float[np.ndarray, "tokens k"]) -> Float[np.ndarray, "n k"]:
         """Scores of the features: the sum over each feature's tokens."""
+        # A sum and not a mean: what adds up over tokens then adds up over features.
         return np.stack([per_token[group].sum(axis=0) for group in self._tokens.groups])
 
     @contextmanager

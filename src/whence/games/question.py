@@ -183,6 +183,7 @@ class Question:
         """How far bf16 is from the model's own precision, measured on a few coalitions."""
         rng = np.random.default_rng(seed)
         n = len(self.segmentation)
+        # A share is drawn for each row, else nearly all rows would hold about half of the features.
         coalitions = rng.random((PROBES, n)) < rng.random((PROBES, 1))
         coalitions[0] = True
         # In separate games: the comparison does not count towards the explanation's budget.
@@ -268,6 +269,9 @@ def ask(
         native = model.readout(encoding, targets, link=link)
         readout = native
         if precision != "native":
+            # What the native pass resolved: in bf16 the likeliest label or continuation may be
+            # another. Several outputs can share a target (one for each of its tokens), so each is
+            # named once.
             resolved = tuple(dict.fromkeys(output.target for output in native.outputs))
             readout = model.readout(
                 encoding, resolved, link=link, precision=cast("Precision", precision)
@@ -324,6 +328,7 @@ def targets_of(
 
 def _is_own(targets: tuple[Target, ...]) -> bool:
     """Whether the continuation explained is the one the model writes itself."""
+    # True of no target at all, too: a model that writes then explains its own continuation.
     return all(
         isinstance(t, Continuation) and t.text is None and t.token_ids is None and not t.per_token
         for t in targets
@@ -382,8 +387,11 @@ def ask_again(
         masker=masker,
     )
     question = repeat(unit=_segmenter_of(explanation.provenance.segmenter) or Spans(spans=spans))
+    # The segmenter may be of another version, or this model's tokens may join other features. The
+    # record's spans are what its scores belong to.
     if tuple((f.start, f.end) for f in question.segmentation.features) != spans:
         question = repeat(unit=Spans(spans=spans))
+    # Features that share a token of this model became one, so a score would have no feature.
     if len(question.segmentation) != len(spans):
         raise InputError(
             f"the record has {len(spans)} features; {len(question.segmentation)} of them reach a "
@@ -425,14 +433,19 @@ def _moved(
 ) -> tuple[tuple[int, int], ...]:
     """Spans of a text after one change of it, wherever the change is."""
     head = _common_start(before, after)
+    # Of what the common start leaves over: from "aa" to "aaa" the same letters would else count at
+    # both ends.
     tail = _common_start(before[head:][::-1], after[head:][::-1])
     grown = len(after) - len(before)
 
     def shifted(position: int, *, end: bool) -> int:
+        # Text put in between two features belongs to neither: at that point an end stays where it
+        # is and a start moves on.
         if position <= head and (end or position < head or grown <= 0):
             return position
         if position >= len(before) - tail:
             return position + grown
+        # Inside of what changed there is no counterpart; no further than where the new text ends.
         return min(position, head + max(0, len(after) - tail - head))
 
     pairs = [(shifted(start, end=False), shifted(end, end=True)) for start, end in spans]
@@ -455,6 +468,7 @@ def _document(model: Any, source: Input) -> Document:
 
 def _segmenter_of(spec: MethodSpec) -> Segmenter | None:
     """The segmenter a record names; ``None`` where its settings cannot be read back."""
+    # Its spans are characters of the recorded text; ask_again takes them from the features.
     if spec.name == Spans.__name__:
         return None
     try:
@@ -477,6 +491,7 @@ def source_of(document: Document) -> Input:
     if len(parts) == len(document.parts) == 2:
         return texts[0], texts[1]
     return [
+        # A turn's part is named by its role and place, such as "user 0".
         {"role": part.name.rsplit(" ", 1)[0], "content": text}
         for part, text in zip(parts, texts, strict=True)
     ]
@@ -494,6 +509,7 @@ def recorded_masker(spec: MethodSpec) -> Masker:
 def _targets(target: Target | str | int | Sequence[Target] | None) -> tuple[Target, ...]:
     if target is None:
         return ()
+    # A bool is an int in Python, and True would silently ask for label 1.
     if isinstance(target, bool):
         raise OptionError(f"expected a label, a target or several, got target={target}")
     if isinstance(target, str | int):

@@ -33,6 +33,7 @@ class FeatureTokens:
 
     def present(self, coalition: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " all_tokens"]:
         """Which tokens are present when these features are; tokens of no feature always are."""
+        # An owner of -1, no feature, reads the True that is appended last.
         return np.append(coalition, True)[self.owner]
 
 
@@ -56,8 +57,12 @@ def align(segmentation: Segmentation, encoding: Encoding) -> tuple[Segmentation,
     feature_of = np.full(size + 1, -1, dtype=np.int64)
     for index, feature in enumerate(segmentation.features):
         feature_of[feature.start : feature.end] = index
+    # Byte-level and SentencePiece tokens begin with the space before their word; if it counted,
+    # every word would share a token with the feature that the space belongs to.
     blank = np.fromiter((c.isspace() for c in document.text), dtype=bool, count=size)
 
+    # joined[i]: features i and i + 1 are one. Whatever lies between the first and the last owner of
+    # a token is joined too, so that a merged feature is one span of the text.
     joined = np.zeros(max(0, len(segmentation.features) - 1), dtype=bool)
     touched: list[int] = [-1] * len(encoding.ids)
     loose: list[int] = []
@@ -95,8 +100,11 @@ def _neighbour(
     """
     parts = segmentation.document.parts
     here = _part(parts, int(encoding.offsets[token, 0]))
+    # Forwards first: nearly all tokenizers put a space or word-start mark before its word.
     for step in (1, -1):
         at = token + step
+        # touched is written while this runs: a loose token may lean on another before it, which has
+        # its feature by then.
         while 0 <= at < len(touched) and not encoding.frozen[at]:
             start, end = encoding.offsets[at].tolist()
             if _part(parts, int(start)) != here:

@@ -36,10 +36,11 @@ class AttentionFlow(AttentionMethod):
     ``Rollout`` does.
 
     Args:
-        exact: longest text, in tokens, whose graph keeps every edge.
+        exact: number of tokens up to which every edge is kept. All three defaults are chosen by
+            hand.
         keep: heaviest edges of each position and layer that a longer text keeps; a note says how
             much attention the others carry.
-        limit: longest text that is tried at all.
+        limit: number of tokens beyond which a text is refused.
 
     Cost: one forward-and-backward pass, and a maximum flow for each feature and each explained
     position (one for most classifiers, every token where states are pooled), whose time grows with
@@ -82,6 +83,8 @@ class AttentionFlow(AttentionMethod):
         passes = game.follow()
         keep = None if game.size <= self.exact else self.keep
         owned = np.concatenate([*game.groups])
+        # Tokens of no feature are one more source: what could flow from them alone goes into the
+        # note.
         rest = np.setdiff1d(np.arange(game.size), owned)
         sources = [*game.groups, rest]
         flows = np.zeros((len(sources), game.k))
@@ -89,10 +92,12 @@ class AttentionFlow(AttentionMethod):
         for run in passes.runs:
             graph = _Graph.of(passes, run, game.size, keep)
             hidden = max(hidden, graph.hidden)
-            reached = np.flatnonzero(run.shares.max(axis=0) > 0)
+            # A flow is the expensive part, and a position with no share would be multiplied by
+            # zero.
+            positions = np.flatnonzero(run.shares.max(axis=0) > 0)
             for index, tokens in enumerate(sources):
-                reaching = np.array([graph.flow(tokens, int(position)) for position in reached])
-                flows[index] += run.shares[:, reached] @ reaching
+                each = np.array([graph.flow(tokens, int(position)) for position in positions])
+                flows[index] += run.shares[:, positions] @ each
         notes = [
             f"{100 * flows[-1].max():.0f} % of the flow could come from special tokens alone, in "
             "no feature; flows overlap and do not add up"
@@ -103,14 +108,14 @@ class AttentionFlow(AttentionMethod):
                 "edges of each position were kept in each layer; at most "
                 f"{100 * hidden:.0f} % of a position's attention was left out"
             )
-        missed = passes.notes()
+        misses = passes.notes()
         return Estimate(
             scores=flows[:-1],
             values=passes.values,
             base_values=np.full(game.k, np.nan),
             unit="flow of attention",
-            outcome="not_converged" if missed else "converged",
-            notes=(*notes, *missed),
+            outcome="not_converged" if misses else "converged",
+            notes=(*notes, *misses),
         )
 
 
@@ -161,11 +166,17 @@ class _Graph:
             if keep is not None and keep < call.keys:
                 least = np.partition(weights, -keep, axis=1)[:, -keep, None]
                 cut = np.where(weights >= least, weights, 0.0)
+                # Twice: the residual holds half of each row, so attention's own weights are halved
+                # in it.
                 self.hidden = max(self.hidden, float(2 * (weights - cut).sum(axis=1).max()))
                 weights = cut
             if text is None:
+                # Residual and a position's attention to itself join the same two nodes: one edge,
+                # both capacities.
                 weights[lines - start, lines] += stay
             else:
+                # A cross layer's keys are the encoder's, its residual comes from the decoder's own
+                # level.
                 self._edges(below + lines, above + lines, stay)
             row, key = np.nonzero(weights)
             self._edges(source + key, above + start + row, weights[row, key])
@@ -189,7 +200,11 @@ class _Graph:
         if self._built is None:
             self._built = self._matrix()
         matrix, whole, sources, sinks = self._built
+        # From flow to flow only the capacities at the two ends change, so one matrix serves them
+        # all.
         whole[sources] = 0
+        # Rows sum to one, so no more than 1 flows into a position: a capacity of 1 at either end
+        # never limits the flow.
         whole[sources[tokens]] = SCALE
         whole[sinks] = 0
         whole[sinks[position]] = SCALE
@@ -201,6 +216,8 @@ class _Graph:
         from scipy.sparse import csr_matrix
 
         texts, ends = np.arange(self.tokens), np.arange(self.positions)
+        # No edge may occur twice: the matrix would add up the two numbers, and the order be lost.
+        # Each layer has a level of its own, so none does.
         tails = np.concatenate([*self.tails, 0 * texts, self.last + ends])
         heads = np.concatenate([*self.heads, self.first + texts, 0 * ends + 1])
         sizes = np.concatenate([*self.sizes, np.zeros(len(texts) + len(ends))])
@@ -213,6 +230,7 @@ class _Graph:
         place = np.empty(count, dtype=np.int64)
         place[order] = np.arange(count)
         inner = count - len(texts) - len(ends)
+        # maximum_flow takes whole capacities only, by which its search is sure to end.
         whole = np.rint(sizes[order] * SCALE).astype(np.int32)
         matrix.data = whole.copy()
         return matrix, whole, place[inner : inner + len(texts)], place[inner + len(texts) :]

@@ -114,6 +114,8 @@ class AttentionKnockout(AttentionMethod):
                 f"{self.first_layer} to {self.last_layer}"
             )
         window = names[first : last + 1]
+        # ALBERT runs one module at every depth. A change is made to a module, so it is made at all
+        # depths.
         if len(set(names)) < count and len(window) < count:
             raise OptionError("layers that share their weights cannot be cut one by one; cut all")
         return window
@@ -134,7 +136,10 @@ class AttentionKnockout(AttentionMethod):
         for calls, positions in stacks:
             call = next(c for c in calls if (c.kind == "cross") == (kind == "cross"))
             cut = np.zeros((call.queries, call.keys), dtype=bool)
+            # The input's tokens are the first keys of every layer that is cut; those that are
+            # written come behind them.
             cut[:, tokens] = True if self.readers == "everyone" else positions[:, None]
+            # In a cross layer row i and column i are different tokens, so nothing is spared.
             if kind != "cross":
                 np.fill_diagonal(cut, False)
             # A layer that shares its weights runs several times in each run.
@@ -153,6 +158,7 @@ def _uncut_note(
         return ()
     tokens = np.zeros(game.size, dtype=bool)
     for positions in explained:
+        # Positions behind the input are of forced tokens, which are in no feature.
         tokens |= positions[: game.size]
     count = sum(bool(tokens[group].any()) for group in game.groups)
     if not count:

@@ -41,8 +41,12 @@ class RaisingAttention:
         weights = self.trace.weights(call, start, stop)
         products = np.empty((self.k, stop - start, call.keys))
         for output in range(self.k):
+            # Weights are never stored, so there is no dv/dA to ask torch for; a head's output is
+            # linear in them, which makes dv/do . v the same number.
             slope = self.trace.gradients(call, output)[start:stop].transpose(1, 0, 2)
             product = weights * (slope @ values.transpose(0, 2, 1))
+            # The positive part of each head before the mean over heads: after it, a head against
+            # the target would cancel one for it (equation 5).
             products[output] = np.maximum(product, 0.0).astype(np.float64).mean(axis=0)
         return products, np.ones(stop - start)
 
@@ -92,6 +96,7 @@ class GradientWeightedAttention(AttentionMethod):
         else:
             per_token, written = propagate(game, passes, mixing)
             for run in passes.runs:
+                # The rows of the identity that the shares pick are the shares themselves.
                 per_token = per_token - run.shares[:, : game.size].T
                 written = written - run.shares[:, game.size :].sum(axis=1)
             # Subtracting the identity may leave rounding errors on either side of zero.
@@ -103,6 +108,8 @@ def _two_streams(
     game: AttentionGame, passes: Passes, mixing: RaisingAttention
 ) -> tuple[Float[np.ndarray, "tokens k"], Float[np.ndarray, " k"]]:
     """The paper's equations 6, 7, 10 and 11: relevance of the encoder's tokens to the decoder."""
+    # Whole matrices here and not a row vector: cross layers read the encoder's relevance with its
+    # rows normalised, which is not linear in it.
     encoder = np.repeat(np.eye(game.size)[None], game.k, axis=0)
     for call in passes.encoder:
         encoder = encoder + _whole(mixing, call) @ encoder
@@ -125,6 +132,8 @@ def _decoded(
     for call in run.calls:
         raising = _whole(mixing, call)
         if call.kind == "cross":
+            # Equation 10: relevance that the decoder has mixed by then is passed on to what it
+            # reads.
             other = other + _normalised(decoder).transpose(0, 2, 1) @ raising @ source
         else:
             decoder, other = decoder + raising @ decoder, other + raising @ other
@@ -143,4 +152,5 @@ def _normalised(
     eye = np.eye(relevance.shape[1])
     added = relevance - eye
     total = added.sum(axis=2, keepdims=True)
+    # A row to which nothing was added has only the rounding of the subtraction, about 1e-16.
     return np.divide(added, total, out=np.zeros_like(added), where=total > 1e-15) + eye

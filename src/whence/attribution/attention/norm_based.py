@@ -27,6 +27,8 @@ def written_norms(
 
     ``||sum_h a_h F_h||^2 = a^T G a``: no vector of every pair of tokens is made.
     """
+    # Where heads' vectors oppose each other a^T G a is a small difference of large squares: in
+    # float32 half of its digits would be gone, and it may come out below zero.
     pairs = weights.astype(np.float64).transpose(2, 1, 0)
     squares = ((pairs @ grams) * pairs).sum(axis=2).T
     return np.sqrt(np.maximum(squares, 0.0))
@@ -41,6 +43,7 @@ class NormShares:
 
     def each(self, call: TracedCall) -> int:
         """All heads' weights of a row, in double precision, twice."""
+        # In numbers of float32: the weights once, and two arrays of twice their width.
         return 5 * call.heads * call.keys
 
     def norms(self, call: TracedCall, start: int, stop: int) -> Float[np.ndarray, "rows keys"]:
@@ -54,6 +57,7 @@ class NormShares:
         grams = np.empty((call.keys, call.heads, call.heads))
         for start in range(0, call.keys, _KEYS):
             vectors = (values[:, start : start + _KEYS] @ projection).transpose(1, 0, 2)
+            # The squares begin here; see written_norms.
             vectors = vectors.astype(np.float64)
             grams[start : start + _KEYS] = vectors @ vectors.transpose(0, 2, 1)
         return grams

@@ -55,6 +55,7 @@ def propagate(
             text += mass[:, : game.size]
             written += mass[:, game.size :].sum(axis=1)
     if passes.encoder:
+        # Once for all decoders' runs together: the propagation is linear in the shares.
         text, _ = _back(text, passes.encoder, mixing, game.size)
     return text.T, written
 
@@ -73,10 +74,12 @@ def _back(
             parts, stay = mixing.rows(call, start, stop)
             block = mass[:, start:stop]
             stays[:, start:stop] = block * stay
+            # Most mixings do not depend on the output; one matrix product then serves all outputs.
             if len(parts) == 1:
                 passed += block @ parts[0]
             else:
                 passed += np.einsum("kr,krj->kj", block, parts)
+        # What reads the encoder leaves this stack; the position keeps only what stayed.
         if call.kind == "cross":
             crossed += passed
             mass = stays
@@ -93,6 +96,7 @@ def outside(
 ) -> str:
     """A note on the share of tokens that are in no feature."""
     total = per_token.sum(axis=0) + written
+    # As what features leave over, so that written tokens are in it too.
     rest = total - game.gather(per_token).sum(axis=0)
     parts = np.divide(rest, total, out=np.zeros_like(rest), where=total > 0)
     low, high = f"{100 * parts.min():.0f}", f"{100 * parts.max():.0f}"
@@ -112,12 +116,12 @@ def mass_estimate(
     notes: tuple[str, ...] = (),
 ) -> Estimate:
     """An estimate of scores without a sign; not converged where the weights are not the kernel's."""
-    missed = passes.notes()
+    misses = passes.notes()
     return Estimate(
         scores=game.gather(per_token),
         values=passes.values,
         base_values=np.full(game.k, np.nan),
         unit=unit,
-        outcome="not_converged" if missed else "converged",
-        notes=(outside(game, per_token, written, what), *notes, *missed),
+        outcome="not_converged" if misses else "converged",
+        notes=(outside(game, per_token, written, what), *notes, *misses),
     )

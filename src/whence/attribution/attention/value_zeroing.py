@@ -27,10 +27,11 @@ def cosine_distances(
     """``1 - cos`` between each position's state and the one it has without each key.
 
     Example:
-        >>> own = np.array([[1.0, 0.0]], np.float32)
-        >>> cosine_distances(own, np.array([[[2.0, 0.0]], [[0.0, 1.0]]], np.float32)).tolist()
+        >>> state = np.array([[1.0, 0.0]], np.float32)
+        >>> cosine_distances(state, np.array([[[2.0, 0.0]], [[0.0, 1.0]]], np.float32)).tolist()
         [[0.0, 1.0]]
     """
+    # One key's values turn a state by little, so 1 - cos is what two nearly equal numbers leave.
     first = state.astype(np.float64)
     second = changed.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=2)
@@ -57,6 +58,7 @@ class StateDistances:
         """The cosine distances of a layer."""
         if self._layer_cache is None or self._layer_cache[0] != call.index:
             matrix = np.empty((call.queries, call.keys))
+            # The budget is a number of passes already, so each key counts as one.
             for keys, states in self._keys.batches(
                 call.keys, 1, lambda keys: self.trace.with_values_zeroed(call, keys)
             ):
@@ -136,6 +138,7 @@ class ValueZeroing(AttentionMethod):
                 "writes with a decoder; effect='target' is",
                 *others,
             )
+        # Before the blocks run again: a budget that does not allow it then refuses at no cost.
         game.count(sum(run.shares.shape[1] for run in passes.runs))
         try:
             per_token, written = propagate(game, passes, StateDistances(passes.trace, game.batch))
@@ -167,5 +170,6 @@ def _readers(passes: Passes) -> tuple[str, ...]:
     """The layers that read tokens of the input."""
     calls = [c for run in passes.runs for c in run.calls]
     if passes.encoder:
+        # A decoder's own layers read what it writes, in which no feature stands.
         calls = [*passes.encoder, *(c for c in calls if c.kind == "cross")]
     return tuple(dict.fromkeys(call.name for call in calls))

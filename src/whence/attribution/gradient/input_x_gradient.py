@@ -41,6 +41,8 @@ class InputXGradient(GradientMethod):
     def estimate(self, game: EmbeddingGame, *, budget: int, seed: int) -> Estimate:
         """See :class:`InputXGradient`."""
         point = game.point()
+        # The value where the features' embeddings are scaled to zero; frozen tokens keep theirs, as
+        # no score is of them.
         values, slopes = game.at(np.stack([point, game.baseline("zero")]))
         per_token = (slopes[0] * point[None]).sum(axis=2).T
         return Estimate(

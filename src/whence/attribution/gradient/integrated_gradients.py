@@ -91,10 +91,14 @@ class IntegratedGradients(GradientMethod):
         residuals = [_residual(scores, full, base, scale)]
         change = np.inf
         while True:
+            # Both: errors of single tokens can cancel in the sum, and scores can stand still on a
+            # wrong one.
             accurate = residuals[-1] < self.tolerance and change < STILL
             if accurate or spent + 2 * points > left:
                 break
             fresh = _midpoints(3 * points)
+            # (i + 1/2) / m = (3 i + 1 + 1/2) / (3 m): every third place, from the second on, is
+            # known.
             fresh = fresh[np.arange(3 * points) % 3 != 1]
             more, more_sizes = _sweep(game, start, end, fresh)
             spent += len(fresh)
@@ -105,6 +109,8 @@ class IntegratedGradients(GradientMethod):
             change = float(np.abs(scores - before).sum() / max(np.abs(scores).sum(), 1e-300))
             residuals.append(_residual(scores, full, base, scale))
         mean_size = sum(sizes.values()) / len(sizes)
+        # Of five sizes none can be more than five times their mean, so one rule alone shows
+        # nothing.
         singular = points > FIRST and sizes[min(sizes)] > CONCENTRATED * mean_size
         outcome, advice = self._verdict(residuals, singular, points, change)
         return Estimate(
@@ -140,6 +146,8 @@ class IntegratedGradients(GradientMethod):
 
 
 def _midpoints(count: int) -> Float[np.ndarray, " count"]:
+    # Of the usual rules this is the one that nests when tripled and never asks at the ends, where
+    # the integrand may be singular; Gauss-Legendre rules share no place but the middle.
     return (np.arange(count) + 0.5) / count
 
 
@@ -160,6 +168,7 @@ def _sweep(
     step = max(1, 2**22 // max(1, way.size * game.k))
     for first in range(0, len(places), step):
         part = places[first : first + step]
+        # In float32, as models read embeddings; the way itself is in double precision for the sums.
         points = start[None] + part[:, None, None].astype(np.float32) * (end - start)[None]
         _, slopes = game.at(points.astype(np.float32))
         integrand = np.einsum("bktd,td->btk", slopes, way)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from math import comb
 from typing import ClassVar
 
@@ -93,10 +94,17 @@ class KernelShap(GameMethod):
         # A pair's mean residual cancels in the normal equations; only its odd part is left.
         odd = (values[: len(half)] - values[len(half) :]) / 2
         sizes = half.sum(axis=1)
+        # The constraint is solved by substitution, score = span / n + d with sum d = 0. Then sum
+        # over S of d is the product with the centred row, and every d in their span keeps the sum.
         centred = half - sizes[:, None] / n
+        # The equal split explains (|S| / n - (n - |S|) / n) / 2 = |S| / n - 1/2 of the span of a
+        # pair's odd part; the fit is to the rest.
         target = odd - (sizes[:, None] / n - 0.5) * span
         choose = np.array([float(comb(n, int(size))) for size in sizes])
+        # Over the odds of inclusion (Horvitz & Thompson 1952, doi:10.1080/01621459.1952.10483446):
+        # distinct draws without this correction are biased towards the sizes that are drawn often.
         weight = (n - 1) / (choose * sizes * (n - sizes)) / inclusion
+        # With every pair taken the solution is exact, and shrinking could only spoil it.
         shrink = 2 * len(half) < SHRINK_BELOW * n and bool(np.any(inclusion < 1))
         deviation, errors = _fit(centred, target, weight / weight.sum(), inclusion, shrink)
         notes = (
@@ -146,6 +154,7 @@ def pair_sample(
     """
     sizes = np.arange(1, n // 2 + 1)
     middle = (n % 2 == 0) & (sizes == n // 2)
+    # Python's whole numbers: C(n, n / 2) leaves int64 at n = 67.
     pairs = [comb(n, int(s)) // (2 if m else 1) for s, m in zip(sizes, middle, strict=True)]
     totals = np.array([float(p) for p in pairs])
     share = np.where(middle, 0.5, 1.0)
@@ -167,11 +176,14 @@ def _fill(
     totals: Float[np.ndarray, " strata"], share: Float[np.ndarray, " strata"], count: float
 ) -> Float[np.ndarray, " strata"]:
     """``min(total, c * share)`` for the ``c`` that makes the sum ``count`` (or all there is)."""
+    # Else the last round would divide by the shares of no size.
     if count >= totals.sum():
         return totals.copy()
     expected = np.zeros_like(totals)
     open_ = np.ones(len(totals), dtype=bool)
     while True:
+        # Sizes whose share is more than all their pairs are taken whole, and what they cannot use
+        # raises the level of the others, until none overflows: at most one round for each size.
         level = (count - expected[~open_].sum()) / share[open_].sum()
         full = open_ & (level * share >= totals)
         if not full.any():
@@ -184,8 +196,11 @@ def _fill(
 def _round(expected: Float[np.ndarray, " strata"], rng: np.random.Generator) -> np.ndarray:
     """Whole numbers with the same sum whose expectations are those given (systematic sampling)."""
     # 1e-9: a sum of shares that is whole but for rounding counts as whole.
+    # One offset for all edges: the counts then add up to the whole, and each is the floor or the
+    # ceiling of its share with the share as expectation.
     edges = np.floor(np.concatenate([[0.0], np.cumsum(expected)]) + rng.random() + 1e-9)
     drawn = np.diff(edges).astype(np.int64)
+    # The same 1e-9 may lift a count past its ceiling, and so past all the pairs there are.
     return np.minimum(drawn, np.ceil(expected - 1e-9).astype(np.int64))
 
 
@@ -194,11 +209,14 @@ def _distinct(n: int, size: int, count: int, total: int, rng: np.random.Generato
     halved = 2 * size == n
     if count == total or total <= ENUMERATED:
         rows = _combinations(n, size)
+        # At the middle size a set and its complement are both listed; the pair is the one with
+        # feature 0.
         if halved:
             rows = rows[rows[:, 0]]
         return rows[np.sort(rng.choice(len(rows), size=count, replace=False))]
     known: set[bytes] = set()
     distinct: list[np.ndarray] = []
+    # Rejection, which ends: even all but one of N sets take some N ln N draws on average.
     while len(distinct) < count:
         row = np.zeros(n, dtype=bool)
         row[rng.choice(n, size=size, replace=False)] = True
@@ -212,8 +230,6 @@ def _distinct(n: int, size: int, count: int, total: int, rng: np.random.Generato
 
 
 def _combinations(n: int, size: int) -> Bool[np.ndarray, "rows n"]:
-    from itertools import combinations
-
     chosen = np.array(list(combinations(range(n), size)), dtype=np.int64)
     rows = np.zeros((len(chosen), n), dtype=bool)
     rows[np.arange(len(chosen))[:, None], chosen] = True
@@ -232,6 +248,8 @@ def _fit(
     ``rows`` are orthogonal to the vector of ones, so every fit in their span keeps the sum.
     """
     root = np.sqrt(weight)[:, None]
+    # By the singular values of the rows and not by the normal equations, which square their
+    # condition; the same decomposition serves every ridge and the leverages.
     left, values, right = np.linalg.svd(root * rows, full_matrices=False)
     # Directions that no sampled coalition moves; float64 rounding is 1e-16 of the largest.
     significant = values > 1e-10 * values[0]
@@ -248,12 +266,15 @@ def _fit(
             )
         gain = values / (values**2 + scale)
         scores[:, output] = right.T @ (gain * aim[:, output])
+        # The diagonal of the hat matrix, U diag(s gain) U^T.
         leverage = np.einsum("pr,r->p", left**2, values * gain)
         residual = (root * target)[:, output] - left @ (values * gain * aim[:, output])
         # A leverage of 1 leaves no residual to judge by; the floor keeps the errors finite.
         slack = np.maximum(1.0 - leverage, 1e-3)
         # A pair that was certain to be drawn adds no sampling error.
         sampled = np.where(inclusion < 1.0, np.sqrt(1.0 - inclusion), 0.0) * residual / slack
+        # (X'WX)^-1 X' sqrt(W) diag(e): its rows' norms are the sandwich's standard errors. HC3 of
+        # MacKinnon & White (1985), doi:10.1016/0304-4076(85)90158-7.
         spread = (right.T * gain) @ (left.T * sampled)
         errors[:, output] = np.sqrt((spread**2).sum(axis=1))
     return scores, errors
@@ -271,6 +292,8 @@ def _ridge(
         fit = values**2 / (values**2 + ridge * values[0] ** 2)
         leverage = (left**2) @ fit
         slack = np.maximum(1.0 - leverage, 1e-6)  # only against division by zero
+        # The error of leaving out one pair in closed form: of a linear fit it is the residual over
+        # 1 - leverage (Allen's PRESS, 1974), so no fit is repeated.
         loss = float((((target - left @ (fit * aim)) / slack) ** 2).sum())
         if loss < best:
             best, chosen = loss, float(ridge)

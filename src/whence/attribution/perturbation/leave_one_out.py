@@ -46,6 +46,7 @@ class LeaveOneOut(GameMethod):
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`LeaveOneOut`."""
         n = game.n
+        # Of one feature the last row is the empty coalition again, which the game asks once.
         coalitions = np.concatenate(
             [np.ones((1, n), dtype=bool), np.zeros((1, n), dtype=bool), ~np.eye(n, dtype=bool)]
         )

@@ -73,12 +73,15 @@ class Lime(GameMethod):
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`Lime`."""
         n = game.n
+        # The first test keeps a generous budget from making a table of millions of rows.
         every = n < MOST_ENUMERATED and (1 << n) <= budget
         if every:
             rows, counts = _everything(n, self.kernel_width)
         else:
             rows, counts = self._draw(n, budget, np.random.default_rng(seed))
         values = game(rows)
+        # values[0] and values[1] below are the ends: both designs put the whole text and the empty
+        # one first.
         scores, errors = _ridge_fit(rows.astype(np.float64), values, counts, self.ridge)
         if every:
             errors = np.zeros_like(errors)
@@ -108,6 +111,7 @@ class Lime(GameMethod):
             if len(rows) >= budget:
                 break
             row = np.zeros(n, dtype=bool)
+            # n itself is never drawn: LIME removes one word at least.
             size = int(rng.choice(n, p=odds))
             row[rng.permutation(n)[:size]] = True
             key = row.tobytes()
@@ -127,6 +131,7 @@ def _everything(
 
     The whole text counts once: it is LIME's own first sample, and is never drawn.
     """
+    # The last row, all present, comes first and the empty one second, as in a drawn design.
     rows = np.roll(all_coalitions(n), 1, axis=0)
     sizes = rows.sum(axis=1)
     odds = np.append(size_odds(n, kernel_width), 0.0)
@@ -142,7 +147,9 @@ def size_odds(n: int, kernel_width: float) -> Float[np.ndarray, " n"]:
         >>> size_odds(4, 0.25).round(3).tolist()
         [0.0, 0.09, 0.334, 0.575]
     """
+    # The cosine of a mask of s ones with the mask of n ones is s / sqrt(s n) = sqrt(s / n).
     distance = 1.0 - np.sqrt(np.arange(n) / n)
+    # The root of LIME's exp(-d^2 / width^2) halves the exponent.
     odds = np.exp(-(distance**2) / (2.0 * kernel_width**2))
     return odds / odds.sum()
 
@@ -161,10 +168,13 @@ def _ridge_fit(
     gram = (design.T * counts) @ design
     n = rows.shape[1]
     penalised = gram + ridge * np.trace(gram) / n * np.eye(n)
+    # Without a ridge, features that always go together make the matrix singular; the pseudo-inverse
+    # shares their effect equally.
     inverse = np.linalg.pinv(penalised, hermitian=True)
     scores = inverse @ (design.T * counts) @ aim
     residual = aim - design @ scores
     # Repeats of one draw share a residual, so they enter as one observation of that weight.
+    # 1 / total is the part of the intercept, which the centring has taken out of the design.
     leverage = counts * (1.0 / total + np.einsum("mi,ij,mj->m", design, inverse, design))
     # A leverage of 1 leaves no residual to judge by; a floor of 1 % keeps the errors finite.
     inflated = counts[:, None] * residual / np.maximum(1.0 - leverage, 1e-2)[:, None]

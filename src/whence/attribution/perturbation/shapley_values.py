@@ -72,9 +72,12 @@ class ShapleyValues(GameMethod):
         values = game(all_coalitions(n))
         rows = np.arange(1 << n)
         sizes = np.array([int(row).bit_count() for row in rows])
+        # |S|! (n - |S| - 1)! / n! = 1 / (n C(n - 1, |S|)).
         weight = np.array([1.0 / (n * comb(n - 1, s)) if s < n else 0.0 for s in range(n + 1)])
         scores = np.empty((n, game.k))
         for i in range(n):
+            # A row's number is its coalition in bits (see all_coalitions), so the partner is one
+            # bit away.
             without = rows[(rows >> i & 1) == 0]
             gain = values[without | 1 << i] - values[without]
             scores[i] = weight[sizes[without]] @ gain

@@ -38,8 +38,12 @@ def ensemble(
         fidelities(pool.masks, pool.values[:, output], table) if len(pool) else np.zeros(len(table))
     )
     raw = np.clip(fidelity, 0.0, None) ** 2
+    # All zero where every member is worse than chance: an average of such scores would look as good
+    # as any other.
     weights = raw / raw.sum() if raw.sum() > 0 else raw
     spread = table.std(axis=1, keepdims=True)
+    # Methods' scores are in different units. The fidelity that weighs a member sees neither its
+    # shift nor its scale, but its part in the sum would follow both.
     standard = (table - table.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     return weights @ standard, dict(zip(scores, weights.tolist(), strict=True))
 
@@ -52,6 +56,7 @@ def cross_fitted(
     Each half of the pool weighs, the other judges; the mean of both. Choosing and judging on the
     same masks would flatter the ensemble.
     """
+    # Four pairs: fewer leave a half nothing to correlate once size is regressed out.
     if len(pool) < 8:
         return 0.0
     halves = pool.halves()

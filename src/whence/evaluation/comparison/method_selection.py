@@ -74,15 +74,19 @@ def choose(trials: Sequence[Trial], *, barred: Sequence[str] = (), seed: int = 0
     count = sizes.pop()
     table = np.stack([trial.fidelity for trial in trials])
     means = table.mean(axis=1)
-    # Of equals the cheaper is the better.
+    # Random scores cost next to nothing: among equals they would win by their price.
     open_to = [i for i, trial in enumerate(trials) if trial.name not in barred]
     if not open_to:
         raise OptionError(f"every candidate is barred: {', '.join(barred)}")
+    # Of equals the cheaper is the better.
     best = min(open_to, key=lambda i: (-means[i], trials[i].evaluations))
+    # The same texts for every candidate in a resample: what is hard for all cancels in the
+    # difference.
     drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     resampled = table[:, drawn].mean(axis=2)
     behind = resampled[best] - resampled
     errors = behind.std(axis=1)
+    # A candidate equal to the best has a difference and an error of rounding alone.
     near = [i for i in open_to if means[best] - means[i] <= errors[i] + 1e-12]
     chosen = min(near, key=lambda i: (trials[i].evaluations, -means[i]))
     names = [trial.name for trial in trials]
@@ -135,6 +139,7 @@ def departs(
     """
     if winner not in scores:
         raise OptionError(f"the winner {winner!r} is not among the candidates {', '.join(scores)}")
+    # Eight pairs: four propose and four judge. Chosen by hand; not calibrated.
     if len(instance.pool) < 16:
         return winner, f"{winner}: the task's choice; {len(instance.pool)} masks cannot overrule it"
     propose, judge = instance.pool.halves()
@@ -150,6 +155,7 @@ def departs(
     differences = np.empty(resamples)
     for index in range(resamples):
         chosen = rng.integers(pairs, size=pairs)
+        # A mask and its complement are one draw, so the bootstrap draws them together.
         rows = np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()
         fidelity = fidelities(judge.masks[rows], judge.values[rows, instance.output], pair)
         differences[index] = fidelity[0] - fidelity[1]

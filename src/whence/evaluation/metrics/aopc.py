@@ -60,12 +60,13 @@ class Aopc(Metric):
     def measure(self, instance: Instance, scores: Float[np.ndarray, " n"]) -> Measurement:
         """See :meth:`Metric.measure`."""
         curve = removed_along(instance, self._checked(instance, scores))
-        best = best_along(instance, curve, lowest=True, kept=False)
+        best = best_along(instance, curve, lowest=True, keep=False)
         return self._measurement(
             instance,
             _mean_fall(curve),
             unit=instance.unit,
             n=instance.n,
+            # random_along goes from nothing present to everything; a removal goes the other way.
             random=_mean_fall(random_along(instance)[::-1]),
             best=_mean_fall(best),
         )
@@ -119,12 +120,16 @@ class NormalisedAopc(Metric):
         limits = chain_limits(instance, beam=self.beam)
         curve = removed_along(instance, phi)
         mine, whole = float(curve[1:].mean()), abs(float(curve[0]))
+        # These scores' own order is one of all orders, and a beam search may have met neither
+        # limit.
         low, high = min(limits.low, mine), max(limits.high, mine)
+        # Means of float64 answers along two orders differ by their rounding at least.
         if high - low <= 1e-9 * max(whole, abs(low), abs(high)):
             raise UndefinedError(
                 f"{self.name}: the answer falls alike in every order of removal of "
                 f"{instance.n} features; there are no limits to place these scores between"
             )
+        # The last entry is the whole input, which `mine` leaves out as well.
         chance = float(random_along(instance)[:-1].mean())
         return self._measurement(
             instance,

@@ -88,6 +88,8 @@ class Metric(ABC):
         self, instance: Instance, scores: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
         for need in self.needs:
+            # Embeddings are the model's to give and no field of an instance: the metric itself asks
+            # for them, and says what works without.
             if need != "embeddings" and getattr(instance, need) is None:
                 does, instead = _ABSENT[need]
                 raise CapabilityError(

@@ -57,6 +57,8 @@ class CompletenessGap(Metric):
         """
         phi = self._checked(instance, scores)
         difference = instance.full - instance.empty
+        # The floor of 1: log-odds near 0 have rounding of the size of their summands, not of their
+        # own.
         if abs(difference) <= 1e-9 * max(1.0, abs(instance.full)):
             raise UndefinedError(
                 f"{self.name}: all features and none both give {instance.full:.4g}; there is no "

@@ -48,6 +48,7 @@ def kept_along(instance: Instance, scores: Float[np.ndarray, " n"]) -> Float[np.
 def _nested(order: np.ndarray, *, present_first: bool) -> Bool[np.ndarray, "steps n"]:
     masks = np.full((len(order) + 1, len(order)), present_first)
     for step, feature in enumerate(order):
+        # Row k holds the first k changes, so a feature is changed from its own row on.
         masks[step + 1 :, feature] = not present_first
     return masks
 
@@ -85,7 +86,7 @@ def area(answers: Float[np.ndarray, " steps"]) -> float:
 
 
 def best_along(
-    instance: Instance, curve: Float[np.ndarray, " steps"], *, lowest: bool, kept: bool
+    instance: Instance, curve: Float[np.ndarray, " steps"], *, lowest: bool, keep: bool
 ) -> Float[np.ndarray, " steps"]:
     """The better of a curve and that of the pool's best additive fit.
 
@@ -95,10 +96,10 @@ def best_along(
         instance: input.
         curve: curve of the scores that are judged.
         lowest: whether a lower area is better.
-        kept: whether the curve is of keeping rather than of removing.
+        keep: whether the curve is of keeping rather than of removing.
     """
     weights = additive_fit(instance.pool, instance.output).weights
-    follow = kept_along if kept else removed_along
+    follow = kept_along if keep else removed_along
     other = follow(instance, weights)
     better = area(other) < area(curve) if lowest else area(other) > area(curve)
     return other if better else curve
@@ -139,7 +140,9 @@ def _exact(instance: Instance) -> Limits:
     answers = instance.decided(masks)
     sizes = masks.sum(axis=1)
     low, high = np.full(1 << n, np.inf), np.full(1 << n, -np.inf)
+    # The full input begins every order, so it adds the same to all and is left out of the mean.
     low[-1] = high[-1] = 0.0
+    # From large sets to small: what is above a set is final when the set is reached.
     for size in range(n - 1, -1, -1):
         here = numbers[sizes == size]
         for feature in range(n):
@@ -163,6 +166,8 @@ def _search(instance: Instance, beam: int, sign: float) -> float:
                 child = mask.copy()
                 child[feature] = False
                 key = child.tobytes()
+                # Two orders that have removed the same set continue alike; only the better one can
+                # be best.
                 if key not in grown or sign * total > sign * grown[key][0]:
                     grown[key] = (total, child)
         answers = instance.decided(np.stack([child for _, child in grown.values()]))

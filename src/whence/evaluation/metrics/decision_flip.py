@@ -73,8 +73,11 @@ class DecisionFlip(Metric):
         others = [_flip(instance, rng.permutation(n)) for _ in range(self.orders)]
         median = None
         if others:
+            # An order without a flip lies beyond all others: the median is exact as long as fewer
+            # than half are such, and infinite beyond that.
             median = float(np.median([np.inf if k is None else k for k in others])) / n
         flipped = _turned(instance, instance.responses)
+        # The pool has removed sets at random anyway; one that flips bounds the smallest from above.
         known = (~instance.pool.masks).sum(axis=1)[flipped].tolist()
         known += [k for k in (flip, *others) if k is not None]
         return self._measurement(
@@ -102,6 +105,7 @@ def _flip(instance: Instance, order: np.ndarray) -> int | None:
 
 
 def _above(instance: Instance, values: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
+    # Of a bare score or logit zero is the only point that has a meaning without its rivals.
     edge = 0.5 if instance.unit == "probability" else 0.0
     return on_a_scale_of_decisions(values, instance.what) > edge
 

@@ -118,6 +118,7 @@ def infidelity(
     beta = 1.0
     if normalise:
         power = float(sums @ sums)
+        # The slope of least squares through the origin: no other scale has a smaller error.
         beta = float(sums @ falls) / power if power > 0 else 0.0
     return float(np.mean((beta * sums - falls) ** 2))
 
@@ -126,6 +127,8 @@ def _best(instance: Instance) -> float:
     pool = instance.pool
     if pool.complete:
         removed, falls = ~pool.masks, instance.full - instance.responses
+        # On all masks the best scores are those of plain least squares: nothing is left to overfit
+        # to.
         weights = np.linalg.lstsq(removed.astype(np.float64), falls, rcond=None)[0]
         return infidelity(removed, falls, weights)
     first, second = pool.halves()
@@ -133,5 +136,7 @@ def _best(instance: Instance) -> float:
     for learner, judge in ((first, second), (second, first)):
         fit = additive_fit(learner, instance.output)
         falls = judge.full[instance.output] - judge.values[:, instance.output]
+        # The fit's weights are beyond the mean feature; the slope gives that feature back, which a
+        # sum of falls contains.
         errors.append(infidelity(~judge.masks, falls, fit.weights + fit.slope))
     return float(np.mean(errors))

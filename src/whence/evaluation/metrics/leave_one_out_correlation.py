@@ -39,8 +39,8 @@ class LeaveOneOutCorrelation(Metric):
         >>> from whence.games import FunctionGame
         >>> game = FunctionGame(3, lambda S: S @ np.array([3.0, 0.0, 1.0]))
         >>> instance = Instance(game, pool_of(game))
-        >>> found = LeaveOneOutCorrelation().measure(instance, np.array([9.0, 1.0, 2.0]))
-        >>> round(found.value, 9), found.specification.options["redundant"]
+        >>> result = LeaveOneOutCorrelation().measure(instance, np.array([9.0, 1.0, 2.0]))
+        >>> round(result.value, 9), result.specification.options["redundant"]
         (1.0, False)
     """
 
@@ -77,6 +77,8 @@ class LeaveOneOutCorrelation(Metric):
             random=0.0,
             best=1.0,
         )
+        # Single falls that add up to less than half of the whole fall: chosen by hand; not
+        # calibrated.
         settings = {**measurement.specification.options, "redundant": one_at_a_time(instance) < 0.5}
         return replace(
             measurement, specification=MethodSpec(name=type(self).__name__, options=settings)

@@ -86,6 +86,7 @@ class LocalLipschitz(Metric):
         assert value_at is not None
         assert question is not None
         assert question.tokens is not None
+        # Frozen tokens do not move; in |x| they would make every step look small.
         free = np.concatenate(question.tokens.groups)
         here = explain_at(point[None])[0]
         size = float(np.linalg.norm(here))
@@ -97,6 +98,8 @@ class LocalLipschitz(Metric):
         before = on_a_scale_of_decisions(value_at(point[None]), instance.what)[0]
         ratios: list[np.ndarray] = []
         for points in batched(point, displacements(instance, self.radius, self.draws), self.batch):
+            # An explanation ought to change with the answer; only where the answer stays is change
+            # a fault.
             still = np.abs(on_a_scale_of_decisions(value_at(points), instance.what) - before) < MOST
             changes = np.array([np.linalg.norm(row - here) for row in explain_at(points)])
             steps = np.array([np.linalg.norm((moved - point)[free]) for moved in points])
@@ -107,6 +110,7 @@ class LocalLipschitz(Metric):
                 f"{self.name}: all {self.draws} displacements moved the answer by {MOST} or more; "
                 f"give a radius smaller than {self.radius}"
             )
+        # |x| and |phi| belong to the one input, so they are taken out of the maximum.
         scale = float(np.linalg.norm(point[free])) / size if self.relative else 1.0
         return self._measurement(
             instance,

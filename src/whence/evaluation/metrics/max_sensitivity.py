@@ -36,7 +36,7 @@ def moved_game(
     """The question's embedding game at another point, for a gradient method to be run on.
 
     Args:
-        question: about the text.
+        question: question about the text.
         point: embeddings in place of the input's own.
         options: ``budget`` and ``token_budget`` of the game.
 
@@ -170,9 +170,13 @@ def displacements(
     reach = radius * float(np.linalg.norm(point[free], axis=1).mean())
     moves = np.zeros((draws, *point.shape))
     for number in range(draws):
+        # A generator for each draw: the draws of a larger number of draws begin with the same ones.
         rng = np.random.default_rng([instance.seed, 31, number])
         ways = rng.standard_normal((len(free), point.shape[1]))
+        # Normal variables have no preferred direction, so their direction is uniform on the sphere.
         ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+        # Uniform in the ball: the part of its volume within r is r^d, so r is the d-th root of a
+        # uniform number. In hundreds of dimensions nearly all of them lie at the surface.
         far = rng.random((len(free), 1)) ** (1 / point.shape[1])
         moves[number, free] = reach * far * ways
     return moves

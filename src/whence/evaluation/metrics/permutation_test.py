@@ -56,6 +56,8 @@ def permutation_test(
         rng = np.random.default_rng([instance.seed, 1])
         shuffled = np.empty((draws, n))
         for row in shuffled:
+            # Over the kinds apart: an arrangement never moves a score from a content word to a stop
+            # word.
             for group in places:
                 row[group] = rng.permutation(scores[group])
     null = fidelities(instance.pool.masks, instance.responses, shuffled)
@@ -64,6 +66,8 @@ def permutation_test(
     as_good = int(np.count_nonzero(null >= mine - 1e-9))
     if exact:
         return as_good / count, 1.0 / count
+    # The scores themselves are one of the arrangements; without the ones p could be 0, which no
+    # number of draws can show (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585).
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
 
 
@@ -76,6 +80,7 @@ def _count(values: Float[np.ndarray, " n"]) -> int:
 def _arrangements(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
     """Every distinct arrangement of some values, each once."""
     kinds, repeats = np.unique(values, return_counts=True)
+    # NaN marks a place that is still free; scores are finite (see Metric._checked).
     rows = [np.full(len(values), np.nan)]
     for kind, times in zip(kinds, repeats, strict=True):
         grown: list[np.ndarray] = []

@@ -288,11 +288,13 @@ def _over_ties(
 ) -> tuple[float, Interval | None]:
     """The value of the scores' order; where scores tie at the cut, the mean over drawn orders."""
     cut = np.sort(phi)[::-1][top - 1]
+    # Ties above the cut are all inside and ties below are all outside; only those across it matter.
     if np.count_nonzero(phi >= cut) <= top:
         return once(np.argsort(-phi, kind="stable")), None
     values = np.empty(BREAKS)
     for index in range(BREAKS):
         shuffled = rng.permutation(len(phi))
+        # A stable sort of a random order leaves equal scores in random order.
         values[index] = once(shuffled[np.argsort(-phi[shuffled], kind="stable")])
     mean = float(values.mean())
     reach = 1.96 * float(values.std(ddof=1)) / BREAKS**0.5
@@ -315,6 +317,7 @@ def _top(k: int | None, truth: Bool[np.ndarray, " n"]) -> int:
 
 def _runs(chosen: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
     """Runs of neighbouring features, each as its first and the one after its last."""
+    # Zeros on both sides give every run a beginning and an end, so the edges come in pairs.
     edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
@@ -325,5 +328,7 @@ def _matched_f1(runs: list[tuple[int, int]], gold: list[tuple[int, int]], overla
         for column, (c, d) in enumerate(gold):
             shared = max(0, min(b, d) - max(a, c))
             good[row, column] = shared / (b - a + d - c - shared) >= overlap
+    # Of zeros and ones the assignment of largest sum is the largest matching. Counting for each run
+    # whether any other fits lets one long run match several.
     rows, columns = linear_sum_assignment(good, maximize=True)
     return 2 * float(good[rows, columns].sum()) / (len(runs) + len(gold))

@@ -84,6 +84,7 @@ class PoolFidelity(Metric):
         resampled = np.empty(self.resamples)
         for index in range(self.resamples):
             drawn = rng.integers(pairs, size=pairs)
+            # A mask and its complement are one draw: apart, they would count as twice the evidence.
             rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
             masks, values = instance.pool.masks[rows], instance.responses[rows]
             resampled[index] = fidelities(masks, values, phi[None])[0]
@@ -98,6 +99,8 @@ def fidelities(
     scores: Float[np.ndarray, "r n"],
 ) -> Float[np.ndarray, " r"]:
     """Partial correlations of several rankings at once; 0 where either side does not vary."""
+    # Out of the masks and not out of each ranking's sums: a sum is linear in its columns, so one
+    # regression serves every ranking (Frisch & Waugh 1933).
     design, response = beyond_size(masks, values)
     sums = design @ scores.T
     # What is left of equal scores is rounding, which must not be read as a correlation.

@@ -51,6 +51,8 @@ class _RandomPercentile(Metric):
         shares: list[float] = []
         count, complete = 0, True
         for size in sizes:
+            # Masks say what is present: all but the top where it is removed, the top alone where it
+            # is kept.
             marked = np.full(n, not self.keep)
             marked[order[:size]] = self.keep
             answer = float(instance.decided(marked[None])[0])
@@ -58,6 +60,7 @@ class _RandomPercentile(Metric):
                 null = instance.decided(_same_size(instance, marked, self.extra, rng))
             else:
                 null = random_answers(instance, marked)
+            # All other sets of the size were compared, so the share is exact and needs no interval.
             complete &= len(null) == comb(n, size) - 1
             worse = null < answer if self.keep else null > answer
             # Answers of equal sets differ by the rounding of a sum in double precision.
@@ -155,6 +158,7 @@ def _same_size(
     pool = instance.pool.masks
     rows = {row.tobytes(): row for row in pool[pool.sum(axis=1) == present]}
     rows.pop(marked.tobytes(), None)
+    # No more than there are besides the marked one, else the loop would never end.
     target = min(len(rows) + extra, comb(n, present) - 1)
     while len(rows) < target:
         row = np.zeros(n, dtype=bool)

@@ -60,6 +60,8 @@ def average_precision(scores: Float[np.ndarray, " n"], relevant: Bool[np.ndarray
         if right == 0:
             continue
         places = np.arange(1, size + 1)
+        # Given that a relevant feature stands at this place, each earlier place of the run holds
+        # one of the other right - 1 with this chance.
         others = (places - 1) * ((right - 1) / (size - 1) if size > 1 else 0.0)
         total += float(np.sum((right / size) * (hits + 1 + others) / (above + places)))
     return total / int(relevant.sum())
@@ -82,5 +84,6 @@ def precision_at_k(
         raise OptionError(f"expected k from 1 to {len(scores)}, the number of features; got k={k}")
     hits = 0.0
     for above, _, size, right in runs_of_equal_scores(scores, relevant):
+        # Of a run cut by the k-th place each feature is inside with the same chance.
         hits += right * min(size, max(0, k - above)) / size
     return hits / k

@@ -80,7 +80,9 @@ def bin_sizes(n: int, bins: str) -> tuple[int, ...]:
         ) from error
     if not shares or any(not 0 < share < 1 for share in shares):
         raise OptionError(f"expected bins above 0 and below 1, got {bins!r}")
+    # Half up: round() goes to the even neighbour, and 0.5 of 5 words and of 7 would be 2 and 4.
     sizes = {max(1, int(share * n + 0.5)) for share in shares}
+    # With everything removed the answer is the same for all scores, and so compares none.
     return tuple(sorted(size for size in sizes if size < n))
 
 
@@ -176,8 +178,13 @@ def random_answers(
     if len(values) == 0:
         return instance.decided(marked[None])
     distance = np.abs(sizes - present)
+    # All that are as near as the twelfth: which of equals came first in the pool is chance.
     near = np.flatnonzero(distance <= np.sort(distance)[:NEAREST].max())
+    # Polynomial.fit maps the sizes to -1 .. 1 first; powers of sizes in the hundreds would be badly
+    # conditioned.
     mean = np.polynomial.Polynomial.fit(sizes, values, min(2, len(np.unique(sizes)) - 1))
+    # Sums over s of n without replacement have a variance of s (n - s) / (n - 1) times that of a
+    # term.
     spread = np.sqrt(present * (n - present) / (sizes[near] * (n - sizes[near])))
     moved = mean(float(present)) + spread * (values[near] - mean(sizes[near].astype(np.float64)))
     lowest, highest = RANGES.get(instance.what.link, (-np.inf, np.inf))

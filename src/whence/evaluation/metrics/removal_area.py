@@ -37,7 +37,7 @@ class _CurveArea(Metric):
         """See :meth:`Metric.measure`."""
         along = kept_along if self.keep else removed_along
         curve = along(instance, self._checked(instance, scores))
-        best = best_along(instance, curve, lowest=not self.keep, kept=self.keep)
+        best = best_along(instance, curve, lowest=not self.keep, keep=self.keep)
         return self._measurement(
             instance,
             area(curve),

@@ -72,6 +72,7 @@ class SensitivityN(Metric):
             UndefinedError: there is one feature, of which no proper part can be removed.
         """
         phi = self._checked(instance, scores)
+        # Two points correlate by 1 or -1 whatever they are.
         if self.points < 1 or self.draws < 3:
             raise OptionError(
                 f"{self.name}: expected points of 1 or more and draws of 3 or more, got "
@@ -106,6 +107,7 @@ class SensitivityN(Metric):
     ) -> Interval:
         means = np.zeros(RESAMPLES)
         for removed, fall in zip(groups, falls, strict=True):
+            # Within each size, as the value is a mean over sizes and not over sets.
             rows = rng.integers(len(removed), size=(RESAMPLES, len(removed)))
             means += _correlations((removed @ phi)[rows], fall[rows]) / len(groups)
         low, high = np.quantile(means, [0.025, 0.975])
@@ -154,6 +156,7 @@ def _correlations(
     right = others - others.mean(axis=1, keepdims=True)
     norms = [np.linalg.norm(side, axis=1) for side in (left, right)]
     sizes = [np.linalg.norm(side, axis=1) for side in (ones, others)]
+    # Relative to the numbers themselves: what centring leaves of equal ones is their rounding.
     flat = [norm <= 1e-10 * size for norm, size in zip(norms, sizes, strict=True)]
     varies = ~(flat[0] | flat[1])
     scale = np.where(varies, norms[0] * norms[1], 1.0)

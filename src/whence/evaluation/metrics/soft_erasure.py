@@ -37,6 +37,7 @@ class Softened:
         """An interval of 95 % around the mean of some draws, from its standard error."""
         draws = len(values)
         error = float(values.std(ddof=1)) / np.sqrt(draws)
+        # Student's t and not 1.96: of sixteen draws the deviation is itself uncertain (2.13).
         reach = float(stats.t.ppf(0.975, draws - 1) * error)
         mean = float(values.mean())
         how = f"Student's t over {draws} draws, standard error {error:.3g}"
@@ -51,6 +52,7 @@ def unit_scaled(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         [0.0, 0.25, 1.0]
     """
     low, high = float(scores.min()), float(scores.max())
+    # Equal but for rounding, which would else be stretched to the whole of 0 .. 1.
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         return np.full(len(scores), 0.5)
     return (scores - low) / (high - low)
@@ -86,11 +88,13 @@ def softened(
     point, zero = game.point(), game.baseline("zero")
     rng = np.random.default_rng([instance.seed, 5])
     scaled = unit_scaled(scores)
+    # A new shuffle for each draw, so that `random` is a mean over orders and over what is dropped.
     shuffled = [scaled[rng.permutation(len(scaled))] for _ in range(draws)]
     points = [point, zero]
     for phi in [scaled] * draws + shuffled:
         softer = point.copy()
         for stays, group in zip(phi if keep else 1 - phi, question.tokens.groups, strict=True):
+            # A draw for each element of the vector; one for each token would be removal again.
             softer[group] = point[group] * (rng.random(point[group].shape) < stays)
         points.append(softer)
     answers = on_a_scale_of_decisions(

@@ -80,6 +80,7 @@ class Entropy(_Spread):
     def _of(self, shares: Float[np.ndarray, " n"]) -> float:
         n = len(shares)
         present = shares[shares > 0]
+        # log 1 = 0 would divide; and a single share gives -0.0, which prints with a sign.
         if n == 1 or len(present) == 1:
             return 0.0
         return float(-(present * np.log(present)).sum() / np.log(n))

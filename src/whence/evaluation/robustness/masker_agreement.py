@@ -54,7 +54,7 @@ def masker_agreement(
         others: other maskers; none: deletion, or where that is the question's own, the mask token
             or a replacement.
         masks: number of masks.
-        cache: place where evaluations are stored.
+        cache: store of evaluations.
 
     Raises:
         CapabilityError: an analytic game, which has one way of absence only.
@@ -120,9 +120,12 @@ def chosen_masks(masks: Bool[np.ndarray, "m n"], count: int) -> Int[np.ndarray, 
         return np.arange(len(masks))
     signs = np.where(masks[0::2], 1.0, -1.0)
     overlap = (signs @ signs.T) ** 2
+    # The pair of most equal halves: neither of the two is nearly full or nearly empty.
     chosen = [int(np.argmin((signs.sum(axis=1)) ** 2))]
     cost = overlap[chosen[0]].copy()
     while len(chosen) < count // 2:
+        # Barred outright: in a sum over several pairs the overlap of one with itself may be
+        # outweighed.
         cost[chosen] = np.inf
         chosen.append(int(np.argmin(cost)))
         cost = cost + overlap[chosen[-1]]
@@ -145,8 +148,10 @@ def _correlation(first: Float[np.ndarray, " m"], other: Float[np.ndarray, " m"])
 def _interval(value: float, n: int) -> Interval | None:
     if n < 5:
         return None
+    # Fisher's z of a full agreement is infinite.
     middle = np.arctanh(np.clip(value, -1 + 1e-6, 1 - 1e-6))
     width = float(norm.ppf(0.975)) * np.sqrt((1 + value**2 / 2) / (n - 3))
     low, high = np.tanh([middle - width, middle + width])
+    # The clip may leave a value of exactly 1 a millionth outside of its own interval.
     low, high = min(float(low), value), max(float(high), value)
     return Interval(low=low, high=high, level=0.95, how="Fisher, for ranks")

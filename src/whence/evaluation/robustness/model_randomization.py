@@ -73,6 +73,7 @@ def randomisation(
 
     Source: Adebayo et al. (2018), arXiv:1810.03292.
     """
+    # Imported where it is used: it brings torch along, which judging an analytic game does without.
     from whence.models.weights.randomize import layers_of, randomize
 
     question = instance.question
@@ -124,10 +125,13 @@ def chance_band(scores: Float[np.ndarray, " n"], *, level: float = 0.95) -> tupl
     if len(scores) < 2 or bool(np.all(scores == scores[0])):
         return 0.0, 0.0
     ranks = rankdata(scores) - (len(scores) + 1) / 2
+    # Always the same shuffles: the band is a property of the scores, and not of a run.
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.repeat(ranks[None], SHUFFLES, axis=0), axis=1)
     # As many digits as spearman() gives, so that equal correlations compare as equal.
     correlations = np.abs(np.round(shuffled @ ranks / float(ranks @ ranks), 12))
+    # "higher": of few features |Spearman| takes few values, and a limit between two of them would
+    # be one that no shuffle reaches.
     return float(correlations.mean()), float(np.quantile(correlations, level, method="higher"))
 
 

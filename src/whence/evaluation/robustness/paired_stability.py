@@ -61,7 +61,7 @@ def paired_stability(
         explanation: its explanation.
         repeats: edits of each kind that leave the prediction as it was.
         draws: pairs of scores drawn.
-        cache: place where evaluations are stored.
+        cache: store of evaluations.
     """
     question = instance.question
     assert question is not None
@@ -89,12 +89,14 @@ def paired_stability(
             again = _same_masks(instance, edit.source, cache)
             instance.spent.append(again.cost)
             after = additive_fit(again.pool, instance.output)
+            # Scores of features that the edit left; with the mean feature's effect, since ranks are
+            # by absolute size.
             first = (fit.weights + fit.slope)[again.partners]
             rows.append((edit.says, agreement(first, after.weights + after.slope)))
         agreements[axis] = tuple(rows)
         if rows:
             chance = least_overlap_chance(scores, len(rows), seed=instance.seed).value
-            least = min(agreed.overlap for _, agreed in rows)
+            least = min(each.overlap for _, each in rows)
             measurements.append(_measured(instance, axis, least, len(rows), chance, None))
         else:
             open_.append(f"{axis}: no change left the prediction as it was")
@@ -115,9 +117,11 @@ def _another_seed(
     if explanation.std_errors is None:
         return _measured(instance, "seed", 1.0, 1, chance, None)
     errors = np.asarray(explanation.std_errors[:, instance.output], dtype=np.float64)
+    # A short budget leaves errors of NaN: the bias is unknown, so nothing can be drawn from them.
     if not np.all(np.isfinite(errors)):
         return None
     rng = np.random.default_rng([instance.seed, 4])
+    # Two runs with other seeds both err; one drawn set beside the scores would count half of it.
     noise = errors * rng.normal(size=(draws, 2, len(scores)))
     overlaps = [agreement(scores + one, scores + two).overlap for one, two in noise]
     low, high = np.quantile(overlaps, [0.025, 0.975])
@@ -149,6 +153,7 @@ def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Aske
     masks[:-1, right] = instance.pool.masks[:, left]
     game = edited.game(cache=cache)
     values = game(masks)
+    # Without one of the features the masks are all sets of the others several times over.
     whole = instance.pool.complete and len(left) == instance.n
     pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], whole, instance.pool.seed)
     return _Asked(pool, left, game.cost)

@@ -83,6 +83,7 @@ class SoftStability:
             shown[np.argsort(-scores, kind="stable")[: top_size(instance.n)]] = True
         sets, exact = revealed(shown, self.radius, self.draws, instance.seed)
         labels = decide(np.concatenate([shown[None], sets]))
+        # The first row is the kept features alone, the answer that is to stay.
         same = int(np.count_nonzero(labels[1:] == labels[0]))
         interval = None
         if not exact:
@@ -122,6 +123,7 @@ def revealed(
         chosen = [list(c) for j in range(most + 1) for c in combinations(free.tolist(), j)]
     else:
         rng = np.random.default_rng([seed, 41])
+        # Python's whole numbers divide exactly, however large; as floats C(n, r) may overflow.
         shares = np.array([count / total for count in counts])
         sizes = rng.choice(most + 1, size=draws, p=shares / shares.sum())
         chosen = [rng.permutation(free)[:size].tolist() for size in sizes]
@@ -135,7 +137,7 @@ def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Dec
     """Which of the model's labels is highest, by the question's own masker.
 
     Args:
-        question: about the text.
+        question: question about the text.
         spent: list that the cost of each call is added to.
 
     Raises:

@@ -74,13 +74,13 @@ any of them."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stability:
-    """What was found along each axis.
+    """The agreement along each axis.
 
     Attributes:
         measurements: for each axis the least rank-biased overlap, and the mean top-k Jaccard, sign
             agreement and Kendall's tau; of padding and batch, how far the answers move.
         repeats: for each axis, every repetition: what was changed, and how far it agreed.
-        discarded: edits that moved the prediction and was not counted.
+        discarded: edits that moved the prediction and were not counted.
         open: axes along which nothing could be compared, with the reason.
         explanations: number of times the method ran.
     """
@@ -121,15 +121,15 @@ def stability(
     wordings: Sequence[str] = TEMPLATES,
     variants: Mapping[Axis, Sequence[Explain]] | None = None,
 ) -> Stability:
-    """Explain again along some axes, and compare with what was found.
+    """Explain again along some axes, and compare with the first explanation.
 
     Only changes that leave the prediction as it was count. ``random`` is what shuffled scores
     would give: the least of as many shuffles, where the value is a least.
 
     ``dtype`` and ``quantisation`` round the weights (:func:`whence.models.weights.quantize.quantize`).
     ``padding`` and ``batch`` compare the model's answers on eight coalitions, asked one by one,
-    with the same rows beside a longer one and in one batch; they are tests for a fault, and due
-    to be below 1e-4 in float32.
+    with the same rows beside a longer one and in one batch; they are tests for a fault: more than
+    1e-4 in float32 is one.
 
     Args:
         instance: input that was explained.
@@ -151,7 +151,7 @@ def stability(
     question = instance.question
     if question is None:
         raise CapabilityError("stability needs the question behind the game; this game is analytic")
-    wrong = [asked for asked in axes if asked not in AXES]
+    wrong = [name for name in axes if name not in AXES]
     if wrong:
         raise unknown("axis", wrong[0], AXES)
     if repeats < 1:
@@ -182,7 +182,7 @@ def stability(
         run.conclude(axis)
     return Stability(
         measurements=tuple(run.measurements),
-        repeats={axis: tuple(made) for axis, made in run.repeats.items()},
+        repeats={axis: tuple(rows) for axis, rows in run.repeats.items()},
         discarded=tuple(run.discarded),
         open=tuple(run.open),
         explanations=run.explanations,
@@ -276,7 +276,7 @@ class _Run:
         self.measurements.append(measurement)
 
     def conclude(self, axis: Axis) -> None:
-        agreements = [agreed for _, agreed in self.repeats.get(axis, [])]
+        agreements = [each for _, each in self.repeats.get(axis, [])]
         if not agreements:
             if axis not in ("padding", "batch") and not any(o.startswith(axis) for o in self.open):
                 self.open.append(f"{axis}: no change left the prediction as it was")
@@ -332,6 +332,8 @@ def batch_deviation(
     coalitions = rng.random((PROBES, instance.n)) < rng.random((PROBES, 1))
     coalitions[0] = True
     if axis == "batch":
+        # A budget of one token puts every row in a batch of its own. Each game has a fresh cache,
+        # else the second would repeat the first one's answers.
         alone = question.game(cache=MemoryCache(), token_budget=1)(coalitions)
         together = question.game(cache=MemoryCache(), token_budget=1 << 20)(coalitions)
     else:
@@ -357,7 +359,9 @@ def _beside_a_longer_one(
         assert question.tokens is not None
         rows = question.masker.bind(model, question.encoding, question.tokens)(coalitions)
         ids, types = question.encoding.ids, question.encoding.token_types
+        # Twice the text, as far as the model reads: any longer row makes the others be padded.
         most = model.vocabulary.limit or 2 * len(ids)
+        # The row beside need not mean anything: its answer is not looked at.
         longer = Row(
             ids=np.tile(ids, 2)[:most],
             token_types=None if types is None else np.tile(types, 2)[:most],

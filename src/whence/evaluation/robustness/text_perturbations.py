@@ -2,7 +2,7 @@
 
 Typos and other words go into words outside the top of the explanation, so that what is compared
 is not itself replaced. A change that moves the prediction is no test of the explanation: it is
-discarded, and the share discarded is told. Everything is drawn from a seed.
+discarded, and the share discarded is reported. Everything is drawn from a seed.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class PerturbationSet:
     @property
     def share_discarded(self) -> float:
         """Of the edits tried, the share that moved the prediction; 0 where none was tried."""
-        tried = len(self.kept) + len(self.discarded)
-        return len(self.discarded) / tried if tried else 0.0
+        total = len(self.kept) + len(self.discarded)
+        return len(self.discarded) / total if total else 0.0
 
 
 def typos(
@@ -90,9 +90,12 @@ def typos(
     first letter. Ends where there is no such word.
     """
     rng = np.random.default_rng([seed, 11])
+    # In three letters one typo is often another word. Chosen by hand; not calibrated.
     words = [f for f in _outside_the_top(question, scores) if _letters(f) >= 4]
     seen: set[str] = set()
     misses = 0
+    # Draws repeat at random; fifty repeats in a row say that the text has no more typos to give.
+    # Chosen by hand.
     while words and misses < 50:
         word = words[int(rng.integers(len(words)))]
         text, what = _misspelt(word.text, rng)
@@ -139,9 +142,10 @@ def synonyms(
     """Texts with one content word outside the top replaced by a neighbour, in random order.
 
     Args:
-        question: about the text.
+        question: question about the text.
         scores: scores of its features.
-        neighbours: function that proposes words; near in meaning is not the same meaning, so read what was tried.
+        neighbours: function that proposes words; near in meaning is not the same meaning, so
+            read what was tried.
         seed: seed of the order.
         most: neighbours tried for each word.
     """
@@ -169,6 +173,12 @@ def own_neighbours(
     Words of one token only; others have no neighbours. Opposites are often near (good, bad): what
     changes the prediction is discarded later.
 
+    Args:
+        model: model whose table is searched.
+        most: number of neighbours of a word at most.
+        least_cosine: smallest cosine of a neighbour; 0.5 is chosen by hand and not calibrated.
+        chunk: rows of the table in memory at a time.
+
     Cost: one pass over the table for each word; no evaluation.
 
     Raises:
@@ -194,6 +204,8 @@ def _nearest(
     model: TokenModel, word: str, most: int, least_cosine: float, chunk: int
 ) -> Iterator[str]:
     space = cast("GivesGradients", model)
+    # In byte-level vocabularies a word within a text has its space in it; alone it is another
+    # token.
     form = next((f for f in (f" {word}", word) if len(model.tokenize(f)) == 1), None)
     if form is None:
         return
@@ -203,6 +215,7 @@ def _nearest(
     for start in range(0, size, chunk):
         table = space.embed_ids(range(start, min(size, start + chunk))).astype(np.float64)
         norms = np.linalg.norm(table, axis=1) * np.linalg.norm(embedding)
+        # Rows of zeros (a padding token's) have no direction; infinity makes their cosine 0.
         cosines = table @ embedding / np.where(norms == 0, np.inf, norms)
         above = np.flatnonzero(cosines >= least_cosine)
         near += [(-float(cosines[i]), start + int(i)) for i in above]
@@ -210,6 +223,8 @@ def _nearest(
     count = 0
     for _, token in sorted(near):
         other = model.decode([token]).strip()
+        # There and back: pieces of words decode to letters too, but are not what the letters encode
+        # to.
         whole = other.isalpha() and model.tokenize(lead + other).tolist() == [token]
         if whole and other.casefold() != word.casefold():
             yield other
@@ -221,6 +236,7 @@ def _nearest(
 def neutral_edits(question: Question) -> Iterator[Perturbation]:
     """Casing, white space, a neutral prefix, a neutral suffix: a fixed list, once each."""
     document = question.segmentation.document
+    # The last part: of a chat the turn that is answered, of a pair the second text.
     part = [part for part in document.parts if not part.frozen][-1]
     text = document.text[part.start : part.end]
     casing = text.lower() if text != text.lower() else text[:1].upper() + text[1:]
@@ -267,6 +283,7 @@ def replaced(question: Question, changes: Sequence[tuple[int, int, str]]) -> Inp
     texts: list[str] = []
     for part in parts:
         text, moved = document.text[part.start : part.end], 0
+        # In the order of the text, so that `moved` holds for every position behind.
         for start, end, new in sorted(changes):
             if part.start <= start and end <= part.end:
                 a, b = start - part.start + moved, end - part.start + moved
@@ -301,9 +318,11 @@ def holds(before: Decision, after: Decision) -> str | None:
     named = before.scores[0]
     if len(before.scores) > 1 and before.text != after.text:
         return f"the prediction became {after.text!r}"
+    # The label of before, whichever leads now: its probability is what must hold.
     now = next((score.value for score in after.scores if score.name == named.name), None)
     if now is None:
         return f"{named.name!r} is no longer among the likely"
+    # A function's scores have no stated unit; numbers that all lie in 0 .. 1 are read as such.
     bounded = before.unit == "probability" or all(0 <= s.value <= 1 for s in before.scores)
     allowed = MOST if bounded else MOST * max(abs(named.value), 1e-12)
     if abs(now - named.value) >= allowed:
@@ -322,11 +341,11 @@ def kept_edits(
     """The first ``count`` edits that leave the prediction as it was.
 
     Args:
-        question: about the text as it is.
+        question: question about the text as it is.
         before: decision of the model on it, from :func:`decides`.
         edits: edits to try, in order.
-        count: number of edits wanted.
-        tries: edits tried for each one wanted, at most.
+        count: number of edits to return.
+        tries: number of edits tried for each of these, at most; 4 by default, chosen by hand.
 
     Cost: one pass for each edit tried.
     """

@@ -36,6 +36,7 @@ def depends_on_the_model(instance: Instance, explanation: Attribution, again: Ex
         # A model of random parameters may well answer with what is no number.
         return Quantity(question=DEPENDS, finding="not_measured", says=f"{error}.")
     value = result.full.value
+    # Then no correlation lies beyond the band, and the question would pass whatever came out.
     if result.band >= 1:
         return Quantity(
             question=DEPENDS,
@@ -73,6 +74,7 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
     measured = SoftStability().measure(
         instance, None, decide_by_labels(question, instance.spent), scores=scores
     )
+    # Drawn ways are judged by what they prove, not by the share that came up.
     sure = measured.value if measured.interval is None else measured.interval.low
     return Quantity(
         question=MORE,

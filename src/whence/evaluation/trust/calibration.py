@@ -97,7 +97,7 @@ def risk_controlled(
 
     Args:
         fidelity: pool fidelity of each explanation.
-        wrong: true for those that would get the grade and did not find the known reasons.
+        wrong: mask of those that would get the grade and did not find the known reasons.
         inputs: input that each explains; none: each another.
         risk: largest share that is allowed.
 
@@ -113,9 +113,12 @@ def risk_controlled(
     n = len(counts)
     order = np.argsort(-fidelity, kind="stable")
     values = fidelity[order]
+    # An input's loss is 1 at most, so the sum is n times the counted risk.
     losses = np.cumsum([wrong[i] / counts[of[i]] for i in order])
     # Equal values share a threshold, so a loss is read at the last of them.
     last = np.append(values[:-1] != values[1:], True) if len(values) else np.zeros(0, dtype=bool)
+    # (n r + B) / (n + 1) with the largest loss B = 1: the next input is taken to be as bad as can
+    # be.
     allowed = np.flatnonzero(last & ((losses + 1) / (n + 1) <= risk))
     return None if len(allowed) == 0 else float(values[allowed[-1]])
 

@@ -115,6 +115,7 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     fidelity = PoolFidelity().measure(instance, scores)
     p, least = permutation_test(instance, scores, draws=DRAWS)
     common = instance.common
+    # With one kind only, shuffling within kinds is the test that was made already.
     kinds = min(int(common.sum()), int((~common).sum()))
     apart = permutation_test(instance, scores, draws=DRAWS, within=common) if kinds >= 1 else None
     measurements = [fidelity, _p_value(instance, "p-value", p, least, fidelity.n)]
@@ -152,6 +153,7 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
 
 def _p_value(instance: Instance, name: str, p: float, least: float, n: int) -> Measurement:
     interval = None
+    # Where all arrangements were tried p is exact; only drawn ones leave room around it.
     if least == 1 / (1 + DRAWS):
         interval = share_interval(round(p * (1 + DRAWS)) - 1, DRAWS, f"of {DRAWS} shuffles")
     return Measurement(
@@ -310,14 +312,14 @@ def same_answer_again(stability: Stability) -> Quantity:
         )
     overlaps = [m for m in stability.measurements if m.name.startswith("overlap-")]
     parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
-    again, tried = same_top(stability)
+    again, runs = same_top(stability)
     expected = "" if least.random is None else f"; {least.random:.2f} is expected by chance"
     text = (
         f"Explained again, the ranking overlaps with the first: {', '.join(parts)} (1 is the same "
         f"ranking{expected})."
     )
-    if tried:
-        text += f" After small edits mostly the same words came top in {again} of {tried} runs."
+    if runs:
+        text += f" After small edits mostly the same words came top in {again} of {runs} runs."
     return Quantity(
         question=AGAIN,
         finding=graded(least.value, *SAME_RANKING),
@@ -328,6 +330,7 @@ def same_answer_again(stability: Stability) -> Quantity:
 
 def same_top(stability: Stability) -> tuple[int, int]:
     """How often the marked words came up again after small edits, of how many times."""
+    # Another seed is no edit of the text, and stands in the sentence about the ranking.
     agreed = [a for axis in ("typo", "neutral") for _, a in stability.repeats.get(axis, ())]
     return sum(a.jaccard >= SAME_TOP for a in agreed), len(agreed)
 
@@ -366,6 +369,7 @@ def agrees_with_others(
     }
     chance = overlap_chance(mine, mine).value
     parts = ", ".join(f"{name} {value:.2f}" for name, value in overlaps.items())
+    # The median: of several methods one that fails on this input does not decide.
     value = float(np.median(list(overlaps.values())))
     measurement = Measurement(
         name="agreement-with-others",

@@ -53,11 +53,14 @@ def verdict(
         return Verdict(
             "abstain", ("there is only one feature, so there is nothing to compare it with",)
         )
+    # Before any finding: where the answer turns at a changed capital, reasons for it turn as well.
     if moves is not None:
         return Verdict("abstain", (moves, *reasons))
     if len(failed) > 1 or any(q.question in (CHANCE, FAIR) for q in failed):
         chance = any(q.question == CHANCE for q in failed)
         return Verdict("abstain", tuple(reasons), chance)
+    # After what forbids a use and before every grade that ranks: for a family without thresholds
+    # none of these has been measured.
     if threshold is None:
         why = "no thresholds were measured for this family of models"
         return Verdict("uncalibrated", (why, *reasons))

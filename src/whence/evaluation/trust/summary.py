@@ -61,14 +61,15 @@ def summary_sentence(
             else f"Do not use the scores as reasons: {decided.reasons[0]}"
         )
     text = _removal_sentence(instance, scores)
-    again, tried = (0, 0) if steady is None else same_top(steady)
-    if tried:
-        text += f" After small edits of the text mostly the same words came top in {again} of {tried} runs."
+    again, runs = (0, 0) if steady is None else same_top(steady)
+    if runs:
+        text += f" After small edits of the text mostly the same words came top in {again} of {runs} runs."
     return f"{text} {COMBINED}" if combined else text
 
 
 def _removal_sentence(instance: Instance, scores: Float[np.ndarray, " n"]) -> str:
     without = removal(instance, scores, MARKED, keep=False)
+    # One share, so one size; two features or more always have it (see bin_sizes).
     size, null = without.sizes[0], without.null_answers[0]
     before = float(instance.decided(np.ones((1, instance.n), dtype=bool))[0])
     after = float(without.answers[0])
@@ -109,11 +110,11 @@ def _change(instance: Instance, before: float, after: float) -> str:
     first, last = _number(instance, before), _number(instance, after)
     if first == last:
         at = "" if first.startswith(("over", "under")) else "at "
-        return f"{thing} stays {at}{first}{_own(instance, before, after)}"
+        return f"{thing} stays {at}{first}{_in_own_unit(instance, before, after)}"
     return f"{thing} {'falls' if after < before else 'rises'} from {first} to {last}"
 
 
-def _own(instance: Instance, before: float, after: float) -> str:
+def _in_own_unit(instance: Instance, before: float, after: float) -> str:
     """Both answers in the output's own unit, where the percentages cannot tell them apart.
 
     The probability of a whole generated text is under 0.1 % whatever is removed; its logarithm
@@ -122,6 +123,7 @@ def _own(instance: Instance, before: float, after: float) -> str:
     link, unit = instance.what.link, instance.what.unit
     if link == "probability" or instance.unit != "probability":
         return ""
+    # A probability of exactly 0 or 1 has an infinite logarithm; the next lines then say nothing.
     with np.errstate(divide="ignore"):
         values = [float(logit(p) if link == "log_odds" else np.log(p)) for p in (before, after)]
     if not np.all(np.isfinite(values)):

@@ -60,6 +60,8 @@ def evaluations_of(level: Level) -> int:
         >>> evaluations_of("quick"), evaluations_of("default")
         (41, 87)
     """
+    # Twelve masks made otherwise and two ends; the audit's 150 ways to show more, and the marked
+    # alone.
     more = {"quick": 0, "default": 14, "audit": 14 + 151}
     return SIZES[level] + 1 + 8 + more[level]
 
@@ -79,7 +81,7 @@ def label(
     """Put the seven questions to an explanation, and give the verdict on the answers.
 
     Args:
-        question: one that was answered.
+        question: question that was answered.
         explanation: explanation.
         level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
             ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
@@ -88,7 +90,7 @@ def label(
         output: index of the judged output.
         access: explainers to run again; without it questions 4, 6 and 7 stay open.
         seed: seed of the masks and of whatever else is drawn.
-        cache: place where evaluations are stored.
+        cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
         progress: callable of (what, done, total), called after each batch of evaluations.
 
@@ -122,6 +124,7 @@ def label_of(
     again_in_all = 0
     notes: list[str] = []
     chance = better_than_chance(instance, scores)
+    # Its eight evaluations also answer the summary's sentence, which is therefore made last.
     carried = carried_by_the_marked(instance, scores)
     if level == "quick":
         quantities = [chance, carried, adds_up(instance, explanation)]
@@ -233,6 +236,7 @@ COMBINATIONS = (
 
 def _mostly_combined(fit: AdditiveFit) -> bool:
     """Whether even the best additive fit explains less than half; with 95 % confidence, where it is sampled."""
+    # One half as in the requirement of grade A (calibration.ADDITIVE).
     return fit.varies and (fit.share if fit.interval is None else fit.interval.high) < 0.5
 
 
@@ -257,7 +261,10 @@ def _reliable(instance: Instance, fit: AdditiveFit, explanation: Attribution) ->
     """
     if len(instance.pool) == 0:
         return (True,) * instance.n
+    # Independent: the weights are fitted to masks from which size, the slope's variable, is taken
+    # out.
     errors = np.hypot(fit.errors, fit.slope_error)
+    # The addend is for exact pools, whose errors are 0: a score of rounding is no effect.
     distinguishable = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
     if explanation.std_errors is not None:
         std_errors = explanation.std_errors[:, instance.output]

@@ -33,6 +33,8 @@ class AttentionMask(Masker):
                 rows.append(
                     Row(
                         ids=encoding.ids,
+                        # None and not a mask of ones: the whole text has one key under every
+                        # masker, so the cache answers it once.
                         attention=None if present.all() else present,
                         token_types=encoding.token_types,
                     )

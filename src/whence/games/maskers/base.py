@@ -58,6 +58,7 @@ class Masker(ABC):
     @classmethod
     def works_with(cls, model: Model) -> bool:
         """Whether a model has what this masker needs."""
+        # A masker that leaves bind_text as it stands here works on tokens only.
         return isinstance(model, TokenModel) or cls.bind_text is not Masker.bind_text
 
     def refuse(self, model: Model, reason: str) -> NoReturn:

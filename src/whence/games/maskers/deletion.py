@@ -50,6 +50,7 @@ class Deletion(Masker):
 
     def _start_row(self, model: TokenModel, tokens: FeatureTokens) -> Row | None:
         """The start token alone, read where deletion leaves nothing; ``None`` where it never does."""
+        # A token of no feature is never deleted, so with one of them something is always left.
         if not np.all(tokens.owner >= 0):
             return None
         start = model.vocabulary.bos_id

@@ -39,6 +39,7 @@ class Replacement(Masker):
             raise OptionError(
                 f"expected a replacement text with a token, got {self.text!r}; use masker 'deletion'"
             )
+        # Groups ascend, so the first is the one that stands first in the text.
         heads = np.array([group[0] for group in tokens.groups])
 
         def make(coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
@@ -52,6 +53,8 @@ class Replacement(Masker):
                 times[absent_heads] = len(stand_in)
                 index = np.repeat(np.arange(len(encoding.ids)), times)
                 ids = encoding.ids[index]
+                # Every stand-in is the same run of ids, so it does not matter which feature each
+                # belongs to.
                 ids[~present[index]] = np.tile(stand_in, len(absent_heads))
                 types = encoding.token_types
                 rows.append(Row(ids=ids, token_types=None if types is None else types[index]))

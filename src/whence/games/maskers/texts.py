@@ -30,6 +30,8 @@ def text_maker(document: Document, segmentation: Segmentation, stand_in: str | N
                 elif stand_in is not None:
                     pieces += [gap, stand_in]
                 else:
+                    # With the caller's own spans a gap holds text that is no feature; its white
+                    # space alone goes, so that "a b c" without b is "a c" and not "a  c".
                     pieces.append(gap.rstrip())
             texts.append("".join(pieces) + tail)
         return texts

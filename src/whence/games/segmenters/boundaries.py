@@ -39,6 +39,8 @@ def sentence_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts = [start]
     for match in _SENTENCE_END.finditer(text, start, end):
         stop = match.end()
+        # A blank line ends a sentence whatever stands before it: titles and list items have no
+        # stop.
         if "\n" not in match.group() and _ABBREVIATION.search(
             text[max(start, stop - LOOK_BACK) : stop]
         ):

@@ -40,6 +40,8 @@ class Passages(Segmenter):
         spans: list[tuple[int, int]] = []
         count = 0
         for start, end in sentence_spans(document.text, part.start, part.end):
+            # White space alone is counted: a limit on length need not agree with the words of
+            # Words.
             size = len(document.text[start:end].split())
             if spans and count + size <= self.words:
                 spans[-1] = (spans[-1][0], end)

@@ -39,9 +39,13 @@ class Tokens(Segmenter):
             start, end = trimmed(document.text, max(start, part.start), min(end, part.end))
             if end <= start:
                 continue
+            # Byte-level tokenizers give each byte of a character the offsets of the whole
+            # character.
             if spans and start < spans[-1][1]:
                 spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
             else:
+                # Characters that the tokenizer dropped are in no token. As features they come to be
+                # listed as unread; left out, a reader could not know that the model never saw them.
                 spans += nonblank_spans(document.text, [covered, start])
                 spans.append((start, end))
             covered = spans[-1][1]

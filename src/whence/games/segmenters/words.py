@@ -84,6 +84,8 @@ class Words(Segmenter):
             if sign.isspace():
                 continue
             before = text[spans[-1][0]] if spans else ""
+            # "!!!" is one sign to a reader, "?!" two. `before` is one code point, so a sign of
+            # several (an emoji with its joiners) cannot be compared with it and stands alone.
             if spans and spans[-1][1] == match.start() and len(sign) == 1 and before == sign:
                 spans[-1] = (spans[-1][0], match.end())
             else:
@@ -95,6 +97,8 @@ def _whole_graphemes(
     text: str, part: Part, spans: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """Spans joined where a boundary between two would cut a grapheme."""
+    # _WORD knows letters and marks, not graphemes: the zero-width joiner of Indic scripts is
+    # neither, yet stands inside of one.
     bounds = {match.start() for match in _GRAPHEME.finditer(text, part.start, part.end)}
     joined: list[tuple[int, int]] = []
     for start, end in spans:
