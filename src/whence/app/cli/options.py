@@ -160,6 +160,7 @@ class SourceOptions(OptionGroup):
                 raise InputError(f"could not read {self.file} as UTF-8 text: {error}") from error
         if self.text is not None and self.text != "-":
             return self.text
+        # At a terminal, reading would wait for a text without a word.
         if self.text is None and sys.stdin.isatty():
             raise OptionError("no text given; write it after the options, or pipe it in")
         try:

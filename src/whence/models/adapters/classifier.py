@@ -136,6 +136,7 @@ def label_decision(
     scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
     text = labels[order[0]]
     if independent:
+        # Where each label has a sigmoid of its own, 0.5 is log-odds of 0: as probable as not.
         text = ", ".join(s.name for s in scores if s.value >= 0.5) or "none of the labels"
     return Decision(text=text, scores=scores)
 
