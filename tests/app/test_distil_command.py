@@ -168,7 +168,7 @@ class TestDistill:
             (("--lexicon", "risk"), Exit.USAGE, "NAME=FILE"),
             (("--lexicon", "risk=nowhere.txt"), Exit.INPUT, "nowhere.txt"),
             (("--elsewhere", "other"), Exit.USAGE, "NAME=FILE"),
-            (("--gold", "truth"), Exit.USAGE, "lines and no columns"),
+            (("--gold", "truth"), Exit.USAGE, "has lines alone"),
             (("--budget", "100"), Exit.USAGE, "queries=100"),
             (("--target", "1.5"), Exit.USAGE, "target"),
         ],

@@ -58,23 +58,23 @@ def attend(
     Args:
         model: local transformers model from :func:`whence.load`.
         source: text, pair of texts, or messages.
-        generate: whether the model's greedy continuation is read with the prompt, in one pass: one
+        generate: flag that reads the model's greedy continuation with the prompt, in one pass: one
             lower-triangular matrix over both, which is what step-by-step generation with a cache
             reads, up to the rounding of floats.
         heads: heads whose whole matrix is stored as well, in 8 bits: pairs of a layer (name or
             number) and a head.
-        keep: what is stored beside the summary of every head. ``"states"``: queries and keys, from
+        keep: tier that is stored beside the summary of every head. ``"states"``: queries and keys, from
             which any weight can be computed exactly; ``"auto"``: those, if they take no more than
             ``size_budget`` bytes; ``"summary"``: nothing.
         target: number that heads have an effect on; none: the task's default, or the continuation
             that is read.
         link: scale of the target.
-        effects: how effects are measured; ``None``: not at all, and no picture will claim any.
-        flow: whether the record holds what each token takes from each, layer by layer (see
+        effects: measurement of effects; ``None``: none is made, and no picture will claim any.
+        flow: flag that records what each token takes from each, layer by layer (see
             ``whence.Alti``), for texts of at most 256 tokens, down from where the target of
             ``effects`` is read; a note says why where it does not.
-        max_new_tokens: most tokens of the continuation.
-        size_budget: most bytes of queries and keys that ``keep="auto"`` stores.
+        max_new_tokens: number of tokens of the continuation, at most.
+        size_budget: bytes of queries and keys that ``keep="auto"`` stores, at most.
         row_block: number of queries whose weights are in memory at once.
         token_budget: tokens in one batch of the measurement to begin with.
         seed: seed of the replacements and of the heads measured at random.

@@ -117,6 +117,7 @@ def capture(
     # No token is read after the last one written.
     read = continuation[:-1]
     shapes = Shapes(inner, encoding)
+    # Before the pass over the text: a head that does not exist has cost two tokens.
     matrices = shapes.resolve(options.heads)
     size = shapes.size(forced=len(read), heads=matrices)
     if announce is not None:

@@ -105,6 +105,7 @@ class _Pairs:
             (a.record.tokens, a.record.decoder_tokens or a.record.tokens) for a in (first, second)
         ]
         writes = layer.attention != "bidirectional"
+        # Cross attention: queries of the decoder, keys of the text.
         queries = [decoder if writes else text for text, decoder in texts]
         keys = [decoder if layer.attention == "causal" else text for text, decoder in texts]
         self.layer = layer

@@ -34,6 +34,7 @@ class EffectTarget:
         """The target resolved on an input and the continuation that is read with it."""
         target = self.target
         if target is None and continuation:
+            # By ids: its text, tokenised once more, may be other tokens than the model wrote.
             target = Continuation(token_ids=tuple(continuation))
         elif target is None and model.task in ("causal", "seq2seq"):
             target = NextToken()

@@ -104,6 +104,7 @@ def patch(
     ):
         if value is not None and value not in get_args(kind):
             raise unknown(name, value, get_args(kind))
+    # Each head at each token would take as many times the passes as there are tokens.
     positions = positions or ("all" if what == "heads" else "each")
     question = ask_one(known, source, target, link, "patching")
     runs = PatchRuns.of(

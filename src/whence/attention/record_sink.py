@@ -25,6 +25,8 @@ __all__ = ["RecordSink", "StatesChoice", "StatesRecordSink"]
 StatesChoice = Literal["kept", "not_asked", "over_budget", "not_reproduced"]
 """Whether a layer's states are stored, or why not; a field of records."""
 
+# regex, since re knows no Unicode categories. White space counts too: byte-level tokens hold the
+# space before them.
 _PUNCTUATION = regex.compile(r"\s*[\p{P}\p{S}]+\s*")
 
 
@@ -35,7 +37,7 @@ class RecordSink:
         tokens: tokens that the encoder, or the only stack, reads.
         decoder: tokens that a decoder reads.
         matrices: heads whose whole matrix is stored.
-        states: whether states are stored, or why not.
+        states: choice whether states are stored, or why not.
     """
 
     def __init__(

@@ -190,6 +190,7 @@ class HeadStatistics:
         self._means.add(rows, weights)
         # The mask is one for all heads: what one head may read, each may.
         alike = (weights > 0).any(axis=0).astype(weights.dtype)
+        # A row that reads nothing (padding on the left) stays zero.
         alike /= np.maximum(alike.sum(axis=1, keepdims=True), 1)
         self._uniform.add(rows, alike[None])
         self._shrink(rows, weights)

@@ -231,6 +231,8 @@ def _fill(
     position = length = 0
     for mark, text in zip(marks, texts, strict=True):
         start = frame.find(mark, position)
+        # A template that shows a content twice gives it no single span; the contents are then
+        # searched.
         if start < 0 or frame.count(mark) != 1:
             return None
         pieces += [frame[position:start], text]

@@ -41,6 +41,8 @@ def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = F
         # A shadow root, since the page around it styles tables and buttons too.
         element += ".attachShadow({mode: 'open'})"
     payload = payload_of(attention, budget)
+    # allow_nan=False: NaN is no JSON, and a browser would refuse the whole tree for one. Better no
+    # page than one that stays empty.
     tree = json.dumps(payload.tree, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     arrays = "\n".join(
         f'<script type="application/octet-stream" id="w-{ref}">'

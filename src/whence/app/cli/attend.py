@@ -95,6 +95,7 @@ def attend(
             keep=keep,
             target=target_of(target, against, next_token, False, similar_to),
             link=link,
+            # With no head to measure, the gradient passes of the estimates are not run either.
             effects=effects if measure or control else None,
             flow=flow,
             seed=seed,
@@ -120,6 +121,7 @@ def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:
     """
     result: list[tuple[str | int, int]] = []
     for item in items:
+        # From the right: the name of a layer may hold a colon itself.
         layer, colon, head = item.rpartition(":")
         if not colon or not layer or not head.isdecimal():
             raise OptionError(f"expected --head LAYER:HEAD such as 0:3, got {item!r}")

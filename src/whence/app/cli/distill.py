@@ -218,7 +218,7 @@ def _refuse_another(folder: Path, teacher: Teacher, replace: bool) -> None:
         certified = None
     if certified is None or certified != teacher.fingerprint:
         raise OptionError(
-            f"{folder} holds a student of another teacher, or one that cannot be told from it; "
+            f"{folder} holds a student of another teacher, or one that cannot be distinguished; "
             "give another --output, or --replace"
         )
 

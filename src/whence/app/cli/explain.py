@@ -177,6 +177,7 @@ def method_options(method: str, items: list[str]) -> dict[str, Any] | None:
             raise OptionError(f"expected --option NAME=VALUE, got {item!r}")
         if name not in known:
             raise unknown(f"option of {kind.__name__}", name, known)
+        # A value of another type stays text: the method itself checks its choices.
         if hints[name] in (int, float):
             try:
                 options[name] = hints[name](value)
@@ -225,6 +226,8 @@ def _show(
     else:
         from whence.app.explanation.terminal import plain_text
 
+        # Without colour codes and of a fixed width: a file must not depend on the window it was
+        # written from.
         text = plain_text(result, top=top) + "\n"
         if attention is not None:
             from whence.app.attention.terminal import plain_text as attention_text

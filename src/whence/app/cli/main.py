@@ -43,7 +43,7 @@ app.command(
     "\n\n"
     "whence evaluate kept.json --metric comprehensiveness --metric deletion --format json"
     "\n\n"
-    "whence evaluate kept.json --metric max-sensitivity --metric token-f1 --span 7:15"
+    "whence evaluate kept.json --metric attacked-overlap --metric token-f1 --span 7:15"
     f"\n\n{CODES}"
 )(evaluate)
 app.command(

@@ -160,6 +160,7 @@ class SourceOptions(OptionGroup):
                 raise InputError(f"could not read {self.file} as UTF-8 text: {error}") from error
         if self.text is not None and self.text != "-":
             return self.text
+        # At a terminal, reading would wait for a text without a word.
         if self.text is None and sys.stdin.isatty():
             raise OptionError("no text given; write it after the options, or pipe it in")
         try:
@@ -195,6 +196,8 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
             options[name] = group(**settings)
         command(**options)
 
+    # Typer takes names and defaults from the signature and types from the annotations, and wraps()
+    # has copied both from the command: each has to be replaced.
     cast("Any", run).__signature__ = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

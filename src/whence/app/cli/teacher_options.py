@@ -148,7 +148,7 @@ class TeacherOptions:
 
     @property
     def kept(self) -> bool:
-        """Whether answers can be told from those of another teacher, and so kept on disk."""
+        """Whether answers can be distinguished from those of another teacher, and so kept on disk."""
         return self.version is not None or not self.model.startswith(PYTHON)
 
 
@@ -180,7 +180,7 @@ def function_named(name: str) -> Callable[[list[str]], Any]:
 
 @contextmanager
 def teaching(options: TeacherOptions, folder: Path) -> Generator[Teacher]:
-    """A teacher whose answers are kept in a folder, where they can be told from another's.
+    """A teacher whose answers are kept in a folder, where they can be distinguished from another's.
 
     A run that ends early says how many answers are kept, and that the same command goes on.
     """

@@ -82,6 +82,7 @@ def _tree(result: Distilled) -> str:
         "certificate": result.certificate.to_tree(),
         "student": result.student.to_json(),
     }
+    # Sorted, so that equal content has one digest, by which the ids of a fragment begin.
     return json.dumps(tree, sort_keys=True)
 
 

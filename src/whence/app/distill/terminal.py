@@ -33,10 +33,10 @@ from whence.students.result import Distilled
 __all__ = ["SHORT", "plain_text", "render", "verdict_lines"]
 
 SHORT, FIRST = 40, 16
-"""Lines up to which a student is printed whole, and those that are printed of a longer one."""
+"""Lines up to which a student is printed whole, and those that are printed of a longer one. Chosen by hand."""
 
 NARROW = 80
-"""Columns below which tables leave out what can be spared."""
+"""Columns below which tables leave out what can be spared: the width of a terminal that nobody widened."""
 
 
 def render(result: Distilled, console: Console) -> None:

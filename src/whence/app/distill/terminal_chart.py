@@ -12,10 +12,10 @@ from whence.students.certificate.frontier import Frontier
 __all__ = ["PLOT_HEIGHT", "frontier_plot", "keys"]
 
 PLOT_HEIGHT = 16
-"""Lines of the plot's inside."""
+"""Lines of the plot's inside. Chosen by hand."""
 
 LEAST_WIDTH = 24
-"""Columns below which the inside says nothing."""
+"""Columns below which the inside says nothing. Chosen by hand."""
 
 
 def keys(frontier: Frontier) -> dict[str, str]:

@@ -39,9 +39,9 @@ from whence.core.explanations import Attribution
 __all__ = ["Section", "fragment", "page", "pages"]
 
 STEPS = 10
-"""Steps of the ramp on each side of zero; a style class each."""
+"""Steps of the ramp on each side of zero; a style class each. Chosen by hand."""
 TOP = 12
-"""Bars of the chart; the table below it has every score."""
+"""Bars of the chart; the table below it has every score. Chosen by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +145,7 @@ def _bars(attribution: Attribution, column: int, display: Standing) -> list[dict
 
 def _axis(attribution: Attribution) -> tuple[float, float]:
     """Where zero stands, and how long the longest bar may be, in percent of the width."""
+    # Two percent are left free at the ends, so that no bar touches the frame.
     return (50.0, 48.0) if attribution.unit is None else (0.0, 98.0)
 
 
@@ -272,6 +273,7 @@ def parse_records(text: str) -> list[Any]:
     """The JSON trees of the records a page holds; the page is its own archive."""
     start, end = '<script type="application/json" class="wh-record">', "</script>"
     records: list[Any] = []
+    # The JSON holds no "<" (see _embedded), so the first end tag after a start is its own.
     while start in text:
         text = text.split(start, 1)[1]
         records.append(json.loads(text.split(end, 1)[0]))

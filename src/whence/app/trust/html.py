@@ -28,7 +28,7 @@ from whence.core.trust import KeptPool, TrustLabel
 __all__ = ["fragment", "label_view", "verdict_rules"]
 
 STRIP = 62.0
-"""Percent of the picture's width that the masks take; the answers have the rest."""
+"""Percent of the picture's width that the masks take; the answers have the rest. Chosen by hand."""
 
 
 @cache
@@ -52,7 +52,7 @@ def label_view(
 
     Args:
         label: record.
-        mark: begins every id of it.
+        mark: prefix of every id of it.
         outputs: names of the columns of the pool's answers, where they are known.
         column: judged one among them.
     """

@@ -45,7 +45,7 @@ def evidence(label: TrustLabel, *, measurements: bool = False) -> RenderableType
 
     Args:
         label: label that is shown.
-        measurements: list them under each question; its sentence has their numbers in short.
+        measurements: flag that lists them under each question, whose sentence has their numbers in short.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("question", overflow="fold", max_width=30)

@@ -126,6 +126,7 @@ def interval(bounds: Interval | None) -> str:
     """An interval with its level; a value without one is exact."""
     if bounds is None:
         return "exact"
+    # Four digits: a level that is shared among several bounds is no round number.
     return f"{amount_of(bounds.low)} to {amount_of(bounds.high)} ({bounds.level * 100:.4g} %)"
 
 

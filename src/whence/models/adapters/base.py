@@ -96,6 +96,8 @@ class TorchModel(LocalModel):
     ) -> HeadGradients:
         """See :class:`~whence.models.access.GivesHeads`."""
         sink = DirectGradientSink() if direct else GradientSink()
+        # Gradients by heads need a graph, and the graph begins at the embedded input, as for any
+        # other gradient.
         embeddings = self.embed(encoding)[None]
         frozen = sink.freeze(self.module) if isinstance(sink, DirectGradientSink) else nullcontext()
         with frozen, hook_kernels(self.module, sink):

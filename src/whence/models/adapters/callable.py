@@ -81,7 +81,7 @@ class CallableModel:
 
         Args:
             texts: texts to score.
-            finite: whether NaN and infinity are refused; else the caller must check for them.
+            finite: flag that refuses NaN and infinity; without it the caller must check for them.
 
         Raises:
             ModelOutputError: wrong number of rows or columns, no numbers, NaN or infinity.
@@ -137,6 +137,7 @@ class CallableModel:
         outputs, pairs = resolve_labels(
             targets, self.labels, lambda: scores, link=chosen, ref=self.ref
         )
+        # Independent: what a function gives is read as it is, without a softmax over its columns.
         return LabelReadout(outputs, pairs, chosen, independent=True)
 
     def evaluate_text(self, texts: Sequence[str], readout: LabelReadout) -> Evaluated:

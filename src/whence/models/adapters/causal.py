@@ -109,6 +109,8 @@ class CausalLM(TorchModel):
         if room is not None:
             # One more than there are free positions: the last token is written and never read.
             count = min(count, room - len(encoding.ids) + 1)
+        # Not generate(): a model's generation_config may set sampling, penalties or beams, and the
+        # tokens would no longer be those that its logits rank first.
         written: list[int] = []
         with torch.inference_mode(), self.running():
             ids = self.tensor(encoding.ids[None])

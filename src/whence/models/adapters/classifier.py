@@ -136,6 +136,7 @@ def label_decision(
     scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
     text = labels[order[0]]
     if independent:
+        # Where each label has a sigmoid of its own, 0.5 is log-odds of 0: as probable as not.
         text = ", ".join(s.name for s in scores if s.value >= 0.5) or "none of the labels"
     return Decision(text=text, scores=scores)
 
@@ -159,6 +160,8 @@ class SequenceClassifier(TorchModel):
 
     def _links(self) -> tuple[Link, ...]:
         if len(self.labels) == 1 and not self.independent:
+            # A regression or a reward: it has no probability, although a pipeline puts it through a
+            # sigmoid (findings/transformers-pipeline-squashes-a-regression.sh).
             return ("logit",)
         return ("log_odds", "logit", "log_probability", "probability")
 

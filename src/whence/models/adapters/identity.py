@@ -45,6 +45,9 @@ def weight_versions(module: Any) -> tuple[int, ...]:
 def tensor_version(tensor: torch.Tensor) -> int:
     """How often a tensor was written to; 0 for inference tensors, which do not count it."""
     try:
+        # The step of a fused optimiser writes weights and leaves this counter alone
+        # (findings/torch-fused-step-hides-from-version.sh). Hashing all weights at each question
+        # would find that, at the price of reading them.
         return tensor._version  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only change counter
     except RuntimeError:
         return 0

@@ -78,7 +78,7 @@ def shrink(
         select: texts and probabilities that decide when to stop; a tenth of ``texts``, drawn by
             the seed, where not given. Copies and edits of a text in both make it stop too late.
         weights: weight of each text; all equal by default.
-        teacher: needed where a weight of its layers is above 0; left as it was found.
+        teacher: model whose layers are matched, where a weight of its layers is above 0; left unchanged.
 
     Raises:
         OptionError: sizes out of range, or a teacher that the weights do not ask for.

@@ -24,13 +24,13 @@ class Sizes:
         layers: number of layers; at most the teacher's where these are matched.
         hidden: width of the states, a multiple of ``heads``.
         heads: number of attention heads in each layer.
-        epochs: most rounds over the texts.
+        epochs: number of rounds over the texts, at most.
         patience: rounds without a gain on ``select`` after which training stops.
         temperature: divisor of the logits; above 1, labels that the teacher did not choose count more.
         hidden_weight: weight of the distance to the teacher's states, as a share of their size.
         attention_weight: weight of the divergence from the teacher's mean attention, in nats.
-        vocabulary: most pieces that are learnt; with a matched teacher, its own are used.
-        tokens: most tokens of a text; a longer one is refused.
+        vocabulary: number of pieces that are learnt, at most; with a matched teacher, its own are used.
+        tokens: number of tokens of a text, at most; a longer one is refused.
         batch: number of texts in one step.
         rate: highest learning rate.
         dropout: share of states set to zero in training.

@@ -24,7 +24,7 @@ __all__ = ["KEPT_BYTES", "TeacherViews", "View"]
 
 KEPT_BYTES = 1 << 29
 """Bytes of a teacher's layers that are stored between epochs; what is beyond them is asked anew each time.
-Chosen by hand: half a gigabyte, a part of what a laptop has."""
+Chosen by hand; not calibrated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

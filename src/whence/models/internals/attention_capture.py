@@ -202,6 +202,7 @@ class _CaptureHook:
 
 
 def _states(kernel: KernelCall) -> LayerStates:
+    # Exact also for half precision, of which each number is one of float32.
     query, key, value = (state[0].float().cpu().numpy() for state in kernel.states)
     scaling = kernel.options.get("scaling")
     # What the attention functions of transformers take where neither the call nor the module names

@@ -130,6 +130,8 @@ def _install() -> None:
         # it finds none of that name, so an entry there is found first.
         for name in dict.fromkeys([*table, _EAGER]):
             kernel = table.get(name)
+            # Put there by a context that has not ended. An entry that somebody registered over it
+            # since is shadowed anew.
             if name in _shadows and kernel is _shadows[name]:
                 continue
             _originals[name] = kernel

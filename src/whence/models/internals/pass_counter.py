@@ -53,6 +53,7 @@ def count_passes(model: Any) -> Generator[PassCount]:
     decodes = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
 
     def count_model(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Hooks hang on the module, which another thread may be running too.
         if threading.get_ident() != thread:
             return
         rows, tokens = _read(args, kwargs, decoder=decodes)

@@ -120,6 +120,7 @@ def replace_states(module: Any, changes: Sequence[Sequence[StateReplacement]]) -
                     f"expected a batch of {len(changes)} rows, one for each change, got {len(state)} "
                     f"at {name}"
                 )
+            # A block may give a view of what it read, or a tensor that autograd has saved.
             result = state.clone()
             for row, change in by_block[name]:
                 replacement = _replacement(change, number, result, tensors)
@@ -169,6 +170,7 @@ def _hooked(module: Any, hooks: dict[str, Any]) -> Generator[None]:
     handles: list[Any] = []
     try:
         for name, hook in hooks.items():
+            # with_kwargs: some families hand the state on by name.
             handles.append(blocks[name].register_forward_hook(hook, with_kwargs=True))
         yield
     finally:

@@ -228,7 +228,7 @@ def trace(
         readout: numbers to differentiate; without one there is no backward pass, and the pass reads
             the ``forced`` tokens after the input.
         forced: tokens of a continuation; only without a readout.
-        parts: what is stored beside the attention itself.
+        parts: parts that are stored beside the attention itself.
 
     Cost: one forward pass, and one backward pass for each output; memory as for a gradient.
 

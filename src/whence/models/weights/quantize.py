@@ -27,8 +27,8 @@ def quantize(model: Any, to: str) -> Generator[ParameterChange]:
     not the kernels of any one machine.
 
     Args:
-        model: from :func:`whence.load`, or a module.
-        to: of :data:`Format`.
+        model: model from :func:`whence.load`, or a module.
+        to: format of :data:`Format`.
 
     Raises:
         OptionError: no such format.

@@ -113,7 +113,7 @@ def randomize(
     further keeps what the shorter one drew.
 
     Args:
-        model: from :func:`whence.load`, or a module.
+        model: model from :func:`whence.load`, or a module.
         seed: seed of the draw.
         layers: layers of :func:`layers_of`, or their names; none: all, which is every parameter.
 
