@@ -127,7 +127,7 @@ class TestTies:
 
     @pytest.mark.parametrize("place", range(8))
     def test_the_chosen_student_is_the_first_of_the_old_names(self, place):
-        texts = spread(200)
+        texts = spread(600)
         answers = answered(texts, late)
         training = TrainingTable.learn(
             TrainingSet.of(asked("text", texts, late)), ReadableFeatures(longest=1)
