@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 from tests.zoo.families import FAMILIES, VARIANTS, save
@@ -314,10 +316,21 @@ class TestCatalogue:
             assert row["ref"] in text
             assert row["measured"]["accuracy"]["n"] >= 1000
 
+    @pytest.mark.parametrize("module", ["whence", "whence.app.cli.main"])
+    def test_as_a_module(self, module):
+        command = [sys.executable, "-m", module]
+        result = subprocess.run(
+            [*command, "--help"], capture_output=True, encoding="utf-8", check=True
+        )
+        assert "explain" in result.stdout
+        # The exit code reaches the shell.
+        assert subprocess.run([*command, "explian"], capture_output=True).returncode == Exit.USAGE
+
     def test_version_and_help(self):
         import whence
 
-        assert run("version").stdout.strip() == f"whence {whence.__version__}"
+        for how in ("version", "--version"):
+            assert run(how).stdout.strip() == f"whence {whence.__version__}"
         assert json.loads(run("version", "--json").stdout) == {"whence": whence.__version__}
         plain = re.sub(r"\s+", " ", run("--help").stdout)
         for command in ("explain", "methods", "models", "demo", "version"):
