@@ -67,6 +67,15 @@ class TestExplain:
         explained(folder, "-o", out, "He denies chest pain")
         assert "Decision" in out.read_text("utf-8")
 
+    def test_the_suffix_of_the_file_decides_where_no_format_is_given(self, folder, tmp_path):
+        page, record, text = (tmp_path / name for name in ("e.HTML", "e.json", "text.html"))
+        explained(folder, "-o", page, "He denies chest pain")
+        assert page.read_text("utf-8").startswith("<!doctype html>")
+        explained(folder, "-o", record, "He denies chest pain")
+        assert len(Attribution.from_json(record.read_text("utf-8")).segmentation) == 4
+        explained(folder, "-f", "text", "-o", text, "He denies chest pain")
+        assert text.read_text("utf-8").startswith("Decision")
+
     @pytest.mark.parametrize("how", ["pipe", "dash", "file"])
     def test_where_the_text_comes_from(self, folder, tmp_path, how):
         if how == "file":
@@ -145,6 +154,8 @@ class TestExplain:
             (["--file", "x", "a dog"], 2, "give the text once"),
             ([""], 3, "empty"),
             (["--input", "x.jsonl"], 2, "needs --output"),
+            (["--input", "x.jsonl", "-o", "o.html"], 2, "rows are written as JSONL"),
+            (["--input", "x.jsonl", "-o", "o.jsonl", "-f", "html"], 2, "got --format html"),
             (["--masker", "replacement", "pain " * 500], 3, "Nothing is cut silently"),
             (["-o", "nowhere/e.txt", "a dog"], 5, "could not write"),
             (["--device", "gpu", "a dog"], 2, "'cuda'"),
