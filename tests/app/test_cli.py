@@ -250,6 +250,10 @@ class TestRows:
             "TextTooLongError",
             None,
         ]
+        # Resumed, nothing is left to do, and the failed rows still stand in the output.
+        again = explained(folder, "--input", path, "-o", out, code=6)
+        assert again.stderr == result.stderr
+        assert self.lines(out) == found
 
     @pytest.mark.parametrize(
         ("content", "code", "says"),

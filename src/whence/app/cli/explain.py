@@ -150,7 +150,7 @@ def _rows(
     from whence.app.cli.table_files import explain_rows, read_rows
 
     explained, failed, before = explain_rows(read_rows(rows, column), output, explain_one, tell)
-    tell(f"{explained} explained, {failed} failed, {before} done before")
+    tell(f"{explained} explained, {failed} failed, {before} explained before")
     if failed:
         typer.echo(
             f"whence: {failed} row(s) could not be explained; their lines in {output} say why",
