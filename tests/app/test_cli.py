@@ -157,7 +157,7 @@ class TestExplain:
             (["--input", "x.jsonl", "-o", "o.html"], 2, "rows are written as JSONL"),
             (["--input", "x.jsonl", "-o", "o.jsonl", "-f", "html"], 2, "got --format html"),
             (["--masker", "replacement", "pain " * 500], 3, "Nothing is cut silently"),
-            (["-o", "nowhere/e.txt", "a dog"], 5, "could not write"),
+            (["-o", "nowhere/e.txt", "a dog"], 5, "the folder nowhere does not exist"),
             (["--device", "gpu", "a dog"], 2, "'cuda'"),
         ],
     )
@@ -310,7 +310,7 @@ class TestRows:
 
         monkeypatch.setattr(os, "fsync", full)
         result = explained(folder, "--input", rows, "-o", out, code=5)
-        assert "Every finished row is in it" in result.stderr
+        assert "Every finished row is in it; free some space" in result.stderr
         assert [line["row"] for line in self.lines(out)] == [1]
 
 

@@ -161,6 +161,7 @@ def test_what_a_record_lacks_is_said(kept, by_gradient):
     assert "gradient method" in text
     text = run("evaluate", kept, "--metric", "token-f1", code=Exit.MODEL)
     assert "what people marked" in text
+    assert "--span START:END" in text
     assert "two outputs" in run("evaluate", kept, "--metric", "class-contrast", code=Exit.USAGE)
     for wrong in ("4-10", "4:", "x:y"):
         run("evaluate", kept, "--metric", "token-f1", "--span", wrong, code=Exit.USAGE)

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from whence.core.errors import InputError, OptionError, RecordError, WriteError, unknown
 from whence.core.explanations import Attribution
+from whence.core.files import write_advice
 
 __all__ = ["explain_rows", "read_rows", "read_table"]
 
@@ -167,7 +168,7 @@ def _append(output: Path, line: str) -> None:
             os.truncate(output, size)
         raise WriteError(
             f"could not write to {output}: {error.strerror or error}. Every finished row is in it; "
-            "free some space and run the same command again."
+            f"{write_advice(output, error)}, and run the same command again."
         ) from error
 
 
