@@ -299,7 +299,7 @@ class TestPlantedRules:
             table = features.table(texts)
             parts.append(Judged(texts, table, told(top), fitted.predict_proba(texts)))
         first = regions(*parts, features=features, permutations=39)[0]
-        named = {(first.features.kept[c.column].words, c.there) for c in first.conditions}
+        named = {(first.features.reader.kept[c.column].words, c.there) for c in first.conditions}
         assert named == {("late", True), ("loan", True)}
         assert first.confirmed
         assert first.veto

@@ -8,6 +8,7 @@ import pytest
 from whence.students.certificate.check_options import Checks
 from whence.students.data.query_budget import Budget
 from whence.students.distill import distill
+from whence.students.export.model_file import digest
 from whence.students.export.store import load_student
 from whence.students.families.rule_list import RuleList
 from whence.students.routing.router import Router
@@ -85,3 +86,50 @@ def test_what_is_stored_says_so(found, tmp_path):
         teacher=Teacher(Start()),
     )
     assert router.applicability_domain == found.applicability_domain
+
+
+def serve(folder):
+    """Decide some texts with a saved router, and save what it has seen."""
+    path = folder / "router.json"
+    router = Router.from_json(
+        path.read_bytes(), student=load_student(folder), teacher=Teacher(Start())
+    )
+    router.decide_many(mixed(200, seed=2))
+    assert router.counts.student > 0
+    router.state.save(path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_audits_outlive_another_run_that_gives_the_same_student(found, tmp_path, version):
+    """Also where the folder was written by the version before, under the earlier name of the family."""
+    found.save(tmp_path, date="2026-01-31")
+    serve(tmp_path)
+    path = tmp_path / "model.json"
+    tree = json.loads(path.read_text("utf-8"))
+    assert tree["schema_version"] == 2
+    if version == 1:
+        tree |= {"schema_version": 1, "kind": "rules"}
+        path.write_text(json.dumps(tree | {"sha256": digest(tree)}), "utf-8")
+    seen = (tmp_path / "router.json").read_bytes()
+    found.save(tmp_path, date="2026-01-31")
+    assert (tmp_path / "router.json").read_bytes() == seen
+    assert json.loads(path.read_text("utf-8"))["schema_version"] == 2
+
+
+@pytest.mark.parametrize("damaged", ["another student", "no JSON", "no file"])
+def test_audits_of_another_student_are_not_taken_over(found, tmp_path, damaged):
+    found.save(tmp_path, date="2026-01-31")
+    new = (tmp_path / "router.json").read_bytes()
+    serve(tmp_path)
+    assert (tmp_path / "router.json").read_bytes() != new
+    path = tmp_path / "model.json"
+    tree = json.loads(path.read_text("utf-8"))
+    if damaged == "another student":
+        tree["labels"] = ["no", "yes"]
+        path.write_text(json.dumps(tree | {"sha256": digest(tree)}), "utf-8")
+    elif damaged == "no JSON":
+        path.write_text("{", "utf-8")
+    else:
+        path.unlink()
+    found.save(tmp_path, date="2026-01-31")
+    assert (tmp_path / "router.json").read_bytes() == new

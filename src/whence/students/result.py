@@ -18,10 +18,11 @@ from whence.students.data.model_selection import Choice
 from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
+from whence.students.export.model_file import Tree, read_tree
 from whence.students.families.base import Fitted
 from whence.students.families.transformer import FittedTransformer
 from whence.students.features.word_groups import WordGroups
-from whence.students.file_names import MODEL, REPORT, ROUTER
+from whence.students.file_names import REPORT, ROUTER
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
@@ -181,7 +182,7 @@ class Distilled:
         """
         place = Path(folder)
         # Read before it is written over: only for the same student do earlier audits say anything.
-        before = _bytes(place / MODEL)
+        before = _stored(place)
         rows = {part: self.split.rows(part) for part in PARTS}
         beside = (ROUTER, REPORT)
         artefacts = save_artefacts(
@@ -199,7 +200,7 @@ class Distilled:
             also=beside,
         )
         router = self.router(OfflineTeacher(self.teacher, self.fingerprint, self.labels))
-        same = before is not None and before == _bytes(place / MODEL)
+        same = before is not None and before == _stored(place)
         if not (same and _same_settings(place / ROUTER, router.state)):
             router.state.save(place / ROUTER)
         page_of(self, place / REPORT)
@@ -212,8 +213,15 @@ class Distilled:
         return fragment_of(self)
 
 
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _stored(folder: Path) -> Tree | None:
+    """The student of a folder in today's form; ``None`` where there is none that can be read."""
+    try:
+        tree = read_tree(folder)
+    except RecordError:
+        return None
+    # The digest is of the form the student was written in, so it differs between two versions of
+    # the same student.
+    return {name: value for name, value in tree.items() if name != "sha256"}
 
 
 def _same_settings(path: Path, state: RouterState) -> bool:

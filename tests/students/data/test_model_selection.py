@@ -1,8 +1,19 @@
 import numpy as np
+import pytest
 from tests.students import worlds
 
-from whence.students.data.model_selection import choose_features, choose_ngram_weight, losses
-from whence.students.data.training_set import AnsweredTexts, TrainingSet
+from whence.students.certificate.frontier import Answered, Entry, frontier
+from whence.students.data.model_selection import (
+    choose_features,
+    choose_ngram_weight,
+    choose_student,
+    losses,
+)
+from whence.students.data.run import Terms
+from whence.students.data.split import split
+from whence.students.data.training_set import AnsweredTexts, HoldOut, TrainingSet, TrainingTable
+from whence.students.families.registry import FAMILIES, tie_key
+from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.teacher.teacher import Answers
 
@@ -106,3 +117,38 @@ def test_losses_are_the_cross_entropy():
     said = np.array([[0.2, 0.8]])
     assert losses(answers, said)[0] == -(0.05 * np.log(0.2) + 0.95 * np.log(0.8))
     assert np.isfinite(losses(answers, np.array([[1.0, 0.0]]))).all()
+
+
+class TestTies:
+    """Between students that are equal in all else their family's first name decides, whatever it is called now."""
+
+    ORDER = ("additive-2", "prototypes-2", "sparse-linear-2", "optimal-tree-2", "rule-list-2",
+             "scorecard-2", "decision-tree-2", "tree-sum-2")  # fmt: skip
+
+    @pytest.mark.parametrize("place", range(8))
+    def test_the_chosen_student_is_the_first_of_the_old_names(self, place):
+        texts = spread(600)
+        answers = answered(texts, late)
+        training = TrainingTable.learn(
+            TrainingSet.of(asked("text", texts, late)), ReadableFeatures(longest=1)
+        )
+        student = training.fit(SparseLinear(features=1))
+        holdout = HoldOut(texts, answers, split(texts), training.features)
+        names = self.ORDER[place:]
+        assert choose_student(dict.fromkeys(reversed(names), student), holdout)[0] == names[0]
+
+    def test_the_frontier_has_them_in_the_order_of_the_old_names(self):
+        chances = np.tile([0.9, 0.1], (5, 1))
+        entry = Entry(probabilities=chances, reading=3, control=False)
+        answers = Answered(top=np.zeros(5, dtype=np.int64))
+        found = frontier(
+            dict.fromkeys(reversed(self.ORDER), entry), "rule-list-2", answers, Terms()
+        )
+        assert tuple(rung.name for rung in found.rungs) == self.ORDER
+
+    def test_every_family_has_a_key_and_sizes_and_signs_stay(self):
+        assert {family for family, cls in FAMILIES.items() if cls.readable} == {
+            name.removesuffix("-2") for name in self.ORDER
+        }
+        assert tie_key("sparse-linear-all-signed") == "linear-all-signed"
+        assert tie_key("transformer-2x128") == "transformer-2x128"

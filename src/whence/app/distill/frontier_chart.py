@@ -252,6 +252,12 @@ def _labels(
             (x + gap, y + size * 2.8, "start"),
             (x - gap, y + size * 2.8, "end"),
         ]
+        # Long names in a narrow picture fill the lines beside their points: then farther ones.
+        tries += [
+            (x + step, y + size * lines, anchor)
+            for lines in (-2.8, 4.0, -4.0, 5.2, -5.2)
+            for step, anchor in ((gap, "start"), (-gap, "end"), (0.0, "middle"))
+        ]
         boxes = [_box(tx, ty, length, size, anchor) for tx, ty, anchor in tries]
         costs = [
             # A name that is cut off is worse than one that covers something; rank breaks ties for

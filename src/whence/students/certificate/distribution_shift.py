@@ -99,7 +99,7 @@ class Shift(Value):
     def __str__(self) -> str:
         lines = [f"topic {name}, left out of the fit: {part}" for name, part in self.topics.items()]
         if self.one_topic:
-            lines.append("no topics could be told apart")
+            lines.append("the texts could not be divided into topics")
         if self.at_random is not None:
             lines.append(f"random parts, left out of the fit: {self.at_random}")
         lines += [f"corpus {name}: {corpus}" for name, corpus in self.corpora.items()]

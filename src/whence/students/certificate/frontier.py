@@ -16,6 +16,7 @@ from whence.core.statistics.proportions import Interval, Proportion, bootstrap, 
 from whence.students.certificate.fidelity import kappa
 from whence.students.data.run import Terms
 from whence.students.families.base import Fitted
+from whence.students.families.registry import tie_key
 
 __all__ = [
     "TIMED",
@@ -219,7 +220,7 @@ def frontier(
     # before it: whole counts are compared, and of equal cost the better comes first.
     ranked = sorted(
         (rung for rung in rungs if not rung.control),
-        key=lambda rung: (rung.reading, -rung.agreement.hits, rung.name),
+        key=lambda rung: (rung.reading, -rung.agreement.hits, tie_key(rung.name)),
     )
     highest = -1
     for place, rung in enumerate(ranked):

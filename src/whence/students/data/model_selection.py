@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from whence.students.data.training_set import AnsweredTexts, HoldOut, TrainingSet, TrainingTable
 from whence.students.families.base import Fitted
+from whence.students.families.registry import tie_key
 from whence.students.families.sparse_linear import SparseLinear
 from whence.students.features.vectorizer import ReadableFeatures
 from whence.students.teacher.teacher import Answers
@@ -145,7 +146,7 @@ def choose_student(students: Mapping[str, Fitted], holdout: HoldOut) -> tuple[st
     best = min(loss.values(), key=lambda values: float(values.mean()))
     # The best compares with itself as 0 <= 0, so there is always one.
     near = [name for name, values in loss.items() if _gain(values, best) <= _error(values, best)]
-    chosen = min(near, key=lambda name: (students[name].reading_cost.total, name))
+    chosen = min(near, key=lambda name: (students[name].reading_cost.total, tie_key(name)))
     others = [
         Choice(
             what=f"{name} in place of {chosen}",
