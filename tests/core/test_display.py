@@ -28,7 +28,7 @@ def test_a_class_without_a_view_is_refused(view, form):
 def test_a_page_is_written_where_a_path_is_given(tmp_path):
     path = tmp_path / "e.html"
     page = display.page_of(attribution(), path)
-    assert path.read_text("utf-8") == page
+    assert path.read_text("utf-8") == page == display.page_of(attribution())
 
 
 def test_views_are_loaded_at_the_first_display():

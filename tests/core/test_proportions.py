@@ -52,6 +52,7 @@ def test_undefined_draws_are_left_out_of_the_interval():
     interval = bootstrap(share, 4, draws=200)
     assert math.isfinite(interval.lower)
     assert interval.lower <= interval.value <= interval.upper
+    assert str(interval).endswith("] (n=4)")
     nowhere = bootstrap(lambda rows: float("nan"), 4, draws=10)
     assert math.isnan(nowhere.lower)
     assert math.isnan(nowhere.upper)
