@@ -172,7 +172,7 @@ def test_a_method(added):
     tests = battery()
     assert "CoinFlips" in tests.test_conformance.pytestmark[1].args[1]
     tests.test_conformance("bert", "CoinFlips")
-    assert tests.repeated("bert", "CoinFlips")
+    assert tests.repeated_always("bert", "CoinFlips")
     assert "CoinFlips-pad" in [case.id for case in tests.known_answers()]
     tests.test_known_answer_on_a_linear_model("CoinFlips", "pad")
 

@@ -139,16 +139,14 @@ _FOLDERS = (
 set_view_loader(lambda: import_module("whence.app.views"))
 
 
-def _modules() -> dict[str, str]:
-    """The module of each public name."""
-    values = {name: module for module, names in _VALUES.items() for name in names}
-    return values | class_files(_FOLDERS)
+_MODULES = {name: module for module, names in _VALUES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
-        return sorted(["__version__", *_modules()])
-    module = _modules().get(name)
+        return sorted({"__version__", *_MODULES, *class_files(_FOLDERS)})
+    # No folder is read for a name that the table has.
+    module = _MODULES.get(name) or class_files(_FOLDERS).get(name)
     if module is None:
         raise AttributeError(f"module 'whence' has no attribute {name!r}")
     value = getattr(import_module(module), name)

@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 from tests.zoo.families import FAMILIES, VARIANTS, save
@@ -64,6 +66,15 @@ class TestExplain:
         out = tmp_path / "e.txt"
         explained(folder, "-o", out, "He denies chest pain")
         assert "Decision" in out.read_text("utf-8")
+
+    def test_the_suffix_of_the_file_decides_where_no_format_is_given(self, folder, tmp_path):
+        page, record, text = (tmp_path / name for name in ("e.HTML", "e.json", "text.html"))
+        explained(folder, "-o", page, "He denies chest pain")
+        assert page.read_text("utf-8").startswith("<!doctype html>")
+        explained(folder, "-o", record, "He denies chest pain")
+        assert len(Attribution.from_json(record.read_text("utf-8")).segmentation) == 4
+        explained(folder, "-f", "text", "-o", text, "He denies chest pain")
+        assert text.read_text("utf-8").startswith("Decision")
 
     @pytest.mark.parametrize("how", ["pipe", "dash", "file"])
     def test_where_the_text_comes_from(self, folder, tmp_path, how):
@@ -143,8 +154,10 @@ class TestExplain:
             (["--file", "x", "a dog"], 2, "give the text once"),
             ([""], 3, "empty"),
             (["--input", "x.jsonl"], 2, "needs --output"),
+            (["--input", "x.jsonl", "-o", "o.html"], 2, "rows are written as JSONL"),
+            (["--input", "x.jsonl", "-o", "o.jsonl", "-f", "html"], 2, "got --format html"),
             (["--masker", "replacement", "pain " * 500], 3, "Nothing is cut silently"),
-            (["-o", "nowhere/e.txt", "a dog"], 5, "could not write"),
+            (["-o", "nowhere/e.txt", "a dog"], 5, "the folder nowhere does not exist"),
             (["--device", "gpu", "a dog"], 2, "'cuda'"),
         ],
     )
@@ -237,6 +250,10 @@ class TestRows:
             "TextTooLongError",
             None,
         ]
+        # Resumed, nothing is left to do, and the failed rows still stand in the output.
+        again = explained(folder, "--input", path, "-o", out, code=6)
+        assert again.stderr == result.stderr
+        assert self.lines(out) == found
 
     @pytest.mark.parametrize(
         ("content", "code", "says"),
@@ -293,7 +310,7 @@ class TestRows:
 
         monkeypatch.setattr(os, "fsync", full)
         result = explained(folder, "--input", rows, "-o", out, code=5)
-        assert "Every finished row is in it" in result.stderr
+        assert "Every finished row is in it; free some space" in result.stderr
         assert [line["row"] for line in self.lines(out)] == [1]
 
 
@@ -314,10 +331,21 @@ class TestCatalogue:
             assert row["ref"] in text
             assert row["measured"]["accuracy"]["n"] >= 1000
 
+    @pytest.mark.parametrize("module", ["whence", "whence.app.cli.main"])
+    def test_as_a_module(self, module):
+        command = [sys.executable, "-m", module]
+        result = subprocess.run(
+            [*command, "--help"], capture_output=True, encoding="utf-8", check=True
+        )
+        assert "explain" in result.stdout
+        # The exit code reaches the shell.
+        assert subprocess.run([*command, "explian"], capture_output=True).returncode == Exit.USAGE
+
     def test_version_and_help(self):
         import whence
 
-        assert run("version").stdout.strip() == f"whence {whence.__version__}"
+        for how in ("version", "--version"):
+            assert run(how).stdout.strip() == f"whence {whence.__version__}"
         assert json.loads(run("version", "--json").stdout) == {"whence": whence.__version__}
         plain = re.sub(r"\s+", " ", run("--help").stdout)
         for command in ("explain", "methods", "models", "demo", "version"):

@@ -35,6 +35,36 @@ def test_a_kept_explanation_is_judged(kept, tmp_path):
     run("evaluate", tmp_path / "nowhere.json", code=Exit.INPUT)
 
 
+def test_the_suffix_of_the_file_decides_where_no_format_is_given(kept, tmp_path):
+    page, record = tmp_path / "page.html", tmp_path / "judged.json"
+    run("evaluate", kept, "--level", "quick", "-o", page)
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    run("evaluate", kept, "--level", "quick", "-o", record)
+    assert json.loads(record.read_text())["trust"]["level"] == "quick"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", TEXT),
+        ("select", "texts.jsonl"),
+        ("evaluate", "kept.json", "--metric", "gini"),
+    ],
+)
+@pytest.mark.parametrize("how", [("-f", "html"), ("-o", "page.html")])
+def test_a_page_nobody_writes_is_refused_before_the_model_is_loaded(arguments, how, monkeypatch):
+    def load(*_args, **_settings):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("whence.models.load", load)
+    run(*arguments, *how, code=Exit.USAGE)
+
+
+@pytest.mark.parametrize("command", ["compare", "select", "decide"])
+def test_the_help_offers_what_can_be_written(command):
+    assert "html" not in run(command, "--help")
+
+
 def test_single_metrics(kept):
     text = run("evaluate", kept, "--metric", "gini", "--metric", "deletion")
     assert "gini" in text
@@ -131,6 +161,7 @@ def test_what_a_record_lacks_is_said(kept, by_gradient):
     assert "gradient method" in text
     text = run("evaluate", kept, "--metric", "token-f1", code=Exit.MODEL)
     assert "what people marked" in text
+    assert "--span START:END" in text
     assert "two outputs" in run("evaluate", kept, "--metric", "class-contrast", code=Exit.USAGE)
     for wrong in ("4-10", "4:", "x:y"):
         run("evaluate", kept, "--metric", "token-f1", "--span", wrong, code=Exit.USAGE)

@@ -23,7 +23,7 @@ from whence.core import (
 )
 from whence.core.arrays import frozen_array
 from whence.core.record import canonical_json
-from whence.core.store import read_record_json
+from whence.core.store import RECORDS, read_record_json
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -216,3 +216,20 @@ def test_method_spec_of_a_dataclass():
     spec = MethodSpec.of(IntegratedGradients())
     assert str(spec) == "IntegratedGradients(baseline='mean', tolerance=0.01)"
     assert MethodSpec.of(Spans(spans=((0, 1),))).options == {"spans": "((0, 1),)"}
+
+
+def test_every_kind_of_record_is_counted_and_has_a_class():
+    assert len(RECORDS) == len(list(RECORDS)) > 10
+    assert RECORDS["measurement"] is Measurement
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_tree_that_no_json_holds_is_refused(deep):
+    tree = attribution().to_tree()
+    tree["notes"] = {1, 2}
+    if deep:
+        tree["notes"] = []
+        for _ in range(100_000):
+            tree["notes"] = [tree["notes"]]
+    with pytest.raises(RecordError, match="the data is not a valid 'attribution'"):
+        Attribution.from_tree(tree)

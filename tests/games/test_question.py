@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.asking import explain
@@ -62,7 +64,6 @@ def test_spans_of_a_record_are_put_again_as_spans():
 
 
 def test_another_model_that_does_not_read_a_feature_is_named():
-    from dataclasses import replace
 
     from whence.core import MethodSpec
 
@@ -117,7 +118,6 @@ def test_a_model_that_is_read_in_text_has_no_embeddings():
 
 
 def test_a_record_of_several_scales_cannot_be_put_again():
-    from dataclasses import replace
 
     model = whence.load(FAMILIES["bert"]().pair)
     found = explain(model, TEXT, method="leave-one-out", target="low")
@@ -139,7 +139,6 @@ def test_a_record_of_several_scales_cannot_be_put_again():
 
 
 def test_features_that_a_model_does_not_read_are_named():
-    from dataclasses import replace
 
     from whence.core import Document, Feature, Segmentation
 
@@ -176,3 +175,14 @@ def test_unknown_precisions_and_links_are_refused(precision):
         ask(model, TEXT, precision=precision)
     with pytest.raises(OptionError, match="link"):
         ask(model, TEXT, link="logits")
+
+
+def test_a_segmenter_that_this_version_lacks_is_put_again_as_spans():
+    model = whence.load(_late)
+    found = explain(model, TEXT)
+    gone = replace(found.provenance.segmenter, name="Syllables")
+    question = ask_again(
+        model, replace(found, provenance=replace(found.provenance, segmenter=gone))
+    )
+    assert isinstance(question.segmenter, Spans)
+    assert [f.text for f in question.segmentation.features] == TEXT.split()

@@ -78,9 +78,12 @@ class TestTeachers:
     @pytest.mark.parametrize(
         ("then", "match"),
         [
-            (lambda texts: [[0.2, 0.3, 0.5]] * len(texts), "3 scores a text; 2 are named"),
-            (lambda texts: [[1.0]] * len(texts), "1 scores? a text; 2 are named"),
-            (lambda texts: by_rule(texts)[:-1], r"shape \(31, 2\) for 32 texts"),
+            (
+                lambda texts: [[0.2, 0.3, 0.5]] * len(texts),
+                "expected 2 scores for each text .*, got 3",
+            ),
+            (lambda texts: [[1.0]] * len(texts), "expected 2 scores for each text .*, got 1"),
+            (lambda texts: by_rule(texts)[:-1], r"for 32 texts, got \(31, 2\)"),
             (lambda texts: [], "0"),
             (lambda texts: [[float("nan"), 0.5]] * len(texts), "at least 0 and add up to 1"),
             (lambda texts: [[float("inf"), 0.0]] * len(texts), "at least 0 and add up to 1"),

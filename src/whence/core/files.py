@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -9,7 +10,21 @@ from pathlib import Path
 
 from whence.core.errors import WriteError
 
-__all__ = ["write_atomic"]
+__all__ = ["write_advice", "write_atomic"]
+
+
+def write_advice(path: str | os.PathLike[str], error: OSError) -> str:
+    """What to do about a file that could not be written.
+
+    Example:
+        >>> write_advice("reports/e.html", FileNotFoundError())
+        'the folder reports does not exist: make it, or choose another place'
+    """
+    if isinstance(error, FileNotFoundError):
+        return f"the folder {Path(path).parent} does not exist: make it, or choose another place"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space, or choose another place"
+    return "choose another place"
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
@@ -49,7 +64,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> Path:
         reason = error.strerror or str(error)
         raise WriteError(
             f"could not write {target} ({len(data):,} bytes): {reason}. "
-            "Nothing was changed there; choose another place or free some space."
+            f"Nothing was changed there; {write_advice(target, error)}."
         ) from error
     # A stop by the user (KeyboardInterrupt) is no Exception, and must leave no temporary file
     # either.

@@ -129,7 +129,12 @@ class TestTargets:
     @pytest.mark.parametrize(
         ("texts", "y", "error", "says"),
         [
-            (["a b", "b"], ["x"], InputError, "one label a text"),
+            (
+                ["a b", "b"],
+                ["x"],
+                InputError,
+                "one label or one row of probabilities for each of 2 texts",
+            ),
             (["a b", "b"], ["x", "x"], InputError, "names 1 label"),
             (["a b", "b"], [[0.5, 0.5]] * 2, OptionError, "without their names"),
             ([], [], InputError, "no texts"),
@@ -141,7 +146,7 @@ class TestTargets:
             StudentClassifier().fit(texts, y)
 
     def test_what_is_no_text_is_named(self):
-        with pytest.raises(InputError, match="entry 1 of X is int"):
+        with pytest.raises(InputError, match="expected texts in X, got int at entry 1"):
             StudentClassifier().fit(np.array(["a", 3], dtype=object), ["x", "y"])
 
     def test_before_fitting(self):

@@ -158,7 +158,7 @@ def test_texts_are_due_one_a_row():
     table = features.table(texts)
     with pytest.raises(InputError, match="expected the 30 texts of the rows in texts=, got none"):
         TINY.fit(table, targets, features=features, labels=LABELS)
-    with pytest.raises(InputError, match="29 texts given"):
+    with pytest.raises(InputError, match=r"expected the 30 texts of the rows in texts=, got 29"):
         TINY.fit(table, targets, features=features, labels=LABELS, texts=texts[1:])
     with pytest.raises(InputError, match="got 3 texts"):
         TINY.fit(

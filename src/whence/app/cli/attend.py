@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.app.cli.exit_codes import failing_plainly
-from whence.app.cli.inputs import Format, target_of, teller, write_out
+from whence.app.cli.inputs import Format, format_of, target_of, teller, write_out
 from whence.app.cli.options import (
+    FormatOption,
     LinkOption,
     ModelOptions,
     QuietOption,
@@ -37,9 +38,7 @@ def attend(
         Path | None,
         typer.Option("--output", "-o", help="File to write; a name in .html makes a page."),
     ] = None,
-    format_: Annotated[
-        Format | None, typer.Option("--format", "-f", help="text, json or html.")
-    ] = None,
+    format_: FormatOption = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the record and its numbers.")
     ] = None,
@@ -103,10 +102,7 @@ def attend(
         )
         if save is not None:
             tell(f"saved to {result.save(save)}")
-        if format_ is None:
-            page = output is not None and output.suffix.lower() in (".html", ".htm")
-            format_ = Format.html if page else Format.text
-        write_attention(result, format_, output, top)
+        write_attention(result, format_of(format_, output), output, top)
 
 
 def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:

@@ -14,8 +14,8 @@ import numpy as np
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format
-from whence.app.cli.options import DeviceOption, DtypeOption, FormatOption, RevisionOption
+from whence.app.cli.inputs import Format, format_of
+from whence.app.cli.options import DeviceOption, DtypeOption, RevisionOption, TableFormatOption
 from whence.app.cli.options import TaskOption as Task
 from whence.app.cli.table_files import read_table
 from whence.app.cli.teacher_options import (
@@ -59,7 +59,7 @@ def decide(
     word: WordOption = None,
     long: LongOption = "refuse",
     version: VersionOption = None,
-    format_: FormatOption = Format.text,
+    format_: TableFormatOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     task: Task = None,
@@ -71,8 +71,6 @@ def decide(
     where it is not certified; exit code 6 says that some texts have no decision.
     """
     with failing_plainly():
-        if format_ is Format.html:
-            raise OptionError("decisions are written as text or json, not as html")
         chosen = _texts(texts or [], rows, column)
         options = None if model is None else TeacherOptions(
             model=model, gives=gives, prompt=prompt, labels=label, words=word, long=long,
@@ -81,7 +79,7 @@ def decide(
         state = _stored(folder)
         with _asked(options, folder, state) as teacher:
             decisions = _decided(folder, state, teacher, chosen, alone=model is None)
-        _show(chosen, decisions, state.labels, format_)
+        _show(chosen, decisions, state.labels, format_of(format_, None))
         if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
 

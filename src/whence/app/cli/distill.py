@@ -109,7 +109,7 @@ def distill(
         ),
     ] = True,
     seed: SeedOption = 0,
-    format_: FormatOption = Format.text,
+    format_: FormatOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     task: TaskOption = None,
@@ -157,7 +157,7 @@ def distill(
                 progress=progress,
             )
         _save(result, folder, teller(quiet))
-        _show(result, format_)
+        _show(result, format_ or Format.text)
 
 
 def lexicon(value: str) -> tuple[str, tuple[str, ...]]:

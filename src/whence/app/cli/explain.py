@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, target_of, teller, write_out
+from whence.app.cli.inputs import Format, format_of, target_of, teller, write_out
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
@@ -51,7 +51,7 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", help="File to write; with --input it is resumed."),
     ] = None,
-    format_: FormatOption = Format.text,
+    format_: FormatOption = None,
     method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
@@ -92,7 +92,11 @@ def explain(
         from whence.workflows.explain import explain as run
 
         source.check(rows)
-        if attention and (rows is not None or format_ is Format.json):
+        form = format_of(format_, output)
+        if rows is not None and form is Format.html:
+            got = "--format html" if format_ is not None else f"--output {output}"
+            raise OptionError(f"rows are written as JSONL; expected --output FILE.jsonl, got {got}")
+        if attention and (rows is not None or form is Format.json):
             raise OptionError(
                 "--attention goes with one text, as text or html; 'whence attend --save' keeps its "
                 "record"
@@ -122,7 +126,7 @@ def explain(
         loaded = model.load()
         result = run(loaded, text, announce=_announcer(tell), **settings)
         heads = _attention(loaded, text, result, seed) if attention else None
-        _show(result, format_, output, top, heads)
+        _show(result, form, output, top, heads)
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
@@ -146,7 +150,7 @@ def _rows(
     from whence.app.cli.table_files import explain_rows, read_rows
 
     explained, failed, before = explain_rows(read_rows(rows, column), output, explain_one, tell)
-    tell(f"{explained} explained, {failed} failed, {before} done before")
+    tell(f"{explained} explained, {failed} failed, {before} explained before")
     if failed:
         typer.echo(
             f"whence: {failed} row(s) could not be explained; their lines in {output} say why",

@@ -10,7 +10,17 @@ from typing import Any
 
 import typer
 
-__all__ = ["Format", "target_of", "teller", "write_out"]
+from whence.core.errors import OptionError
+
+__all__ = [
+    "Format",
+    "TableFormat",
+    "format_of",
+    "table_format_of",
+    "target_of",
+    "teller",
+    "write_out",
+]
 
 
 class Format(StrEnum):
@@ -19,6 +29,36 @@ class Format(StrEnum):
     text = "text"
     json = "json"
     html = "html"
+
+
+class TableFormat(StrEnum):
+    """How a result without a page is written."""
+
+    text = "text"
+    json = "json"
+
+
+_BY_SUFFIX = {".html": Format.html, ".htm": Format.html, ".json": Format.json}
+
+
+def format_of(format_: Format | TableFormat | None, output: Path | None) -> Format:
+    """The format asked for; else the one the file's suffix names; else text."""
+    if format_ is not None:
+        return Format(format_.value)
+    return Format.text if output is None else _BY_SUFFIX.get(output.suffix.lower(), Format.text)
+
+
+def table_format_of(format_: Format | TableFormat | None, output: Path | None, what: str) -> Format:
+    """As :func:`format_of`, for what has no page; called before a model is loaded.
+
+    Raises:
+        OptionError: a page is asked for.
+    """
+    result = format_of(format_, output)
+    if result is Format.html:
+        got = "--format html" if output is None or format_ is not None else f"--output {output}"
+        raise OptionError(f"expected text or json for {what}, got {got}")
+    return result
 
 
 def teller(quiet: bool) -> Callable[[str], None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, target_of, teller, write_out
+from whence.app.cli.inputs import Format, format_of, table_format_of, target_of, teller, write_out
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
@@ -20,6 +20,7 @@ from whence.app.cli.options import (
     QuietOption,
     SeedOption,
     SourceOptions,
+    TableFormatOption,
     TargetOption,
     UnitOption,
     with_groups,
@@ -61,7 +62,7 @@ def evaluate(
         int | None, typer.Option(help="Seed of the masks; default: the record's.")
     ] = None,
     masker: MaskerOption = "auto",
-    format_: FormatOption = Format.text,
+    format_: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
@@ -70,14 +71,18 @@ def evaluate(
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
 
+        if metric:
+            form = table_format_of(format_, output, "metrics")
+        elif span:
+            raise OptionError("--span goes with --metric, such as --metric token-f1")
+        else:
+            form = format_of(format_, output)
+        spans = None if span is None else [_span(text) for text in span]
         loaded = model.load()
         explanation = read_explanation(loaded, record)
         if metric:
-            if format_ is Format.html:
-                raise OptionError("--metric is written as text or json, not as html")
-            spans = None if span is None else [_span(text) for text in span]
             result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
-            if format_ is Format.json:
+            if form is Format.json:
                 trees = [json.loads(measurement.to_json()) for measurement in result]
                 write_out(json.dumps(trees, indent=1) + "\n", output)
             else:
@@ -85,10 +90,8 @@ def evaluate(
 
                 write_out(measurements_text(result), output)
             return
-        if span:
-            raise OptionError("--span goes with --metric, such as --metric token-f1")
         judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
-        write_out(_shown(judged, format_), output)
+        write_out(_shown(judged, form), output)
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -125,17 +128,16 @@ def compare(
     unit: UnitOption = "word",
     masker: MaskerOption = "auto",
     seed: SeedOption = 0,
-    format_: FormatOption = Format.text,
+    format_: TableFormatOption = None,
     output: OutputOption = None,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
+        source.check()
+        form = table_format_of(format_, output, "a comparison")
         from whence.evaluation.metrics.registry import METRICS
         from whence.workflows.select import compare as run
 
-        source.check()
-        if format_ is Format.html:
-            raise OptionError("a comparison is written as text or json, not as html")
         metrics = [METRICS.make(name) for name in metric] if metric else None
         loaded = model.load()
         result = run(
@@ -149,7 +151,7 @@ def compare(
             metrics=metrics,
             seed=seed,
         )
-        if format_ is Format.json:
+        if form is Format.json:
             write_out(json.dumps(_tree(result), indent=1) + "\n", output)
         else:
             from whence.app.trust.measurements_terminal import comparison_text
@@ -184,7 +186,7 @@ def select(
     unit: UnitOption = "word",
     masker: MaskerOption = "auto",
     seed: SeedOption = 0,
-    format_: FormatOption = Format.text,
+    format_: TableFormatOption = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -197,8 +199,7 @@ def select(
 
         if limit < 1:
             raise OptionError(f"expected --limit of 1 or more, got {limit}")
-        if format_ is Format.html:
-            raise OptionError("a selection is written as text or json, not as html")
+        form = table_format_of(format_, output, "a selection")
         tell = teller(quiet)
         # Only so many rows are read, of a file of any length.
         rows = list(islice(read_rows(texts, column), limit))
@@ -214,7 +215,7 @@ def select(
             seed=seed,
             progress=lambda what, done, total: tell(f"{done} of {total} {what}"),
         )
-        if format_ is Format.json:
+        if form is Format.json:
             write_out(result.to_json() + b"\n", output)
         else:
             from whence.app.trust.measurements_terminal import selection_text

@@ -72,6 +72,25 @@ app.command(epilog="Example:  whence models")(models)
 app.command(epilog="Example:  whence demo --output whence-demo.html")(demo)
 
 
+def _print_version(asked: bool) -> bool:
+    if asked:
+        version()
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 @app.command(epilog="Example:  whence version")
 def version(
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -87,3 +106,7 @@ def version(
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; the entry point of the installed command."""
     return app(args=arguments)
+
+
+if __name__ == "__main__":
+    main()

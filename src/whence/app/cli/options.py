@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from whence._class_files import class_files
-from whence.app.cli.inputs import Format
+from whence.app.cli.inputs import Format, TableFormat
 from whence.core.errors import InputError, OptionError
 from whence.core.registry import slug
 
@@ -34,6 +34,7 @@ __all__ = [
     "SeedOption",
     "SimilarOption",
     "SourceOptions",
+    "TableFormatOption",
     "TargetOption",
     "TaskOption",
     "UnitOption",
@@ -55,7 +56,22 @@ ModelOption = Annotated[
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="text, json or html.")]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="text, json or html; default: text, or what the suffix of an output file names.",
+    ),
+]
+TableFormatOption = Annotated[
+    TableFormat | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="text or json; default: text, or what the suffix of an output file names.",
+    ),
+]
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Label or continuation to explain; default: what the model answers."),

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from whence.core.errors import InputError, OptionError, RecordError, WriteError, unknown
 from whence.core.explanations import Attribution
+from whence.core.files import write_advice
 
 __all__ = ["explain_rows", "read_rows", "read_table"]
 
@@ -91,10 +92,11 @@ def explain_rows(
     explain: Callable[[str], Attribution],
     tell: Callable[[str], None],
 ) -> tuple[int, int, int]:
-    """Explain each text and append its line; (explained, failed, found done before).
+    """Explain each text and append its line; (explained, failed, explained before).
 
-    A row that fails gets a line with its error, and the run goes on. Errors that would meet every
-    row alike (a wrong option, a full disk) end it.
+    A row that fails gets a line with its error, and the run goes on. Rows that failed in an earlier
+    run are not explained again and count as failed. Errors that would meet every row alike (a wrong
+    option, a full disk) end it.
 
     Raises:
         RecordError: the output is of other rows than these.
@@ -107,12 +109,14 @@ def explain_rows(
         # with an error like any other that cannot be explained.
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         if number in finished:
-            if finished[number] != digest:
+            standing, has_failed = finished[number]
+            if standing != digest:
                 raise RecordError(
                     f"row {number} is another text than the one {output} was written for; "
                     "give another --output"
                 )
-            before += 1
+            failed += has_failed
+            before += not has_failed
             continue
         line: dict[str, Any] = {"row": number, "text_sha256": digest}
         try:
@@ -126,18 +130,18 @@ def explain_rows(
     return explained, failed, before
 
 
-def _resume(output: Path) -> dict[int, str]:
-    """Rows already in the output; a last line cut short by a crash is taken off it."""
+def _resume(output: Path) -> dict[int, tuple[str, bool]]:
+    """Hash of each row in the output, and whether the row failed; a last line cut short by a crash is taken off it."""
     if not output.exists():
         return {}
     data = output.read_bytes()
     # A line without its end was being written when the run stopped; its row is explained again.
     whole = data.rfind(b"\n") + 1
-    finished: dict[int, str] = {}
+    finished: dict[int, tuple[str, bool]] = {}
     for place, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             entry = json.loads(line)
-            finished[int(entry["row"])] = str(entry["text_sha256"])
+            finished[int(entry["row"])] = (str(entry["text_sha256"]), "error" in entry)
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"line {place} of {output} was not written by whence; give another --output"
@@ -164,7 +168,7 @@ def _append(output: Path, line: str) -> None:
             os.truncate(output, size)
         raise WriteError(
             f"could not write to {output}: {error.strerror or error}. Every finished row is in it; "
-            "free some space and run the same command again."
+            f"{write_advice(output, error)}, and run the same command again."
         ) from error
 
 

@@ -42,7 +42,8 @@ _ABSENT: dict[Need, tuple[str, str]] = {
     ),
     "spans": (
         "compares with what people marked",
-        "pass whence.measure(model, explanation, [...], spans=[(start, end), ...])",
+        "pass whence.measure(model, explanation, [...], spans=[(start, end), ...]) "
+        "or --span START:END",
     ),
 }
 """For each need: what the metric does with it, and how an instance that has it is made."""

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError, WriteError
+from whence.core.files import write_advice
 from whence.models.compact.sizes import Sizes
 from whence.models.protocols import Model
 from whence.students.families.base import Fitted, ReadingCost, Reasons, Student, training_weights
@@ -249,6 +250,6 @@ class FittedTransformer(Fitted):
         except OSError as error:
             raise WriteError(
                 f"could not write {target}: {error.strerror or error}. Nothing was left there; "
-                "choose another place or free some space."
+                f"{write_advice(target, error)}."
             ) from error
         return target

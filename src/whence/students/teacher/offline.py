@@ -22,7 +22,7 @@ class OfflineTeacher:
         >>> OfflineTeacher("bert", "sha256:1", ("no", "yes")).ask(["late"])
         Traceback (most recent call last):
         ...
-        whence.core.errors.ModelOutputError: expected a teacher, got none; load bert and give it
+        whence.core.errors.ModelOutputError: expected a teacher, got none; name it with --model
     """
 
     ref: str
@@ -35,4 +35,4 @@ class OfflineTeacher:
         Raises:
             ModelOutputError: always.
         """
-        raise ModelOutputError(f"expected a teacher, got none; load {self.ref} and give it")
+        raise ModelOutputError("expected a teacher, got none; name it with --model")
