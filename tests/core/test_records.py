@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ from whence.core import (
     read_record,
 )
 from whence.core.arrays import frozen_array
-from whence.core.record import canonical_json
+from whence.core.record import Number, Value, canonical_json
 from whence.core.store import RECORDS, read_record_json
+from whence.students.routing.state import Counts, GeneratorState, RouterState
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -233,3 +235,52 @@ def test_a_tree_that_no_json_holds_is_refused(deep):
             tree["notes"] = [tree["notes"]]
     with pytest.raises(RecordError, match="the data is not a valid 'attribution'"):
         Attribution.from_tree(tree)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scalars(Value):
+    count: int
+    whole: bool
+    share: float
+    bound: Number | None
+
+
+@pytest.mark.parametrize(
+    "share",
+    [1, 1.0, np.int64(1), np.float32(1), np.float64(1)],
+    ids=lambda share: type(share).__name__,
+)
+def test_numbers_of_numpy_and_whole_floats_read_back_equal(share):
+    plain = _Scalars(count=3, whole=True, share=1.0, bound=0.0)
+    # As a caller without a type checker fills the fields.
+    mixed = replace(plain)
+    for name, value in {
+        "count": np.int64(3),
+        "whole": np.bool_(True),
+        "share": share,
+        "bound": 0,
+    }.items():
+        object.__setattr__(mixed, name, value)
+    assert mixed == plain
+    assert hash(mixed) == hash(plain)
+    assert mixed.to_json() == b'{"bound":0.0,"count":3,"share":1.0,"whole":true}'
+    assert _Scalars.from_json(mixed.to_json()) == mixed
+    assert _Scalars.from_json(replace(plain, bound=None).to_json()).bound is None
+
+
+def test_a_router_with_whole_numbers_reads_back_equal():
+    state = RouterState(
+        certified="rule 1",
+        labels=("no", "yes"),
+        threshold=1.0,
+        vetoes=(),
+        applicability_domain=None,
+        audit_rate=0.0,
+        unreachable="abstain",
+        monitor=None,
+        counts=Counts(3),
+        random_state=GeneratorState.of(np.random.default_rng(0)),
+    )
+    object.__setattr__(state, "threshold", 1)
+    object.__setattr__(state, "audit_rate", 0)
+    assert RouterState.from_json(state.to_json()) == state

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from whence.core.errors import OptionError
+from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Measurement
 from whence.core.record import Record
 from whence.core.registry import Registry, slug
@@ -72,6 +72,39 @@ def test_a_file_added_later_is_found_when_read_again(toys, tmp_path):
     (tmp_path / "toypackage" / "late.py").write_text(text)
     registry.reload()
     assert list(registry) == ["RightHand", "Base", "Late", "Left"]
+
+
+def test_two_classes_of_one_name_are_refused(toys, tmp_path):
+    text = "from toypackage.toys import Base\n__all__ = ['Left']\nclass Left(Base): ...\n"
+    (tmp_path / "toypackage" / "left_two.py").write_text(text)
+    for key in (None, lambda cls: f"{cls.__module__} {cls.__name__}"):
+        registry = Registry("toy", toys.Base, ["toypackage"], key=key)
+        with pytest.raises(OptionError) as refusal:
+            list(registry)
+        assert "one toy called 'left'" in str(refusal.value)
+        assert "toypackage.toys" in str(refusal.value)
+        assert "toypackage.left_two" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def f(:", "SyntaxError: "),
+        ("__all__ = ['Gone']", "AttributeError: "),
+    ],
+)
+def test_a_broken_file_is_named(toys, tmp_path, text, reason):
+    path = tmp_path / "toypackage" / "broken.py"
+    path.write_text(text)
+    registry = Registry("toy", toys.Base, ["toypackage"])
+    with pytest.raises(CapabilityError) as refusal:
+        registry.find("left")
+    message = str(refusal.value)
+    assert message.startswith(f"could not read the toy file toypackage.broken: {reason}")
+    assert message.endswith("mend or remove it")
+    path.unlink()
+    assert registry.find("left") is toys.Left
 
 
 def test_records_are_found_where_they_are_defined():

@@ -64,21 +64,32 @@ Migration = Callable[[Tree], Tree]
 """A pure step from one schema version to the next."""
 
 
+# As text too, which annotations are in a file that puts off their evaluation.
+_DECIMAL = (float, "float", "float | None", "Number", "Number | None")
+
+
 def _plain(value: Any) -> Any:
     """The JSON tree of a value; floats that JSON lacks become strings."""
     # bool first, since True is an int to isinstance and would be written as 1.
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, int):
+    if isinstance(value, int | np.integer):
         return int(value)
-    if isinstance(value, float):
-        return _float(value)
+    if isinstance(value, float | np.floating):
+        return _float(float(value))
     if isinstance(value, np.ndarray):
         return _array(cast("np.ndarray", value))
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            name: _decimal(_plain(getattr(value, name)))
+            if decimal
+            else _plain(getattr(value, name))
+            for name, decimal in _shape(type(value))
+        }
     if isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value)
         return {_text(str(key)): _plain(item) for key, item in items.items()}
@@ -89,6 +100,17 @@ def _plain(value: Any) -> Any:
         # a digest must not.
         return sorted(_plain(item) for item in cast("frozenset[Any]", value))
     raise RecordError(f"a record cannot hold {type(value).__name__}; use text, numbers or arrays")
+
+
+@cache
+def _shape(cls: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """The fields of a dataclass, and whether each holds one float."""
+    return tuple((field.name, field.type in _DECIMAL) for field in fields(cls))
+
+
+def _decimal(plain: Any) -> Any:
+    # A caller's 1 in a float field is read back as 1.0, and equality is that of the bytes.
+    return float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
 
 
 def _text(value: str) -> str:

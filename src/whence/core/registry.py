@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
-from whence.core.errors import OptionError, unknown
+from whence.core.errors import CapabilityError, OptionError, unknown
 
-__all__ = ["Registry", "slug"]
+__all__ = ["Registry", "by_name", "slug"]
 
 T = TypeVar("T")
 
@@ -34,12 +34,37 @@ def _bare(name: str) -> str:
     return re.sub(r"[-_ ]", "", name).casefold()
 
 
+def by_name(kind: str, pairs: Iterable[tuple[str, type[T]]]) -> dict[str, type[T]]:
+    """Classes by name; a class may have several names, and no name belongs to two classes.
+
+    Args:
+        kind: noun for messages, such as ``"method"``.
+        pairs: each name with its class.
+
+    Raises:
+        OptionError: two classes of one name; the message names the files of both.
+    """
+    names: dict[str, type[T]] = {}
+    for name, cls in pairs:
+        other = names.setdefault(name, cls)
+        # Else the file that happens to be read last would stand for both, without a word.
+        if other is not cls:
+            raise OptionError(
+                f"expected one {kind} called {name!r}, got one in {other.__module__} and one in "
+                f"{cls.__module__}; rename or remove one of them"
+            )
+    return names
+
+
 class Registry(Mapping[str, type[T]], Generic[T]):
     """Every final class of one kind, by name, as the files of some packages define them.
 
     A file is imported when the registry is first read. A class belongs to it when it extends the
     base, is no abstract class, is defined in that file and stands in the file's ``__all__``. The
     order is that of the class attribute ``rank`` (0 where a class has none), then of the names.
+
+    Reading it raises :class:`CapabilityError` where a file cannot be imported, and
+    :class:`OptionError` where two classes have one name.
 
     Args:
         kind: noun for messages, such as ``"method"``.
@@ -74,22 +99,41 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _members(self) -> dict[str, type[T]]:
         classes = [cls for package in self.packages for cls in self._classes(package)]
         classes.sort(key=lambda cls: (getattr(cls, "rank", 0), self._key(cls)))
+        by_name(self.kind, self._spellings(classes))
         return {self._key(cls): cls for cls in classes}
+
+    def _spellings(self, classes: Iterable[type[T]]) -> Iterator[tuple[str, type[T]]]:
+        """Every name that finds a class, without what joins its words."""
+        for cls in classes:
+            yield _bare(self._key(cls)), cls
+            # The class name too, where the key is another name.
+            yield _bare(cls.__name__), cls
 
     def _classes(self, package: str) -> Iterator[type[T]]:
         for module in pkgutil.iter_modules(import_module(package).__path__):
             if module.ispkg:
                 continue
-            content = import_module(f"{package}.{module.name}")
-            for name in getattr(content, "__all__", ()):
-                value = getattr(content, name)
+            file = f"{package}.{module.name}"
+            for value in self._contents(file):
                 if (
                     inspect.isclass(value)
                     and issubclass(value, self.base)
-                    and value.__module__ == content.__name__
+                    and value.__module__ == file
                     and not inspect.isabstract(value)
                 ):
                     yield value
+
+    def _contents(self, file: str) -> list[Any]:
+        """What a file's ``__all__`` lists."""
+        try:
+            content = import_module(file)
+            return [getattr(content, name) for name in getattr(content, "__all__", ())]
+        # A file may raise anything while it is read, and one that was added by hand often does.
+        except Exception as error:
+            raise CapabilityError(
+                f"could not read the {self.kind} file {file}: {type(error).__name__}: {error}; "
+                "mend or remove it"
+            ) from error
 
     def reload(self) -> None:
         """Read the files again; for a class that was added while the program runs."""
@@ -112,9 +156,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises:
             OptionError: no such class; the message names the nearest.
         """
-        names = {_bare(key): cls for key, cls in self._members.items()}
-        # Class names too, where a key is another name than that of the class.
-        names |= {_bare(cls.__name__): cls for cls in self._members.values()}
+        names = dict(self._spellings(self._members.values()))
         if _bare(name) not in names:
             raise unknown(self.kind, name, [*self._members, *self._also])
         return names[_bare(name)]

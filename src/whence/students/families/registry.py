@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from whence.core.errors import CapabilityError, OptionError, RecordError, unknown
-from whence.core.registry import Registry
+from whence.core.registry import Registry, by_name
 from whence.students.families.base import Fitted, Student
 
 __all__ = [
@@ -43,8 +43,7 @@ def student_by_name(name: str) -> Student:
         name: family, or family and size such as ``"rule-list-10"``.
 
     Raises:
-        UnknownNameError: no such family.
-        OptionError: no such size, or a family that nobody can read.
+        OptionError: no such family or size, or a family that nobody can read.
 
     Example:
         >>> student_by_name("rule-list-7")
@@ -58,10 +57,11 @@ def student_by_name(name: str) -> Student:
             f"expected a family of students and a size, such as rule-list-10, got {name!r}"
         )
     family, size = match["family"], match["size"]
-    aliases = {alias: cls for cls in FAMILIES.values() for alias in cls.aliases}
-    cls = FAMILIES.get(family) or aliases.get(family)
+    aliases = [(alias, cls) for cls in FAMILIES.values() for alias in cls.aliases]
+    cls = by_name(FAMILIES.kind, [*FAMILIES.items(), *aliases]).get(family)
     if cls is None:
-        raise unknown("family of students", family, [*readable_families(), *aliases])
+        names = [*readable_families(), *(alias for alias, _ in aliases)]
+        raise unknown(FAMILIES.kind, family, names)
     if not cls.readable:
         raise OptionError(
             f"a {family} cannot be read, so it is no student by name; ask for one beside the "
