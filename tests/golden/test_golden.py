@@ -10,6 +10,7 @@ import pytest
 
 import whence
 from whence.students.certificate.certificate import Certificate
+from whence.students.export.model_file import digest
 from whence.students.export.runtime import Runtime
 from whence.students.export.store import load_student
 from whence.students.routing.router import Router
@@ -76,3 +77,21 @@ def test_an_attention_record_reads():
     tree = json.loads((FOLDER / "attention-0" / "attention.json").read_text())
     assert attention.record.kind == tree["kind"] == "attention"
     assert len(attention.record.layers) == len(tree["layers"])
+
+
+@pytest.mark.parametrize("folder", STUDENTS, ids=lambda path: path.name)
+def test_names_with_half_a_surrogate_pair_are_read_as_its_number(folder, tmp_path):
+    """The first version stored them; records of today refuse them."""
+    tree = json.loads((folder / "model.json").read_text())
+    tree["labels"] = [f"{label}\ud800" for label in tree["labels"]]
+    (tmp_path / "model.json").write_text(json.dumps({**tree, "sha256": digest(tree)}))
+    student = load_student(tmp_path)
+    router = json.loads((folder / "router.json").read_text())
+    router["labels"] = tree["labels"]
+    teacher = OfflineTeacher("rule", router["certified"], student.labels)
+    again = Router.from_json(json.dumps(router), student=student, teacher=teacher)
+    assert again.state.labels == tuple(f"{label[:-1]}\\ud800" for label in student.labels)
+    assert Router.from_json(again.to_json(), student=student, teacher=teacher).state == again.state
+    certificate = json.loads((folder / "certificate.json").read_text())
+    certificate["because"] += "\ud800"
+    assert Certificate.from_json(json.dumps(certificate)).because.endswith("\\ud800")

@@ -175,6 +175,27 @@ class TestTexts:
         with pytest.raises(InputError, match="text 320 holds half a surrogate pair"):
             distil(texts=[*TEXTS, "paid \ud800 late"])
 
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            ({"slices": {"s\ud800": [True] * 320}}, "name of a slice"),
+            ({"shifted": {"s\ud800": TEXTS}}, "name of a corpus"),
+            ({"features": ReadableFeatures(lexicons={"s\ud800": ("late",)})}, "name of a lexicon"),
+            ({"features": ReadableFeatures(lexicons={"s": ("\ud800",)})}, "word of a lexicon"),
+        ],
+    )
+    def test_half_a_surrogate_pair_in_a_name(self, options, says):
+        asked = teacher()
+        with pytest.raises(InputError, match=rf"the {says} '.*' holds half a surrogate pair; mend"):
+            distil(asked, **options)
+        assert asked.asked == 0
+
+    def test_half_a_surrogate_pair_in_a_label(self):
+        asked = Teacher.of_labels(lambda ts: ["no\ud800"] * len(ts), labels=["no\ud800", "yes"])
+        with pytest.raises(InputError, match=r"the label .* holds half a surrogate pair; mend"):
+            distil(asked)
+        assert asked.asked == 0
+
     def test_any_sequence_will_do(self):
         assert distil(texts=tuple(TEXTS)).student.to_json() == plain().student.to_json()
 

@@ -34,6 +34,7 @@ __all__ = [
     "canonical_json",
     "parse_json",
     "read_file",
+    "without_surrogates",
 ]
 
 # forbid: a field that this version does not know would be lost without a word. strict: pydantic
@@ -120,6 +121,26 @@ def _text(value: str) -> str:
             f"a record cannot hold the lone surrogate at character {error.start} of "
             f"{value[:40]!r}: half of a character, which no file can carry"
         ) from error
+    return value
+
+
+def without_surrogates(value: Any) -> Any:
+    r"""A JSON tree, or a text, in which each lone surrogate is written as its number.
+
+    For migrations: there were versions that stored them, and no reader of today's records takes
+    them. By number and not U+FFFD, since two names that differ in nothing else must stay two.
+
+    Example:
+        >>> print(without_surrogates("no" + chr(0xD800)))
+        no\ud800
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value)
+        return {without_surrogates(name): without_surrogates(item) for name, item in items.items()}
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in cast("list[Any]", value)]
     return value
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 import pytest
 from tests.students import certified, stored, worlds
 
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, OptionError, RecordError
 from whence.core.statistics.proportions import Interval, Proportion, proportion
 from whence.students.certificate.certificate import Certificate
 from whence.students.data.applicability_domain import ApplicabilityDomain
@@ -221,9 +221,14 @@ class TestArtefacts:
         assert "whence[onnx]" in made.left_out["model.onnx"]
         assert "rules.sql" in made.written
 
-    def test_nothing_is_written_where_the_card_or_the_student_is_refused(self, tmp_path):
+    def test_nothing_is_written_where_a_card_a_record_or_the_student_is_refused(self, tmp_path):
         with pytest.raises(OptionError):
             self.write("rule-list", tmp_path / "out", date="today")
+        half = replace(certified.certificate("rule-list"), because="half a pair \ud800")
+        with pytest.raises(RecordError, match="lone surrogate"):
+            self.write("rule-list", tmp_path / "out", certificate=half)
+        with pytest.raises(RecordError, match="lone surrogate"):
+            self.write("rule-list", tmp_path / "out", regions=["half a pair \ud800"])
         texts = worlds.texts(30)
         opaque = opaque_ceiling(texts, stored.answers(texts, "ab"), labels=("a", "b"))
         opaque.features = stored.fitted("rule-list").features

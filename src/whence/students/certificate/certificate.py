@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
-from whence.core.record import Migration, Number, Record, Tree
+from whence.core.record import Migration, Number, Record, Tree, without_surrogates
 from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.attribution_agreement import AttributionAgreement
 from whence.students.certificate.distribution_shift import Shift
@@ -39,7 +39,11 @@ def _nan_for_null(tree: Any) -> Any:
 
 
 def _version_2(tree: Tree) -> Tree:
-    """Version 1 wrote NaN as null, and called the search for disagreements ``parting``."""
+    """Version 1 wrote NaN as null, and called the search for disagreements ``parting``.
+
+    It took lone surrogates for names of labels and slices.
+    """
+    tree = without_surrogates(tree)
     counted = {name: tree[name] for name in NAMED if name in tree}
     names = {"parting": "disagreements"}
     values: Tree = _nan_for_null(tree)

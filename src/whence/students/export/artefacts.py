@@ -83,8 +83,16 @@ def save_artefacts(
         model_card, student, certificate, name=name, date=date, teacher=teacher,
         fingerprint=fingerprint, parts=parts, regions=regions, applicability_domain=applicability_domain,
     )  # fmt: skip
-    # A card that cannot be written is found out before anything is.
+    origin = StudentCard(
+        name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
+        regions=tuple(regions), applicability_domain=None
+        if applicability_domain is None
+        else DomainLimits.of(applicability_domain),
+    )  # fmt: skip
+    # What cannot be written is found out before anything is.
     card()
+    certificate.to_json()
+    origin.to_json()
     save_student(student, place)
     written = ["model.json", *([WEIGHTS] if (place / WEIGHTS).exists() else [])]
     left_out: dict[str, str] = {}
@@ -107,12 +115,6 @@ def save_artefacts(
     attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
     certificate.save(place / "certificate.json")
-    origin = StudentCard(
-        name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
-        regions=tuple(regions), applicability_domain=None
-        if applicability_domain is None
-        else DomainLimits.of(applicability_domain),
-    )  # fmt: skip
     origin.save(place / "provenance.json")
     written += ["certificate.json", "provenance.json", "README.md"]
     # The card comes last, because it lists what was written and what could not be.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from whence.core.record import Migration, Record, Tree, Value
+from whence.core.record import Migration, Record, Tree, Value, without_surrogates
 from whence.students.data.applicability_domain import ApplicabilityDomain
 
 __all__ = ["DomainLimits", "SplitPart", "StudentCard"]
@@ -42,6 +42,7 @@ class DomainLimits(Value):
 def _named_domain(tree: Tree) -> Tree:
     """Version 1 called the applicability domain ``reach``."""
     names = {"reach": "applicability_domain"}
+    tree = without_surrogates(tree)
     return {**{names.get(name, name): value for name, value in tree.items()}, "schema_version": 2}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from whence.core.errors import InputError, OptionError, RecordError, unknown
+from whence.core.record import without_surrogates
 from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.families.base import Fitted
 from whence.students.regions.region import Region
@@ -262,7 +263,7 @@ class Router:
         with self._lock:
             return RouterState(
                 certified=self.certified,
-                labels=tuple(self.student.labels),
+                labels=_stored_labels(self.student),
                 threshold=self.threshold,
                 vetoes=self.vetoes,
                 applicability_domain=self.applicability_domain,
@@ -281,7 +282,7 @@ class Router:
             RecordError: the state is of a student with other labels.
             OptionError: another teacher than the one certified, or a number out of its range.
         """
-        if state.labels != tuple(student.labels):
+        if state.labels != _stored_labels(student):
             raise RecordError(
                 f"the router decides among {', '.join(state.labels)}; the student among "
                 f"{', '.join(student.labels)}. Give the student it was written with."
@@ -321,3 +322,8 @@ class Router:
         if self.monitor is not None:
             lines.append(str(self.monitor))
         return "\n".join(lines)
+
+
+def _stored_labels(student: Fitted | Decides) -> tuple[str, ...]:
+    # A student of an earlier version may have a lone surrogate in a label, which no record takes.
+    return tuple(without_surrogates(label) for label in student.labels)

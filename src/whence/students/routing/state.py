@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from whence.core.errors import RecordError
-from whence.core.record import Migration, Number, Record, Tree, Value
+from whence.core.record import Migration, Number, Record, Tree, Value, without_surrogates
 from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
@@ -58,8 +58,10 @@ class GeneratorState(Value):
 def _fields_by_name(tree: Tree) -> Tree:
     """Version 1 wrote conditions and examples of a region as lists, and its sentence beside them.
 
-    It called the applicability domain ``reach``, and the generator's state ``drawing``.
+    It called the applicability domain ``reach``, and the generator's state ``drawing``. It took lone
+    surrogates for names of labels.
     """
+    tree = without_surrogates(tree)
     monitor = tree["monitor"]
     names = {"reach": "applicability_domain", "drawing": "random_state"}
     return {

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from whence.core.errors import InputError, OptionError
+from whence.core.record import without_surrogates
 from whence.students.certificate.check_options import Checks
 from whence.students.data.inputs import gold_indices, students_named
 from whence.students.data.query_budget import Budget, QueryPlan, plan_queries
@@ -84,7 +85,7 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
 
     Raises:
         InputError: too few distinct texts, texts without a feature in common, gold labels or
-            slices that do not fit, or a corpus without a text.
+            slices that do not fit, a corpus without a text, or a name with half a surrogate pair.
         OptionError: a setting that no student can be fitted with, or a budget that is too small.
     """
     labels = run.teacher.labels
@@ -92,6 +93,7 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
     gold = None if inputs.gold is None else gold_indices(inputs.gold, labels, len(texts))
     given = inputs.students
     students = students_for(len(labels)) if given is None else students_named(given)
+    _check_names(inputs, run.teacher)
     _check_settings(students, inputs, run.teacher)
     queries = plan_queries(len(texts), inputs.budget)
     rows = np.arange(len(texts))
@@ -121,6 +123,25 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
     fit: list[int] = plan.split.fit.tolist()
     plan.spec.learn([asked[row] for row in fit])
     return plan
+
+
+def _check_names(inputs: Inputs, teacher: Teacher) -> None:
+    """Refuse names that no record can store: the run would fail when it is saved."""
+    lexicons = {} if inputs.features is None else inputs.features.lexicons
+    names = {
+        "name of the teacher": [teacher.ref],
+        "label": teacher.labels,
+        "name of a slice": inputs.slices,
+        "name of a corpus": inputs.shifted,
+        "name of a lexicon": lexicons,
+        "word of a lexicon": [word for words in lexicons.values() for word in words],
+    }
+    for what, texts in names.items():
+        for text in texts:
+            if without_surrogates(text) != text:
+                raise InputError(
+                    f"the {what} {text!r} holds half a surrogate pair; mend its encoding"
+                )
 
 
 def _check_settings(students: Sequence[Student], inputs: Inputs, teacher: Teacher) -> None:
