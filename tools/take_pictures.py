@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 import whence
 from whence.app.cli.demo import demo_sections
@@ -22,26 +22,29 @@ from whence.cases.showcase import showcase
 OUT = Path(__file__).parents[1] / "docs" / "images"
 
 
-def opened(browser: Browser, path: Path, width: int, height: int, *, dark: bool = False) -> Page:
+def shoot(
+    browser: Browser,
+    path: Path,
+    name: str,
+    size: tuple[int, int],
+    *,
+    dark: bool = False,
+    at: str | None = None,
+    unfold: str | None = None,
+) -> None:
+    """A picture from the top of a page, or from the heading that ``at`` names."""
+    width, height = size
     page = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
     )
     page.goto(path.as_uri())
-    return page
-
-
-def shoot(browser: Browser, path: Path, name: str, width: int, height: int, **how: object) -> None:
-    """A picture from the top of a page, or from the heading that ``at`` names."""
-    page = opened(browser, path, width, height, dark=bool(how.get("dark")))
-    for text in how.get("open", ()):  # type: ignore[attr-defined]
-        page.locator("summary", has_text=str(text)).first.click()
-    top = 0.0
-    if how.get("at"):
-        box = page.locator("h2", has_text=str(how["at"])).first.bounding_box()
-        top = 0.0 if box is None else max(0.0, box["y"] - 20)
+    if unfold is not None:
+        page.locator("summary", has_text=unfold).first.click()
+    box = None if at is None else page.locator("h2", has_text=at).first.bounding_box()
+    top = 0.0 if box is None else max(0.0, box["y"] - 20)
     total = page.evaluate("document.documentElement.scrollHeight")
     clip = {"x": 0, "y": top, "width": width, "height": min(height, total - top)}
-    page.screenshot(path=OUT / name, full_page=True, clip=clip)  # type: ignore[arg-type]
+    page.screenshot(path=OUT / name, full_page=True, clip=clip)
     page.close()
     print(name)
 
@@ -59,12 +62,12 @@ def main() -> int:
         model = whence.load("embedded:health")
         whence.explain(model, case.text, trust="default").to_html(trust)
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        shoot(browser, demo, "shortcut-light.png", 1100, 1100, at="A planted shortcut")
-        shoot(browser, demo, "demo-light.png", 1100, 1200)
-        shoot(browser, demo, "demo-dark.png", 1100, 1200, dark=True)
-        shoot(browser, demo, "demo-narrow.png", 390, 1300)
-        shoot(browser, trust, "trust-light.png", 960, 1530, open=["Evidence"])
-        shoot(browser, trust, "trust-dark.png", 960, 1530, open=["Evidence"], dark=True)
+        shoot(browser, demo, "shortcut-light.png", (1100, 1100), at="A planted shortcut")
+        shoot(browser, demo, "demo-light.png", (1100, 1200))
+        shoot(browser, demo, "demo-dark.png", (1100, 1200), dark=True)
+        shoot(browser, demo, "demo-narrow.png", (390, 1300))
+        shoot(browser, trust, "trust-light.png", (960, 1530), unfold="Evidence")
+        shoot(browser, trust, "trust-dark.png", (960, 1530), unfold="Evidence", dark=True)
         browser.close()
     return 0
 
