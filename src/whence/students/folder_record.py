@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import TypeVar, cast
 
 from whence.core.record import Record
 from whence.students.manifest import check_manifest
 
 __all__ = ["FolderRecord"]
+
+R = TypeVar("R", bound="FolderRecord")
 
 
 class FolderRecord(Record):
@@ -18,7 +20,7 @@ class FolderRecord(Record):
     __slots__ = ()
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
         """Read a record of this kind back from ``path``.
 
         Raises:
@@ -27,4 +29,4 @@ class FolderRecord(Record):
             NewerVersionError: written by a newer whence.
         """
         check_manifest(Path(path).parent)
-        return super().load(path)
+        return cast("R", super().load(path))

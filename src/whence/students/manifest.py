@@ -75,10 +75,13 @@ def _digest(path: Path) -> str:
     if path.name == ROUTER:
         try:
             # Of its settings: what a router has counted changes with each decision.
-            tree = settings_of(json.loads(data))
-            data = json.dumps(tree, sort_keys=True).encode()
-        except (ValueError, AttributeError, RecursionError):
-            pass  # Damaged: its bytes have another digest than the settings had.
+            tree: Any = json.loads(data)
+            # Damaged, its bytes have another digest than the settings had.
+            if isinstance(tree, dict):
+                settings = settings_of(cast("dict[str, Any]", tree))
+                data = json.dumps(settings, sort_keys=True).encode()
+        except (ValueError, RecursionError):
+            pass
     return hashlib.sha256(data).hexdigest()
 
 

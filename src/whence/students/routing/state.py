@@ -73,6 +73,11 @@ def _fields_by_name(tree: Tree) -> Tree:
     }
 
 
+def _with_numbers(tree: Tree) -> Tree:
+    """Version 2 knew no features of numbers, and stored the plain words of the vocabulary."""
+    return {**tree, "schema_version": 3}
+
+
 def _marked(monitor: Tree) -> Tree:
     if monitor["schema_version"] != 1:
         raise RecordError(f"a monitor of schema version {monitor['schema_version']!r}")
@@ -133,6 +138,6 @@ class RouterState(FolderRecord):
     counts: Counts
     random_state: GeneratorState
     kind: Literal["router"] = "router"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name, 2: _with_numbers}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)
