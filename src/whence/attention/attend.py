@@ -158,7 +158,7 @@ def _measure(
             "effects of heads are not measured: the layers compute their softmax themselves, so "
             "no head's output can be replaced",
         )
-    return effects, ()
+    return effects, effects.notes
 
 
 def _flow(model: TokenModel, capture: Capture, effects: Effects | None) -> FlowResult:

@@ -54,11 +54,15 @@ class GivesHeads(Protocol):
     softmax inside the layer.
     """
 
-    def evaluate_with_changes(self, encoding: Encoding, readout: Any, changes: Any) -> Evaluated:
+    def evaluate_with_changes(
+        self, encoding: Encoding, readout: Any, changes: Any, *, share: bool = False
+    ) -> Evaluated:
         """The readout with ``changes[b]`` made to the model's attention in row ``b``, in one pass.
 
         ``changes`` is a sequence of sequences of
-        :data:`~whence.models.internals.interventions.Change`.
+        :data:`~whence.models.internals.interventions.Change`. With ``share``, the blocks before the
+        first changed one run with one row in place of all, which some models do not take: a row
+        without changes shows it, by its value or by an error.
 
         Raises:
             OptionError: no such head or position.

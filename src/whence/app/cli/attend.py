@@ -65,7 +65,7 @@ def attend(
     measure: Annotated[
         int, typer.Option(help="Heads whose effect is measured, the largest by estimate; 0: none.")
     ] = 32,
-    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 32,
+    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 16,
     ablation: Annotated[str, typer.Option(help="resample, mean or zero.")] = "resample",
     draws: Annotated[int, typer.Option(help="Replacement outputs drawn for each head.")] = 8,
     flow: Annotated[
