@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
-from whence.models.checkpoint import Checkpoint, locate, pooling_of, read, task_of
+from whence.models.checkpoint import Checkpoint, locate, read, task_of
 from whence.models.values import Task
 
 if TYPE_CHECKING:
     from whence.models.adapters.base import TorchModel
+    from whence.models.adapters.sentence_modules import SentenceModules
 
 __all__ = ["embedded_folder", "embedded_names", "load"]
 
@@ -88,18 +89,15 @@ def load(
         raise OptionError(
             "revision=... is for Hugging Face ids; this model is in memory. Leave revision out."
         )
-    # Before callables: a pipeline can be called too, but gives labels with probabilities and
-    # neither logits nor tokens.
-    if isinstance(ref, tuple) or (hasattr(ref, "model") and hasattr(ref, "tokenizer")):
+    # Before callables: all of these can be called too, on something else than a list of texts or
+    # with something else than scores as the answer.
+    if _is_model(ref):
         if (device, dtype) != ("auto", "auto"):
             raise OptionError(
                 "device=... and dtype=... are for models that are read from disk; this one is in memory "
                 "and stays as it is. Move or cast it before loading."
             )
-        pair: Any = ref
-        module, tokenizer = pair if isinstance(ref, tuple) else (pair.model, pair.tokenizer)
-        name = _memory_ref(module)
-        return _adapt(module, tokenizer, known_task, Checkpoint(name, name, None, None))
+        return _from_memory(ref, known_task)
     if callable(ref):
         if task not in (None, "callable"):
             raise OptionError(f"task={task!r} is not for callables; leave task out")
@@ -110,9 +108,37 @@ def load(
     )
 
 
-def _memory_ref(module: Any) -> str:
+def _is_model(ref: Any) -> bool:
+    return isinstance(ref, tuple) or hasattr(ref, "tokenizer") or hasattr(ref, "state_dict")
+
+
+def _from_memory(ref: Any, task: Task | None) -> TorchModel:
+    """The adapter around what is in memory: a pair, a pipeline, or a ``SentenceTransformer``."""
+    sentence = None
+    if isinstance(ref, tuple):
+        if len(cast("tuple[Any, ...]", ref)) != 2:
+            raise OptionError(
+                f"expected a tuple (module, tokenizer), got one of {len(cast('Any', ref))}"
+            )
+        module, tokenizer = cast("tuple[Any, Any]", ref)
+    elif hasattr(ref, "encode") and hasattr(ref, "prompts"):
+        from whence.models.adapters.sentence_modules import modules_in_memory
+
+        module, tokenizer, sentence = modules_in_memory(ref)
+        task = task or "embedding"
+    elif hasattr(ref, "model") and hasattr(ref, "tokenizer"):
+        module, tokenizer = ref.model, ref.tokenizer
+    else:
+        raise OptionError(
+            f"a {type(ref).__name__} alone reads token ids and not texts; expected "
+            "whence.load((module, tokenizer)). Where it takes a list of texts itself: "
+            "whence.load(lambda texts: module(texts))"
+        )
+    # What torch.compile wraps computes the same, and its layers can be watched.
+    module = getattr(module, "_orig_mod", module)
     name = getattr(getattr(module, "config", None), "_name_or_path", "")
-    return str(name) or f"memory:{type(module).__name__}"
+    name = str(name) or f"memory:{type(module).__name__}"
+    return _adapt(module, tokenizer, task, Checkpoint(name, name, None, None), sentence)
 
 
 def _from_checkpoint(
@@ -124,10 +150,21 @@ def _from_checkpoint(
     else:
         checkpoint = locate(ref, revision)
     module, tokenizer, task = read(checkpoint, task, device, dtype)
-    return _adapt(module, tokenizer, task, checkpoint)
+    sentence = None
+    if task == "embedding":
+        from whence.models.adapters.sentence_modules import read_modules
+
+        sentence = read_modules(checkpoint)
+    return _adapt(module, tokenizer, task, checkpoint, sentence)
 
 
-def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoint) -> TorchModel:
+def _adapt(
+    module: Any,
+    tokenizer: Any,
+    task: Task | None,
+    checkpoint: Checkpoint,
+    sentence: SentenceModules | None,
+) -> TorchModel:
     """The adapter of a task around a module and its tokenizer."""
     from whence.models.adapters.causal import CausalLM
     from whence.models.adapters.classifier import SequenceClassifier
@@ -144,7 +181,8 @@ def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoin
     if task is None:
         # The class in memory decides: config.architectures names the class that the folder was
         # saved as, which may have another head, and is unset in a model made from its sizes.
-        config: Any = type("Named", (), {"architectures": [type(module).__name__]})
+        inner = module.get_base_model() if hasattr(module, "get_base_model") else module
+        config: Any = type("Named", (), {"architectures": [type(inner).__name__]})
         task = task_of(config, ref)
     if task == "classification":
         return SequenceClassifier(module, tokenizer, ref=ref, revision=revision)
@@ -153,7 +191,5 @@ def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoin
     if task == "seq2seq":
         return Seq2SeqLM(module, tokenizer, ref=ref, revision=revision)
     if task == "embedding":
-        # The mean is what sentence-transformers takes where nothing is stated.
-        pooling: Any = "mean" if checkpoint.folder is None else pooling_of(checkpoint.folder)
-        return Embedder(module, tokenizer, ref=ref, revision=revision, pooling=pooling)
+        return Embedder(module, tokenizer, ref=ref, revision=revision, sentence=sentence)
     raise OptionError(f"task={task!r} is not for transformers models; leave task out")
