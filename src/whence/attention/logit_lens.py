@@ -220,9 +220,9 @@ def _plan_labels(model: TokenModel, question: Question, positions: Sequence[int]
             "input at once; leave positions out"
         )
     readout = cast("Any", question.readout)
-    if len(model.labels) == 1 and not readout.independent:
+    if cast("Any", model).activation == "none":
         raise CapabilityError(
-            f"{model.identity.ref} gives one number, so there is no distribution over answers to "
+            f"{model.identity.ref} gives numbers, so there is no distribution over answers to "
             "read after each layer. Models that work here: classifiers of two or more labels"
         )
     label, against = readout.pairs[0]

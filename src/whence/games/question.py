@@ -488,6 +488,9 @@ def source_of(document: Document) -> Input:
     texts = [document.text[part.start : part.end] for part in parts]
     if len(document.parts) == 1:
         return document.text
+    # Behind a prompt of the model's own.
+    if [part.name for part in parts] == ["text"]:
+        return texts[0]
     if len(parts) == len(document.parts) == 2:
         return texts[0], texts[1]
     return [

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from whence.core.errors import CapabilityError
+from whence.core.errors import CapabilityError, InputError
 from whence.core.provenance import ModelIdentity
 from whence.models.adapters.identity import (
     fingerprint_of,
@@ -126,25 +126,46 @@ class LocalModel:
         """Special ids and the length limit."""
         tokenizer = self._tokenizer
         bos = tokenizer.bos_token_id
+        # Rows of the table, not len(tokenizer): tables are often padded to a round number, and
+        # what counts is which ids can be looked up.
+        size = int(self.module.get_input_embeddings().weight.shape[0])
+
+        def known(token: int | None) -> int | None:
+            return token if token is not None and token < size else None
+
         return Vocabulary(
-            # Rows of the table, not len(tokenizer): tables are often padded to a round number, and
-            # what counts is which ids can be looked up.
-            size=int(self.module.get_input_embeddings().weight.shape[0]),
-            mask_id=tokenizer.mask_token_id,
-            pad_id=tokenizer.pad_token_id,
-            bos_id=getattr(self.config, "bos_token_id", None) if bos is None else bos,
-            unknown_id=tokenizer.unk_token_id,
+            size=size,
+            mask_id=known(tokenizer.mask_token_id),
+            pad_id=known(tokenizer.pad_token_id),
+            bos_id=known(getattr(self.config, "bos_token_id", None) if bos is None else bos),
+            unknown_id=known(tokenizer.unk_token_id),
             limit=self._encoder.limit,
         )
 
     def encode(self, source: object) -> Encoding:
         """The input as the model reads it; see :class:`~whence.models.protocols.TokenModel`."""
-        return self._encoder.encode(source)
+        encoding = self._encoder.encode(source)
+        self._check_table(encoding.ids)
+        return encoding
 
     def tokenize(self, text: str) -> Int[np.ndarray, " tokens"]:
         """Ids of a bare text, without special tokens."""
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return np.array(ids, dtype=np.int64)
+        output = self._tokenizer(text, add_special_tokens=False, verbose=False)
+        ids = np.array(output["input_ids"], dtype=np.int64)
+        self._check_table(ids)
+        return ids
+
+    def _check_table(self, ids: Int[np.ndarray, " tokens"]) -> None:
+        size = self.vocabulary.size
+        beyond = ids[ids >= size]
+        if beyond.size:
+            token = self._tokenizer.convert_ids_to_tokens(int(beyond[0]))
+            raise InputError(
+                f"token {token!r} has id {beyond[0]}, and the embedding table of {self.ref} has {size} "
+                "rows: the tokenizer was given a token that the model was not. Call "
+                "model.resize_token_embeddings(len(tokenizer)) and train the new row, or take the token "
+                "out of the text"
+            )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some ids, special tokens shown."""
@@ -182,7 +203,7 @@ class LocalModel:
         is of no effect, since attention never reaches it.
         """
         longest = max(len(row) for row in rows)
-        pad = self._tokenizer.pad_token_id
+        pad = self.vocabulary.pad_id
         ids = np.full((len(rows), longest), 0 if pad is None else pad, dtype=np.int64)
         mask = np.zeros((len(rows), longest), dtype=np.int64)
         types = np.zeros((len(rows), longest), dtype=np.int64)
