@@ -7,10 +7,11 @@ The values they pass are those of :mod:`whence.models.values`; the changes and s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import Protocol, runtime_checkable
 
 from whence.models.values import (
     BlockStates,
