@@ -279,7 +279,14 @@ class LocalModel:
         return once_a_call(self, "mean embedding", mean)
 
     def leaf(self, embeddings: Float[np.ndarray, "batch tokens width"]) -> torch.Tensor:
-        """Embedded inputs as a tensor to differentiate by, in the model's own dtype."""
+        """Embedded inputs as a tensor to differentiate by, in the model's own dtype.
+
+        Raises:
+            CapabilityError: a layer passes no gradients on; around it they would be wrong.
+        """
+        reason = self.no_gradients()
+        if reason is not None:
+            raise CapabilityError(f"{self.ref} gives no gradients: {reason}")
         dtype = self.module.get_input_embeddings().weight.dtype
         # A quantised table holds integers, by which nothing can be differentiated.
         if not dtype.is_floating_point:
