@@ -54,7 +54,8 @@ class Shapes:
         self.calls: list[AttentionCall] = []
         self._states: dict[str, LayerStates] = {}
         self._read = len(encoding.ids)
-        cut = slice(0, 2)
+        # The last token, since some classifiers read at the end token and refuse a text without.
+        cut = [0, -1] if self._read > 1 else [0]
         types = encoding.token_types
         short = Encoding(
             document=encoding.document,

@@ -139,7 +139,21 @@ class AttentionGame(PassGame):
         # after the other, so equal stretches of the list are the runs. A model that skips layers,
         # or runs a decoder in pieces, breaks this, and one run's weights would be read as
         # another's.
-        if not rest or len(rest) % count or any(c.queries != c.keys for c in (*encoder,)):
+        if encoder and self._heads.task != "seq2seq":
+            raise self.refusal(
+                f"the decoder of {self._ref} reads the text as well as its encoder, so its attention "
+                "cannot be tied to features"
+            )
+        for call in result.calls:
+            # A decoder's own positions are those that it writes; all others begin with the text.
+            keys = self.size if call.kind == "cross" or call in encoder else call.queries
+            if call.keys != keys or (not cross and call.queries < self.size):
+                raise self.refusal(
+                    f"the keys of {call.name} are not the tokens that were read ({call.keys} keys, "
+                    f"{call.queries} queries, a text of {self.size} tokens), so its weights cannot be "
+                    "tied to features"
+                )
+        if not rest or len(rest) % count:
             raise self.refusal(
                 f"the attention layers of {self._ref} ran {len(rest)} times for {count} forced "
                 "sequence(s), so the passes cannot be told apart"

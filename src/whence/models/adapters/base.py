@@ -13,11 +13,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError
 from whence.core.explanations import Decision
 from whence.models.adapters.local_model import LocalModel
-from whence.models.internals.attention_capture import (
-    AttentionCall,
-    AttentionSink,
-    capture_attention,
-)
+from whence.models.internals.attention_capture import AttentionSink, capture_attention
 from whence.models.internals.head_outputs import DirectGradientSink, GradientSink, OutputSink
 from whence.models.internals.interventions import Change, intervene
 from whence.models.internals.kernel_hooks import hook_kernels
@@ -29,6 +25,7 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
+from whence.models.internals.returned_weights import pass_on_returned
 from whence.models.values import BlockStates, CaptureResult, Encoding, Evaluated, HeadGradients, Row
 
 __all__ = ["TorchModel"]
@@ -56,22 +53,13 @@ class TorchModel(LocalModel):
                     self._read(encoding, forced)
             if queries:
                 return CaptureResult((), decision)
-            # Only where nothing could be captured: output_attentions=True asks for another
-            # computation than the model's own, in most families the eager kernel.
-            weights = getattr(
-                self._read(encoding, forced, output_attentions=True), "attentions", None
+            # Only where nothing could be captured.
+            note = pass_on_returned(
+                lambda **options: self._read(encoding, forced, **options),
+                sink,
+                len(encoding.ids) + len(forced),
+                self.architecture,
             )
-        if not weights:
-            raise CapabilityError(
-                f"{self.architecture} gives no attention weights: its layers call no attention "
-                "function that transformers shares, and output_attentions=True returned none"
-            )
-        for index, layer in enumerate(weights):
-            _pass_on(sink, index, layer, causal=self.task == "causal")
-        note = (
-            f"the layers of {self.architecture} compute their softmax themselves: these weights are "
-            "those that the model returned, and no certificate could be computed"
-        )
         return CaptureResult((note,), decision)
 
     def evaluate_with_changes(
@@ -176,21 +164,3 @@ def _uncached(ids: np.ndarray, types: np.ndarray | None) -> Row:
     # A row that states what it attends to is read from its first token on, never from a cache of
     # what rows share: a change must reach every position.
     return Row(ids=ids, attention=np.ones(len(ids), dtype=bool), token_types=types)
-
-
-def _pass_on(sink: AttentionSink, index: int, weights: torch.Tensor, *, causal: bool) -> None:
-    """Give a sink the weights that the model itself returned for one layer."""
-    _, heads, queries, keys = weights.shape
-    call = AttentionCall(
-        name=f"layer.{index}",
-        kind="causal" if causal else "bidirectional",
-        heads=heads,
-        queries=queries,
-        keys=keys,
-        query_start=0,
-        key_start=0,
-    )
-    sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
-    # NaN, and not 0: without the values and the output of a kernel there is nothing to compare
-    # with.
-    sink.close(call, float("nan"), torch.finfo(weights.dtype).eps)
