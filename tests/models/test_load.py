@@ -207,8 +207,8 @@ def test_pooling_is_read_from_the_folder(tmp_path):
         found = explain(model, "a good payment", target=target, method="random")
         values.append(float(found.values[0]))
     assert len({round(value, 6) for value in values}) == 3
-    config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(ModelLoadError, match="unknown pooling"):
+    config.write_text(json.dumps({"pooling_mode": "median"}))
+    with pytest.raises(ModelLoadError, match="unknown pooling 'median'"):
         whence.load(tmp_path)
     config.write_text("{")
     with pytest.raises(ModelLoadError, match="not JSON"):

@@ -248,6 +248,20 @@ def embedder() -> Tiny:
     return Tiny("embedder", "embedding", _build("BertModel", config), tokenizer)
 
 
+def t5_encoder() -> Tiny:
+    whole = t5()
+    return Tiny(
+        "t5-encoder", "embedding", _build("T5EncoderModel", whole.module.config), whole.tokenizer
+    )
+
+
+def gpt2_embedder() -> Tiny:
+    whole = gpt2()
+    return Tiny(
+        "gpt2-embedder", "embedding", _build("GPT2Model", whole.module.config), whole.tokenizer
+    )
+
+
 FAMILIES: dict[str, Callable[[], Tiny]] = {
     "bert": cache(bert),
     "roberta": cache(roberta),
@@ -270,6 +284,12 @@ VARIANTS: dict[str, Callable[[], Tiny]] = {
     "reward": cache(reward),
     "llama-classifier": cache(llama_classifier),
     "embedder": cache(embedder),
+}
+
+EMBEDDERS: dict[str, Callable[[], Tiny]] = {
+    "embedder": VARIANTS["embedder"],
+    "t5-encoder": cache(t5_encoder),
+    "gpt2-embedder": cache(gpt2_embedder),
 }
 
 

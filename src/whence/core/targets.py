@@ -24,7 +24,8 @@ __all__ = [
 ]
 
 Link = Literal["logit", "log_probability", "probability", "log_odds", "cosine", "score"]
-"""The scale of an output. ``cosine`` is for similarities, ``score`` for a callable's own."""
+"""The scale of an output. ``cosine`` is for similarities, ``score`` for numbers as they are: those of a
+callable and of a regression."""
 
 LINKS: tuple[Link, ...] = (
     "logit",

@@ -132,7 +132,13 @@ class Question:
     @property
     def differentiable(self) -> bool:
         """Whether the model gives gradients of its outputs by its embeddings."""
-        return isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        tokens = isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        return tokens and self.no_gradients() is None
+
+    def no_gradients(self) -> str | None:
+        """Why the model's gradients would be wrong, where it can tell and they would."""
+        reason = getattr(self.model, "no_gradients", None)
+        return None if reason is None else reason()
 
     @property
     def attends(self) -> bool:
@@ -488,6 +494,9 @@ def source_of(document: Document) -> Input:
     texts = [document.text[part.start : part.end] for part in parts]
     if len(document.parts) == 1:
         return document.text
+    # Behind a prompt of the model's own.
+    if [part.name for part in parts] == ["text"]:
+        return texts[0]
     if len(parts) == len(document.parts) == 2:
         return texts[0], texts[1]
     return [

@@ -10,15 +10,31 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
-from whence.models.checkpoint import Checkpoint, locate, pooling_of, read, task_of
+from whence.models.checkpoint import Checkpoint, locate, read, task_of
 from whence.models.values import Task
 
 if TYPE_CHECKING:
     from whence.models.adapters.base import TorchModel
+    from whence.models.adapters.classifier import Activation
+    from whence.models.adapters.sentence_modules import SentenceModules
+    from whence.models.adapters.zero_shot import ZeroShotClassifier
 
 __all__ = ["embedded_folder", "embedded_names", "load"]
 
 EMBEDDED = "embedded:"
+NO_LABELS = (
+    "labels=... is for callables and zero-shot pipelines; a model states its own label names. Leave "
+    "labels out."
+)
+PIPELINES: dict[str, Task] = {
+    "text-classification": "classification",
+    "text-generation": "causal",
+    "text2text-generation": "seq2seq",
+    "summarization": "seq2seq",
+    "feature-extraction": "embedding",
+}
+"""Tasks of transformers' pipelines, beside translations and zero-shot classification."""
+
 DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
@@ -49,7 +65,7 @@ def load(
     dtype: str = "auto",
     revision: str | None = None,
     labels: Sequence[str] | None = None,
-) -> TorchModel | CallableModel:
+) -> TorchModel | ZeroShotClassifier | CallableModel:
     """Load a model so that its decisions can be explained.
 
     Args:
@@ -62,7 +78,7 @@ def load(
         dtype: name of a floating-point type; ``"auto"``: the stored one, but float32 on a CPU,
             where half precision is slow and inexact.
         revision: branch, tag or commit of a Hugging Face id.
-        labels: names of a callable's columns.
+        labels: names of a callable's columns, or the candidate labels of a zero-shot pipeline.
 
     Raises:
         ModelLoadError: not found, damaged, weights missing, or of no task whence knows.
@@ -80,26 +96,21 @@ def load(
         raise unknown("dtype", dtype, DTYPES)
     if isinstance(ref, str | os.PathLike):
         if labels is not None:
-            raise OptionError(
-                "labels=... is for callables; a model states its own label names. Leave labels out."
-            )
+            raise OptionError(NO_LABELS)
         return _from_checkpoint(str(os.fspath(ref)), known_task, device, dtype, revision)
     if revision is not None:
         raise OptionError(
             "revision=... is for Hugging Face ids; this model is in memory. Leave revision out."
         )
-    # Before callables: a pipeline can be called too, but gives labels with probabilities and
-    # neither logits nor tokens.
-    if isinstance(ref, tuple) or (hasattr(ref, "model") and hasattr(ref, "tokenizer")):
+    # Before callables: all of these can be called too, on something else than a list of texts or
+    # with something else than scores as the answer.
+    if _is_model(ref):
         if (device, dtype) != ("auto", "auto"):
             raise OptionError(
                 "device=... and dtype=... are for models that are read from disk; this one is in memory "
                 "and stays as it is. Move or cast it before loading."
             )
-        pair: Any = ref
-        module, tokenizer = pair if isinstance(ref, tuple) else (pair.model, pair.tokenizer)
-        name = _memory_ref(module)
-        return _adapt(module, tokenizer, known_task, Checkpoint(name, name, None, None))
+        return _from_memory(ref, known_task, labels)
     if callable(ref):
         if task not in (None, "callable"):
             raise OptionError(f"task={task!r} is not for callables; leave task out")
@@ -110,9 +121,85 @@ def load(
     )
 
 
-def _memory_ref(module: Any) -> str:
+def _is_model(ref: Any) -> bool:
+    return isinstance(ref, tuple) or hasattr(ref, "tokenizer") or hasattr(ref, "state_dict")
+
+
+def _from_memory(
+    ref: Any, task: Task | None, labels: Sequence[str] | None
+) -> TorchModel | ZeroShotClassifier:
+    """The adapter around what is in memory: a pair, a pipeline, or a ``SentenceTransformer``."""
+    if getattr(ref, "task", None) == "zero-shot-classification":
+        return _zero_shot(ref, labels)
+    if labels is not None:
+        raise OptionError(NO_LABELS)
+    sentence = activation = None
+    if isinstance(ref, tuple):
+        if len(cast("tuple[Any, ...]", ref)) != 2:
+            raise OptionError(
+                f"expected a tuple (module, tokenizer), got one of {len(cast('Any', ref))}"
+            )
+        module, tokenizer = cast("tuple[Any, Any]", ref)
+    elif hasattr(ref, "encode") and hasattr(ref, "prompts"):
+        from whence.models.adapters.sentence_modules import modules_in_memory
+
+        module, tokenizer, sentence = modules_in_memory(ref)
+        task = task or "embedding"
+    elif hasattr(ref, "model") and hasattr(ref, "tokenizer"):
+        module, tokenizer = ref.model, ref.tokenizer
+        task = task or _pipeline_task(ref)
+        applied = getattr(ref, "_postprocess_params", {}).get("function_to_apply")
+        activation = None if applied is None else cast("Activation", applied.value)
+    else:
+        raise OptionError(
+            f"a {type(ref).__name__} alone reads token ids and not texts; expected "
+            "whence.load((module, tokenizer)). Where it takes a list of texts itself: "
+            "whence.load(lambda texts: module(texts))"
+        )
+    # What torch.compile wraps computes the same, and its layers can be watched.
+    module = getattr(module, "_orig_mod", module)
     name = getattr(getattr(module, "config", None), "_name_or_path", "")
-    return str(name) or f"memory:{type(module).__name__}"
+    name = str(name) or f"memory:{type(module).__name__}"
+    checkpoint = Checkpoint(name, name, None, None)
+    return _adapt(module, tokenizer, task, checkpoint, sentence, activation)
+
+
+def _pipeline_task(pipeline: Any) -> Task | None:
+    """The task of a pipeline's own name; ``None`` for what is no pipeline.
+
+    Raises:
+        ModelLoadError: a pipeline whose answer is not explained.
+    """
+    name = getattr(pipeline, "task", None)
+    if not isinstance(name, str):
+        return None
+    if name not in PIPELINES and not name.startswith("translation"):
+        raise ModelLoadError(
+            f"a pipeline of {name!r} gives an answer that whence does not explain; expected one of "
+            f"{', '.join(PIPELINES)}. Where its model alone is meant: "
+            "whence.load((pipeline.model, pipeline.tokenizer), task=...)"
+        )
+    return PIPELINES.get(name, "seq2seq")
+
+
+def _zero_shot(pipeline: Any, labels: Sequence[str] | None) -> ZeroShotClassifier:
+    from whence.models.adapters.zero_shot import TEMPLATE, ZeroShotClassifier
+
+    asked, read = pipeline._preprocess_params, pipeline._postprocess_params  # noqa: SLF001 - kept nowhere else
+    labels = labels or asked.get("candidate_labels")
+    if not labels:
+        raise OptionError(
+            "a zero-shot pipeline answers which of some labels fits; give them: "
+            "whence.load(pipeline, labels=['refund', 'complaint'])"
+        )
+    return ZeroShotClassifier(
+        pipeline.model,
+        pipeline.tokenizer,
+        ref=str(pipeline.model.config._name_or_path) or f"memory:{type(pipeline.model).__name__}",  # noqa: SLF001
+        labels=[str(label) for label in labels],
+        template=asked.get("hypothesis_template", TEMPLATE),
+        multi_label=bool(read.get("multi_label", False)),
+    )
 
 
 def _from_checkpoint(
@@ -124,10 +211,22 @@ def _from_checkpoint(
     else:
         checkpoint = locate(ref, revision)
     module, tokenizer, task = read(checkpoint, task, device, dtype)
-    return _adapt(module, tokenizer, task, checkpoint)
+    sentence = None
+    if task == "embedding":
+        from whence.models.adapters.sentence_modules import read_modules
+
+        sentence = read_modules(checkpoint)
+    return _adapt(module, tokenizer, task, checkpoint, sentence)
 
 
-def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoint) -> TorchModel:
+def _adapt(
+    module: Any,
+    tokenizer: Any,
+    task: Task | None,
+    checkpoint: Checkpoint,
+    sentence: SentenceModules | None = None,
+    activation: Activation | None = None,
+) -> TorchModel:
     """The adapter of a task around a module and its tokenizer."""
     from whence.models.adapters.causal import CausalLM
     from whence.models.adapters.classifier import SequenceClassifier
@@ -144,16 +243,17 @@ def _adapt(module: Any, tokenizer: Any, task: Task | None, checkpoint: Checkpoin
     if task is None:
         # The class in memory decides: config.architectures names the class that the folder was
         # saved as, which may have another head, and is unset in a model made from its sizes.
-        config: Any = type("Named", (), {"architectures": [type(module).__name__]})
+        inner = module.get_base_model() if hasattr(module, "get_base_model") else module
+        config: Any = type("Named", (), {"architectures": [type(inner).__name__]})
         task = task_of(config, ref)
     if task == "classification":
-        return SequenceClassifier(module, tokenizer, ref=ref, revision=revision)
+        return SequenceClassifier(
+            module, tokenizer, ref=ref, revision=revision, activation=activation
+        )
     if task == "causal":
         return CausalLM(module, tokenizer, ref=ref, revision=revision)
     if task == "seq2seq":
         return Seq2SeqLM(module, tokenizer, ref=ref, revision=revision)
     if task == "embedding":
-        # The mean is what sentence-transformers takes where nothing is stated.
-        pooling: Any = "mean" if checkpoint.folder is None else pooling_of(checkpoint.folder)
-        return Embedder(module, tokenizer, ref=ref, revision=revision, pooling=pooling)
+        return Embedder(module, tokenizer, ref=ref, revision=revision, sentence=sentence)
     raise OptionError(f"task={task!r} is not for transformers models; leave task out")
