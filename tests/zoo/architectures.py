@@ -330,7 +330,7 @@ def build(architecture: Architecture) -> tuple[Any, Any]:
         config.is_decoder = True
     if architecture.row in ("classification", "token_classification"):
         config.num_labels = 3
-    if architecture.row == "seq2seq":
+    if getattr(config, "is_encoder_decoder", False):
         config.decoder_start_token_id = tokenizer.eos_token_id
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in kind(config).parameters())

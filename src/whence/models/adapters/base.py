@@ -161,6 +161,30 @@ class TorchModel(LocalModel):
             "that work here: classifiers and models that write"
         )
 
+    def decoder_ids(self, encoding: Encoding) -> list[int]:
+        """Ids that a decoder behind an encoder reads of a text by itself; none without one.
+
+        Classifiers of Bart's kind let it read the text again, moved by one token. Cost: one pass.
+        """
+        if not getattr(self.config, "is_encoder_decoder", False) or not hasattr(
+            self.module, "get_decoder"
+        ):
+            return []
+        ids: list[int] = []
+
+        def store(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            read = kwargs.get("input_ids", args[0] if args else None)
+            if torch.is_tensor(read):
+                ids.extend(read[0].tolist())
+
+        handle = self.module.get_decoder().register_forward_pre_hook(store, with_kwargs=True)
+        try:
+            with torch.inference_mode(), self.running():
+                self._read(encoding, ())
+        finally:
+            handle.remove()
+        return ids
+
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
         """One pass over an input and forced tokens, for what can be watched in it."""
         types = encoding.token_types

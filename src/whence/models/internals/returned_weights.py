@@ -55,6 +55,12 @@ def pass_on_returned(
     limit = max(SAME_ANSWER, 16 * torch.finfo(answer.dtype).eps)
     gap = float((answer - other).abs().max()) / (float(answer.abs().max()) or 1.0)
     if not gap <= limit:
+        again = float((answer - _numbers(read())).abs().max())
+        if again > limit * (float(answer.abs().max()) or 1.0):
+            raise CapabilityError(
+                f"{architecture} answers one text differently in two passes (by {again:.1e}), so "
+                "weights of one pass are not those of another"
+            )
         raise CapabilityError(
             f"{architecture} returns weights of another computation than its own: with "
             f"output_attentions=True its answer moves by {gap:.1e} of its size. Load the model with "

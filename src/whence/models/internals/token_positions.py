@@ -31,6 +31,10 @@ def kind_of(kernel: KernelCall) -> Kind:
     # The order in which the sdpa function of transformers decides: the argument, then the module,
     # then true.
     stated = kernel.options.get("is_causal")
+    # A single query shows no order; several families state a decoder's layers as not causal and
+    # leave that to the mask.
+    if queries == 1 and "decoder" in kernel.name.split("."):
+        return "causal"
     if stated or (stated is None and getattr(kernel.module, "is_causal", True)):
         return "causal"
     return "bidirectional"

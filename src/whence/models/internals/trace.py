@@ -20,7 +20,7 @@ from whence.core.errors import CapabilityError
 from whence.models.internals.attention_capture import CERTIFICATE_LIMIT, RowReader
 from whence.models.internals.block_rerun import rerun
 from whence.models.internals.module_lock import locked
-from whence.models.internals.module_paths import outermost_block
+from whence.models.internals.module_paths import outermost_block, stack_of
 from whence.models.internals.residual_addition import Addition, additions
 from whence.models.internals.returned_weights import no_kernel, softmax_runs
 from whence.models.internals.token_positions import Kind, kind_of
@@ -115,6 +115,18 @@ class Trace:
             # Not times zero: softmax may give NaN over a row that may read nothing.
             weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
             return weights[0].cpu().numpy()
+
+    @property
+    def blocks_without_attention(self) -> tuple[str, ...]:
+        """Blocks of the stacks that attend in which no kernel ran: what they mix is not seen here."""
+        attend = {outermost_block(call.name) for call in self.calls}
+        blocks = (
+            f"{stack}.{name}"
+            for stack in dict.fromkeys(stack_of(call.name) for call in self.calls)
+            for name, _ in self._module.get_submodule(stack).named_children()
+            if name.isdigit()
+        )
+        return tuple(block for block in blocks if block not in attend)
 
     def misses(self, limit: float = CERTIFICATE_LIMIT) -> tuple[tuple[str, float], ...]:
         """Layers whose weights, times the values, missed the kernel's output, and by how much.
