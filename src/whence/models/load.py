@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
-from whence.models.checkpoint import Checkpoint, locate, read, task_of
+from whence.models.checkpoint import Checkpoint, locate, read
+from whence.models.task import require_text, task_of_class
 from whence.models.values import Task
 
 if TYPE_CHECKING:
@@ -244,8 +245,15 @@ def _adapt(
         # The class in memory decides: config.architectures names the class that the folder was
         # saved as, which may have another head, and is unset in a model made from its sizes.
         inner = module.get_base_model() if hasattr(module, "get_base_model") else module
-        config: Any = type("Named", (), {"architectures": [type(inner).__name__]})
-        task = task_of(config, ref)
+        name = type(inner).__name__
+        task = task_of_class(type(inner), name, inner.config)
+        if task is None:
+            raise ModelLoadError(
+                f"{ref} is a {name}; expected a sequence classifier, a causal or "
+                "sequence-to-sequence language model, or an embedding model. Give task=... if it is "
+                "one of these."
+            )
+    require_text(module, ref)
     if task == "classification":
         return SequenceClassifier(
             module, tokenizer, ref=ref, revision=revision, activation=activation

@@ -24,6 +24,7 @@ from whence.models.adapters.identity import fingerprint_of, token_limit
 from whence.models.adapters.model_state import answer_state_of
 from whence.models.encoding import Encoder
 from whence.models.internals.kernel_hooks import announce_gradient
+from whence.models.internals.module_errors import name_module_errors
 from whence.models.internals.module_lock import locked
 from whence.models.public_call import once_a_call
 from whence.models.values import AnswerState, Encoding, Precision, Row, Task, Vocabulary
@@ -213,7 +214,7 @@ class LocalModel:
             for child in training:
                 child.training = False
             try:
-                with out_of_memory_as_memory_error():
+                with name_module_errors(self.architecture), out_of_memory_as_memory_error():
                     if precision == "bfloat16":
                         with torch.autocast(self.device.type, dtype=torch.bfloat16):
                             yield
