@@ -12,7 +12,7 @@ from typing import Any, cast
 from whence.core.errors import ModelLoadError, OptionError
 from whence.models.values import Task
 
-__all__ = ["Checkpoint", "StoredModule", "locate", "read", "task_of"]
+__all__ = ["Checkpoint", "StoredModule", "locate", "read", "sparse_pooling", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,9 @@ def _from_pretrained(
         "causal": transformers.AutoModelForCausalLM,
         "seq2seq": transformers.AutoModelForSeq2SeqLM,
         "embedding": _encoder_class(config),
+        "token_classification": transformers.AutoModelForTokenClassification,
+        "masked_lm": transformers.AutoModelForMaskedLM,
+        "sparse_embedding": transformers.AutoModelForMaskedLM,
     }
     module, info = loaders[task].from_pretrained(
         checkpoint.path,
@@ -213,7 +216,13 @@ def _stated_task(checkpoint: Checkpoint, modules: tuple[StoredModule, ...]) -> T
     # A CrossEncoder is a classifier of pairs.
     if not modules or settings.get("model_type") == "CrossEncoder":
         return None
-    return "embedding"
+    return "sparse_embedding" if sparse_pooling(checkpoint) is not None else "embedding"
+
+
+def sparse_pooling(checkpoint: Checkpoint) -> dict[str, str] | None:
+    """The settings of the pooling that makes a sparse embedding; ``None`` where there is none."""
+    pooling = [module for module in checkpoint.modules() if module.kind == "SpladePooling"]
+    return checkpoint.json(pooling[0].file("config.json")) or {} if pooling else None
 
 
 def _encoder_class(config: Any) -> Any:
@@ -328,13 +337,17 @@ def task_of(config: Any, ref: str) -> Task:
             return "classification"
         if name.endswith(("ForConditionalGeneration", "ForSeq2SeqLM")):
             return "seq2seq"
+        if name.endswith("ForTokenClassification"):
+            return "token_classification"
+        if name.endswith("ForMaskedLM"):
+            return "masked_lm"
         if name.endswith(("ForCausalLM", "LMHeadModel")):
             return "causal"
         # Last, since LMHeadModel ends in Model too.
         if name.endswith("Model"):
             return "embedding"
     raise ModelLoadError(
-        f"{ref} is {', '.join(names) or 'of no stated architecture'}; expected a sequence classifier, "
-        "a causal or sequence-to-sequence language model, or an embedding model. Give task=... if it "
-        "is one of these."
+        f"{ref} is {', '.join(names) or 'of no stated architecture'}; expected a classifier of "
+        "sequences or tokens, a causal, masked or sequence-to-sequence language model, or an embedding "
+        "model. Give task=... if it is one of these."
     )
