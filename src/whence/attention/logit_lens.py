@@ -21,6 +21,7 @@ from whence.games.batching import batched
 from whence.games.question import Question
 from whence.models.access import GivesStates
 from whence.models.protocols import Input, TokenModel
+from whence.models.public_call import public_call
 
 __all__ = ["CAVEAT", "logit_lens"]
 
@@ -30,6 +31,7 @@ CAVEAT = (
 )
 
 
+@public_call
 def logit_lens(
     model: Any,
     source: Input,

@@ -132,7 +132,13 @@ class Question:
     @property
     def differentiable(self) -> bool:
         """Whether the model gives gradients of its outputs by its embeddings."""
-        return isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        tokens = isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        return tokens and self.no_gradients() is None
+
+    def no_gradients(self) -> str | None:
+        """Why the model's gradients would be wrong, where it can tell and they would."""
+        reason = getattr(self.model, "no_gradients", None)
+        return None if reason is None else reason()
 
     @property
     def attends(self) -> bool:

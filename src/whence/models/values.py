@@ -16,6 +16,7 @@ from whence.core.explanations import Decision
 from whence.core.features import Document
 
 __all__ = [
+    "AnswerState",
     "BlockStates",
     "CaptureResult",
     "Encoding",
@@ -68,6 +69,22 @@ class Encoding:
     offsets: Int[np.ndarray, "tokens 2"]
     frozen: Bool[np.ndarray, " tokens"]
     token_types: Int[np.ndarray, " tokens"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerState:
+    """All that decides a model's answers besides the input, as far as it can be read.
+
+    Attributes:
+        key: hash of it; ``None`` for a model of which nothing can be hashed.
+        doubts: what decides answers and is in no key, such as a hook; kept answers are then not used.
+        tolerance: largest difference, as a share of the answer or of 1, that other batches make.
+    """
+
+    key: str | None
+    doubts: tuple[str, ...] = ()
+    # Half of the digits of float32: far above what other batches change, far below what decides.
+    tolerance: float = 3.5e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

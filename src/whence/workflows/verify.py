@@ -11,6 +11,7 @@ from whence.core.errors import OptionError
 from whence.core.explanations import Attribution
 from whence.games.question import Question, ask_again, recorded_masker
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 
 __all__ = ["Verification", "verify"]
 
@@ -41,6 +42,7 @@ class Verification:
     says: str
 
 
+@public_call
 def verify(
     model: Any,
     explanation: Attribution,

@@ -65,9 +65,12 @@ def attend(
     measure: Annotated[
         int, typer.Option(help="Heads whose effect is measured, the largest by estimate; 0: none.")
     ] = 32,
-    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 32,
+    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 16,
     ablation: Annotated[str, typer.Option(help="resample, mean or zero.")] = "resample",
     draws: Annotated[int, typer.Option(help="Replacement outputs drawn for each head.")] = 8,
+    sets: Annotated[
+        bool, typer.Option("--sets", help="Search a small set of heads that carries the answer.")
+    ] = False,
     flow: Annotated[
         bool, typer.Option("--flow/--no-flow", help="How much each token takes from each other.")
     ] = True,
@@ -83,7 +86,9 @@ def attend(
 
         source.check()
         heads = heads_of(head or [])
-        effects = HeadAblation(measure=measure, control=control, ablation=ablation, draws=draws)
+        effects = HeadAblation(
+            measure=measure, control=control, ablation=ablation, draws=draws, sets=sets
+        )
         loaded = model.load()
         result = run(
             loaded,
@@ -95,7 +100,7 @@ def attend(
             target=target_of(target, against, next_token, False, similar_to),
             link=link,
             # With no head to measure, the gradient passes of the estimates are not run either.
-            effects=effects if measure or control else None,
+            effects=effects if measure or control or sets else None,
             flow=flow,
             seed=seed,
             announce=_announcer(tell),

@@ -88,7 +88,7 @@ def explain(
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
         tell = teller(quiet)
-        from whence.games.cache import DiskCache
+        from whence.games.disk_cache import DiskCache
         from whence.workflows.explain import explain as run
 
         source.check(rows)

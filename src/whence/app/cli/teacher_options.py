@@ -188,7 +188,7 @@ def teaching(options: TeacherOptions, folder: Path) -> Generator[Teacher]:
     if not options.kept:
         yield options.teacher(None)
         return
-    from whence.games.cache import DiskCache
+    from whence.games.disk_cache import DiskCache
 
     with DiskCache(folder / ANSWERS) as cache:
         teacher = options.teacher(cache)

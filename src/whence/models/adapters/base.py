@@ -29,6 +29,7 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
+from whence.models.internals.shared_prefix import share_rows_below
 from whence.models.values import BlockStates, CaptureResult, Encoding, Evaluated, HeadGradients, Row
 
 __all__ = ["TorchModel"]
@@ -75,11 +76,18 @@ class TorchModel(LocalModel):
         return CaptureResult((note,), decision)
 
     def evaluate_with_changes(
-        self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
+        self,
+        encoding: Encoding,
+        readout: Any,
+        changes: Sequence[Sequence[Change]],
+        *,
+        share: bool = False,
     ) -> Evaluated:
         """See :class:`~whence.models.access.GivesHeads`."""
         rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
-        with intervene(self.module, changes):
+        layers = {change.layer for group in changes for change in group}
+        below = share_rows_below(self.module, layers, len(rows)) if share else nullcontext()
+        with below, intervene(self.module, changes):
             return cast("Any", self).evaluate(rows, readout)
 
     def head_outputs(

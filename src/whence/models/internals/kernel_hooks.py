@@ -19,8 +19,17 @@ import torch
 from transformers import AttentionInterface
 
 from whence.core.errors import CapabilityError
+from whence.models.internals.module_lock import locked
 
-__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "announce_gradient", "hook_kernels"]
+__all__ = [
+    "Kernel",
+    "KernelCall",
+    "KernelHook",
+    "States",
+    "announce_gradient",
+    "hook_kernels",
+    "is_hooked",
+]
 
 Kernel = Callable[..., tuple[torch.Tensor, Any]]
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -88,22 +97,29 @@ _users = 0
 def hook_kernels(module: Any, hook: KernelHook) -> Generator[None]:
     """Put ``hook`` on the attention kernels of ``module`` in this context.
 
-    Other threads and other modules run their own kernels untouched. Everything is put back at
-    the end, after an exception too. A hook within a hook takes its place for as long as it lasts.
-    A kernel that is registered inside the context stays registered, and is hooked from the next
-    context on.
+    Other modules run their own kernels untouched, and another thread waits before it runs this one.
+    Everything is put back at the end, after an exception too. A hook within a hook takes its place for
+    as long as it lasts. A kernel that is registered inside the context stays registered, and is hooked
+    from the next context on.
 
     Raises:
         CapabilityError: in the forward pass, where a kernel's mask cannot be read by rows.
     """
-    names = {id(child): name for name, child in module.named_modules()}
-    _install()
-    token = _ACTIVE.set(_Active(names=names, hook=hook))
-    try:
-        yield
-    finally:
-        _ACTIVE.reset(token)
-        _uninstall()
+    with locked(module):
+        names = {id(child): name for name, child in module.named_modules()}
+        _install()
+        token = _ACTIVE.set(_Active(names=names, hook=hook))
+        try:
+            yield
+        finally:
+            _ACTIVE.reset(token)
+            _uninstall()
+
+
+def is_hooked(module: Any) -> bool:
+    """Whether this context has a hook on a part of ``module``."""
+    active = _ACTIVE.get()
+    return active is not None and any(id(child) in active.names for child in module.modules())
 
 
 def announce_gradient(output: int) -> None:

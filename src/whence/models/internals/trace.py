@@ -19,6 +19,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError
 from whence.models.internals.attention_capture import CERTIFICATE_LIMIT, RowReader
 from whence.models.internals.block_rerun import rerun
+from whence.models.internals.module_lock import locked
 from whence.models.internals.module_paths import outermost_block
 from whence.models.internals.residual_addition import Addition, additions
 from whence.models.internals.token_positions import Kind, kind_of
@@ -104,7 +105,8 @@ class Trace:
             self._reader = (call.index, RowReader(self._sink.kernels[call.index]))
         output = self._sink.kernels[call.index].output
         lines = torch.arange(start, min(stop, call.queries), device=output.device)
-        with torch.inference_mode():
+        # The reader takes sinks and biases from the layer itself.
+        with torch.inference_mode(), locked(self._module):
             result, weights, seen = self._reader[1].read(lines)
             # A kernel in half precision cannot be met more closely than its own rounding.
             gap = (result.float() - output[:, lines].float()).abs().amax((2, 3))
@@ -179,12 +181,13 @@ class Trace:
             CapabilityError: the stream could not be followed (parallel blocks, gates).
         """
         if self._additions is None:
-            self._additions = additions(
-                [kernel.name for kernel in self._sink.kernels],
-                self._sink.written,
-                self._sink.inputs,
-                self._sink.norms,
-            )
+            with locked(self._module):
+                self._additions = additions(
+                    [kernel.name for kernel in self._sink.kernels],
+                    self._sink.written,
+                    self._sink.inputs,
+                    self._sink.norms,
+                )
         addition = self._additions[call.index]
         if isinstance(addition, str):
             raise CapabilityError(addition)

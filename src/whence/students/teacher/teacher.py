@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 
 from whence.core.errors import InputError, Interrupted, ModelOutputError, OptionError
 from whence.core.progress import Progress
-from whence.games.cache import Cache, DiskCache, MemoryCache, cache_key
+from whence.games.cache import Cache, MemoryCache, cache_key
+from whence.games.disk_cache import DiskCache
 from whence.models.adapters.callable import CallableModel
 from whence.models.protocols import TokenModel
 from whence.students.teacher.backends import (

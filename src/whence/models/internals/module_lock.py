@@ -1,0 +1,58 @@
+"""One re-entrant lock for a module: held by whatever hooks or changes it, and by every pass."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch.utils.weak import WeakIdKeyDictionary
+
+__all__ = ["locked"]
+
+
+class _ModuleLock:
+    """A re-entrant lock with a number, so that several are always taken in one order."""
+
+    _numbers = itertools.count()
+
+    def __init__(self) -> None:
+        self.number = next(self._numbers)
+        self.lock = threading.RLock()
+
+
+# By identity: tensors compare element by element. Weak, since a lock must keep no weights alive.
+_LOCKS: Any = WeakIdKeyDictionary()
+_TABLE = threading.Lock()
+
+
+@contextmanager
+def locked(module: Any) -> Generator[None]:
+    """Keep other threads from running, hooking or changing ``module`` in this context.
+
+    Modules that share a submodule or a parameter (two handles on one model, a classifier and an
+    embedder on one encoder, an adapter around a model) share a lock. A thread may enter again. A
+    thread that is in the context of one model and enters that of another while a second thread does
+    the reverse waits for ever; passes of whence never do so.
+    """
+    with ExitStack() as stack:
+        for each in _locks_of(module):
+            stack.enter_context(each.lock)
+        yield
+
+
+def _locks_of(module: Any) -> list[_ModuleLock]:
+    """The locks of all parts of a module, in the order in which they are taken."""
+    parts = [module]
+    if hasattr(module, "modules"):
+        parts = [*module.modules(), *module.parameters()]
+    with _TABLE:
+        taken = {lock.number: lock for part in parts if (lock := _LOCKS.get(part)) is not None}
+        # Parts that were put in later (an adapter, a head) join the lock of the others.
+        first = min(taken.values(), key=lambda lock: lock.number) if taken else _ModuleLock()
+        taken[first.number] = first
+        for part in parts:
+            _LOCKS.setdefault(part, first)
+    return [taken[number] for number in sorted(taken)]
