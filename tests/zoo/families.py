@@ -262,6 +262,26 @@ def gpt2_embedder() -> Tiny:
     )
 
 
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def tagger(kind: str = "Bert", **more: Any) -> Tiny:
+    """A labeller of tokens."""
+    tokenizer = toks.wordpiece() if kind == "Bert" else toks.byte_bpe_roberta()
+    settings = {**SIZE, **_common(tokenizer), "id2label": dict(enumerate(TAGS)), **more}
+    config = getattr(transformers, f"{kind}Config")(**settings)
+    module = _build(f"{kind}ForTokenClassification", config)
+    return Tiny(f"{kind} tagger", "token_classification", module, tokenizer)
+
+
+def masked(kind: str = "Bert") -> Tiny:
+    """A masked language model."""
+    tokenizer = toks.wordpiece() if kind == "Bert" else toks.byte_bpe_roberta()
+    config = getattr(transformers, f"{kind}Config")(**{**SIZE, **_common(tokenizer)})
+    module = _build(f"{kind}ForMaskedLM", config)
+    return Tiny(f"{kind} masked", "masked_lm", module, tokenizer)
+
+
 FAMILIES: dict[str, Callable[[], Tiny]] = {
     "bert": cache(bert),
     "roberta": cache(roberta),
@@ -291,6 +311,10 @@ EMBEDDERS: dict[str, Callable[[], Tiny]] = {
     "t5-encoder": cache(t5_encoder),
     "gpt2-embedder": cache(gpt2_embedder),
 }
+
+
+TAGGERS = {kind: cache(lambda kind=kind: tagger(kind)) for kind in ("Bert", "Roberta")}
+MASKED = {kind: cache(lambda kind=kind: masked(kind)) for kind in ("Bert", "Roberta")}
 
 
 def save(tiny: Tiny, folder: Any) -> None:

@@ -84,10 +84,10 @@ def logit_lens(
     known = local_model(model, "a logit lens")
     if top < 1:
         raise OptionError(f"expected top of 1 or more, got top={top}")
-    if known.task == "embedding":
+    if known.task not in ("classification", "causal", "seq2seq"):
         raise CapabilityError(
-            f"{known.identity.ref} embeds texts, so there is no answer to read after each layer. "
-            "Models that work here: classifiers and models that write"
+            f"{known.identity.ref} is a model of task {known.task}, whose answer is not read after each "
+            "layer. Models that work here: classifiers of texts and models that write"
         )
     question = ask_one(known, source, target, None, "a logit lens")
     plan = _plan(known, question, positions)

@@ -201,7 +201,7 @@ class TokenGame(ModelGame):
             progress=progress,
         )
         self._model = model
-        self._make = masker.bind(model, encoding, tokens)
+        self._make = masker.bind(model, encoding, tokens.anchored(readout))
 
     def _rows(self, coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
         return self._make(coalitions)

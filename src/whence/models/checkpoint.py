@@ -13,7 +13,7 @@ from whence.core.errors import ModelLoadError, OptionError
 from whence.models.task import named_class, task_of, task_of_class
 from whence.models.values import Task
 
-__all__ = ["Checkpoint", "StoredModule", "locate", "read"]
+__all__ = ["Checkpoint", "StoredModule", "locate", "read", "sparse_pooling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,9 @@ def _from_pretrained(
         "causal": _named_class(config, "causal") or transformers.AutoModelForCausalLM,
         "seq2seq": _named_class(config, "seq2seq") or transformers.AutoModelForSeq2SeqLM,
         "embedding": _encoder_class(config),
+        "token_classification": transformers.AutoModelForTokenClassification,
+        "masked_lm": transformers.AutoModelForMaskedLM,
+        "sparse_embedding": transformers.AutoModelForMaskedLM,
     }
     module, info = loaders[task].from_pretrained(
         checkpoint.path,
@@ -214,7 +217,13 @@ def _stated_task(checkpoint: Checkpoint, modules: tuple[StoredModule, ...]) -> T
     # A CrossEncoder is a classifier of pairs.
     if not modules or settings.get("model_type") == "CrossEncoder":
         return None
-    return "embedding"
+    return "sparse_embedding" if sparse_pooling(checkpoint) is not None else "embedding"
+
+
+def sparse_pooling(checkpoint: Checkpoint) -> dict[str, str] | None:
+    """The settings of the pooling that makes a sparse embedding; ``None`` where there is none."""
+    pooling = [module for module in checkpoint.modules() if module.kind == "SpladePooling"]
+    return checkpoint.json(pooling[0].file("config.json")) or {} if pooling else None
 
 
 def _named_class(config: Any, task: Task) -> Any:

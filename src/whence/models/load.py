@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
 from whence.models.checkpoint import Checkpoint, locate, read
-from whence.models.task import require_text, task_of_class
+from whence.models.task import require_text, task_in_memory
 from whence.models.values import Task
 
 if TYPE_CHECKING:
     from whence.models.adapters.base import TorchModel
-    from whence.models.adapters.classifier import Activation
-    from whence.models.adapters.sentence_modules import SentenceModules
     from whence.models.adapters.zero_shot import ZeroShotClassifier
 
 __all__ = ["embedded_folder", "embedded_names", "load"]
@@ -29,10 +27,14 @@ NO_LABELS = (
 )
 PIPELINES: dict[str, Task] = {
     "text-classification": "classification",
+    "sentiment-analysis": "classification",
     "text-generation": "causal",
     "text2text-generation": "seq2seq",
     "summarization": "seq2seq",
     "feature-extraction": "embedding",
+    "token-classification": "token_classification",
+    "ner": "token_classification",
+    "fill-mask": "masked_lm",
 }
 """Tasks of transformers' pipelines, beside translations and zero-shot classification."""
 
@@ -73,8 +75,9 @@ def load(
         ref: Hugging Face id or local folder; ``"embedded:NAME"`` for an example model that
             comes with the package; ``(module, tokenizer)`` or a transformers pipeline already
             in memory, used as it is; or a callable from a list of texts to scores.
-        task: ``classification``, ``causal``, ``seq2seq`` or ``embedding``; read from the
-            model's configuration if not given.
+        task: ``classification``, ``token_classification``, ``causal``, ``seq2seq``,
+            ``masked_lm``, ``embedding`` or ``sparse_embedding`` (a masked language model read as
+            SPLADE is); read from the model's configuration if not given.
         device: torch device; ``"auto"``: a GPU where there is one.
         dtype: name of a floating-point type; ``"auto"``: the stored one, but float32 on a CPU,
             where half precision is slow and inexact.
@@ -90,6 +93,8 @@ def load(
         >>> model.task
         'callable'
     """
+    # As the command line and transformers' pipelines write it.
+    task = task and task.replace("-", "_")
     if task is not None and task not in get_args(Task):
         raise unknown("task", task, get_args(Task))
     known_task = cast("Task | None", task)
@@ -134,7 +139,7 @@ def _from_memory(
         return _zero_shot(ref, labels)
     if labels is not None:
         raise OptionError(NO_LABELS)
-    sentence = activation = None
+    settings: dict[str, Any] = {}
     if isinstance(ref, tuple):
         if len(cast("tuple[Any, ...]", ref)) != 2:
             raise OptionError(
@@ -142,15 +147,16 @@ def _from_memory(
             )
         module, tokenizer = cast("tuple[Any, Any]", ref)
     elif hasattr(ref, "encode") and hasattr(ref, "prompts"):
-        from whence.models.adapters.sentence_modules import modules_in_memory
+        from whence.models.adapters.sentence_modules import in_memory
 
-        module, tokenizer, sentence = modules_in_memory(ref)
-        task = task or "embedding"
+        module, tokenizer, stated, settings = in_memory(ref)
+        task = task or stated
     elif hasattr(ref, "model") and hasattr(ref, "tokenizer"):
         module, tokenizer = ref.model, ref.tokenizer
         task = task or _pipeline_task(ref)
         applied = getattr(ref, "_postprocess_params", {}).get("function_to_apply")
-        activation = None if applied is None else cast("Activation", applied.value)
+        if applied is not None:
+            settings = {"activation": applied.value}
     else:
         raise OptionError(
             f"a {type(ref).__name__} alone reads token ids and not texts; expected "
@@ -162,7 +168,7 @@ def _from_memory(
     name = getattr(getattr(module, "config", None), "_name_or_path", "")
     name = str(name) or f"memory:{type(module).__name__}"
     checkpoint = Checkpoint(name, name, None, None)
-    return _adapt(module, tokenizer, task, checkpoint, sentence, activation)
+    return _adapt(module, tokenizer, task, checkpoint, settings)
 
 
 def _pipeline_task(pipeline: Any) -> Task | None:
@@ -212,12 +218,12 @@ def _from_checkpoint(
     else:
         checkpoint = locate(ref, revision)
     module, tokenizer, task = read(checkpoint, task, device, dtype)
-    sentence = None
-    if task == "embedding":
-        from whence.models.adapters.sentence_modules import read_modules
+    settings: dict[str, Any] = {}
+    if task in ("embedding", "sparse_embedding"):
+        from whence.models.adapters.sentence_modules import from_folder
 
-        sentence = read_modules(checkpoint)
-    return _adapt(module, tokenizer, task, checkpoint, sentence)
+        settings = from_folder(checkpoint, task)
+    return _adapt(module, tokenizer, task, checkpoint, settings)
 
 
 def _adapt(
@@ -225,16 +231,17 @@ def _adapt(
     tokenizer: Any,
     task: Task | None,
     checkpoint: Checkpoint,
-    sentence: SentenceModules | None = None,
-    activation: Activation | None = None,
+    settings: dict[str, Any],
 ) -> TorchModel:
-    """The adapter of a task around a module and its tokenizer."""
+    """The adapter of a task around a module and its tokenizer, with what that adapter alone takes."""
     from whence.models.adapters.causal import CausalLM
     from whence.models.adapters.classifier import SequenceClassifier
     from whence.models.adapters.embedder import Embedder
+    from whence.models.adapters.masked_lm import MaskedLM, SparseEmbedder
     from whence.models.adapters.seq2seq import Seq2SeqLM
+    from whence.models.adapters.token_classifier import TokenClassifier
 
-    ref, revision = checkpoint.ref, checkpoint.revision
+    ref = checkpoint.ref
     if not hasattr(module, "config") or not hasattr(module, "get_input_embeddings"):
         raise OptionError(
             f"expected (module, tokenizer) with a transformers model, got a {type(module).__name__}"
@@ -245,23 +252,17 @@ def _adapt(
         # The class in memory decides: config.architectures names the class that the folder was
         # saved as, which may have another head, and is unset in a model made from its sizes.
         inner = module.get_base_model() if hasattr(module, "get_base_model") else module
-        name = type(inner).__name__
-        task = task_of_class(type(inner), name, inner.config)
-        if task is None:
-            raise ModelLoadError(
-                f"{ref} is a {name}; expected a sequence classifier, a causal or "
-                "sequence-to-sequence language model, or an embedding model. Give task=... if it is "
-                "one of these."
-            )
+        task = task_in_memory(inner, ref)
     require_text(module, ref)
-    if task == "classification":
-        return SequenceClassifier(
-            module, tokenizer, ref=ref, revision=revision, activation=activation
-        )
-    if task == "causal":
-        return CausalLM(module, tokenizer, ref=ref, revision=revision)
-    if task == "seq2seq":
-        return Seq2SeqLM(module, tokenizer, ref=ref, revision=revision)
-    if task == "embedding":
-        return Embedder(module, tokenizer, ref=ref, revision=revision, sentence=sentence)
-    raise OptionError(f"task={task!r} is not for transformers models; leave task out")
+    adapters: dict[str, Any] = {
+        "classification": SequenceClassifier,
+        "token_classification": TokenClassifier,
+        "causal": CausalLM,
+        "seq2seq": Seq2SeqLM,
+        "masked_lm": MaskedLM,
+        "embedding": Embedder,
+        "sparse_embedding": SparseEmbedder,
+    }
+    if task not in adapters:
+        raise OptionError(f"task={task!r} is not for transformers models; leave task out")
+    return adapters[task](module, tokenizer, ref=ref, revision=checkpoint.revision, **settings)

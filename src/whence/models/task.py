@@ -13,9 +13,13 @@ from typing import Any
 from whence.core.errors import CapabilityError, ModelLoadError
 from whence.models.values import Task
 
-__all__ = ["named_class", "require_text", "task_of", "task_of_class"]
+__all__ = ["named_class", "require_text", "task_in_memory", "task_of", "task_of_class"]
 
-_HEADS: dict[str, Task] = {"ForSequenceClassification": "classification"}
+_HEADS: dict[str, Task] = {
+    "ForSequenceClassification": "classification",
+    "ForTokenClassification": "token_classification",
+    "ForMaskedLM": "masked_lm",
+}
 _SUFFIXES: dict[str, Task] = {
     "ForConditionalGeneration": "seq2seq",
     "ForSeq2SeqLM": "seq2seq",
@@ -38,10 +42,27 @@ def task_of(config: Any, ref: str) -> Task:
         task = task_of_class(named_class(name), name, config)
         if task is not None:
             return task
-    raise ModelLoadError(
-        f"{ref} is {', '.join(names) or 'of no stated architecture'}; expected a sequence classifier, "
-        "a causal or sequence-to-sequence language model, or an embedding model. Give task=... if it "
-        "is one of these."
+    raise _unknown(ref, ", ".join(names) or "of no stated architecture")
+
+
+def task_in_memory(module: Any, ref: str) -> Task:
+    """The task of a module's own class.
+
+    Raises:
+        ModelLoadError: none that whence knows.
+    """
+    name = type(module).__name__
+    task = task_of_class(type(module), name, module.config)
+    if task is None:
+        raise _unknown(ref, f"a {name}")
+    return task
+
+
+def _unknown(ref: str, what: str) -> ModelLoadError:
+    return ModelLoadError(
+        f"{ref} is {what}; expected a classifier of sequences or tokens, a causal, masked or "
+        "sequence-to-sequence language model, or an embedding model. Give task=... if it is one of "
+        "these."
     )
 
 

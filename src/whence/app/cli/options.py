@@ -100,7 +100,10 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")]
 TaskOption = Annotated[
     str | None,
-    typer.Option(help="Task of the model: classification, causal, seq2seq or embedding."),
+    typer.Option(
+        help="Task of the model: classification, token-classification, causal, seq2seq, masked-lm, "
+        "embedding or sparse-embedding."
+    ),
 ]
 RevisionOption = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a Hugging Face id.")

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float, Int
 
 from whence.core.errors import ModelLoadError
-from whence.models.checkpoint import Checkpoint, StoredModule
+from whence.models.checkpoint import Checkpoint, StoredModule, sparse_pooling
+from whence.models.values import Task
 
-__all__ = ["MEAN", "SentenceModules", "modules_in_memory", "read_modules"]
+__all__ = ["MEAN", "SentenceModules", "from_folder", "in_memory", "read_modules"]
 
 Features = dict[str, Any]
 VECTOR = "sentence_embedding"
@@ -307,8 +308,17 @@ def _weights(checkpoint: Checkpoint, stored: StoredModule) -> dict[str, torch.Te
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def modules_in_memory(model: Any) -> tuple[Any, Any, SentenceModules]:
-    """Transformer, tokenizer and modules of a ``SentenceTransformer`` object, used as they are.
+def from_folder(checkpoint: Checkpoint, task: Task) -> dict[str, Any]:
+    """What the adapter of an embedding takes of a folder; see :func:`read_modules`."""
+    if task == "sparse_embedding":
+        return {"pooling": sparse_pooling(checkpoint)}
+    return {"sentence": read_modules(checkpoint)}
+
+
+def in_memory(model: Any) -> tuple[Any, Any, Task, dict[str, Any]]:
+    """Transformer, tokenizer, task and modules of a ``SentenceTransformer`` or ``SparseEncoder``.
+
+    Everything is used as it is.
 
     Raises:
         ModelLoadError: a first module that is no transformer, or one behind it of another kind.
@@ -316,6 +326,10 @@ def modules_in_memory(model: Any) -> tuple[Any, Any, SentenceModules]:
     first, *rest = model
     rest = [module for module in rest if type(module).__name__ != IDLE]
     transformer = getattr(first, "auto_model", None)
+    sparse = [module for module in rest if type(module).__name__ == "SpladePooling"]
+    if transformer is not None and sparse:
+        settings = {"pooling": sparse[0].get_config_dict()}
+        return transformer, model.tokenizer, "sparse_embedding", settings
     odd = [first] if transformer is None else [m for m in rest if type(m).__name__ not in KINDS]
     ref = type(model).__name__
     if odd:
@@ -323,4 +337,4 @@ def modules_in_memory(model: Any) -> tuple[Any, Any, SentenceModules]:
             f"the {ref} has a module {type(odd[0]).__name__}, which whence does not read; {ELSEWHERE}"
         )
     modules = _with_prompt(ref, rest, model.prompts, model.default_prompt_name)
-    return transformer, model.tokenizer, modules
+    return transformer, model.tokenizer, "embedding", {"sentence": modules}
