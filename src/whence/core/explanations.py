@@ -82,6 +82,11 @@ def _unjudged(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "schema_version": 3, "trust": None}
 
 
+def _without_digest(tree: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 carried no digest, of which a record that is read has no need."""
+    return {**tree, "schema_version": 4}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Attribution(Record):
     """A score for every feature and output: positive raised the target, in the target's unit.
@@ -122,8 +127,13 @@ class Attribution(Record):
     unit: str | None = None
     trust: TrustLabel | None = None
     kind: Literal["attribution"] = "attribution"
-    schema_version: Literal[3] = 3
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _in_the_targets_unit, 2: _unjudged}
+    schema_version: Literal[4] = 4
+    migrations: ClassVar[Mapping[int, Migration]] = {
+        1: _in_the_targets_unit,
+        2: _unjudged,
+        3: _without_digest,
+    }
+    sealed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         shape = (len(self.segmentation), len(self.outputs))

@@ -40,7 +40,7 @@ PYTHON = "python:"
 _GIVES = ("logit", "probability", "label")
 
 TeacherModelOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         "-m",
