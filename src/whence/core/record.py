@@ -267,7 +267,8 @@ class Value:
                 f"{origin} is not a valid {name!r}: at {place}: {first['msg']} "
                 f"({error.error_count()} problem(s) in all)"
             ) from error
-        except (TypeError, RecursionError) as error:
+        # OverflowError: an integer of 400 digits where a float stands.
+        except (TypeError, OverflowError, RecursionError) as error:
             raise RecordError(f"{origin} is not a valid {name!r}: {error}") from error
 
 
@@ -392,7 +393,14 @@ def _migrated(cls: type[Record], tree: Any, origin: str) -> Tree:
             tree = cls.migrations[step](tree)
     # A migration takes the form of its version for granted: whatever a damaged tree raises in it
     # is one refusal, with what was wrong.
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise RecordError(
             f"{origin} is not a valid {kind!r} of schema version {written}: "
             f"{type(error).__name__} {error}"
