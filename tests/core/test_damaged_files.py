@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import signal
@@ -43,7 +44,7 @@ def changed(draw, tree):
         inner, name = at(tree, path[:-1]), path[-1]
         way = draw.randrange(5)
         if way < 2:
-            inner[name] = draw.choice(ODD)
+            inner[name] = copy.deepcopy(draw.choice(ODD))
         elif way == 2:
             del inner[name]
         elif way == 3 and isinstance(inner, dict):
