@@ -11,7 +11,7 @@ from whence.core.errors import (
     OptionError,
     TextTooLongError,
 )
-from whence.games.cache import DiskCache
+from whence.games.disk_cache import DiskCache
 from whence.students.teacher.teacher import Teacher
 
 LABELS = ["accept", "reject"]
