@@ -124,11 +124,11 @@ def test_older_versions_are_migrated(monkeypatch):
     class Later(Attribution):
         pass
 
-    steps = {3: lambda old: {**old, "quantity": "migrated"}}
+    steps = {4: lambda old: {**old, "quantity": "migrated"}}
     monkeypatch.setattr(Attribution, "migrations", steps)
     monkeypatch.setattr(
         "whence.core.record._default",
-        lambda cls, name: {"kind": "attribution", "schema_version": 4}[name],
+        lambda cls, name: {"kind": "attribution", "schema_version": 5}[name],
     )
     assert Attribution.from_json(json.dumps(tree)).quantity == "migrated"
 

@@ -131,9 +131,9 @@ def test_missing_tokenizer(tmp_path):
 
 
 def test_other_architectures_are_named(tmp_path):
-    config = transformers.BertConfig(architectures=["BertForTokenClassification"])
+    config = transformers.BertConfig(architectures=["BertForQuestionAnswering"])
     config.save_pretrained(tmp_path)
-    with pytest.raises(ModelLoadError, match="BertForTokenClassification"):
+    with pytest.raises(ModelLoadError, match="BertForQuestionAnswering"):
         whence.load(tmp_path)
 
 
