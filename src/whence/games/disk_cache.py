@@ -33,6 +33,10 @@ WAIT = 30.0
 """Seconds that another process may hold the file: as long as it takes to commit one batch. Chosen by
 hand."""
 
+CHECKED = 1 << 26
+"""Bytes of a file up to which its tree is checked when it is opened: 64 MB are read in about 0.2 s. A
+larger one is checked once a value turns out to be damaged."""
+
 # IF NOT EXISTS: a file of version 1 whose making was cut short has the table and no version. WITHOUT
 # ROWID stores a row in the tree of its key, so that a look-up searches one tree and not two.
 TABLE = (
@@ -42,11 +46,14 @@ TABLE = (
 
 R = TypeVar("R")
 
+# Python decodes what SQLite says of a damaged file, names in it included.
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
 _DAMAGE = (
     "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_FORMAT", "SQLITE_TOOBIG",
 )  # fmt: skip
 # A header of zeros passes for an empty file, whose tables are then missing.
-_DAMAGE_SHOWN = ("Could not decode", "no such table", "no such column")
+_DAMAGE_SHOWN = ("no such table", "no such column", "unsupported file format")
 
 
 class DiskCache:
@@ -70,6 +77,7 @@ class DiskCache:
         self._lock = threading.RLock()
         self._notes: list[str] = []
         self._version = SCHEMA_VERSION
+        self._suspect = False
         self._connection = self._open()
 
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
@@ -86,10 +94,16 @@ class DiskCache:
             rows = (connection.execute(query, (key,)).fetchone() for key in keys)
             return [None if row is None else row[0] for row in rows]
 
-        return [
-            None if stored is None else self._value(key, stored)
-            for key, stored in zip(keys, self._run(read, "read from"), strict=True)
-        ]
+        with self._lock:
+            values = [
+                None if stored is None else self._value(key, stored)
+                for key, stored in zip(keys, self._run(read, "read from"), strict=True)
+            ]
+            if self._suspect:
+                # Damage seldom comes alone: in a broken tree, values that are stored are not found.
+                self._suspect = False
+                self._run(_check_tree, "read from")
+        return values
 
     def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
         """Store some values, in one transaction.
@@ -150,6 +164,7 @@ class DiskCache:
             note = f"a value in the cache {self.path} was damaged, and was asked again"
             if note not in self._notes:
                 self._notes.append(note)
+            self._suspect = True
             return None
         # "<f8" reads alike on machines of either byte order; frombuffer alone gives a read-only view.
         return np.frombuffer(content, dtype="<f8").copy()
@@ -162,17 +177,17 @@ class DiskCache:
                 self._connection = self._open()
             try:
                 return work(self._connection)
-            except sqlite3.Error as error:
+            except _FAULTS as error:
                 if not _is_damage(error):
                     raise self._refusal(error, what) from error
             self._set_aside()
             self._connection = self._open()
             try:
                 return work(self._connection)
-            except sqlite3.Error as error:
+            except _FAULTS as error:
                 raise self._refusal(error, what) from error
 
-    def _refusal(self, error: sqlite3.Error, what: str) -> WriteError:
+    def _refusal(self, error: Exception, what: str) -> WriteError:
         return WriteError(
             f"could not {what} the cache {self.path}: {error}. Free some space, make the file and its "
             "folder writable, wait for the process that holds it, or run without a cache on disk."
@@ -182,7 +197,7 @@ class DiskCache:
         self._process = os.getpid()
         try:
             return self._connect()
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             if not _is_damage(error):
                 raise WriteError(
                     f"could not open the cache {self.path}: {error}. Its folder must exist and be "
@@ -196,7 +211,7 @@ class DiskCache:
         self._set_aside()
         try:
             return self._connect()
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise self._refusal(error, "begin") from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -204,6 +219,8 @@ class DiskCache:
         connection = sqlite3.connect(
             self.path, timeout=WAIT, isolation_level=None, check_same_thread=False
         )
+        # As bytes: a damaged text is seldom UTF-8.
+        connection.text_factory = bytes
         try:
             self._prepare(connection)
         except BaseException:
@@ -215,6 +232,8 @@ class DiskCache:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         self._version = _checked_version(connection, self.path)
+        if self._version > 0 and self.path.stat().st_size <= CHECKED:
+            _check_tree(connection)
         if self._version == SCHEMA_VERSION:
             return
         try:
@@ -295,6 +314,21 @@ def _add_checksums(connection: sqlite3.Connection) -> None:
     )
 
 
+def _check_tree(connection: sqlite3.Connection) -> None:
+    """Refuse a file whose pages do not hang together.
+
+    Raises:
+        _BrokenTreeError: they do not.
+    """
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != b"ok":
+        raise _BrokenTreeError(verdict.decode(errors="replace"))
+
+
+class _BrokenTreeError(sqlite3.DatabaseError):
+    """What SQLite reports of a file without raising it."""
+
+
 def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     """The version of a cache, 0 for a file that is still to become one.
 
@@ -302,21 +336,22 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
         RecordError: another program's file, or a newer version.
     """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if version > SCHEMA_VERSION:
         raise RecordError(
             f"{path} is a cache of version {version}; this whence reads {SCHEMA_VERSION}"
         )
     # user_version is 0 in every SQLite file that does not set it, so only one without tables, or with
     # that of a making that was cut short, is made a cache; another program's is left alone.
-    if tables - {"evaluations"} or (version > 0 and not tables):
+    if tables - {b"evaluations"} or (version > 0 and not tables):
         raise RecordError(f"{path} is an SQLite file, but no cache of whence")
     return version
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
     """Whether the file's content is at fault, and not its place, its rights or its size."""
-    # Without a name: what Python itself found, such as a text that is no UTF-8.
+    if isinstance(error, _BrokenTreeError | UnicodeDecodeError):
+        return True
     name, text = getattr(error, "sqlite_errorname", ""), str(error)
     return name.startswith(_DAMAGE) or any(sign in text for sign in _DAMAGE_SHOWN)
 
@@ -329,9 +364,9 @@ def _was_ours(path: Path) -> bool:
     except OSError:
         return False
     # Bytes 68 to 71 of an SQLite file; the table's name in the first page, for files of version 1;
-    # zeros are what a file system may leave after a power cut.
+    # a page of zeros is what a file system may leave after a power cut.
     named = head[68:72] == APPLICATION.to_bytes(4, "big")
-    return named or b"TABLE evaluations" in head or (bool(head) and not any(head))
+    return named or b"TABLE evaluations" in head or (len(head) > 512 and not any(head[100:512]))
 
 
 def _inode(path: Path) -> int | None:

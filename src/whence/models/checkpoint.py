@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from whence.core.errors import ModelLoadError, OptionError
+from whence.models.task import named_class, task_of, task_of_class
 from whence.models.values import Task
 
-__all__ = ["Checkpoint", "StoredModule", "locate", "read", "sparse_pooling", "task_of"]
+__all__ = ["Checkpoint", "StoredModule", "locate", "read", "sparse_pooling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,8 @@ def _from_pretrained(
     task = task or _stated_task(checkpoint, modules) or task_of(config, checkpoint.ref)
     loaders: dict[str, Any] = {
         "classification": transformers.AutoModelForSequenceClassification,
-        "causal": transformers.AutoModelForCausalLM,
-        "seq2seq": transformers.AutoModelForSeq2SeqLM,
+        "causal": _named_class(config, "causal") or transformers.AutoModelForCausalLM,
+        "seq2seq": _named_class(config, "seq2seq") or transformers.AutoModelForSeq2SeqLM,
         "embedding": _encoder_class(config),
         "token_classification": transformers.AutoModelForTokenClassification,
         "masked_lm": transformers.AutoModelForMaskedLM,
@@ -223,6 +224,18 @@ def sparse_pooling(checkpoint: Checkpoint) -> dict[str, str] | None:
     """The settings of the pooling that makes a sparse embedding; ``None`` where there is none."""
     pooling = [module for module in checkpoint.modules() if module.kind == "SpladePooling"]
     return checkpoint.json(pooling[0].file("config.json")) or {} if pooling else None
+
+
+def _named_class(config: Any, task: Task) -> Any:
+    """The class that the configuration names, if it is of this task; ``None``: one of transformers' table.
+
+    The tables lack decoders that read images as well.
+    """
+    for name in getattr(config, "architectures", None) or []:
+        kind = named_class(name)
+        if kind is not None and task_of_class(kind, name, config) == task:
+            return kind
+    return None
 
 
 def _encoder_class(config: Any) -> Any:
@@ -323,31 +336,3 @@ def _dtype(dtype: str, config: Any, device: Any) -> Any:
     ):
         return torch.float32
     return "auto"
-
-
-def task_of(config: Any, ref: str) -> Task:
-    """The task that a configuration's class name states.
-
-    Raises:
-        ModelLoadError: none that whence knows.
-    """
-    names = [str(name) for name in (getattr(config, "architectures", None) or [])]
-    for name in names:
-        if name.endswith("ForSequenceClassification"):
-            return "classification"
-        if name.endswith(("ForConditionalGeneration", "ForSeq2SeqLM")):
-            return "seq2seq"
-        if name.endswith("ForTokenClassification"):
-            return "token_classification"
-        if name.endswith("ForMaskedLM"):
-            return "masked_lm"
-        if name.endswith(("ForCausalLM", "LMHeadModel")):
-            return "causal"
-        # Last, since LMHeadModel ends in Model too.
-        if name.endswith("Model"):
-            return "embedding"
-    raise ModelLoadError(
-        f"{ref} is {', '.join(names) or 'of no stated architecture'}; expected a classifier of "
-        "sequences or tokens, a causal, masked or sequence-to-sequence language model, or an embedding "
-        "model. Give task=... if it is one of these."
-    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
-from whence.models.checkpoint import Checkpoint, locate, read, task_of
+from whence.models.checkpoint import Checkpoint, locate, read
+from whence.models.task import require_text, task_in_memory
 from whence.models.values import Task
 
 if TYPE_CHECKING:
@@ -251,8 +252,8 @@ def _adapt(
         # The class in memory decides: config.architectures names the class that the folder was
         # saved as, which may have another head, and is unset in a model made from its sizes.
         inner = module.get_base_model() if hasattr(module, "get_base_model") else module
-        config: Any = type("Named", (), {"architectures": [type(inner).__name__]})
-        task = task_of(config, ref)
+        task = task_in_memory(inner, ref)
+    require_text(module, ref)
     adapters: dict[str, Any] = {
         "classification": SequenceClassifier,
         "token_classification": TokenClassifier,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.app.cli.exit_codes import failing_plainly
-from whence.app.cli.inputs import Format, format_of, target_of, teller, write_out
+from whence.app.cli.inputs import Format, check_output, format_of, target_of, teller, write_out
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
     ModelOptions,
+    OverwriteOption,
     QuietOption,
     SeedOption,
     SimilarOption,
@@ -39,6 +40,7 @@ def attend(
         typer.Option("--output", "-o", help="File to write; a name in .html makes a page."),
     ] = None,
     format_: FormatOption = None,
+    overwrite: OverwriteOption = False,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the record and its numbers.")
     ] = None,
@@ -85,6 +87,8 @@ def attend(
         from whence.attention.head_ablation import HeadAblation
 
         source.check()
+        check_output(output, source.file, source.messages, overwrite=overwrite)
+        form = format_of(format_, output)
         heads = heads_of(head or [])
         effects = HeadAblation(
             measure=measure, control=control, ablation=ablation, draws=draws, sets=sets
@@ -107,7 +111,7 @@ def attend(
         )
         if save is not None:
             tell(f"saved to {result.save(save)}")
-        write_attention(result, format_of(format_, output), output, top)
+        write_attention(result, form, output, top)
 
 
 def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:

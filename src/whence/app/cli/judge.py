@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, format_of, table_format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_output,
+    format_of,
+    table_format_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
@@ -17,6 +25,7 @@ from whence.app.cli.options import (
     ModelOptions,
     NextTokenOption,
     OutputOption,
+    OverwriteOption,
     QuietOption,
     SeedOption,
     SourceOptions,
@@ -64,9 +73,11 @@ def evaluate(
     masker: MaskerOption = "auto",
     format_: FormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
+        check_output(output, record, overwrite=overwrite)
         from whence.workflows.adopt import read_explanation
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
@@ -130,10 +141,12 @@ def compare(
     seed: SeedOption = 0,
     format_: TableFormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
         source.check()
+        check_output(output, source.file, source.messages, overwrite=overwrite)
         form = table_format_of(format_, output, "a comparison")
         from whence.evaluation.metrics.registry import METRICS
         from whence.workflows.select import compare as run
@@ -188,6 +201,7 @@ def select(
     seed: SeedOption = 0,
     format_: TableFormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Choose the method for a model and its task, on some of the task's texts."""
@@ -199,6 +213,7 @@ def select(
 
         if limit < 1:
             raise OptionError(f"expected --limit of 1 or more, got {limit}")
+        check_output(output, texts, overwrite=overwrite)
         form = table_format_of(format_, output, "a selection")
         tell = teller(quiet)
         # Only so many rows are read, of a file of any length.

@@ -29,6 +29,7 @@ __all__ = [
     "NextTokenOption",
     "OptionGroup",
     "OutputOption",
+    "OverwriteOption",
     "QuietOption",
     "RevisionOption",
     "SeedOption",
@@ -55,6 +56,9 @@ ModelOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that whence did not write.")
 ]
 FormatOption = Annotated[
     Format | None,
@@ -148,8 +152,12 @@ class SourceOptions(OptionGroup):
         """Refuse a text that is given twice.
 
         Raises:
-            OptionError: more than one of the options is there.
+            OptionError: more than one of the options is there, or the name of a file as a text.
         """
+        if self.text not in (None, "-") and rows is None and _is_file(cast("str", self.text)):
+            raise OptionError(
+                f"{self.text} is a file; to explain what stands in it, give --file {self.text}"
+            )
         sources = [self.text not in (None, "-"), *map(bool, (self.file, self.messages, rows))]
         if sum(sources) > 1:
             raise OptionError("give the text once: as an argument, --file, --messages or --input")
@@ -164,7 +172,8 @@ class SourceOptions(OptionGroup):
         if self.messages is not None:
             try:
                 return json.loads(self.messages.read_text("utf-8"))
-            except (OSError, ValueError) as error:
+            # Nested some thousand deep, JSON ends in RecursionError.
+            except (OSError, ValueError, RecursionError) as error:
                 raise InputError(
                     f"could not read messages from {self.messages}: {error}"
                 ) from error
@@ -186,6 +195,14 @@ class SourceOptions(OptionGroup):
             return sys.stdin.read()
         except UnicodeDecodeError as error:
             raise InputError(f"standard input is not UTF-8: {error}") from error
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    # Longer than a name may be, or with a character that none may have.
+    except (OSError, ValueError):
+        return False
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -18,7 +18,7 @@ def blocked_layer(module: Any) -> str | None:
     """
     for name, layer in module.named_modules():
         width = getattr(layer, "in_features", None)
-        if not isinstance(width, int) or list(layer.children()) or _is_plain(layer):
+        if not isinstance(width, int) or _is_plain(layer):
             continue
         if not _passes_gradients(layer, width, module):
             return (
@@ -48,4 +48,4 @@ def _passes_gradients(layer: Any, width: int, module: Any) -> bool:
         # Kernels without a backward pass say so in many ways.
         except (RuntimeError, NotImplementedError, TypeError):
             return False
-    return bool((cast("torch.Tensor", gradient) != 0).any())
+    return bool((gradient != 0).any())

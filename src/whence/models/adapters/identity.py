@@ -107,7 +107,7 @@ def token_limit(module: Any, tokenizer: Any) -> int | None:
         # RoBERTa's family counts positions from the padding index on.
         padding = getattr(child, "padding_idx", None)
         if name.endswith("embeddings.position_embeddings") and padding is not None:
-            limit = int(child.num_embeddings) - int(padding) - 1
+            limit = int(child.weight.shape[0]) - int(padding) - 1
             break
     tokenizer_limit = getattr(tokenizer, "model_max_length", None)
     if isinstance(tokenizer_limit, int) and tokenizer_limit < NO_LIMIT:

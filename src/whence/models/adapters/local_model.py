@@ -24,6 +24,7 @@ from whence.models.adapters.identity import fingerprint_of, token_limit
 from whence.models.adapters.model_state import answer_state_of
 from whence.models.encoding import Encoder
 from whence.models.internals.kernel_hooks import announce_gradient
+from whence.models.internals.module_errors import name_module_errors
 from whence.models.internals.module_lock import locked
 from whence.models.public_call import once_a_call
 from whence.models.values import AnswerState, Encoding, Precision, Row, Task, Vocabulary
@@ -213,7 +214,7 @@ class LocalModel:
             for child in training:
                 child.training = False
             try:
-                with out_of_memory_as_memory_error():
+                with name_module_errors(self.architecture), out_of_memory_as_memory_error():
                     if precision == "bfloat16":
                         with torch.autocast(self.device.type, dtype=torch.bfloat16):
                             yield
@@ -279,7 +280,14 @@ class LocalModel:
         return once_a_call(self, "mean embedding", mean)
 
     def leaf(self, embeddings: Float[np.ndarray, "batch tokens width"]) -> torch.Tensor:
-        """Embedded inputs as a tensor to differentiate by, in the model's own dtype."""
+        """Embedded inputs as a tensor to differentiate by, in the model's own dtype.
+
+        Raises:
+            CapabilityError: a layer passes no gradients on; around it they would be wrong.
+        """
+        reason = self.no_gradients()
+        if reason is not None:
+            raise CapabilityError(f"{self.ref} gives no gradients: {reason}")
         dtype = self.module.get_input_embeddings().weight.dtype
         # A quantised table holds integers, by which nothing can be differentiated.
         if not dtype.is_floating_point:

@@ -22,6 +22,9 @@ __all__ = ["answer_state_of"]
 OWN = frozenset(vars(torch.nn.Module())) | {"_is_hf_initialized"}
 """Attributes that every module has: what matters of them (children, weights, hooks) is read apart."""
 
+SHOWN_ONLY = {"extra_repr", "__repr__"}
+"""Methods that say how a module is printed; torchao replaces them."""
+
 HARMLESS = "whence.models.internals.pass_counter"
 """Whose hooks count, and change nothing."""
 
@@ -40,7 +43,7 @@ def answer_state_of(module: Any, fingerprint: str) -> AnswerState:
         digest.update(f"{package} {version(package)} ".encode())
     codes: dict[type, bytes] = {}
     for name, child in module.named_modules():
-        kind = cast("type[Any]", type(child))
+        kind = type(child)
         if kind not in codes:
             codes[kind] = b" ".join(_code(kind.forward, set()))
         digest.update(f"{name} {kind.__module__}.{kind.__qualname__} ".encode())
@@ -71,7 +74,8 @@ def _doubts(module: Any) -> Iterator[str]:
             if getattr(hook, "__module__", None) != HARMLESS:
                 yield f"a hook is on {place}"
         for attribute, value in vars(child).items():
-            if callable(value) and callable(getattr(type(child), attribute, None)):
+            shadows = callable(value) and callable(getattr(type(child), attribute, None))
+            if shadows and attribute not in SHOWN_ONLY:
                 yield f"{place}.{attribute} was replaced"
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
         yield "weights are not in memory"
@@ -94,7 +98,7 @@ def _setting(value: Any, seen: set[int]) -> Iterator[bytes | memoryview]:
         yield type(value).__qualname__.encode()
     elif is_plain(value) or torch.is_tensor(value):
         yield from content(value)
-    elif isinstance(value, FunctionType | MethodType):
+    elif callable(value) and hasattr(value, "__qualname__"):
         yield from _code(value, set())
     else:
         seen = {*seen, id(value)}

@@ -43,6 +43,7 @@ class KernelCall:
 
     Attributes:
         name: path of the module in the model.
+        implementation: name under which the kernel stands in transformers' table.
         eager: ``eager_attention_forward`` of the model's own file, which returns weights.
         states: query, key, value: ``[batch, heads, length, width]``, key heads not repeated.
         mask: mask that the kernel got: added to the scores, or true where allowed; or none.
@@ -51,6 +52,7 @@ class KernelCall:
     """
 
     name: str
+    implementation: str
     module: Any
     eager: Kernel
     states: States
@@ -195,7 +197,8 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         name = active.names[id(module)]
         # Kernels of flash attention get the padding as [batch, keys]: such a mask has no row to
         # take.
-        if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
+        readable = attention_mask is None or getattr(attention_mask, "ndim", 0) == 4
+        if eager is None or not readable:
             raise CapabilityError(
                 f"{name} runs {implementation!r}, whose weights cannot be computed by rows. Load the "
                 "model with attn_implementation='sdpa'."
@@ -204,6 +207,7 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         output, weights = original(module, *states, attention_mask, **options)
         call = KernelCall(
             name=name,
+            implementation=implementation,
             module=module,
             eager=eager,
             states=states,

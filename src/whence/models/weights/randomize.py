@@ -199,6 +199,11 @@ def _check(name: str, parameter: Any) -> None:
             f"parameter {name} holds {parameter.dtype}, which cannot be drawn from a normal; "
             "load the model without quantisation"
         )
+    if hasattr(parameter, "__tensor_flatten__"):
+        raise CapabilityError(
+            f"parameter {name} is a {type(parameter).__name__}, whose numbers cannot be replaced; load "
+            "the model without quantisation"
+        )
     if parameter.is_meta:
         raise CapabilityError(f"parameter {name} is not in memory; load the model whole")
     if parameter.is_inference():
