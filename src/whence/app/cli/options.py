@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from whence._class_files import class_files
+from whence.app.cli.functions import PYTHON, function_named
 from whence.app.cli.inputs import Format, TableFormat
 from whence.core.errors import InputError, OptionError
 from whence.core.registry import slug
@@ -52,7 +53,13 @@ def _names(package: str) -> str:
 
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Hugging Face id, folder, embedded:NAME, or python:MODULE:FUNCTION, which is called with a "
+        "list of texts.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
@@ -130,6 +137,15 @@ class ModelOptions(OptionGroup):
         from whence.models import load
 
         task = cast("Any", self.task)
+        if self.model.startswith(PYTHON):
+            given = (self.device, self.dtype, task, self.revision)
+            if given != ("auto", "auto", None, None):
+                raise OptionError(
+                    "--device, --dtype, --task and --revision go with a model, not with a function"
+                )
+            function = load(function_named(self.model.removeprefix(PYTHON)))
+            function.ref = self.model
+            return function
         return load(
             self.model, task=task, device=self.device, dtype=self.dtype, revision=self.revision
         )
