@@ -16,7 +16,7 @@ import sys
 import threading
 
 import pytest
-from tests.zoo.families import FAMILIES, VARIANTS, save
+from tests.zoo.families import FAMILIES, MASKED, TAGGERS, VARIANTS, save
 from typer.testing import CliRunner
 
 from whence.app.cli.exit_codes import CODES, Exit, code_of
@@ -111,6 +111,41 @@ class TestExplain:
         save(VARIANTS["embedder"](), embedder)
         result = explained(embedder, "--similar-to", "a fox", "-f", "json", "a dog")
         assert Attribution.from_json(result.stdout).outputs[0].link == "cosine"
+
+    def test_words_masks_and_weights(self, tmp_path):
+        tagger, masked = tmp_path / "tagger", tmp_path / "masked"
+        save(TAGGERS["Bert"](), tagger)
+        save(MASKED["Bert"](), masked)
+        for folder, text, options, name in (
+            (tagger, "a good payment", ["--target", "B-PER@2"], "B-PER at 'payment'"),
+            (
+                tagger,
+                "a good payment",
+                ["--task", "token-classification", "--target", "LOC@0:6"],
+                "",
+            ),
+            (masked, "a [MASK] payment", ["--target", "good"], "good"),
+            (
+                masked,
+                "a good fox",
+                ["--task", "sparse-embedding", "--target", "bad"],
+                "weight of bad",
+            ),
+        ):
+            result = explained(folder, *options, "-f", "json", text)
+            assert name in Attribution.from_json(result.stdout).outputs[0].name
+
+    def test_a_function(self, tmp_path, monkeypatch):
+        (tmp_path / "my_scores.py").write_text(
+            "def late(texts):\n    return [float(t.count('late')) for t in texts]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        result = explained("python:my_scores:late", "-f", "json", "late and never early")
+        found = Attribution.from_json(result.stdout)
+        assert found.provenance.model.ref == "python:my_scores:late"
+        assert found.scores[:, 0].tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0])
+        explained("python:my_scores:early", "a", code=Exit.MODEL)
+        explained("python:my_scores:late", "--device", "cpu", "a", code=Exit.USAGE)
 
     def test_options_of_methods(self, folder):
         result = explained(

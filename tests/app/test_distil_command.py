@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from whence.app.cli.distill import lexicon
 from whence.app.cli.exit_codes import Exit
+from whence.app.cli.functions import function_named
 from whence.app.cli.main import app
 from whence.app.cli.table_files import read_table
-from whence.app.cli.teacher_options import ANSWERS, TeacherOptions, function_named
+from whence.app.cli.teacher_options import ANSWERS, TeacherOptions
 from whence.core.errors import InputError, ModelLoadError, OptionError
 
 TEACHER = """

@@ -174,6 +174,58 @@ def test_a_model_in_memory_stays_as_it_is():
         whence.load(lambda texts: texts, task="causal")
 
 
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("gpt2", "classification"),
+        ("t5", "embedding"),
+        ("bert", "causal"),
+        ("embedder", "classification"),
+        ("bert", "masked-lm"),
+    ],
+)
+def test_a_task_that_the_class_is_not_for(name, task):
+    tiny = {**FAMILIES, **VARIANTS}[name]()
+    with pytest.raises(OptionError, match=f"a model of task {tiny.task}; leave task out"):
+        whence.load(tiny.pair, task=task)
+
+
+def test_a_head_in_memory_is_embedded_by_what_it_stands_on():
+    tiny = FAMILIES["bert"]()
+    model = whence.load(tiny.pair, task="embedding")
+    bare = whence.load((tiny.module.bert, tiny.tokenizer))
+    target = whence.Similarity(other="a fox")
+    values = [
+        explain(m, "a good payment", target=target, method="random").values for m in (model, bare)
+    ]
+    assert values[0] == values[1]
+
+
+def test_what_is_no_model_is_named():
+    tiny = FAMILIES["bert"]()
+    for ref, says in (
+        (
+            tiny.module,
+            r"whence\.load\(\(module, tokenizer\)\), got a BertForSequenceClassification",
+        ),
+        (transformers.BertModel, "got the class BertModel alone"),
+        (tiny.tokenizer, "alone"),
+        ((tiny.module, tiny.tokenizer, 3), "one of 3"),
+        ((torch.nn.DataParallel(tiny.module), tiny.tokenizer), r"give its \.module"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            whence.load(ref)
+
+
+def test_compiled_modules_are_read_and_watched():
+    tiny = FAMILIES["bert"]()
+    compiled = whence.load((torch.compile(tiny.module, backend="eager"), tiny.tokenizer))
+    plain = explain(whence.load(tiny.pair), "a good payment", method="leave-one-out")
+    found = explain(compiled, "a good payment", method="leave-one-out")
+    assert found.scores == pytest.approx(plain.scores, abs=1e-6)
+    assert whence.attend(compiled, "a good payment").record.layers[0].shown
+
+
 def test_slow_tokenizers_are_refused():
     tiny = FAMILIES["bert"]()
 

@@ -33,6 +33,7 @@ __all__ = [
     "Value",
     "canonical_json",
     "parse_json",
+    "raised_to",
     "read_file",
     "without_surrogates",
 ]
@@ -208,6 +209,11 @@ def parse_json(data: bytes | str | Mapping[str, Any], origin: str) -> Any:
     # A file nested some thousand deep ends in RecursionError, and is refused as any other.
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{origin} is not JSON: {error}") from error
+
+
+def raised_to(version: int) -> Migration:
+    """A step that raises the version alone: what the new one may hold, the earlier one has not."""
+    return lambda tree: {**tree, "schema_version": version}
 
 
 class Value:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from whence.core.errors import ModelLoadError, OptionError
+from whence.models.peft_folder import AdapterFolder
 from whence.models.task import named_class, task_of, task_of_class
 from whence.models.values import Task
 
@@ -108,11 +109,15 @@ def locate(ref: str, revision: str | None) -> Checkpoint:
     return Checkpoint(ref, ref, None, revision)
 
 
+CONFIGURATIONS = ("config.json", "modules.json", "adapter_config.json")
+"""One of these is in every folder of a model: transformers' own, that of sentence-transformers, whose
+transformer may lie in a subfolder, or that of an adapter of peft."""
+
+
 def _check_folder(path: Path) -> None:
     if not path.is_dir():
         raise ModelLoadError(f"{path} is a file; expected a folder with config.json and weights")
-    # A folder of sentence-transformers may have its transformer in a subfolder.
-    if not any((path / name).is_file() for name in ("config.json", "modules.json")):
+    if not any((path / name).is_file() for name in CONFIGURATIONS):
         inside = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
         raise ModelLoadError(f"{path} is no model folder: it has no config.json, only {inside}")
 
@@ -162,14 +167,22 @@ def read(
 
 
 def _from_pretrained(
-    checkpoint: Checkpoint, task: Task | None, device: Any, dtype: str
+    checkpoint: Checkpoint, task: Task | None, device: Any, dtype: str, labels: int | None = None
 ) -> tuple[Any, Any, Task, list[str]]:
-    """Module, tokenizer, task, and the names of weights that the folder does not hold."""
+    """Module, tokenizer, task, and the names of weights that the folder does not hold.
+
+    ``labels`` is their number where another folder holds the head.
+    """
     import transformers
 
+    adapter = _adapter(checkpoint)
+    if adapter is not None:
+        return _with_adapter(checkpoint, adapter, task, device, dtype)
     modules = checkpoint.modules()
     place = {"revision": checkpoint.revision, "subfolder": _transformer_folder(checkpoint, modules)}
     config = transformers.AutoConfig.from_pretrained(checkpoint.path, **place)
+    if labels is not None and labels != config.num_labels:
+        config.num_labels = labels
     task = task or _stated_task(checkpoint, modules) or task_of(config, checkpoint.ref)
     loaders: dict[str, Any] = {
         "classification": transformers.AutoModelForSequenceClassification,
@@ -182,6 +195,7 @@ def _from_pretrained(
     }
     module, info = loaders[task].from_pretrained(
         checkpoint.path,
+        config=config,
         dtype=_dtype(dtype, config, device),
         output_loading_info=True,
         **place,
@@ -196,6 +210,37 @@ def _from_pretrained(
         # that no pooling here takes; a masked-language-model folder does not hold one.
         missing = [name for name in missing if "pooler" not in name.split(".")]
     return module, tokenizer, task, missing
+
+
+def _adapter(checkpoint: Checkpoint) -> AdapterFolder | None:
+    """The adapter that a folder holds in place of a model; ``None`` for a model."""
+    if checkpoint.file("config.json") is not None:
+        return None
+    settings = checkpoint.json("adapter_config.json")
+    if settings is None:
+        return None
+    weights = checkpoint.file("adapter_model.safetensors")
+    return AdapterFolder(checkpoint.ref, checkpoint.path, settings, weights)
+
+
+def _with_adapter(
+    checkpoint: Checkpoint, adapter: AdapterFolder, task: Task | None, device: Any, dtype: str
+) -> tuple[Any, Any, Task, list[str]]:
+    """As :func:`_from_pretrained`, of the model that an adapter changes, with the adapter on it."""
+    import transformers
+
+    base = locate(adapter.base, adapter.settings.get("revision"))
+    module, tokenizer, task, missing = _from_pretrained(
+        base, task or adapter.task, device, dtype, adapter.labels()
+    )
+    # The head is trained with the adapter and stored in its folder.
+    held = adapter.names()
+    missing = [name for name in missing if name not in held]
+    if checkpoint.file("tokenizer_config.json") is not None:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision
+        )
+    return adapter.put_on(module), tokenizer, task, missing
 
 
 def _transformer_folder(checkpoint: Checkpoint, modules: tuple[StoredModule, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from whence.core.errors import ModelLoadError, OptionError, unknown
 from whence.models.adapters.callable import CallableModel
 from whence.models.checkpoint import Checkpoint, locate, read
-from whence.models.task import require_text, task_in_memory
+from whence.models.task import for_task, require_text, task_in_memory
 from whence.models.values import Task
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def load(
 
 
 def _is_model(ref: Any) -> bool:
-    return isinstance(ref, tuple) or hasattr(ref, "tokenizer") or hasattr(ref, "state_dict")
+    parts = ("tokenizer", "state_dict", "convert_ids_to_tokens")
+    return isinstance(ref, tuple) or any(hasattr(ref, part) for part in parts)
 
 
 def _from_memory(
@@ -158,10 +159,10 @@ def _from_memory(
         if applied is not None:
             settings = {"activation": applied.value}
     else:
+        what = f"the class {ref.__name__}" if isinstance(ref, type) else f"a {type(ref).__name__}"
         raise OptionError(
-            f"a {type(ref).__name__} alone reads token ids and not texts; expected "
-            "whence.load((module, tokenizer)). Where it takes a list of texts itself: "
-            "whence.load(lambda texts: module(texts))"
+            f"expected a module with its tokenizer, whence.load((module, tokenizer)), got {what} alone. "
+            "Where it takes a list of texts itself: whence.load(lambda texts: module(texts))"
         )
     # What torch.compile wraps computes the same, and its layers can be watched.
     module = getattr(module, "_orig_mod", module)
@@ -243,8 +244,10 @@ def _adapt(
 
     ref = checkpoint.ref
     if not hasattr(module, "config") or not hasattr(module, "get_input_embeddings"):
+        inside = "; give its .module" if hasattr(getattr(module, "module", None), "config") else ""
         raise OptionError(
             f"expected (module, tokenizer) with a transformers model, got a {type(module).__name__}"
+            f"{inside}"
         )
     if tokenizer is None:
         raise ModelLoadError(f"{ref} comes without a tokenizer; give (module, tokenizer)")
@@ -253,7 +256,6 @@ def _adapt(
         # saved as, which may have another head, and is unset in a model made from its sizes.
         inner = module.get_base_model() if hasattr(module, "get_base_model") else module
         task = task_in_memory(inner, ref)
-    require_text(module, ref)
     adapters: dict[str, Any] = {
         "classification": SequenceClassifier,
         "token_classification": TokenClassifier,
@@ -265,4 +267,6 @@ def _adapt(
     }
     if task not in adapters:
         raise OptionError(f"task={task!r} is not for transformers models; leave task out")
+    module = for_task(module, task, ref)
+    require_text(module, ref)
     return adapters[task](module, tokenizer, ref=ref, revision=checkpoint.revision, **settings)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from whence.core.errors import CapabilityError, ModelLoadError
+from whence.core.errors import CapabilityError, ModelLoadError, OptionError
 from whence.models.values import Task
 
-__all__ = ["named_class", "require_text", "task_in_memory", "task_of", "task_of_class"]
+__all__ = ["for_task", "named_class", "require_text", "task_in_memory", "task_of", "task_of_class"]
 
 _HEADS: dict[str, Task] = {
     "ForSequenceClassification": "classification",
@@ -56,6 +56,28 @@ def task_in_memory(module: Any, ref: str) -> Task:
     if task is None:
         raise _unknown(ref, f"a {name}")
     return task
+
+
+def for_task(module: Any, task: Task, ref: str) -> Any:
+    """A module in memory as a task needs it: itself, or what gives the states that are embedded.
+
+    Raises:
+        OptionError: a head of another task.
+    """
+    inner = module.get_base_model() if hasattr(module, "get_base_model") else module
+    name = type(inner).__name__
+    # A class of one's own may be named in any way; those of transformers say what they are.
+    own = named_class(name) is not type(inner)
+    stated = None if own else task_of_class(type(inner), name, inner.config)
+    if stated in (None, task) or (stated, task) == ("masked_lm", "sparse_embedding"):
+        return module
+    bare = module.base_model if inner is module else module
+    if task == "embedding" and bare is not module:
+        return bare
+    raise OptionError(
+        f"task={task!r} given, but {ref} is a {name}, a model of task {stated}; leave task out, or load "
+        "the class of that task"
+    )
 
 
 def _unknown(ref: str, what: str) -> ModelLoadError:

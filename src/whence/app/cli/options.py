@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from whence._class_files import class_files
+from whence.app.cli.functions import PYTHON, function_named
 from whence.app.cli.inputs import Format, TableFormat
 from whence.core.errors import InputError, OptionError
 from whence.core.registry import slug
@@ -58,7 +59,13 @@ NO_MODEL = (
 )
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Hugging Face id, folder, embedded:NAME, or python:MODULE:FUNCTION, which is called with a "
+        "list of texts.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
@@ -143,6 +150,15 @@ class ModelOptions(OptionGroup):
         if model is None:
             raise OptionError(NO_MODEL)
         task = cast("Any", self.task)
+        if model.startswith(PYTHON):
+            given = (self.device, self.dtype, task, self.revision)
+            if given != ("auto", "auto", None, None):
+                raise OptionError(
+                    "--device, --dtype, --task and --revision go with a model, not with a function"
+                )
+            function = load(function_named(model.removeprefix(PYTHON)))
+            function.ref = model
+            return function
         return load(model, task=task, device=self.device, dtype=self.dtype, revision=self.revision)
 
 

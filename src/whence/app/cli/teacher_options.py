@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from whence.core.errors import InputError, ModelLoadError, OptionError, WhenceError, unknown
+from whence.app.cli.functions import PYTHON, function_named
+from whence.core.errors import InputError, OptionError, WhenceError, unknown
 
 if TYPE_CHECKING:
     from whence.students.teacher.teacher import Teacher
@@ -27,15 +27,11 @@ __all__ = [
     "TeacherOptions",
     "VersionOption",
     "WordOption",
-    "function_named",
     "teaching",
 ]
 
 ANSWERS = "answers.sqlite"
 """The file of the teacher's answers in the folder of a distillation."""
-
-PYTHON = "python:"
-"""What a reference to a function begins with."""
 
 _GIVES = ("logit", "probability", "label")
 
@@ -150,32 +146,6 @@ class TeacherOptions:
     def kept(self) -> bool:
         """Whether answers can be distinguished from those of another teacher, and so kept on disk."""
         return self.version is not None or not self.model.startswith(PYTHON)
-
-
-def function_named(name: str) -> Callable[[list[str]], Any]:
-    """The function of ``MODULE:FUNCTION``, from where Python finds modules.
-
-    Raises:
-        OptionError: not of that form.
-        ModelLoadError: no such module or function.
-
-    Example:
-        >>> function_named("os.path:basename")("a/b")
-        'b'
-    """
-    module, colon, function = name.partition(":")
-    if not colon or not module or not function:
-        raise OptionError(f"expected {PYTHON}MODULE:FUNCTION, got {PYTHON}{name}")
-    try:
-        result = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ModelLoadError(
-            f"could not load {PYTHON}{name}: {error}. The module must be where Python finds it; "
-            "PYTHONPATH=. adds this folder."
-        ) from error
-    if not callable(result):
-        raise ModelLoadError(f"{PYTHON}{name} is a {type(result).__name__}, not a function")
-    return result
 
 
 @contextmanager

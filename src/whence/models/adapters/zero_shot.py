@@ -35,9 +35,13 @@ TEMPLATE = "This example is {}."
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZeroShotReadout:
-    """Labels to read, and for each label the tokens of its hypothesis, which follow the text."""
+    """Labels to read, and for each label the tokens of its hypothesis, which follow the text.
+
+    ``classes`` is what is read of the model itself for one hypothesis.
+    """
 
     labels: LabelReadout
+    classes: LabelReadout
     hypotheses: tuple[Row, ...]
     needed: tuple[int, ...]
     extra_tokens: int
@@ -197,7 +201,7 @@ class ZeroShotClassifier(LocalModel):
         needed = tuple(sorted(named)) if alone else tuple(range(len(self._labels)))
         size = len(encoding.ids)
         extra = sum(size + len(hypotheses[index]) for index in needed) - size
-        return ZeroShotReadout(labels, hypotheses, needed, extra)
+        return ZeroShotReadout(labels, self._classes(labels), hypotheses, needed, extra)
 
     def evaluate(self, rows: Sequence[Row], readout: ZeroShotReadout) -> Evaluated:
         """The readout of a batch: each row with each label's hypothesis, in one pass."""
@@ -209,22 +213,22 @@ class ZeroShotClassifier(LocalModel):
     ) -> tuple[Float[np.ndarray, "rows labels"], int]:
         """What the softmax over labels, or the sigmoid of each, is taken of."""
         whole = [_joined(row, readout.hypotheses[i]) for row in rows for i in readout.needed]
-        values, tokens = self._inner.evaluate(whole, self._classes(readout))
+        values, tokens = self._inner.evaluate(whole, readout.classes)
         logits = np.zeros((len(rows), len(self._labels)))
         logits[:, readout.needed] = values.reshape(len(rows), len(readout.needed))
         return logits, tokens
 
-    def _classes(self, readout: ZeroShotReadout) -> LabelReadout:
+    def _classes(self, labels: LabelReadout) -> LabelReadout:
         """Entailment among the module's own classes, less contradiction for independent labels."""
         rival = None
-        if self.independent and readout.labels.link != "logit":
+        if self.independent and labels.link != "logit":
             # The pipeline takes the first class for contradiction, and the last where that is
             # entailment.
             rival = 0 if self._entailment else len(self._inner.labels) - 1
         link: Link = "logit"
         output = Output(name="entailment", link=link, unit="logit", target=Label())
         pairs = ((self._entailment, rival),)
-        return LabelReadout((output,), pairs, link, False, readout.labels.precision)
+        return LabelReadout((output,), pairs, link, False, labels.precision)
 
     def gradients(
         self,
@@ -250,7 +254,7 @@ class ZeroShotClassifier(LocalModel):
                 frozen=np.pad(encoding.frozen, (0, tail), constant_values=True),
                 token_types=row.token_types,
             )
-            one = self._inner.gradients(whole, points, self._classes(readout))
+            one = self._inner.gradients(whole, points, readout.classes)
             logits[:, index] = one.values[:, 0]
             slopes[index] = one.gradients[:, 0, : len(encoding.ids)]
         leaf = torch.tensor(logits, requires_grad=True)
