@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from whence.core.explanations import Decision, NamedScore
 from whence.core.features import Document
 from whence.core.provenance import Cost, Provenance
-from whence.core.record import Migration, Record, Value
+from whence.core.record import Migration, Number, Record, Value
 from whence.core.targets import Output
 
 __all__ = [
@@ -185,7 +185,7 @@ class HeadEffects(Value):
     ablation: Literal["resample", "mean", "zero"]
     draws: int
     confidence: float
-    agreement: float
+    agreement: Number
     seed: int
     cost: Cost
     sets: tuple[HeadSet, ...] = ()

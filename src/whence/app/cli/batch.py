@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +208,7 @@ def _digest(row: TableRow, column: str) -> str:
 
 
 @contextmanager
-def _opened(output: Path) -> Iterator[IO[bytes]]:
+def _opened(output: Path) -> Generator[IO[bytes]]:
     """The output, open to append and locked against other processes."""
     try:
         # A pipe or a device is written to, and cannot be read back.

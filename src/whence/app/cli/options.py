@@ -20,6 +20,7 @@ from whence.core.errors import InputError, OptionError
 from whence.core.registry import slug
 
 __all__ = [
+    "NO_MODEL",
     "DeviceOption",
     "DtypeOption",
     "FormatOption",
@@ -52,8 +53,13 @@ def _names(package: str) -> str:
     return ", ".join(slug(name) for name in class_files([package]) if name != "Spans")
 
 
+NO_MODEL = (
+    "no model given: --model with a Hugging Face id, a folder, or an example model (embedded:health, "
+    "embedded:credit, embedded:law; 'whence models' lists them)"
+)
+
 ModelOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         "-m",
@@ -126,29 +132,34 @@ class OptionGroup:
 class ModelOptions(OptionGroup):
     """Which model, and how it is loaded."""
 
-    model: ModelOption = "embedded:credit"
+    model: ModelOption = None
     device: DeviceOption = "auto"
     dtype: DtypeOption = "auto"
     task: TaskOption = None
     revision: RevisionOption = None
 
-    def load(self) -> Any:
-        """Load the model; see :func:`whence.load`."""
+    def load(self, stored: str | None = None) -> Any:
+        """Load the model, or the one that a record names; see :func:`whence.load`.
+
+        Raises:
+            OptionError: there is neither.
+        """
         from whence.models import load
 
+        model = self.model or stored
+        if model is None:
+            raise OptionError(NO_MODEL)
         task = cast("Any", self.task)
-        if self.model.startswith(PYTHON):
+        if model.startswith(PYTHON):
             given = (self.device, self.dtype, task, self.revision)
             if given != ("auto", "auto", None, None):
                 raise OptionError(
                     "--device, --dtype, --task and --revision go with a model, not with a function"
                 )
-            function = load(function_named(self.model.removeprefix(PYTHON)))
-            function.ref = self.model
+            function = load(function_named(model.removeprefix(PYTHON)))
+            function.ref = model
             return function
-        return load(
-            self.model, task=task, device=self.device, dtype=self.dtype, revision=self.revision
-        )
+        return load(model, task=task, device=self.device, dtype=self.dtype, revision=self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +181,7 @@ class SourceOptions(OptionGroup):
         Raises:
             OptionError: more than one of the options is there, or the name of a file as a text.
         """
-        if self.text not in (None, "-") and rows is None and _is_file(cast("str", self.text)):
+        if self.text is not None and self.text != "-" and rows is None and _is_file(self.text):
             raise OptionError(
                 f"{self.text} is a file; to explain what stands in it, give --file {self.text}"
             )

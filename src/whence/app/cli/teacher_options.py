@@ -36,7 +36,7 @@ ANSWERS = "answers.sqlite"
 _GIVES = ("logit", "probability", "label")
 
 TeacherModelOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         "-m",

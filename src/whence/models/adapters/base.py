@@ -177,12 +177,12 @@ class TorchModel(LocalModel):
             if torch.is_tensor(read):
                 ids.extend(read[0].tolist())
 
-        handle = self.module.get_decoder().register_forward_pre_hook(store, with_kwargs=True)
-        try:
-            with torch.inference_mode(), self.running():
+        with torch.inference_mode(), self.running():
+            handle = self.module.get_decoder().register_forward_pre_hook(store, with_kwargs=True)
+            try:
                 self._read(encoding, ())
-        finally:
-            handle.remove()
+            finally:
+                handle.remove()
         return ids
 
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from torch.utils.weak import WeakIdKeyDictionary
@@ -26,6 +26,7 @@ class _ModuleLock:
 # By identity: tensors compare element by element. Weak, since a lock must keep no weights alive.
 _LOCKS: Any = WeakIdKeyDictionary()
 _TABLE = threading.Lock()
+_THREAD = threading.local()
 
 
 @contextmanager
@@ -37,10 +38,39 @@ def locked(module: Any) -> Generator[None]:
     thread that is in the context of one model and enters that of another while a second thread does
     the reverse waits for ever; passes of whence never do so.
     """
-    with ExitStack() as stack:
-        for each in _locks_of(module):
-            stack.enter_context(each.lock)
+    entered: set[int] = _THREAD.__dict__.setdefault("entered", set())
+    # Passes nest inside hooks; of a large model, looking its parts up takes a millisecond.
+    if id(module) in entered:
         yield
+        return
+    locks = [each.lock for each in _locks_of(module)]
+    _take(locks)
+    entered.add(id(module))
+    try:
+        yield
+    finally:
+        entered.discard(id(module))
+        for lock in locks:
+            lock.release()
+
+
+def _take(locks: list[Any]) -> None:
+    """Take all locks, and hold none while waiting for another."""
+    wanted = locks[0]
+    while True:
+        wanted.acquire()
+        taken = [wanted]
+        for lock in locks:
+            if lock is not wanted:
+                if not lock.acquire(blocking=False):
+                    break
+                taken.append(lock)
+        else:
+            return
+        # A thread that holds this one, of a part, may want those of the whole.
+        for each in taken:
+            each.release()
+        wanted = lock
 
 
 def _locks_of(module: Any) -> list[_ModuleLock]:

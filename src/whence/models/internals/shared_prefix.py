@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from whence.models.internals.block_rerun import mapped
+from whence.models.internals.module_lock import locked
 from whence.models.internals.module_paths import outermost_block
 
 __all__ = ["share_rows_below"]
@@ -28,15 +29,18 @@ def share_rows_below(module: Any, layers: Iterable[str], rows: int) -> Generator
     blocks = {outermost_block(name) for name, _ in module.named_modules()} - {""}
     changed = {outermost_block(layer) for layer in layers}
     shared = _SharedRows(changed, rows)
-    handles = [
-        module.get_submodule(name).register_forward_pre_hook(shared.hook(name), with_kwargs=True)
-        for name in (blocks if "" not in changed else ())
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with locked(module):
+        handles = [
+            module.get_submodule(name).register_forward_pre_hook(
+                shared.hook(name), with_kwargs=True
+            )
+            for name in (blocks if "" not in changed else ())
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 class _SharedRows:
