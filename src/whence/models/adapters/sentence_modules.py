@@ -8,7 +8,7 @@ that sentence-transformers passes along, so modules of its own can stand beside 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -35,10 +35,14 @@ OLD_KEYS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceModules:
-    """The modules behind the transformer, and the prompt that stands before each text."""
+    """The modules behind the transformer, and the prompt that stands before each text.
+
+    ``prompts`` are those that the model was trained with, by their names.
+    """
 
     modules: tuple[torch.nn.Module, ...]
     prompt: str = ""
+    prompts: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def described(self) -> str:
@@ -270,7 +274,8 @@ def _with_prompt(
         raise ModelLoadError(
             f"{ref} has the default prompt {name!r}, which is none of its prompts: {', '.join(prompts)}"
         )
-    return SentenceModules(tuple(modules), "" if name is None else prompts[name] or "")
+    prompts = {key: text or "" for key, text in prompts.items()}
+    return SentenceModules(tuple(modules), "" if name is None else prompts[name], prompts)
 
 
 def _read_module(checkpoint: Checkpoint, stored: StoredModule) -> torch.nn.Module:
