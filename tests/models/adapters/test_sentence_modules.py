@@ -285,6 +285,13 @@ def test_other_modules_are_refused_by_name(tmp_path, kind, says):
         whence.load(folder)
 
 
+def test_a_folder_without_pooling(tmp_path):
+    for name, modules in (("bare", []), ("unit", [("Normalize", {}, None)])):
+        (tmp_path / name).mkdir()
+        with pytest.raises(ModelLoadError, match="has no Pooling"):
+            whence.load(write(tmp_path / name, *modules))
+
+
 def test_damaged_modules(tmp_path):
     dense = {"in_features": 32, "out_features": 4}
     folder = write(tmp_path, pool("mean"), ("Dense", dense, None))

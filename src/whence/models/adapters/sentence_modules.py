@@ -253,15 +253,18 @@ def read_modules(checkpoint: Checkpoint) -> SentenceModules:
     Raises:
         ModelLoadError: a module, pooling or activation of another kind, or damaged files.
     """
-    stored = checkpoint.modules()[1:]
-    if not stored and checkpoint.file(POOLING.file("config.json")):
+    listed = checkpoint.modules()
+    stored = listed[1:]
+    if not listed and checkpoint.file(POOLING.file("config.json")):
         # The list of modules was lost from the folder, and its pooling is stated all the same.
         stored = (POOLING,)
     modules = [_read_module(checkpoint, module) for module in stored if module.kind != IDLE]
+    if not listed and not modules:
+        modules = list(MEAN.modules)
     settings = checkpoint.json("config_sentence_transformers.json") or {}
     return _with_prompt(
         checkpoint.ref,
-        modules or list(MEAN.modules),
+        modules,
         settings.get("prompts") or {},
         settings.get("default_prompt_name"),
     )
@@ -273,6 +276,10 @@ def _with_prompt(
     if name is not None and name not in prompts:
         raise ModelLoadError(
             f"{ref} has the default prompt {name!r}, which is none of its prompts: {', '.join(prompts)}"
+        )
+    if not any(type(module).__name__.endswith("Pooling") for module in modules):
+        raise ModelLoadError(
+            f"{ref} has no Pooling, so it gives a vector of each token and none of the text; {ELSEWHERE}"
         )
     prompts = {key: text or "" for key, text in prompts.items()}
     return SentenceModules(tuple(modules), "" if name is None else prompts[name], prompts)
