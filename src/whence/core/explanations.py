@@ -14,7 +14,7 @@ from whence.core.display import fragment_of, page_of, text_of
 from whence.core.errors import OptionError, TrustError, unknown
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
-from whence.core.record import Migration, Record, Value
+from whence.core.record import Migration, Record, Value, raised_to
 from whence.core.targets import Output
 from whence.core.trust import Grade, TrustLabel
 
@@ -82,11 +82,6 @@ def _unjudged(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "schema_version": 3, "trust": None}
 
 
-def _without_digest(tree: dict[str, Any]) -> dict[str, Any]:
-    """Version 3 carried no digest, of which a record that is read has no need."""
-    return {**tree, "schema_version": 4}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Attribution(Record):
     """A score for every feature and output: positive raised the target, in the target's unit.
@@ -131,7 +126,9 @@ class Attribution(Record):
     migrations: ClassVar[Mapping[int, Migration]] = {
         1: _in_the_targets_unit,
         2: _unjudged,
-        3: _without_digest,
+        # Version 4 carries a digest, and knows the targets of models that label words or fill in
+        # masked ones.
+        3: raised_to(4),
     }
     sealed: ClassVar[bool] = True
 
