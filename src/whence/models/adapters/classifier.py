@@ -210,10 +210,11 @@ class SequenceClassifier(TorchModel):
             return self._activation
         if self.config.problem_type == "multi_label_classification":
             return "sigmoid"
-        return "none" if self._regression or len(self.labels) == 1 else "softmax"
+        return "none" if self.regression or len(self.labels) == 1 else "softmax"
 
     @property
-    def _regression(self) -> bool:
+    def regression(self) -> bool:
+        """Whether the outputs are numbers in units of their own, and no labels to choose from."""
         return self.config.problem_type == "regression"
 
     @property
@@ -223,7 +224,7 @@ class SequenceClassifier(TorchModel):
 
     def _links(self) -> tuple[Link, ...]:
         if self.activation == "none":
-            return ("score", "logit") if self._regression else ("logit", "score")
+            return ("score", "logit") if self.regression else ("logit", "score")
         return ("log_odds", "logit", "log_probability", "probability")
 
     def decide(self, encoding: Encoding) -> Decision:
@@ -257,7 +258,7 @@ class SequenceClassifier(TorchModel):
         A regression has no answer among its outputs: without a target, all of them are explained.
         """
         allowed = self._links()
-        if self._regression and not targets:
+        if self.regression and not targets:
             targets = tuple(Label(label=index) for index in range(len(self.labels)))
         chosen = allowed[0] if link is None else check_link(link, allowed, self.ref)
         outputs, pairs = resolve_labels(
