@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from whence.core.errors import RecordError
-from whence.core.record import Migration, Number, Tree, Value, without_surrogates
+from whence.core.record import (
+    Migration,
+    Number,
+    Tree,
+    Value,
+    raised_to,
+    without_surrogates,
+)
 from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.folder_record import FolderRecord
 from whence.students.regions.region import Region
@@ -73,11 +80,6 @@ def _fields_by_name(tree: Tree) -> Tree:
     }
 
 
-def _with_numbers(tree: Tree) -> Tree:
-    """Version 2 knew no features of numbers, and stored the plain words of the vocabulary."""
-    return {**tree, "schema_version": 3}
-
-
 def _marked(monitor: Tree) -> Tree:
     if monitor["schema_version"] != 1:
         raise RecordError(f"a monitor of schema version {monitor['schema_version']!r}")
@@ -139,5 +141,5 @@ class RouterState(FolderRecord):
     random_state: GeneratorState
     kind: Literal["router"] = "router"
     schema_version: Literal[3] = 3
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name, 2: _with_numbers}
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name, 2: raised_to(3)}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)
