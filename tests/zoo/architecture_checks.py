@@ -242,7 +242,7 @@ def attention(model: Model) -> str | None:
             _is_one_of(weights, softmaxes, call.name)
     whence.attend(model.whence, TEXT, target=model.target, link=model.link, token_budget=4000)
     without = len(sink.errors) - len(certified)
-    return f"{without} of {len(sink.errors)} layers not shown" if without else None
+    return f"{without} of {len(sink.errors)} layers without a certificate" if without else None
 
 
 def _is_one_of(weights: np.ndarray, softmaxes: list[np.ndarray], name: str) -> None:
