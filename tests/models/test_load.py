@@ -218,6 +218,7 @@ def test_what_is_no_model_is_named():
             whence.load(ref)
 
 
+@pytest.mark.slow
 def test_compiled_modules_are_read_and_watched():
     tiny = FAMILIES["bert"]()
     compiled = whence.load((torch.compile(tiny.module, backend="eager"), tiny.tokenizer))

@@ -118,7 +118,9 @@ def test_joined_poolings_dense_norm_and_dropout(tmp_path):
         ),
         ("Normalize", {}, None),
     )
+    before = torch.get_rng_state()
     model = whence.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
     h = states(TEXT)
     joined = np.concatenate([h.max(axis=0), h[0]])
     dense = 1 / (1 + np.exp(-(weight @ joined + bias)))

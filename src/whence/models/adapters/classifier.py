@@ -309,11 +309,14 @@ class SequenceClassifier(TorchModel):
         # Not the module's own pooling: it takes the last token whose id is not the padding id, and
         # so skips a real end token where both have one id
         # (findings/transformers-classifier-skips-a-final-end-token.sh).
-        hidden = self.module.base_model(**inputs).last_hidden_state
+        # Around a model, peft calls its own wrapper the base model.
+        wrapped = hasattr(self.module, "get_base_model")
+        inner = self.module.get_base_model() if wrapped else self.module
+        hidden = inner.base_model(**inputs).last_hidden_state
         places = torch.arange(seen.shape[1], device=seen.device)
         last = (seen * places).argmax(dim=1)
         rows = torch.arange(len(seen), device=seen.device)
-        return self.module.score(hidden[rows, last.to(hidden.device)])
+        return inner.score(hidden[rows, last.to(hidden.device)])
 
     def gradients(
         self,

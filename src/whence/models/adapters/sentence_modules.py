@@ -294,7 +294,9 @@ def _read_module(checkpoint: Checkpoint, stored: StoredModule) -> torch.nn.Modul
     if settings is None and stored.kind in ("Pooling", "Dense", "LayerNorm"):
         raise ModelLoadError(f"{checkpoint.ref} lacks {stored.file('config.json')}")
     try:
-        module = KINDS[stored.kind](settings or {})
+        # A fresh layer draws its weights; loading must not change what the caller draws next.
+        with torch.random.fork_rng(devices=[]):
+            module = KINDS[stored.kind](settings or {})
         if module.state_dict():
             module.load_state_dict(_weights(checkpoint, stored))
     except (KeyError, TypeError, RuntimeError) as error:
