@@ -150,13 +150,12 @@ def explain(
             assert output is not None
             read = table_rows(rows, column)
             loaded = model.load()
-            if overwrite and output.is_file():
-                output.unlink()
             batch = Batch(
                 column=column,
                 run=_run_of(loaded, settings, column),
                 explain=lambda text: run(loaded, text, **settings),
                 retry=retry,
+                anew=overwrite,
                 tell=tell,
             )
             _rows(batch, read(), output, quiet)
