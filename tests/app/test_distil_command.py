@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from whence.app.cli.distill import lexicon
 from whence.app.cli.exit_codes import Exit
+from whence.app.cli.functions import function_named
 from whence.app.cli.main import app
 from whence.app.cli.table_files import read_table
-from whence.app.cli.teacher_options import ANSWERS, TeacherOptions, function_named
+from whence.app.cli.teacher_options import ANSWERS, TeacherOptions
 from whence.core.errors import InputError, ModelLoadError, OptionError
 
 TEACHER = """
@@ -187,7 +188,9 @@ class TestDistill:
         run(*base, "--model", "embedded:nothing", code=Exit.USAGE)
         short = tmp_path / "short.txt"
         short.write_text("one\ntwo\n")
-        run("distill", short, "-o", tmp_path / "kept", *FAST, code=Exit.INPUT)
+        run("distill", short, "-o", tmp_path / "kept", *FAST, code=Exit.USAGE)
+        credit = ("--model", "embedded:credit")
+        run("distill", short, "-o", tmp_path / "kept", *credit, *FAST, code=Exit.INPUT)
 
     def test_a_function_without_a_version_is_kept_nowhere(self, teacher, file, tmp_path):
         out = tmp_path / "kept"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -7,8 +8,12 @@ from typer.testing import CliRunner
 
 from whence.app.cli.exit_codes import Exit
 from whence.app.cli.main import app
+from whence.core.record import canonical_json
 
 TEXT = "She missed 4 payments this year and has no savings at all."
+
+
+CREDIT = ("--model", "embedded:credit")
 
 
 def run(*arguments, code=0):
@@ -20,7 +25,7 @@ def run(*arguments, code=0):
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "kept.json"
-    run("explain", "-f", "json", "-o", path, "--method", "leave-one-out", TEXT)
+    run("explain", *CREDIT, "-f", "json", "-o", path, "--method", "leave-one-out", TEXT)
     return path
 
 
@@ -79,17 +84,18 @@ def test_scores_from_elsewhere(tmp_path):
     path = tmp_path / "theirs.json"
     words = TEXT.rstrip(".").split()
     path.write_text(json.dumps({"text": TEXT, "scores": [[w, float(len(w))] for w in words]}))
-    assert "Better than chance?" in run("evaluate", path, "--level", "quick")
+    assert "no model given" in run("evaluate", path, code=Exit.USAGE)
+    assert "Better than chance?" in run("evaluate", path, *CREDIT, "--level", "quick")
 
 
 def test_methods_side_by_side():
     chosen = ("--method", "leave-one-out", "--method", "random")
-    text = run("compare", *chosen, TEXT)
+    text = run("compare", *CREDIT, *chosen, TEXT)
     assert text.index("leave-one-out") < text.index("Judged on the same 64 masks")
-    tree = json.loads(run("compare", *chosen, "-f", "json", TEXT))
+    tree = json.loads(run("compare", *CREDIT, *chosen, "-f", "json", TEXT))
     assert set(tree["methods"]) == {"leave-one-out", "random", "ensemble"}
-    run("compare", *chosen, "-f", "html", TEXT, code=Exit.USAGE)
-    metric = run("compare", *chosen, "--metric", "gini", TEXT)
+    run("compare", *CREDIT, *chosen, "-f", "html", TEXT, code=Exit.USAGE)
+    metric = run("compare", *CREDIT, *chosen, "--metric", "gini", TEXT)
     assert "gini [" in metric
 
 
@@ -98,26 +104,71 @@ def test_choosing_on_a_file(tmp_path):
     lines = [TEXT, "He pays on time and saves a little every month.", "No debts, some savings."]
     path.write_text("".join(json.dumps({"text": t}) + "\n" for t in lines))
     chosen = ("--method", "leave-one-out", "--method", "input-x-gradient")
-    text = run("select", path, *chosen, "--limit", 2)
+    text = run("select", path, *CREDIT, *chosen, "--limit", 2)
     assert "2 texts" in text
-    tree = json.loads(run("select", path, *chosen, "-f", "json"))
+    tree = json.loads(run("select", path, *CREDIT, *chosen, "-f", "json"))
     assert tree["texts"] == 3
-    run("select", path, "--limit", 0, code=Exit.USAGE)
-    run("select", path, "-f", "html", code=Exit.USAGE)
+    run("select", path, *CREDIT, "--limit", 0, code=Exit.USAGE)
+    run("select", path, *CREDIT, "-f", "html", code=Exit.USAGE)
 
 
-def test_replaying(kept, tmp_path):
-    assert run("verify", kept).startswith("holds: 5 of 5 answers")
-    tree = json.loads(kept.read_text())
-    tree["values"]["data"] = [tree["values"]["data"][0] + 1.0]
-    forged = tmp_path / "forged.json"
-    forged.write_text(json.dumps(tree))
-    assert "does not hold" in run("verify", forged, code=Exit.NOT_VERIFIED)
+def test_replaying(kept):
+    text = run("verify", kept)
+    assert text.startswith("holds: 5 of 5 answers")
+    assert "checked: answers, digest, pool fidelity, grade" in text
+    assert "not checked: the scores of this method need not add up" in text
+
+
+def swapped(scores):
+    scores[0], scores[3] = scores[3], scores[0]
+
+
+def reworded(segmentation):
+    segmentation["document"]["text"] = TEXT.replace("missed", "repaid")
+    next(f for f in segmentation["features"] if f["text"] == "missed")["text"] = "repaid"
+
+
+FORGERIES = {
+    "a score": lambda tree: tree["scores"]["data"].__setitem__(0, 9.0),
+    "two scores swapped": lambda tree: swapped(tree["scores"]["data"]),
+    "a grade raised": lambda tree: tree["trust"].update(grade="A"),
+    "an answer": lambda tree: tree["values"]["data"].__setitem__(0, tree["values"]["data"][0] + 1),
+    "a word": lambda tree: reworded(tree["segmentation"]),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("digest", ["kept", "made anew", "taken away"])
+def test_a_changed_record_does_not_hold(forgery, digest, tmp_path):
+    path, forged = tmp_path / "kept.json", tmp_path / "forged.json"
+    run("explain", *CREDIT, "-f", "json", "-o", path, "--method", "kernel-shap", TEXT)
+    assert run("verify", path).startswith("holds")
+    tree = json.loads(path.read_text())
+    if tree["trust"]["grade"] == "A":
+        tree["trust"]["grade"] = "B"
+    FORGERIES[forgery](tree)
+    if digest != "kept":
+        del tree["digest"]
+    if digest == "made anew":
+        tree["digest"] = hashlib.sha256(canonical_json(tree)).hexdigest()
+    forged.write_bytes(canonical_json(tree))
+    text = run("verify", forged, code=Exit.NOT_VERIFIED)
+    assert text.startswith("does not hold")
+    if digest == "kept":
+        assert "was changed after it was written" in text
+
+
+def test_another_model_is_told(kept):
+    for command in ("verify", "evaluate"):
+        text = run(command, kept, "--model", "embedded:credit-shortcut", code=Exit.USAGE)
+        assert "the record is of embedded:credit" in text
+    text = run("verify", kept, "--model", "embedded:credit-shortcut", "--other-model", code=7)
+    assert text.startswith("does not hold")
 
 
 def test_explanations_may_go_unjudged():
-    assert "Better than chance?" not in run("explain", "--trust", "off", TEXT)
-    run("explain", "--trust", "some", TEXT, code=Exit.USAGE)
+    assert "Better than chance?" not in run("explain", *CREDIT, "--trust", "off", TEXT)
+    run("explain", *CREDIT, "--trust", "some", TEXT, code=Exit.USAGE)
 
 
 def test_the_metrics_are_listed():
@@ -152,7 +203,19 @@ def test_metrics_that_need_more_than_answers(by_gradient, metric, more):
 @pytest.fixture(scope="module")
 def by_gradient(tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "gradient.json"
-    run("explain", "-f", "json", "-o", path, "--method", "input-x-gradient", "--trust", "off", TEXT)
+    run(
+        "explain",
+        *CREDIT,
+        "-f",
+        "json",
+        "-o",
+        path,
+        "--method",
+        "input-x-gradient",
+        "--trust",
+        "off",
+        TEXT,
+    )
     return path
 
 

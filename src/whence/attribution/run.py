@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float
@@ -29,16 +28,14 @@ from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
 from whence.games.attention_game import AttentionGame
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache, MemoryCache
+from whence.games.cache import Cache, call_cache
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.question import Question
+from whence.models.public_call import public_call
 
-__all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
-
-_CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
-"""One cache in memory for each live model, so that explaining again goes on from before."""
+__all__ = ["Announce", "Forecast", "Plan", "answer", "plan_for"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +111,7 @@ def plan_for(
     return Plan(resolved, choice, least, max(usual, least))
 
 
+@public_call
 def answer(
     question: Question,
     plan: Plan,
@@ -133,14 +131,17 @@ def answer(
         budget: most evaluations (for gradient methods passes); none: what the method usually asks.
         seed: seed of the random generator.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
         progress: callable of (what, done, total), called after each batch of evaluations.
         announce: function called with a :class:`Forecast` before long work begins.
 
     Raises:
         CapabilityError: the model lacks what the method needs.
         BudgetError: the budget is too small; the message gives the least.
-        Interrupted: stopped by the user; finished evaluations stay in the cache.
+        Interrupted: stopped by the user; finished evaluations stay in the store, where one was given.
 
     Example:
         >>> import whence
@@ -153,8 +154,7 @@ def answer(
     if seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     started = time.perf_counter()
-    if cache is None:
-        cache = cache_of(question.model)
+    answers = call_cache(cache)
     method = plan.method
     allowed = plan.usual if budget is None else budget
     if allowed < plan.least:
@@ -185,7 +185,7 @@ def answer(
                 allowed = max(method.default_budget(len(question.segmentation)), plan.least)
             allowed -= guide.cost.gradient_evaluations
         game = question.game(
-            budget=allowed, cache=cache, token_budget=token_budget, progress=progress
+            budget=allowed, cache=answers, token_budget=token_budget, progress=progress
         )
         # Where the arithmetic is the model's own, ask() gives the same object twice.
         if question.native is not question.readout:
@@ -202,15 +202,11 @@ def answer(
         if guide is not None:
             cost = Cost.total([cost, guide.cost])
         notes.append(f"absence: {question.masker.describes} ({question.why})")
+        notes += answers.notes
     notes += question.notes(absent=used is not None)
     return _attribution(
         question, plan, estimate, cost, used, (*notes, *estimate.notes), seed, started
     )
-
-
-def cache_of(model: Any) -> MemoryCache:
-    """The cache in memory that all explanations of one live model share."""
-    return _CACHES.setdefault(model, MemoryCache())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,7 +252,7 @@ def _embedding_game(
     if not question.differentiable:
         raise CapabilityError(
             f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
-            f"scores. Methods that work here: {', '.join(_working(question))}"
+            f"scores{_reason(question)}. Methods that work here: {', '.join(_working(question))}"
         )
     return question.embedding_game(budget=budget, token_budget=token_budget)
 
@@ -268,9 +264,14 @@ def _attention_game(
     if not question.attends:
         raise CapabilityError(
             f"{type(method).__name__} needs attention; {question.model.identity.ref} gives only "
-            f"scores. Methods that work here: {', '.join(working)}"
+            f"scores{_reason(question)}. Methods that work here: {', '.join(working)}"
         )
     return question.attention_game(budget=budget, token_budget=token_budget, alternatives=working)
+
+
+def _reason(question: Question) -> str:
+    reason = question.no_gradients()
+    return "" if reason is None else f": {reason}"
 
 
 def _working(question: Question) -> list[str]:

@@ -14,6 +14,7 @@ import typer
 from whence.app.cli.exit_codes import failing_plainly
 from whence.app.cli.inputs import Format, teller
 from whence.app.cli.options import (
+    NO_MODEL,
     DeviceOption,
     DtypeOption,
     FormatOption,
@@ -57,7 +58,7 @@ def distill(
         Path,
         typer.Option("--output", "-o", help="Folder of student, certificate, report and answers."),
     ],
-    model: TeacherModelOption = "embedded:credit",
+    model: TeacherModelOption = None,
     column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
     gold: Annotated[
         str | None, typer.Option(help="The column of true labels, for one more control.")
@@ -127,6 +128,8 @@ def distill(
         from whence.students.families.transformer import Transformer
         from whence.students.features.vectorizer import ReadableFeatures
 
+        if model is None:
+            raise OptionError(NO_MODEL)
         rows, truth = read_table(texts, column, gold)
         chosen = None if students is None else [student_by_name(n) for n in students.split(",")]
         named = dict(lexicon(item) for item in lexicons or [])

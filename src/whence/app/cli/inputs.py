@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,11 +12,12 @@ from typing import Any
 
 import typer
 
-from whence.core.errors import OptionError
+from whence.core.errors import OptionError, WriteError
 
 __all__ = [
     "Format",
     "TableFormat",
+    "check_output",
     "format_of",
     "table_format_of",
     "target_of",
@@ -38,14 +41,82 @@ class TableFormat(StrEnum):
     json = "json"
 
 
-_BY_SUFFIX = {".html": Format.html, ".htm": Format.html, ".json": Format.json}
+_BY_SUFFIX = {
+    ".html": Format.html,
+    ".htm": Format.html,
+    ".json": Format.json,
+    ".txt": Format.text,
+}
 
 
 def format_of(format_: Format | TableFormat | None, output: Path | None) -> Format:
-    """The format asked for; else the one the file's suffix names; else text."""
-    if format_ is not None:
-        return Format(format_.value)
-    return Format.text if output is None else _BY_SUFFIX.get(output.suffix.lower(), Format.text)
+    """The format asked for; else the one the file's suffix names; else text.
+
+    Raises:
+        OptionError: the suffix is that of a table.
+    """
+    suffix = "" if output is None else output.suffix.lower()
+    named = _BY_SUFFIX.get(suffix)
+    if suffix in (".jsonl", ".csv", ".tsv", ".parquet"):
+        raise OptionError(
+            f"{output} is named as a table of rows, and this is one result; name a file in .json, .html "
+            "or .txt, or give rows with --input"
+        )
+    return (named or Format.text) if format_ is None else Format(format_.value)
+
+
+def check_output(
+    output: Path | None, *inputs: Path | None, overwrite: bool = False, resumed: bool = False
+) -> None:
+    """Refuse an output that would destroy something; called before a model is loaded.
+
+    Args:
+        output: file to write, if any.
+        inputs: files that are read.
+        overwrite: whether a file that stands there may be replaced.
+        resumed: whether the output is a table that the run goes on with.
+
+    Raises:
+        OptionError: the output is an input, or a file that whence did not write.
+        WriteError: it is a folder, or stands in none.
+    """
+    if output is None:
+        return
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise OptionError(f"--output {output} is the file that is read; give another name")
+    if output.is_dir():
+        raise WriteError(f"--output {output} is a folder; give the name of a file")
+    if not output.parent.is_dir():
+        raise WriteError(
+            f"the folder {output.parent} does not exist: make it, or choose another place"
+        )
+    if not output.is_file():
+        return
+    if not os.access(output, os.W_OK):
+        raise WriteError(f"--output {output} may not be written; choose another place")
+    if not (overwrite or resumed) and not _written_here(output):
+        raise OptionError(
+            f"--output {output} exists and is no page or record of whence; give another name, or "
+            "--overwrite"
+        )
+
+
+def _written_here(path: Path) -> bool:
+    """Whether a file is empty, a page of whence, or JSON with a record's version in it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WriteError(f"could not look into {path}: {error.strerror or error}") from error
+    if not data.strip() or b'<meta name="generator" content="whence ' in data[:4096]:
+        return True
+    if b'"schema_version"' not in data:
+        return False
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def table_format_of(format_: Format | TableFormat | None, output: Path | None, what: str) -> Format:

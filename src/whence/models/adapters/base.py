@@ -13,11 +13,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError
 from whence.core.explanations import Decision
 from whence.models.adapters.local_model import LocalModel
-from whence.models.internals.attention_capture import (
-    AttentionCall,
-    AttentionSink,
-    capture_attention,
-)
+from whence.models.internals.attention_capture import AttentionSink, capture_attention
 from whence.models.internals.head_outputs import DirectGradientSink, GradientSink, OutputSink
 from whence.models.internals.interventions import Change, intervene
 from whence.models.internals.kernel_hooks import hook_kernels
@@ -29,6 +25,8 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
+from whence.models.internals.returned_weights import pass_on_returned
+from whence.models.internals.shared_prefix import share_rows_below
 from whence.models.values import BlockStates, CaptureResult, Encoding, Evaluated, HeadGradients, Row
 
 __all__ = ["TorchModel"]
@@ -56,30 +54,28 @@ class TorchModel(LocalModel):
                     self._read(encoding, forced)
             if queries:
                 return CaptureResult((), decision)
-            # Only where nothing could be captured: output_attentions=True asks for another
-            # computation than the model's own, in most families the eager kernel.
-            weights = getattr(
-                self._read(encoding, forced, output_attentions=True), "attentions", None
+            # Only where nothing could be captured.
+            note = pass_on_returned(
+                lambda **options: self._read(encoding, forced, **options),
+                sink,
+                len(encoding.ids) + len(forced),
+                self.architecture,
             )
-        if not weights:
-            raise CapabilityError(
-                f"{self.architecture} gives no attention weights: its layers call no attention "
-                "function that transformers shares, and output_attentions=True returned none"
-            )
-        for index, layer in enumerate(weights):
-            _pass_on(sink, index, layer, causal=self.task == "causal")
-        note = (
-            f"the layers of {self.architecture} compute their softmax themselves: these weights are "
-            "those that the model returned, and no certificate could be computed"
-        )
         return CaptureResult((note,), decision)
 
     def evaluate_with_changes(
-        self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
+        self,
+        encoding: Encoding,
+        readout: Any,
+        changes: Sequence[Sequence[Change]],
+        *,
+        share: bool = False,
     ) -> Evaluated:
         """See :class:`~whence.models.access.GivesHeads`."""
         rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
-        with intervene(self.module, changes):
+        layers = {change.layer for group in changes for change in group}
+        below = share_rows_below(self.module, layers, len(rows)) if share else nullcontext()
+        with below, intervene(self.module, changes):
             return cast("Any", self).evaluate(rows, readout)
 
     def head_outputs(
@@ -165,6 +161,30 @@ class TorchModel(LocalModel):
             "that work here: classifiers and models that write"
         )
 
+    def decoder_ids(self, encoding: Encoding) -> list[int]:
+        """Ids that a decoder behind an encoder reads of a text by itself; none without one.
+
+        Classifiers of Bart's kind let it read the text again, moved by one token. Cost: one pass.
+        """
+        if not getattr(self.config, "is_encoder_decoder", False) or not hasattr(
+            self.module, "get_decoder"
+        ):
+            return []
+        ids: list[int] = []
+
+        def store(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            read = kwargs.get("input_ids", args[0] if args else None)
+            if torch.is_tensor(read):
+                ids.extend(read[0].tolist())
+
+        with torch.inference_mode(), self.running():
+            handle = self.module.get_decoder().register_forward_pre_hook(store, with_kwargs=True)
+            try:
+                self._read(encoding, ())
+            finally:
+                handle.remove()
+        return ids
+
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
         """One pass over an input and forced tokens, for what can be watched in it."""
         types = encoding.token_types
@@ -176,21 +196,3 @@ def _uncached(ids: np.ndarray, types: np.ndarray | None) -> Row:
     # A row that states what it attends to is read from its first token on, never from a cache of
     # what rows share: a change must reach every position.
     return Row(ids=ids, attention=np.ones(len(ids), dtype=bool), token_types=types)
-
-
-def _pass_on(sink: AttentionSink, index: int, weights: torch.Tensor, *, causal: bool) -> None:
-    """Give a sink the weights that the model itself returned for one layer."""
-    _, heads, queries, keys = weights.shape
-    call = AttentionCall(
-        name=f"layer.{index}",
-        kind="causal" if causal else "bidirectional",
-        heads=heads,
-        queries=queries,
-        keys=keys,
-        query_start=0,
-        key_start=0,
-    )
-    sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
-    # NaN, and not 0: without the values and the output of a kernel there is nothing to compare
-    # with.
-    sink.close(call, float("nan"), torch.finfo(weights.dtype).eps)

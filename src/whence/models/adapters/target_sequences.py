@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ class SequenceReadout:
     precision: Precision = "native"
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What the adapter reuses between batches, for as long as the readout lives."""
+
+    def fresh(self) -> SequenceReadout:
+        """The same readout, with nothing stored yet."""
+        return replace(self, cache={})
 
     @property
     def key(self) -> str:

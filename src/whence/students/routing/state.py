@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from whence.core.errors import RecordError
-from whence.core.record import Migration, Number, Record, Tree, Value, without_surrogates
+from whence.core.record import (
+    Migration,
+    Number,
+    Record,
+    Tree,
+    Value,
+    raised_to,
+    without_surrogates,
+)
 from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
@@ -132,6 +140,6 @@ class RouterState(Record):
     counts: Counts
     random_state: GeneratorState
     kind: Literal["router"] = "router"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name, 2: raised_to(3)}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)
