@@ -49,7 +49,7 @@ def main(seeds: int = 300) -> None:
         "value at all 4,096 coalitions (none: no standard error is given).\n\n"
         + table(rows, ["method", "game", *[f"{m}n" for m in MULTIPLES]])
     )
-    store("coverage", __doc__.split("\n")[0], text, data)
+    store("coverage", (__doc__ or "").split("\n")[0], text, data)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def main(count: int = 4) -> None:
     text = f"{count} texts of each.\n\n" + table(
         rows, ["model", "KernelShap", "pool fidelity, mean", "each text", "evaluations, median"]
     )
-    store("long_texts", __doc__.split("\n")[0], text, data)
+    store("long_texts", (__doc__ or "").split("\n")[0], text, data)
 
 
 if __name__ == "__main__":
