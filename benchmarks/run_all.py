@@ -14,6 +14,7 @@ from benchmarks import (
     shapley_error,
     student_peers,
     students,
+    table_intervals,
 )
 
 if __name__ == "__main__":
@@ -29,6 +30,7 @@ if __name__ == "__main__":
         attention_page,
         faithfulness,
         students,
+        table_intervals,
         runtime,
         student_peers,
     ):
