@@ -22,7 +22,7 @@ from whence.app.cli.options import (
     TargetOption,
     with_groups,
 )
-from whence.core.errors import OptionError
+from whence.core.errors import OptionError, WriteError
 
 if TYPE_CHECKING:
     from whence.attention.size import AttentionSize
@@ -88,6 +88,8 @@ def attend(
 
         source.check()
         check_output(output, source.file, source.messages, overwrite=overwrite)
+        if save is not None and save.exists() and not save.is_dir():
+            raise WriteError(f"--save {save} is a file; give the name of a folder")
         form = format_of(format_, output)
         heads = heads_of(head or [])
         effects = HeadAblation(
