@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -34,6 +35,19 @@ COLUMNS = (
     "value_zeroing",
 )
 
+HEAD = """# Architectures
+
+A tiny model of random weights is made of each class that transformers maps to a task, and what whence
+gives for it is compared with the bare module called on one row at a time. Written by
+`python -m benchmarks.architectures ROWS.jsonl --table docs/reference/architectures.md`.
+
+```text"""
+FOOT = """```
+
+"yes" is equal to the bare module; a number stands for the reason of a refusal. Attention: every row sums
+to one, none reads the future in a causal model, and a softmax of the eager module gives the same
+weights. Knock-out: the eager module whose scores are cut gives the same effect.
+"""
 MEMORY = 8 << 30
 """Bytes of address space of a worker; torch and transformers alone map three."""
 
@@ -104,12 +118,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
+def summary(rows: list[dict[str, Any]], *, problems: bool = True) -> str:
     """Counts by check, and what is wrong, crashes or is refused."""
     lines = [f"{len(rows)} rows, {sum('built' in row for row in rows)} not built"]
     for column in COLUMNS:
         kinds = Counter(row[column].split(":")[0] for row in rows if column in row)
         lines.append(f"{column}: " + ", ".join(f"{k} {n}" for k, n in kinds.most_common()))
+    if not problems:
+        return "\n".join(lines)
     lines += [
         f"  {row['key']} {column} {row[column]}"
         for column in COLUMNS
@@ -119,10 +135,46 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """A page: what of each class is explained, and why the rest is refused."""
+    reasons: list[str] = []
+
+    def cell(row: dict[str, Any], column: str) -> str:
+        word, _, reason = row.get(column, "").partition(": ")
+        if word not in ("refused", "wrong", "crash"):
+            return {"right": "yes"}.get(word, word)
+        # Names and numbers of one class make no other reason.
+        short = reason.split(". Methods that work")[0].replace(
+            row["key"].split("/")[1], "the model"
+        )
+        short = re.sub(r"\d[\d.e+-]*", "...", short.replace("memory:", ""))
+        if short not in reasons:
+            reasons.append(short)
+        return f"{'no' if word == 'refused' else word} [{reasons.index(short) + 1}]"
+
+    lines = ["| class | task | scores | prefix | gradients | attention | knock-out | rollout |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for row in sorted(rows, key=lambda each: each["key"].split("/")[1]):
+        name = row["key"].split("/")[1]
+        if "built" in row:
+            continue
+        if not row["load"].startswith("right"):
+            lines.append(f"| {name} | {cell(row, 'load')} | | | | | | |")
+            continue
+        columns = ("scores", "prefix", "gradients", "attention", "knockout", "rollout")
+        cells = [cell(row, column) for column in columns]
+        lines.append(f"| {name} | {row.get('task', '')} | {' | '.join(cells)} |")
+    notes = [f"{place + 1}. {reason}" for place, reason in enumerate(reasons)]
+    return "\n".join(
+        [HEAD, summary(rows, problems=False), FOOT, *lines, "", "## Reasons", "", *notes, ""]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("path", type=Path, nargs="?")
     parser.add_argument("--work", nargs="*")
+    parser.add_argument("--table", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=120)
     arguments = parser.parse_args()
@@ -135,6 +187,8 @@ def main() -> None:
     keys = [each.key for each in architectures() if any(word in each.key for word in only)]
     sweep(arguments.path, keys, arguments.seconds)
     print(summary(read(arguments.path)))
+    if arguments.table is not None:
+        arguments.table.write_text(table(read(arguments.path)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused_before_the_model_is_loaded
     taken.write_text("mine")
     # A model that does not exist: exit code 4 would say that it was looked for first.
     result = run("attend", "--model", tmp_path / "none", "--save", taken, "No savings.", code=5)
-    assert f"--save {taken} is a file" in result.stderr
+    assert f"{taken} is no folder that may be written to" in result.stderr
     assert taken.read_text() == "mine"
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+import whence
 from whence.app.cli.exit_codes import Exit
 from whence.app.cli.main import app
 from whence.core.record import canonical_json
@@ -231,3 +232,63 @@ def test_what_a_record_lacks_is_said(kept, by_gradient):
     run("evaluate", kept, "--metric", "token-f1", "--span", "10:4", code=Exit.USAGE)
     run("evaluate", kept, "--span", "4:10", code=Exit.USAGE)
     run("evaluate", by_gradient, "--metric", "token-f1", "--span", "0:999", code=Exit.INPUT)
+
+
+def test_the_second_answer_of_a_comparison():
+    with_target = run(
+        "compare", *CREDIT, TEXT, "--method", "leave-one-out", "-f", "json",
+        "--target", "reject", "--against", "approve",
+    )  # fmt: skip
+    (entry,) = json.loads(with_target)["methods"].values()
+    whole = whence.explain(
+        whence.load("embedded:credit"),
+        TEXT,
+        target=whence.Contrast(label="reject", against="approve"),
+        method="leave-one-out",
+        trust="off",
+    )
+    assert entry["explanation"]["scores"] == json.loads(whole.to_json())["scores"]
+
+
+@pytest.mark.parametrize("command", ["explain", "evaluate"])
+def test_a_grade_below_the_required_one_is_shown_and_exits_with_seven(command, kept, tmp_path):
+    page = tmp_path / "judged.json"
+    # Random scores earn no A.
+    arguments = (*CREDIT, "--method", "random", "--trust", "quick", TEXT)
+    if command == "evaluate":
+        run(
+            "explain",
+            *CREDIT,
+            "--method",
+            "random",
+            "--trust",
+            "off",
+            "-o",
+            tmp_path / "r.json",
+            TEXT,
+        )
+        arguments = (tmp_path / "r.json", "--level", "quick")
+    told = run(command, *arguments, "--require", "a", "-o", page, code=Exit.NOT_VERIFIED)
+    assert "grade A or better was required" in told
+    assert json.loads(page.read_text())["trust"]["grade"] != "A"
+    run(command, *arguments, "--require", "abstain", code=Exit.USAGE)
+
+
+def test_a_requirement_needs_a_label(kept):
+    told = run("explain", *CREDIT, "--trust", "off", "--require", "B", TEXT, code=Exit.USAGE)
+    assert "--require goes with" in told
+    told = run("evaluate", kept, "--metric", "gini", "--require", "B", code=Exit.USAGE)
+    assert "--require goes with" in told
+
+
+def test_a_format_and_a_name_that_contradict_each_other(tmp_path):
+    for form, name in (("html", "x.json"), ("json", "x.html"), ("text", "x.html")):
+        run("explain", *CREDIT, "-f", form, "-o", tmp_path / name, TEXT, code=Exit.USAGE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_leaves_the_file_of_another_alone(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    assert "--overwrite" in run("demo", "-o", page, code=Exit.USAGE)
+    assert page.read_text() == "mine"

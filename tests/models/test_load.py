@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -217,6 +218,7 @@ def test_what_is_no_model_is_named():
             whence.load(ref)
 
 
+@pytest.mark.slow
 def test_compiled_modules_are_read_and_watched():
     tiny = FAMILIES["bert"]()
     compiled = whence.load((torch.compile(tiny.module, backend="eager"), tiny.tokenizer))
@@ -224,6 +226,20 @@ def test_compiled_modules_are_read_and_watched():
     found = explain(compiled, "a good payment", method="leave-one-out")
     assert found.scores == pytest.approx(plain.scores, abs=1e-6)
     assert whence.attend(compiled, "a good payment").record.layers[0].shown
+    inside = copy.deepcopy(tiny.module)
+    inside.compile(backend="eager")
+    call = inside._compiled_call_impl
+    model = whence.load((inside, tiny.tokenizer))
+    assert explain(model, "a good payment").scores == pytest.approx(
+        explain(whence.load(tiny.pair), "a good payment").scores, abs=1e-6
+    )
+    for watched in (
+        lambda m: whence.attend(m, "a good payment").record.effects.value,
+        lambda m: whence.logit_lens(m, "a good payment").log_probabilities.tolist(),
+        lambda m: explain(m, "a good payment", method="value-zeroing").scores.tolist(),
+    ):
+        assert np.allclose(watched(model), watched(whence.load(tiny.pair)), atol=1e-5)
+    assert inside._compiled_call_impl is call
 
 
 def test_slow_tokenizers_are_refused():

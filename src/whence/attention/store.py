@@ -174,14 +174,15 @@ class Attention:
         """Write ``attention.json`` and ``<digest>.safetensors`` into a folder.
 
         Raises:
-            WriteError: the folder or a file could not be written.
+            WriteError: a file could not be written.
         """
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            reason = error.strerror or str(error)
             raise WriteError(
-                f"could not make the folder {path}: {error.strerror or error}; choose another place"
+                f"could not make the folder {path}: {reason}; choose another place"
             ) from error
         # Arrays first: a record that is there always has its arrays beside it, also where the
         # second write fails.

@@ -88,10 +88,14 @@ class Continuation(Value):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Similarity(Value):
-    """The cosine similarity of the text's embedding with that of ``other``."""
+    """The cosine similarity of the text's embedding with that of ``other``.
+
+    ``prompt`` names the prompt of the model that stands before ``other``; none: that of the text.
+    """
 
     kind: Literal["similarity"] = "similarity"
     other: str = ""
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -68,6 +68,7 @@ def load(
     dtype: str = "auto",
     revision: str | None = None,
     labels: Sequence[str] | None = None,
+    prompt: str | None = None,
 ) -> TorchModel | ZeroShotClassifier | CallableModel:
     """Load a model so that its decisions can be explained.
 
@@ -83,6 +84,8 @@ def load(
             where half precision is slow and inexact.
         revision: branch, tag or commit of a Hugging Face id.
         labels: names of a callable's columns, or the candidate labels of a zero-shot pipeline.
+        prompt: name of the prompt of an embedding model that stands before each text; none: its
+            default prompt.
 
     Raises:
         ModelLoadError: not found, damaged, weights missing, or of no task whence knows.
@@ -98,12 +101,14 @@ def load(
     if task is not None and task not in get_args(Task):
         raise unknown("task", task, get_args(Task))
     known_task = cast("Task | None", task)
+    settings: dict[str, Any] = {} if prompt is None else {"prompt": prompt}
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     if isinstance(ref, str | os.PathLike):
         if labels is not None:
             raise OptionError(NO_LABELS)
-        return _from_checkpoint(str(os.fspath(ref)), known_task, device, dtype, revision)
+        checkpoint = _checkpoint_of(str(os.fspath(ref)), revision)
+        return _from_checkpoint(checkpoint, known_task, device, dtype, settings)
     if revision is not None:
         raise OptionError(
             "revision=... is for Hugging Face ids; this model is in memory. Leave revision out."
@@ -116,10 +121,12 @@ def load(
                 "device=... and dtype=... are for models that are read from disk; this one is in memory "
                 "and stays as it is. Move or cast it before loading."
             )
-        return _from_memory(ref, known_task, labels)
+        return _from_memory(ref, known_task, labels, settings)
     if callable(ref):
         if task not in (None, "callable"):
             raise OptionError(f"task={task!r} is not for callables; leave task out")
+        if prompt is not None:
+            raise OptionError("prompt=... is for embedding models, not for callables; leave it out")
         return CallableModel(ref, labels=labels)
     raise OptionError(
         f"expected a Hugging Face id or folder, a tuple (module, tokenizer), a pipeline, or a "
@@ -133,14 +140,13 @@ def _is_model(ref: Any) -> bool:
 
 
 def _from_memory(
-    ref: Any, task: Task | None, labels: Sequence[str] | None
+    ref: Any, task: Task | None, labels: Sequence[str] | None, settings: dict[str, Any]
 ) -> TorchModel | ZeroShotClassifier:
     """The adapter around what is in memory: a pair, a pipeline, or a ``SentenceTransformer``."""
     if getattr(ref, "task", None) == "zero-shot-classification":
         return _zero_shot(ref, labels)
     if labels is not None:
         raise OptionError(NO_LABELS)
-    settings: dict[str, Any] = {}
     if isinstance(ref, tuple):
         if len(cast("tuple[Any, ...]", ref)) != 2:
             raise OptionError(
@@ -150,14 +156,15 @@ def _from_memory(
     elif hasattr(ref, "encode") and hasattr(ref, "prompts"):
         from whence.models.adapters.sentence_modules import in_memory
 
-        module, tokenizer, stated, settings = in_memory(ref)
+        module, tokenizer, stated, own = in_memory(ref)
+        settings = {**settings, **own}
         task = task or stated
     elif hasattr(ref, "model") and hasattr(ref, "tokenizer"):
         module, tokenizer = ref.model, ref.tokenizer
         task = task or _pipeline_task(ref)
         applied = getattr(ref, "_postprocess_params", {}).get("function_to_apply")
         if applied is not None:
-            settings = {"activation": applied.value}
+            settings = {**settings, "activation": applied.value}
     else:
         what = f"the class {ref.__name__}" if isinstance(ref, type) else f"a {type(ref).__name__}"
         raise OptionError(
@@ -210,20 +217,21 @@ def _zero_shot(pipeline: Any, labels: Sequence[str] | None) -> ZeroShotClassifie
     )
 
 
-def _from_checkpoint(
-    ref: str, task: Task | None, device: str, dtype: str, revision: str | None
-) -> TorchModel:
+def _checkpoint_of(ref: str, revision: str | None) -> Checkpoint:
     if ref.startswith(EMBEDDED):
         folder = embedded_folder(ref.removeprefix(EMBEDDED))
-        checkpoint = Checkpoint(ref, str(folder), folder, revision)
-    else:
-        checkpoint = locate(ref, revision)
+        return Checkpoint(ref, str(folder), folder, revision)
+    return locate(ref, revision)
+
+
+def _from_checkpoint(
+    checkpoint: Checkpoint, task: Task | None, device: str, dtype: str, settings: dict[str, Any]
+) -> TorchModel:
     module, tokenizer, task = read(checkpoint, task, device, dtype)
-    settings: dict[str, Any] = {}
     if task in ("embedding", "sparse_embedding"):
         from whence.models.adapters.sentence_modules import from_folder
 
-        settings = from_folder(checkpoint, task)
+        settings = {**settings, **from_folder(checkpoint, task)}
     return _adapt(module, tokenizer, task, checkpoint, settings)
 
 
@@ -267,6 +275,10 @@ def _adapt(
     }
     if task not in adapters:
         raise OptionError(f"task={task!r} is not for transformers models; leave task out")
+    if "prompt" in settings and task != "embedding":
+        raise OptionError(
+            f"prompt=... is for embedding models, and {ref} is of task {task}; leave prompt out"
+        )
     module = for_task(module, task, ref)
     require_text(module, ref)
     return adapters[task](module, tokenizer, ref=ref, revision=checkpoint.revision, **settings)

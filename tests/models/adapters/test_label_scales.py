@@ -48,6 +48,17 @@ class TestRegression:
         with pytest.raises(whence.core.CapabilityError, match="gives numbers"):
             whence.logit_lens(whence.load(self.tiny.pair), TEXT, target="high")
 
+    def test_it_has_no_labels_to_choose_from(self):
+        model = whence.load(self.tiny.pair)
+        with pytest.raises(whence.core.CapabilityError, match="no labels to choose from"):
+            whence.Teacher.of(model)
+        audited = whence.explain(model, TEXT, trust="audit", method="leave-one-out")
+        says = [quantity.says for quantity in audited.trust.quantities]
+        assert (
+            "The model does not choose among two labels or more, so its label cannot change."
+            in says
+        )
+
 
 def pipeline(tiny, **settings):
     return transformers.pipeline(

@@ -90,6 +90,34 @@ def test_the_mask_is_read_where_it_stands_in_every_row(masker):
         assert found.scores[index, 0] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_model_that_reads_its_padding_is_read_without():
+    """FNet mixes all positions, those of padding too."""
+    tokenizer = MASKED["Bert"]().tokenizer
+    config = transformers.FNetConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, intermediate_size=48,
+        max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id, initializer_range=0.25,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = transformers.FNetForMaskedLM(config).eval()
+    model = whence.load((module, tokenizer))
+    text = "She [MASK] four payments last year"
+    found = explain(model, text, target="no", method="leave-one-out", masker="deletion")
+    token = tokenizer.convert_tokens_to_ids("no")
+
+    def value(text):
+        inputs = tokenizer(text, return_tensors="pt")
+        place = inputs["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+        with torch.inference_mode():
+            logits = module(input_ids=inputs["input_ids"]).logits[0, place].double()
+        return float(torch.log_softmax(logits, -1)[token])
+
+    words = text.split()
+    for index, feature in enumerate(found.segmentation.features):
+        shorter = " ".join(word for word in words if word != feature.text)
+        assert found.scores[index, 0] == pytest.approx(value(text) - value(shorter), abs=1e-5)
+
+
 def test_several_masks_and_contrasts():
     tiny = MASKED["Bert"]()
     model = whence.load(tiny.pair)

@@ -13,7 +13,7 @@ from tests.asking import explain
 from tests.zoo.families import EMBEDDERS, save
 
 import whence
-from whence.core import InputError, ModelLoadError, TextTooLongError
+from whence.core import InputError, ModelLoadError, OptionError, TextTooLongError
 from whence.models.protocols import Row
 
 TEXT = "She missed four payments last year"
@@ -118,7 +118,9 @@ def test_joined_poolings_dense_norm_and_dropout(tmp_path):
         ),
         ("Normalize", {}, None),
     )
+    before = torch.get_rng_state()
     model = whence.load(folder)
+    assert torch.equal(torch.get_rng_state(), before)
     h = states(TEXT)
     joined = np.concatenate([h.max(axis=0), h[0]])
     dense = 1 / (1 + np.exp(-(weight @ joined + bias)))
@@ -186,6 +188,32 @@ def test_a_prompt_is_read_and_never_perturbed(tmp_path):
     assert np.allclose(vector(whence.load(folder), TEXT), expected, atol=1e-6)
     with pytest.raises(InputError, match="one text behind its prompt"):
         model.encode((TEXT, OTHER))
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_prompts_by_name(tmp_path, include):
+    texts = {"query": "no good ", "passage": "the quick brown fox: "}
+    options = {"pooling_mode": "mean", "include_prompt": include}
+    folder = write(tmp_path, ("Pooling", options, None), prompts=texts)
+    model = whence.load(folder, prompt="query")
+
+    def vector_behind(prompt, text):
+        h = states(texts[prompt] + text)
+        skipped = len(EMBEDDERS["embedder"]().tokenizer(texts[prompt])["input_ids"]) - 1
+        return unit(h[0 if include else skipped :].mean(axis=0))
+
+    own = vector_behind("query", TEXT)
+    for prompt, name in ((None, "query"), ("query", "query"), ("passage", "passage")):
+        target = whence.Similarity(other=OTHER, prompt=prompt)
+        found = explain(model, TEXT, target=target, method="leave-one-out")
+        assert found.values[0] == pytest.approx(own @ vector_behind(name, OTHER), abs=1e-6)
+        assert whence.verify(model, found).holds
+    with pytest.raises(OptionError, match=r"unknown prompt of .* 'querry'; did you mean 'query'"):
+        whence.load(folder, prompt="querry")
+    with pytest.raises(OptionError, match="unknown prompt"):
+        explain(model, TEXT, target=whence.Similarity(other=OTHER, prompt="title"))
+    with pytest.raises(OptionError, match="is for embedding models"):
+        whence.load("embedded:credit", prompt="query")
 
 
 def test_the_limit_and_lower_casing_of_the_folder(tmp_path):
@@ -257,6 +285,13 @@ def test_other_modules_are_refused_by_name(tmp_path, kind, says):
     (folder / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ModelLoadError, match="outside its folder"):
         whence.load(folder)
+
+
+def test_a_folder_without_pooling(tmp_path):
+    for name, modules in (("bare", []), ("unit", [("Normalize", {}, None)])):
+        (tmp_path / name).mkdir()
+        with pytest.raises(ModelLoadError, match="has no Pooling"):
+            whence.load(write(tmp_path / name, *modules))
 
 
 def test_damaged_modules(tmp_path):

@@ -203,6 +203,9 @@ def test_what_is_around_an_explanation_follows_the_word():
     model = whence.load(TAGGERS["Bert"]().pair)
     judged = whence.explain(model, TEXT, target="B-PER@3", trust="default", budget=400)
     assert judged.trust is not None
+    audited = whence.explain(model, TEXT, target="B-PER@3", trust="audit", method="leave-one-out")
+    shown = [q for q in audited.trust.quantities if q.measurements and "label" in q.says]
+    assert any("keeps the label" in q.says for q in shown)
     attended = whence.attend(model, TEXT, target="B-PER@3")
     assert attended.record.effects.output.name == "B-PER at 'payments'"
     with pytest.raises(CapabilityError, match="token_classification"):

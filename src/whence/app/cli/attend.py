@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.app.cli.exit_codes import failing_plainly
-from whence.app.cli.inputs import Format, check_output, format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_folder,
+    check_output,
+    format_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
@@ -22,7 +30,7 @@ from whence.app.cli.options import (
     TargetOption,
     with_groups,
 )
-from whence.core.errors import OptionError, WriteError
+from whence.core.errors import OptionError
 
 if TYPE_CHECKING:
     from whence.attention.size import AttentionSize
@@ -85,11 +93,11 @@ def attend(
         tell = teller(quiet)
         from whence.attention.attend import attend as run
         from whence.attention.head_ablation import HeadAblation
+        from whence.attention.store import RECORD
 
         source.check()
         check_output(output, source.file, source.messages, overwrite=overwrite)
-        if save is not None and save.exists() and not save.is_dir():
-            raise WriteError(f"--save {save} is a file; give the name of a folder")
+        check_folder(save, RECORD, overwrite)
         form = format_of(format_, output)
         heads = heads_of(head or [])
         effects = HeadAblation(

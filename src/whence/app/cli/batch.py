@@ -54,6 +54,7 @@ class Batch:
         run: options and model, as each line states them.
         explain: function from a text to its explanation.
         retry: whether rows that failed in an earlier run are explained again.
+        anew: whether what stands in the output is given up.
         tell: function that prints progress.
     """
 
@@ -61,6 +62,7 @@ class Batch:
     run: Mapping[str, Any]
     explain: Callable[[str], Attribution]
     retry: bool
+    anew: bool
     tell: Callable[[str], None]
 
     def write(self, rows: Iterator[TableRow], output: Path) -> BatchCount:
@@ -74,9 +76,12 @@ class Batch:
             RecordError: the output is of other rows, another model or other options.
             WriteError: the output cannot be written; every finished line is whole.
         """
-        if self.retry:
+        if self.retry and not self.anew:
             self._drop_failed(output)
         with _opened(output) as stream:
+            # Under the lock: another process may be writing to it.
+            if self.anew and _regular(stream):
+                stream.truncate(0)
             entries, whole = self._entries(output, stream)
             if whole is not None:
                 stream.truncate(whole)

@@ -12,8 +12,17 @@ import typer
 
 from whence.app.cli.batch import Batch
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, check_output, format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_output,
+    format_of,
+    grade_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
+    AgainstOption,
     FormatOption,
     LinkOption,
     MaskerOption,
@@ -21,6 +30,7 @@ from whence.app.cli.options import (
     NextTokenOption,
     OverwriteOption,
     QuietOption,
+    RequireOption,
     SeedOption,
     SimilarOption,
     SourceOptions,
@@ -68,9 +78,7 @@ def explain(
         list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
     ] = None,
     target: TargetOption = None,
-    against: Annotated[
-        str | None, typer.Option(help="Second answer: explain what speaks for --target against it.")
-    ] = None,
+    against: AgainstOption = None,
     next_token: NextTokenOption = False,
     per_token: Annotated[
         bool, typer.Option("--per-token", help="One output for each token of the continuation.")
@@ -83,6 +91,7 @@ def explain(
         str | None,
         typer.Option(help="Level of the trust label: off, quick, default or audit."),
     ] = None,
+    require: RequireOption = None,
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
     seed: SeedOption = 0,
     attention: Annotated[
@@ -119,6 +128,9 @@ def explain(
                 "--attention goes with one text, as text or html; 'whence attend --save' keeps its "
                 "record"
             )
+        least = grade_of(require)
+        if least is not None and (rows is not None or trust == "off"):
+            raise OptionError("--require goes with one text whose scores are judged")
         targets = target_of(target, against, next_token, per_token, similar_to)
         options = method_options(method, option or [])
         settings: dict[str, Any] = {
@@ -138,13 +150,12 @@ def explain(
             assert output is not None
             read = table_rows(rows, column)
             loaded = model.load()
-            if overwrite and output.is_file():
-                output.unlink()
             batch = Batch(
                 column=column,
                 run=_run_of(loaded, settings, column),
                 explain=lambda text: run(loaded, text, **settings),
                 retry=retry,
+                anew=overwrite,
                 tell=tell,
             )
             _rows(batch, read(), output, quiet)
@@ -154,6 +165,8 @@ def explain(
         result = run(loaded, text, announce=_announcer(tell), **settings)
         heads = _attention(loaded, text, result, seed) if attention else None
         _show(result, form, output, top, heads)
+        if least is not None:
+            result.assert_trust(least)
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:

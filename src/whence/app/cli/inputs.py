@@ -8,17 +8,22 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from whence.core.errors import OptionError, WriteError
 
+if TYPE_CHECKING:
+    from whence.core.trust import Grade
+
 __all__ = [
     "Format",
     "TableFormat",
+    "check_folder",
     "check_output",
     "format_of",
+    "grade_of",
     "table_format_of",
     "target_of",
     "teller",
@@ -53,7 +58,7 @@ def format_of(format_: Format | TableFormat | None, output: Path | None) -> Form
     """The format asked for; else the one the file's suffix names; else text.
 
     Raises:
-        OptionError: the suffix is that of a table.
+        OptionError: the suffix is that of a table, or of another format than the one asked for.
     """
     suffix = "" if output is None else output.suffix.lower()
     named = _BY_SUFFIX.get(suffix)
@@ -62,7 +67,15 @@ def format_of(format_: Format | TableFormat | None, output: Path | None) -> Form
             f"{output} is named as a table of rows, and this is one result; name a file in .json, .html "
             "or .txt, or give rows with --input"
         )
-    return (named or Format.text) if format_ is None else Format(format_.value)
+    if format_ is None:
+        return named or Format.text
+    form = Format(format_.value)
+    if named not in (None, form):
+        raise OptionError(
+            f"expected a file of format {form.value}, got --output {output}; leave --format out, or give "
+            "another name"
+        )
+    return form
 
 
 def check_output(
@@ -100,6 +113,27 @@ def check_output(
             f"--output {output} exists and is no page or record of whence; give another name, or "
             "--overwrite"
         )
+
+
+def check_folder(folder: Path | None, record: str, overwrite: bool) -> None:
+    """Refuse a folder that cannot take a record; called before a model is loaded.
+
+    Args:
+        folder: folder to write to, if any; it need not exist.
+        record: name of the record's file in it.
+        overwrite: whether a file of that name may be replaced whoever wrote it.
+
+    Raises:
+        OptionError: whence did not write the file of that name.
+        WriteError: the folder is a file, or cannot be written to or made.
+    """
+    if folder is None:
+        return
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise WriteError(f"{folder}: {there} is no folder that may be written to")
+    if there == folder:
+        check_output(folder / record, overwrite=overwrite)
 
 
 def _written_here(path: Path) -> bool:
@@ -152,6 +186,22 @@ def write_out(result: str | bytes, output: Path | None) -> None:
         typer.echo(data.decode("utf-8"), nl=False)
     else:
         write_atomic(output, data)
+
+
+def grade_of(require: str | None) -> Grade | None:
+    """The grade that ``--require`` names, if any.
+
+    Raises:
+        OptionError: no grade, or the one that every explanation has.
+    """
+    if require is None:
+        return None
+    from whence.core.trust import GRADES
+
+    for grade in GRADES[:-1]:
+        if require.casefold() == grade.casefold():
+            return grade
+    raise OptionError(f"expected --require of {', '.join(GRADES[:-1])}, got {require!r}")
 
 
 def target_of(

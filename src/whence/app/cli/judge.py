@@ -13,12 +13,14 @@ from whence.app.cli.inputs import (
     Format,
     check_output,
     format_of,
+    grade_of,
     table_format_of,
     target_of,
     teller,
     write_out,
 )
 from whence.app.cli.options import (
+    AgainstOption,
     FormatOption,
     LinkOption,
     MaskerOption,
@@ -27,6 +29,7 @@ from whence.app.cli.options import (
     OutputOption,
     OverwriteOption,
     QuietOption,
+    RequireOption,
     SeedOption,
     SourceOptions,
     TableFormatOption,
@@ -76,6 +79,7 @@ def evaluate(
     ] = None,
     masker: MaskerOption = "auto",
     other_model: OtherModelOption = False,
+    require: RequireOption = None,
     format_: FormatOption = None,
     output: OutputOption = None,
     overwrite: OverwriteOption = False,
@@ -87,6 +91,9 @@ def evaluate(
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
 
+        least = grade_of(require)
+        if metric and least is not None:
+            raise OptionError("--require goes with the label, not with --metric")
         if metric:
             form = table_format_of(format_, output, "metrics")
         elif span:
@@ -109,6 +116,8 @@ def evaluate(
             return
         judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, form), output)
+        if least is not None:
+            judged.assert_trust(least)
 
 
 def model_of(record: Path) -> str | None:
@@ -174,6 +183,7 @@ def compare(
         typer.Option("--metric", help="A metric (see whence metrics); repeat the option for more."),
     ] = None,
     target: TargetOption = None,
+    against: AgainstOption = None,
     next_token: NextTokenOption = False,
     link: LinkOption = None,
     unit: UnitOption = "word",
@@ -197,7 +207,7 @@ def compare(
             loaded,
             source.read(),
             methods=methods,
-            target=target_of(target, None, next_token, False, None),
+            target=target_of(target, against, next_token, False, None),
             link=link,
             unit=unit,
             masker=masker,

@@ -21,6 +21,7 @@ from whence.core.registry import slug
 
 __all__ = [
     "NO_MODEL",
+    "AgainstOption",
     "DeviceOption",
     "DtypeOption",
     "FormatOption",
@@ -33,6 +34,7 @@ __all__ = [
     "OutputOption",
     "OverwriteOption",
     "QuietOption",
+    "RequireOption",
     "RevisionOption",
     "SeedOption",
     "SimilarOption",
@@ -92,6 +94,15 @@ TableFormatOption = Annotated[
 TargetOption = Annotated[
     str | None,
     typer.Option(help="Label or continuation to explain; default: what the model answers."),
+]
+AgainstOption = Annotated[
+    str | None, typer.Option(help="Second answer: explain what speaks for --target against it.")
+]
+RequireOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Least grade of trust: A, B, C or uncalibrated; a worse one is shown, with exit code 7."
+    ),
 ]
 NextTokenOption = Annotated[
     bool, typer.Option("--next-token", help="Explain the next token alone.")

@@ -45,18 +45,20 @@ class TorchModel(LocalModel):
     ) -> CaptureResult:
         """See :class:`~whence.models.access.GivesAttention`."""
         decision: Decision | None = None
+        plain: Any = None
         with torch.inference_mode(), self.running():
             with capture_attention(self.module, sink, row_block=row_block) as queries:
                 if not forced:
                     decision = cast("Any", self).decide(encoding)
                 # An embedding decides nothing, so nothing ran.
                 if forced or not queries:
-                    self._read(encoding, forced)
+                    plain = self._read(encoding, forced)
             if queries:
                 return CaptureResult((), decision)
             # Only where nothing could be captured.
             note = pass_on_returned(
                 lambda **options: self._read(encoding, forced, **options),
+                plain,
                 sink,
                 len(encoding.ids) + len(forced),
                 self.architecture,

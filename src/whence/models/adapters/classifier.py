@@ -210,10 +210,11 @@ class SequenceClassifier(TorchModel):
             return self._activation
         if self.config.problem_type == "multi_label_classification":
             return "sigmoid"
-        return "none" if self._regression or len(self.labels) == 1 else "softmax"
+        return "none" if self.regression or len(self.labels) == 1 else "softmax"
 
     @property
-    def _regression(self) -> bool:
+    def regression(self) -> bool:
+        """Whether the outputs are numbers in units of their own, and no labels to choose from."""
         return self.config.problem_type == "regression"
 
     @property
@@ -223,7 +224,7 @@ class SequenceClassifier(TorchModel):
 
     def _links(self) -> tuple[Link, ...]:
         if self.activation == "none":
-            return ("score", "logit") if self._regression else ("logit", "score")
+            return ("score", "logit") if self.regression else ("logit", "score")
         return ("log_odds", "logit", "log_probability", "probability")
 
     def decide(self, encoding: Encoding) -> Decision:
@@ -257,7 +258,7 @@ class SequenceClassifier(TorchModel):
         A regression has no answer among its outputs: without a target, all of them are explained.
         """
         allowed = self._links()
-        if self._regression and not targets:
+        if self.regression and not targets:
             targets = tuple(Label(label=index) for index in range(len(self.labels)))
         chosen = allowed[0] if link is None else check_link(link, allowed, self.ref)
         outputs, pairs = resolve_labels(
@@ -308,11 +309,14 @@ class SequenceClassifier(TorchModel):
         # Not the module's own pooling: it takes the last token whose id is not the padding id, and
         # so skips a real end token where both have one id
         # (findings/transformers-classifier-skips-a-final-end-token.sh).
-        hidden = self.module.base_model(**inputs).last_hidden_state
+        # Around a model, peft calls its own wrapper the base model.
+        wrapped = hasattr(self.module, "get_base_model")
+        inner = self.module.get_base_model() if wrapped else self.module
+        hidden = inner.base_model(**inputs).last_hidden_state
         places = torch.arange(seen.shape[1], device=seen.device)
         last = (seen * places).argmax(dim=1)
         rows = torch.arange(len(seen), device=seen.device)
-        return self.module.score(hidden[rows, last.to(hidden.device)])
+        return inner.score(hidden[rows, last.to(hidden.device)])
 
     def gradients(
         self,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.local_model import gradients_of
 from whence.models.adapters.sentence_modules import MEAN, SentenceModules
+from whence.models.encoding import Encoder
+from whence.models.internals.module_lock import locked
 from whence.models.links import UNITS, check_link
 from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
 
@@ -55,13 +57,38 @@ class Embedder(TorchModel):
         ref: str,
         revision: str | None = None,
         sentence: SentenceModules | None = None,
+        prompt: str | None = None,
     ) -> None:
         super().__init__(module, tokenizer, ref=ref, revision=revision)
         self.sentence = sentence or MEAN
+        if prompt is not None:
+            self.sentence = replace(self.sentence, prompt=self._prompt(prompt))
         for part in self.sentence.modules:
             part.to(self.device)
         self._encoder.prompt = self.sentence.prompt
         self._prompt_length = self._length_of(self.sentence.prompt)
+
+    def _prompt(self, name: str) -> str:
+        """The text of a prompt.
+
+        Raises:
+            OptionError: the model has none of this name.
+        """
+        if name not in self.sentence.prompts:
+            raise unknown(f"prompt of {self.ref}", name, tuple(self.sentence.prompts))
+        return self.sentence.prompts[name]
+
+    def _vector_of(self, target: Similarity) -> torch.Tensor:
+        """The other text's vector, behind the prompt that its target names, else behind the text's."""
+        prompt = self.sentence.prompt if target.prompt is None else self._prompt(target.prompt)
+        encoder = Encoder(self._tokenizer, ref=self.ref, limit=self._encoder.limit, prompt=prompt)
+        with locked(self._tokenizer):
+            other = encoder.encode(target.other)
+            length = self._length_of(prompt)
+        self._check_table(other.ids)
+        with torch.inference_mode(), self.running():
+            row = Row(ids=other.ids, token_types=other.token_types)
+            return self._vectors([row], length)[0].clone()
 
     def _length_of(self, prompt: str) -> int:
         """Tokens of the prompt as sentence-transformers counts them: a last special one aside."""
@@ -120,10 +147,7 @@ class Embedder(TorchModel):
                     f"{self.ref} embeds texts and has no target {type(target).__name__}. "
                     "Targets that work here: Similarity"
                 )
-            other = self.encode(target.other)
-            row = Row(ids=other.ids, token_types=other.token_types)
-            with torch.inference_mode(), self.running():
-                vectors.append(self._vectors([row])[0].clone())
+            vectors.append(self._vector_of(target))
             name = f"similarity to {target.other[:60]!r}"
             outputs.append(Output(name=name, link=chosen, unit=UNITS[chosen], target=target))
         return SimilarityReadout(tuple(outputs), torch.stack(vectors), precision)
@@ -134,12 +158,16 @@ class Embedder(TorchModel):
             values = self._vectors(rows) @ readout.others.T
         return Evaluated(values.cpu().numpy(), sum(len(row) for row in rows))
 
-    def _vectors(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _vectors(self, rows: Sequence[Row], prompt: int | None = None) -> torch.Tensor:
+        """Vectors of rows that begin with so many tokens of a prompt; none: those of the text's."""
         inputs = self.batch(rows)
-        return self._pool(self.module(**inputs).last_hidden_state, inputs["attention_mask"])
+        return self._pool(self.module(**inputs).last_hidden_state, inputs["attention_mask"], prompt)
 
-    def _pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        vectors = self.sentence.vectors(hidden, mask, self._prompt_length)
+    def _pool(
+        self, hidden: torch.Tensor, mask: torch.Tensor, prompt: int | None = None
+    ) -> torch.Tensor:
+        length = self._prompt_length if prompt is None else prompt
+        vectors = self.sentence.vectors(hidden, mask, length)
         return torch.nn.functional.normalize(vectors, dim=1)
 
     def gradients(

@@ -14,11 +14,10 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, ModelLoadError, OptionError
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Contrast, Expansion, Label, Link, MaskFill, Output, Target
-from whence.models.adapters.local_model import gradients_of
 from whence.models.adapters.placed_tokens import PlacedTokens, PlaceReadout, Question
 from whence.models.adapters.target_sequences import SEQUENCE_LINKS, numbers
 from whence.models.links import UNITS, check_link, label_scores
-from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+from whence.models.protocols import Encoding, Precision, Row
 
 __all__ = ["ExpansionReadout", "MaskedLM", "SparseEmbedder"]
 
@@ -207,32 +206,15 @@ class MaskedLM(PlacedTokens):
         scores = tuple(NamedScore(name=self._word(t), value=float(weights[t])) for t in order)
         return Decision(text=", ".join(s.name for s in scores), scores=scores, unit="score")
 
-    def evaluate(self, rows: Sequence[Row], readout: PlaceReadout | ExpansionReadout) -> Evaluated:
-        """The readout of a batch in one pass."""
-        if isinstance(readout, PlaceReadout):
-            return super().evaluate(rows, readout)
-        with torch.inference_mode(), self.running(readout.precision):
-            inputs = self.batch(rows)
-            logits = self.module(**inputs).logits[:, :, list(readout.tokens)]
-            values = numbers(readout.pooling(logits, inputs["attention_mask"]))
-        return Evaluated(values, sum(len(row) for row in rows))
+    def _raw(
+        self, logits: torch.Tensor, seen: torch.Tensor, rows: Sequence[Row], readout: Any
+    ) -> torch.Tensor:
+        if isinstance(readout, ExpansionReadout):
+            return readout.pooling(logits[:, :, list(readout.tokens)], seen)
+        return super()._raw(logits, seen, rows, readout)
 
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: PlaceReadout | ExpansionReadout,
-    ) -> Gradients:
-        """Values and gradients of the readout at embedded inputs."""
-        if isinstance(readout, PlaceReadout):
-            return super().gradients(encoding, embeddings, readout)
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            logits = self.logits_at(leaf, encoding)[:, :, list(readout.tokens)]
-            seen = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
-            values = readout.pooling(logits, seen)
-            gradients = gradients_of(values, leaf)
-        return Gradients(numbers(values), gradients)
+    def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
+        return raw if isinstance(readout, ExpansionReadout) else super()._values(raw, readout)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

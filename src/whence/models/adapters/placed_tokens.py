@@ -71,15 +71,36 @@ class PlaceReadout(SequenceReadout):
 class PlacedTokens(TorchModel):
     """Base of the models whose logits are ``[tokens, classes]``."""
 
-    def evaluate(self, rows: Sequence[Row], readout: PlaceReadout) -> Evaluated:
-        """The readout of a batch in one pass, each row read where its anchors stand."""
-        places = np.stack(
-            [np.array(readout.anchors) if row.places is None else row.places for row in rows]
-        )
+    def evaluate(self, rows: Sequence[Row], readout: Any) -> Evaluated:
+        """The readout of a batch, each row read where its anchors stand.
+
+        One pass for each length among the rows: there are models that read what a row is padded with.
+        """
+        lengths = np.array([len(row) for row in rows])
+        values = np.empty((len(rows), len(readout.outputs)))
         with torch.inference_mode(), self.running(readout.precision):
-            logits = self.module(**self.batch(rows)).logits
-            values = numbers(_read(logits, places, readout))
-        return Evaluated(values, sum(len(row) for row in rows))
+            for length in np.unique(lengths):
+                chosen: list[int] = np.flatnonzero(lengths == length).tolist()
+                group = [rows[index] for index in chosen]
+                inputs = self.batch(group)
+                logits = self.module(**inputs).logits
+                raw = self._raw(logits, inputs["attention_mask"], group, readout)
+                values[chosen] = numbers(self._values(raw, readout))
+        return Evaluated(values, int(lengths.sum()))
+
+    def _raw(
+        self, logits: torch.Tensor, seen: torch.Tensor, rows: Sequence[Row], readout: Any
+    ) -> torch.Tensor:
+        """What the readout is computed from: the logits of its classes, and the norms beside them."""
+        places = [np.array(readout.anchors) if r.places is None else r.places for r in rows]
+        positions, classes = readout.tokens_read(0)
+        where = torch.from_numpy(np.stack(places)[:, positions]).to(logits.device)
+        index = torch.arange(len(rows), device=logits.device)
+        return torch.cat(gather_tokens(logits, index, where, classes), dim=1)
+
+    def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
+        half = raw.shape[1] // 2
+        return readout.combine([(raw[:, :half], raw[:, half:])])
 
     def _logits_of(self, encoding: Encoding) -> Float[np.ndarray, "tokens classes"]:
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
@@ -90,30 +111,18 @@ class PlacedTokens(TorchModel):
         self,
         encoding: Encoding,
         embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: PlaceReadout,
+        readout: Any,
     ) -> Gradients:
         """Values and gradients of the readout at embedded inputs."""
         with torch.enable_grad(), self.running(readout.precision):
             leaf = self.leaf(embeddings)
-            logits = self.logits_at(leaf, encoding)
-            places = np.tile(np.array(readout.anchors), (len(leaf), 1))
-            values = _read(logits, places, readout)
+            seen = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
+            inputs: dict[str, Any] = {"inputs_embeds": leaf, "attention_mask": seen}
+            if encoding.token_types is not None and self.accepts("token_type_ids"):
+                inputs["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
+            rows = [Row(ids=encoding.ids)] * len(leaf)
+            values = self._values(
+                self._raw(self.module(**inputs).logits, seen, rows, readout), readout
+            )
             gradients = gradients_of(values, leaf)
         return Gradients(numbers(values), gradients)
-
-    def logits_at(self, leaf: torch.Tensor, encoding: Encoding) -> torch.Tensor:
-        """Logits of embedded inputs, with every token seen."""
-        inputs: dict[str, Any] = {
-            "inputs_embeds": leaf,
-            "attention_mask": torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device),
-        }
-        if encoding.token_types is not None and self.accepts("token_type_ids"):
-            inputs["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
-        return self.module(**inputs).logits
-
-
-def _read(logits: torch.Tensor, places: np.ndarray, readout: PlaceReadout) -> torch.Tensor:
-    positions, classes = readout.tokens_read(0)
-    where = torch.from_numpy(places[:, positions]).to(logits.device)
-    rows = torch.arange(len(places), device=logits.device)
-    return readout.combine([gather_tokens(logits, rows, where, classes)])

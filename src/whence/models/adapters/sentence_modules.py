@@ -8,7 +8,7 @@ that sentence-transformers passes along, so modules of its own can stand beside 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -35,10 +35,14 @@ OLD_KEYS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentenceModules:
-    """The modules behind the transformer, and the prompt that stands before each text."""
+    """The modules behind the transformer, and the prompt that stands before each text.
+
+    ``prompts`` are those that the model was trained with, by their names.
+    """
 
     modules: tuple[torch.nn.Module, ...]
     prompt: str = ""
+    prompts: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def described(self) -> str:
@@ -249,15 +253,18 @@ def read_modules(checkpoint: Checkpoint) -> SentenceModules:
     Raises:
         ModelLoadError: a module, pooling or activation of another kind, or damaged files.
     """
-    stored = checkpoint.modules()[1:]
-    if not stored and checkpoint.file(POOLING.file("config.json")):
+    listed = checkpoint.modules()
+    stored = listed[1:]
+    if not listed and checkpoint.file(POOLING.file("config.json")):
         # The list of modules was lost from the folder, and its pooling is stated all the same.
         stored = (POOLING,)
     modules = [_read_module(checkpoint, module) for module in stored if module.kind != IDLE]
+    if not listed and not modules:
+        modules = list(MEAN.modules)
     settings = checkpoint.json("config_sentence_transformers.json") or {}
     return _with_prompt(
         checkpoint.ref,
-        modules or list(MEAN.modules),
+        modules,
         settings.get("prompts") or {},
         settings.get("default_prompt_name"),
     )
@@ -270,7 +277,12 @@ def _with_prompt(
         raise ModelLoadError(
             f"{ref} has the default prompt {name!r}, which is none of its prompts: {', '.join(prompts)}"
         )
-    return SentenceModules(tuple(modules), "" if name is None else prompts[name] or "")
+    if not any(type(module).__name__.endswith("Pooling") for module in modules):
+        raise ModelLoadError(
+            f"{ref} has no Pooling, so it gives a vector of each token and none of the text; {ELSEWHERE}"
+        )
+    prompts = {key: text or "" for key, text in prompts.items()}
+    return SentenceModules(tuple(modules), "" if name is None else prompts[name], prompts)
 
 
 def _read_module(checkpoint: Checkpoint, stored: StoredModule) -> torch.nn.Module:
@@ -282,7 +294,9 @@ def _read_module(checkpoint: Checkpoint, stored: StoredModule) -> torch.nn.Modul
     if settings is None and stored.kind in ("Pooling", "Dense", "LayerNorm"):
         raise ModelLoadError(f"{checkpoint.ref} lacks {stored.file('config.json')}")
     try:
-        module = KINDS[stored.kind](settings or {})
+        # A fresh layer draws its weights; loading must not change what the caller draws next.
+        with torch.random.fork_rng(devices=[]):
+            module = KINDS[stored.kind](settings or {})
         if module.state_dict():
             module.load_state_dict(_weights(checkpoint, stored))
     except (KeyError, TypeError, RuntimeError) as error:

@@ -19,7 +19,7 @@ import torch
 from transformers import AttentionInterface
 
 from whence.core.errors import CapabilityError
-from whence.models.internals.module_lock import locked
+from whence.models.internals.module_lock import locked, uncompiled
 
 __all__ = [
     "Kernel",
@@ -107,7 +107,7 @@ def hook_kernels(module: Any, hook: KernelHook) -> Generator[None]:
     Raises:
         CapabilityError: in the forward pass, where a kernel's mask cannot be read by rows.
     """
-    with locked(module):
+    with locked(module), uncompiled(module):
         names = {id(child): name for name, child in module.named_modules()}
         _install()
         token = _ACTIVE.set(_Active(names=names, hook=hook))

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.weak import WeakIdKeyDictionary
 
-__all__ = ["locked"]
+__all__ = ["locked", "uncompiled"]
 
 
 class _ModuleLock:
@@ -52,6 +52,24 @@ def locked(module: Any) -> Generator[None]:
         entered.discard(id(module))
         for lock in locks:
             lock.release()
+
+
+@contextmanager
+def uncompiled(module: Any) -> Generator[None]:
+    """Run as it is written what ``module.compile()`` compiled: code compiled without hooks calls none."""
+    name = "_compiled_call_impl"
+    # The lock, so that nothing is compiled again while another thread has hooks on it.
+    with locked(module):
+        compiled = [(child, getattr(child, name)) for child in module.modules()]
+        compiled = [(child, call) for child, call in compiled if call is not None]
+        for child, _ in compiled:
+            setattr(child, name, None)
+    try:
+        yield
+    finally:
+        with locked(module):
+            for child, call in compiled:
+                setattr(child, name, call)
 
 
 def _take(locks: list[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from whence.models.internals.module_lock import locked
+from whence.models.internals.module_lock import locked, uncompiled
 
 __all__ = ["PassCount", "count_passes"]
 
@@ -74,7 +74,8 @@ def count_passes(model: Any) -> Generator[PassCount]:
             encoder = module.get_encoder()
             handles.append(encoder.register_forward_pre_hook(count_encoder, with_kwargs=True))
     try:
-        yield count
+        with uncompiled(module):
+            yield count
     finally:
         count.seconds = time.perf_counter() - started
         with locked(module):

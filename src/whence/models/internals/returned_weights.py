@@ -29,12 +29,13 @@ ROW_SUM = 1e-3
 
 
 def pass_on_returned(
-    read: Callable[..., Any], sink: AttentionSink, tokens: int, architecture: str
+    read: Callable[..., Any], plain: Any, sink: AttentionSink, tokens: int, architecture: str
 ) -> str:
     """Give a sink the weights that a model returns, and say in a note what they are.
 
     Args:
         read: pass over the input, which takes options of the module.
+        plain: output of a pass without options.
         sink: sink of the weights.
         tokens: number of tokens that are read.
         architecture: name of the model for messages.
@@ -42,14 +43,14 @@ def pass_on_returned(
     Raises:
         CapabilityError: there are none, they are of another computation, or not over the tokens.
     """
-    with _SoftmaxWatch() as watch:
-        answer = _numbers(read())
+    answer = _numbers(plain)
     output = read(output_attentions=True)
     layers = getattr(output, "attentions", None)
     if not layers:
+        attends = softmax_runs(read)
         raise CapabilityError(
-            no_kernel(architecture, attends=watch.attends)
-            + ("; output_attentions=True returned none" if watch.attends else "")
+            no_kernel(architecture, attends=attends)
+            + ("; output_attentions=True returned none" if attends else "")
         )
     other = _numbers(output)
     limit = max(SAME_ANSWER, 16 * torch.finfo(answer.dtype).eps)

@@ -110,7 +110,7 @@ class Trace:
         with torch.inference_mode(), locked(self._module):
             reader = self._reader[1]
             result, weights, seen = reader.read(lines)
-            error = reader.miss(lines, result, seen)
+            error = max(reader.miss(lines, each, seen) for each in (result, reader.mix(weights)))
             self._errors[call.index] = max(error, self._errors.get(call.index, 0.0))
             # Not times zero: softmax may give NaN over a row that may read nothing.
             weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)

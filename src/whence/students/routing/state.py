@@ -12,13 +12,13 @@ from whence.core.errors import RecordError
 from whence.core.record import (
     Migration,
     Number,
-    Record,
     Tree,
     Value,
     raised_to,
     without_surrogates,
 )
 from whence.students.data.applicability_domain import ApplicabilityDomain
+from whence.students.folder_record import FolderRecord
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
 from whence.students.routing.monitor import MonitorState
@@ -103,7 +103,7 @@ def _condition(kind: str, number: int, flag: bool) -> Tree:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RouterState(Record):
+class RouterState(FolderRecord):
     """Everything of a router but its student and its teacher.
 
     Whether numbers are in range is checked by the router.
