@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -20,7 +21,7 @@ from whence.attribution.method import (
 )
 from whence.attribution.registry import METHODS, choose, method_by_name
 from whence.core.arrays import frozen_array
-from whence.core.errors import BudgetError, CapabilityError, OptionError
+from whence.core.errors import BudgetError, CapabilityError, GradientError, OptionError
 from whence.core.explanations import Attribution, Completeness
 from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
@@ -132,6 +133,7 @@ def answer(
 
     Raises:
         CapabilityError: the model lacks what the method needs.
+        GradientError: the gradients are not of the model's answer to these ids.
         BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the cache.
 
@@ -161,12 +163,14 @@ def answer(
     notes: list[str] = []
     if isinstance(method, GradientMethod):
         passes = _embedding_game(method, question, allowed, token_budget)
-        estimate = method.estimate(passes, budget=allowed, seed=seed)
+        with _gradient_errors(method, question):
+            estimate = method.estimate(passes, budget=allowed, seed=seed)
         # Nothing was made absent, so the record names no masker.
         cost, used = passes.cost, None
     elif isinstance(method, AttentionMethod):
         attention = _attention_game(method, question, allowed, token_budget)
-        estimate = method.estimate(attention, budget=allowed, seed=seed)
+        with _gradient_errors(method, question):
+            estimate = method.estimate(attention, budget=allowed, seed=seed)
         cost, used = attention.cost, None
     else:
         game = question.game(
@@ -212,6 +216,19 @@ def _attention_game(
             f"scores. Methods that work here: {', '.join(working)}"
         )
     return question.attention_game(budget=budget, token_budget=token_budget, alternatives=working)
+
+
+@contextmanager
+def _gradient_errors(method: Method, question: Question) -> Generator[None]:
+    """Name the method, and those that work, where gradients are not of the model's own answer."""
+    try:
+        yield
+    except GradientError as error:
+        scores = [name for name, kind in METHODS.items() if kind.needs == "scores"]
+        raise GradientError(
+            f"{type(method).__name__} needs gradients, and those of {question.model.identity.ref} "
+            f"are not of its answers: {error}. Methods that work here: {', '.join(scores)}"
+        ) from error
 
 
 def _working(question: Question) -> list[str]:

@@ -7,6 +7,7 @@ from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, Le
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    GradientError,
     InputError,
     Interrupted,
     ModelLoadError,
@@ -45,6 +46,7 @@ __all__ = [
     "Document",
     "Edit",
     "Feature",
+    "GradientError",
     "HeadEffect",
     "HeadPatching",
     "InputError",

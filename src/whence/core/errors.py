@@ -8,6 +8,7 @@ from difflib import get_close_matches
 __all__ = [
     "BudgetError",
     "CapabilityError",
+    "GradientError",
     "InputError",
     "Interrupted",
     "ModelLoadError",
@@ -72,6 +73,10 @@ class ModelOutputError(WhenceError, ValueError):
 
 class CapabilityError(WhenceError, TypeError):
     """The model cannot give what the method needs (gradients, a mask token, ...)."""
+
+
+class GradientError(CapabilityError):
+    """What autograd gives is not the derivative of the model's answer to these token ids."""
 
 
 class BudgetError(WhenceError, ValueError):

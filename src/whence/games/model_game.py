@@ -110,7 +110,7 @@ class ModelGame(Game):
         try:
             for places, batch in self._token_budget.batches(len(missing), length, run):
                 answered = missing[places.start : places.stop]
-                self.distinct_evaluations += len(answered)
+                self.distinct_evaluations += len(answered) + batch.probes
                 self.tokens += batch.tokens
                 # Copies: a view of one row would hold the whole batch in memory for as long as it
                 # is cached.

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
 from whence.models.adapters.base import TorchModel
-from whence.models.adapters.local_model import gradients_of
+from whence.models.adapters.local_model import first_of
+from whence.models.adapters.shortcuts import Scores, Shortcuts
 from whence.models.links import UNITS, check_link
-from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+from whence.models.protocols import Encoding, Precision, Row
 
 __all__ = ["Embedder", "Pooling", "SimilarityReadout"]
 
@@ -34,6 +33,7 @@ class SimilarityReadout:
     pooling: Pooling
     precision: Precision = "native"
     extra_tokens: int = 0
+    shortcuts: Shortcuts = field(default_factory=Shortcuts.of_batches, repr=False)
 
     @property
     def key(self) -> str:
@@ -103,15 +103,21 @@ class Embedder(TorchModel):
             outputs.append(Output(name=name, link=chosen, unit=UNITS[chosen], target=target))
         return SimilarityReadout(tuple(outputs), torch.stack(vectors), self.pooling, precision)
 
-    def evaluate(self, rows: Sequence[Row], readout: SimilarityReadout) -> Evaluated:
-        """Cosines of a batch with each other text, in one pass."""
-        with torch.inference_mode(), self.running(readout.precision):
-            values = self._vectors(rows) @ readout.others.T
-        return Evaluated(values.cpu().numpy(), sum(len(row) for row in rows))
+    def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
+        """Cosines with each other text."""
+        # clone: the vectors were made in inference mode, and autograd refuses to save inference
+        # tensors for the backward pass. A copy made outside of that mode is an ordinary tensor.
+        cosines = self._vectors(rows) @ readout.others.clone().T
+        return Scores(cosines, sum(len(row) for row in rows))
+
+    def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
+        return raw
 
     def _vectors(self, rows: Sequence[Row]) -> torch.Tensor:
         inputs = self.batch(rows)
-        return self._pool(self.module(**inputs).last_hidden_state, inputs["attention_mask"])
+        return self._pool(
+            first_of(self.module(**inputs), "last_hidden_state"), inputs["attention_mask"]
+        )
 
     def _pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if self.pooling == "cls":
@@ -128,23 +134,3 @@ class Embedder(TorchModel):
             # cosine of 0 with every text, where 0 / 0 is NaN.
             pooled = (hidden.double() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         return torch.nn.functional.normalize(pooled, dim=1)
-
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: SimilarityReadout,
-    ) -> Gradients:
-        """Values and gradients of the similarities at embedded inputs."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            mask = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
-            types: dict[str, Any] = {}
-            if encoding.token_types is not None and self.accepts("token_type_ids"):
-                types["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
-            hidden = self.module(inputs_embeds=leaf, attention_mask=mask, **types)
-            # clone: the vectors were made in inference mode, and autograd refuses to save inference
-            # tensors for the backward pass. A copy made outside of that mode is an ordinary tensor.
-            values = self._pool(hidden.last_hidden_state, mask) @ readout.others.clone().T
-            gradients = gradients_of(values, leaf)
-        return Gradients(values.detach().cpu().numpy(), gradients)
