@@ -70,7 +70,13 @@ def shap_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     explainer = shap.KernelExplainer(
         lambda rows: values[rows.astype(bool) @ powers], np.zeros((1, WORDS))
     )
-    result = explainer.shap_values(np.ones((1, WORDS)), nsamples=budget - 2, silent=True)
+    result = explainer.shap_values(
+        # Its default keeps ten features and sets the others to zero.
+        np.ones((1, WORDS)),
+        nsamples=budget - 2,
+        l1_reg=False,
+        silent=True,
+    )
     return np.asarray(result).reshape(-1)
 
 
@@ -80,6 +86,16 @@ def shapiq_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     powers = 1 << np.arange(WORDS)
     approximator = shapiq.KernelSHAP(n=WORDS, random_state=seed)
     result = approximator.approximate(
+        budget, lambda rows: values[np.asarray(rows).astype(bool) @ powers] - values[0]
+    )
+    return np.array([result[(i,)] for i in range(WORDS)])
+
+
+def shapiq_svarm(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
+    import shapiq
+
+    powers = 1 << np.arange(WORDS)
+    result = shapiq.SVARM(n=WORDS, random_state=seed).approximate(
         budget, lambda rows: values[np.asarray(rows).astype(bool) @ powers] - values[0]
     )
     return np.array([result[(i,)] for i in range(WORDS)])
@@ -101,8 +117,9 @@ METHODS = {
     "whence KernelShap": ours,
     "whence KernelShap, leverage design": leverage,
     "captum KernelShap": captum_kernel,
-    "shap KernelExplainer": shap_kernel,
+    "shap KernelExplainer, l1_reg=False": shap_kernel,
     "shapiq KernelSHAP": shapiq_kernel,
+    "shapiq SVARM": shapiq_svarm,
     "ContextCite-type Lasso": lasso,
 }
 

@@ -144,7 +144,19 @@ def run(*arguments):
 
 def explained(*options):
     text = "She has missed 3 payments, and owes rent, again."
-    return json.loads(run("explain", *options, "--trust", "off", "--format", "json", text))
+    return json.loads(
+        run(
+            "explain",
+            "--model",
+            "embedded:credit",
+            *options,
+            "--trust",
+            "off",
+            "--format",
+            "json",
+            text,
+        )
+    )
 
 
 def battery():

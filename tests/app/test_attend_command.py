@@ -8,6 +8,7 @@ from tests.zoo.families import FAMILIES, VARIANTS, save
 
 import whence
 from whence.core.attention_record import AttentionRecord
+from whence.core.errors import WriteError
 
 FAST = ("--measure", "2", "--control", "1", "--draws", "2")
 
@@ -99,3 +100,24 @@ def test_attention_beside_an_explanation(folder, tmp_path):  # noqa: F811
     assert "not why the model decides" in out.read_text("utf-8")
     wrong = explained(folder, "--attention", "-f", "json", "He denies", code=2)
     assert "whence attend --save" in wrong.stderr
+
+
+def test_a_place_for_the_record_is_looked_at_before_the_model(tmp_path):
+    note, kept = tmp_path / "note.txt", tmp_path / "kept"
+    note.write_text("mine")
+    kept.mkdir()
+    (kept / "attention.json").write_text("mine")
+    # No such model: it would be an error of its own, were it loaded first.
+    model = ("attend", "--model", tmp_path / "nowhere", "No savings.", "--save")
+    for place in (note, note / "deeper"):
+        run(*model, place, code=5)
+    run(*model, kept, code=2)
+    assert note.read_text() == (kept / "attention.json").read_text() == "mine"
+
+
+def test_a_record_is_not_saved_over_a_file(folder, tmp_path):  # noqa: F811
+    note = tmp_path / "note.txt"
+    note.write_text("mine")
+    with pytest.raises(WriteError, match="could not make the folder"):
+        whence.attend(whence.load(str(folder)), "No savings.", effects=None).save(note)
+    assert note.read_text() == "mine"

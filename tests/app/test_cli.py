@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import fcntl
 import functools
 import json
 import os
@@ -12,9 +13,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
-from tests.zoo.families import FAMILIES, VARIANTS, save
+from tests.zoo.families import FAMILIES, MASKED, TAGGERS, VARIANTS, save
 from typer.testing import CliRunner
 
 from whence.app.cli.exit_codes import CODES, Exit, code_of
@@ -110,6 +112,41 @@ class TestExplain:
         result = explained(embedder, "--similar-to", "a fox", "-f", "json", "a dog")
         assert Attribution.from_json(result.stdout).outputs[0].link == "cosine"
 
+    def test_words_masks_and_weights(self, tmp_path):
+        tagger, masked = tmp_path / "tagger", tmp_path / "masked"
+        save(TAGGERS["Bert"](), tagger)
+        save(MASKED["Bert"](), masked)
+        for folder, text, options, name in (
+            (tagger, "a good payment", ["--target", "B-PER@2"], "B-PER at 'payment'"),
+            (
+                tagger,
+                "a good payment",
+                ["--task", "token-classification", "--target", "LOC@0:6"],
+                "",
+            ),
+            (masked, "a [MASK] payment", ["--target", "good"], "good"),
+            (
+                masked,
+                "a good fox",
+                ["--task", "sparse-embedding", "--target", "bad"],
+                "weight of bad",
+            ),
+        ):
+            result = explained(folder, *options, "-f", "json", text)
+            assert name in Attribution.from_json(result.stdout).outputs[0].name
+
+    def test_a_function(self, tmp_path, monkeypatch):
+        (tmp_path / "my_scores.py").write_text(
+            "def late(texts):\n    return [float(t.count('late')) for t in texts]\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        result = explained("python:my_scores:late", "-f", "json", "late and never early")
+        found = Attribution.from_json(result.stdout)
+        assert found.provenance.model.ref == "python:my_scores:late"
+        assert found.scores[:, 0].tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0])
+        explained("python:my_scores:early", "a", code=Exit.MODEL)
+        explained("python:my_scores:late", "--device", "cpu", "a", code=Exit.USAGE)
+
     def test_options_of_methods(self, folder):
         result = explained(
             folder, "--method", "lime", "--option", "ridge=0.5", "-f", "json", "a dog"
@@ -129,10 +166,11 @@ class TestExplain:
 
     def test_a_cache_on_disk(self, folder, tmp_path):
         cache = tmp_path / "c.sqlite"
-        for distinct in (16, 0):
+        # The second run asks one row again, to see that the model is still the same.
+        for distinct in (16, 1):
             result = explained(folder, "--cache", cache, "-f", "json", "He denies chest pain")
             cost = Attribution.from_json(result.stdout).provenance.cost
-            assert (cost.distinct_evaluations == 0) == (distinct == 0)
+            assert cost.distinct_evaluations == distinct
 
     @pytest.mark.parametrize(
         ("arguments", "code", "says"),
@@ -252,16 +290,20 @@ class TestRows:
         ]
         # Resumed, nothing is left to do, and the failed rows still stand in the output.
         again = explained(folder, "--input", path, "-o", out, code=6)
-        assert again.stderr == result.stderr
+        assert again.stderr.splitlines()[1:] == result.stderr.splitlines()[1:]
+        assert again.stderr.startswith("0 explained, 2 failed, 2 explained before")
         assert self.lines(out) == found
+        explained(folder, "--input", path, "-o", out, "--retry-failed", code=6)
+        assert sorted(line["row"] for line in self.lines(out)) == [1, 2, 3, 4]
 
     @pytest.mark.parametrize(
         ("content", "code", "says"),
         [
             ('{"txt": "a"}', 2, "did you mean 'txt'"),
-            ('{"text": 3}', 3, "int"),
-            ("{", 3, "not JSON"),
-            ("[1]", 3, "no JSON object"),
+            ('{"text": 3}', 6, "int"),
+            ("{", 6, "not JSON"),
+            ("[1]", 6, "no JSON object"),
+            ("", 3, "no rows"),
         ],
     )
     def test_bad_tables(self, folder, tmp_path, content, code, says):
@@ -269,6 +311,99 @@ class TestRows:
         path.write_text(content)
         result = explained(folder, "--input", path, "-o", tmp_path / "o.jsonl", code=code)
         assert says in result.stderr
+
+    def test_a_row_fails_alone(self, folder, tmp_path):
+        path, out = tmp_path / "r.jsonl", tmp_path / "out.jsonl"
+        nested = "[" * 100_000 + "]" * 100_000
+        rows = [
+            '{"text": "a dog", "id": 1}', '{"text": null}', '{"id": 3}', "{", "[1]", nested,
+            json.dumps({"text": "pain " * 40, "id": 7}), '{"text": "a fox", "id": 8}',
+        ]  # fmt: skip
+        path.write_text("\ufeff" + "\n".join(rows), "utf-8")
+        explained(folder, "--input", path, "-o", out, "--method", "shapley-values", code=6)
+        lines = self.lines(out)
+        assert [line["row"] for line in lines] == list(range(1, 9))
+        assert ["error" in line for line in lines] == [False, *[True] * 6, False]
+        assert lines[-1]["columns"] == {"id": 8}
+        assert "line 2" in lines[1]["error"]["message"]
+
+    def test_a_ragged_or_a_long_row_of_a_csv(self, folder, tmp_path):
+        path, out = tmp_path / "r.csv", tmp_path / "out.jsonl"
+        path.write_text(f"id,text\n1,a dog, barking\n2,{'pain ' * 30_000}\n3,a fox\n")
+        explained(folder, "--input", path, "-o", out, code=6)
+        lines = self.lines(out)
+        assert "line 2" in lines[0]["error"]["message"]
+        assert "expected 2 cells as in the head, got 3" in lines[0]["error"]["message"]
+        assert lines[1]["error"]["type"] == "TextTooLongError"
+        assert Attribution.from_tree(lines[2]["record"]).segmentation.document.text == "a fox"
+        assert csv.field_size_limit() == 131_072
+
+    def test_a_quote_that_is_never_closed_is_found_before_any_row(self, folder, tmp_path):
+        path, out = tmp_path / "r.csv", tmp_path / "out.jsonl"
+        path.write_text('id,text\n1,a dog\n2,"a fox\n3,a cat\n')
+        result = explained(folder, "--input", path, "-o", out, code=3)
+        assert "from line 3 on" in result.stderr
+        assert not out.exists()
+
+    def test_a_folder_of_notes(self, folder, tmp_path):
+        notes, out = tmp_path / "notes", tmp_path / "out.jsonl"
+        notes.mkdir()
+        (notes / "b.txt").write_text("a fox")
+        (notes / "a.txt").write_text("a dog")
+        explained(folder, "--input", notes, "-o", out)
+        assert [line["columns"] for line in self.lines(out)] == [
+            {"file": "a.txt"},
+            {"file": "b.txt"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("other", "name"),
+        [
+            (["--method", "leave-one-out"], "method"),
+            (["--target", "low"], "target"),
+            (["--seed", "3"], "seed"),
+            (["--unit", "sentence"], "unit"),
+        ],
+    )
+    def test_a_run_with_other_options_does_not_go_on(self, folder, tmp_path, other, name):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        explained(folder, "--input", rows, "-o", out)
+        before = out.read_bytes()
+        result = explained(folder, "--input", rows, "-o", out, *other, code=3)
+        assert f"was begun with {name}" in result.stderr
+        assert out.read_bytes() == before
+        explained(folder, "--input", rows, "-o", out, "--overwrite", *other)
+        assert len(self.lines(out)) == 3
+
+    def test_what_every_row_fails_at_ends_the_run(self, folder, tmp_path):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        result = explained(folder, "--input", rows, "-o", out, "--target", "no such", code=2)
+        assert "no such" in result.stderr
+        assert len(self.lines(out)) == 2
+
+    def test_one_process_writes(self, folder, tmp_path):
+        rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
+        out.touch()
+        with out.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            result = explained(folder, "--input", rows, "-o", out, code=2)
+        assert "another process writes" in result.stderr
+        assert out.read_bytes() == b""
+
+    def test_an_output_is_never_the_input_nor_anothers_file(self, folder, tmp_path):
+        rows = self.write(tmp_path, "jsonl")
+        before = rows.read_bytes()
+        link = tmp_path / "link.jsonl"
+        link.symlink_to(rows)
+        for out in (rows, link, tmp_path / ".." / tmp_path.name / rows.name):
+            result = explained(folder, "--input", rows, "-o", out, "--overwrite", code=2)
+            assert "is the file that is read" in result.stderr
+        other = tmp_path / "other.jsonl"
+        other.write_bytes(b'{"text": "late payments"}')
+        explained(folder, "--input", rows, "-o", other, code=3)
+        assert other.read_bytes() == b'{"text": "late payments"}'
+        assert rows.read_bytes() == before
+        assert "folder" in explained(folder, "--input", rows, "-o", tmp_path, code=5).stderr
 
     def test_bad_files(self, folder, tmp_path):
         out = tmp_path / "o.jsonl"
@@ -312,6 +447,59 @@ class TestRows:
         result = explained(folder, "--input", rows, "-o", out, code=5)
         assert "Every finished row is in it; free some space" in result.stderr
         assert [line["row"] for line in self.lines(out)] == [1]
+
+
+class TestOutputs:
+    @pytest.mark.parametrize("name", ["notes.txt", "page.html", "data.json"])
+    def test_a_file_of_others_is_kept(self, folder, tmp_path, name):
+        out = tmp_path / name
+        out.write_text('{"mine": 1}')
+        assert "--overwrite" in explained(folder, "a dog", "-o", out, code=2).stderr
+        assert out.read_text() == '{"mine": 1}'
+        explained(folder, "a dog", "-o", out, "--overwrite")
+        assert "mine" not in out.read_text()
+
+    def test_a_page_and_a_record_of_whence_are_written_anew(self, folder, tmp_path):
+        for name in ("page.html", "data.json"):
+            explained(folder, "a dog", "-o", tmp_path / name)
+            explained(folder, "a fox", "-o", tmp_path / name)
+            assert "fox" in (tmp_path / name).read_text()
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["-o", "x.jsonl"], "--input"),
+            (["-o", "x.csv", "-f", "json"], "--input"),
+        ],
+    )
+    def test_a_suffix_that_contradicts_is_refused(self, folder, tmp_path, arguments, says):
+        arguments = [str(tmp_path / a) if a.startswith("x.") else a for a in arguments]
+        assert says in explained(folder, "a dog", *arguments, code=2).stderr
+
+    def test_a_link_stays_a_link_and_a_file_keeps_its_mode(self, folder, tmp_path):
+        file, link = tmp_path / "kept.json", tmp_path / "link.json"
+        file.touch(mode=0o640)
+        link.symlink_to(file)
+        explained(folder, "a dog", "-o", link)
+        assert link.is_symlink()
+        assert Attribution.load(file).segmentation.document.text == "a dog"
+        assert file.stat().st_mode & 0o777 == 0o640
+
+    def test_a_pipe_is_written_to(self, folder, tmp_path):
+        pipe = tmp_path / "pipe.json"
+        os.mkfifo(pipe)
+        texts = []
+        reader = threading.Thread(target=lambda: texts.append(pipe.read_bytes()), daemon=True)
+        reader.start()
+        explained(folder, "a dog", "-o", pipe)
+        reader.join(30)
+        assert Attribution.from_json(texts[0]).segmentation.document.text == "a dog"
+        assert pipe.is_fifo()
+
+    def test_the_name_of_a_file_is_no_text(self, folder, tmp_path):
+        note = tmp_path / "note.txt"
+        note.write_text("a dog")
+        assert f"--file {note}" in explained(folder, note, code=2).stderr
 
 
 class TestCatalogue:

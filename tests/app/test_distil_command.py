@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.students.worlds import rule, texts
@@ -11,9 +15,10 @@ from typer.testing import CliRunner
 
 from whence.app.cli.distill import lexicon
 from whence.app.cli.exit_codes import Exit
+from whence.app.cli.functions import function_named
 from whence.app.cli.main import app
 from whence.app.cli.table_files import read_table
-from whence.app.cli.teacher_options import ANSWERS, TeacherOptions, function_named
+from whence.app.cli.teacher_options import ANSWERS, TeacherOptions
 from whence.core.errors import InputError, ModelLoadError, OptionError
 
 TEACHER = """
@@ -187,7 +192,9 @@ class TestDistill:
         run(*base, "--model", "embedded:nothing", code=Exit.USAGE)
         short = tmp_path / "short.txt"
         short.write_text("one\ntwo\n")
-        run("distill", short, "-o", tmp_path / "kept", *FAST, code=Exit.INPUT)
+        run("distill", short, "-o", tmp_path / "kept", *FAST, code=Exit.USAGE)
+        credit = ("--model", "embedded:credit")
+        run("distill", short, "-o", tmp_path / "kept", *credit, *FAST, code=Exit.INPUT)
 
     def test_a_function_without_a_version_is_kept_nowhere(self, teacher, file, tmp_path):
         out = tmp_path / "kept"
@@ -343,3 +350,20 @@ def test_options_of_a_teacher_are_checked_before_it_is_loaded():
     ):
         with pytest.raises(OptionError):
             TeacherOptions(**wrong).check()
+
+
+class TestTogether:
+    def test_no_decision_of_two_processes_on_one_folder_is_lost(self, teacher, file, tmp_path):
+        folder = tmp_path / "kept"
+        distilled(file, folder, name="chances", gives="probability")
+        assert "report.html" in json.loads((folder / "manifest.json").read_text())["files"]
+        command = [sys.executable, "-m", "whence", "decide", str(folder), *texts(20, seed=5)]
+        command += TestDecide().model()
+        path = os.pathsep.join([str(tmp_path), str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path}
+        started = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)
+        ]
+        assert [process.wait() for process in started] == [0, 0]
+        counts = json.loads((folder / "router.json").read_text())["counts"]
+        assert counts["student"] + counts["teacher"] == 40

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 from typer.testing import CliRunner
 
+import whence
 from whence.app.cli.exit_codes import Exit
 from whence.app.cli.main import app
+from whence.core.record import canonical_json
 
 TEXT = "She missed 4 payments this year and has no savings at all."
+
+
+CREDIT = ("--model", "embedded:credit")
 
 
 def run(*arguments, code=0):
@@ -20,7 +26,7 @@ def run(*arguments, code=0):
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "kept.json"
-    run("explain", "-f", "json", "-o", path, "--method", "leave-one-out", TEXT)
+    run("explain", *CREDIT, "-f", "json", "-o", path, "--method", "leave-one-out", TEXT)
     return path
 
 
@@ -79,17 +85,18 @@ def test_scores_from_elsewhere(tmp_path):
     path = tmp_path / "theirs.json"
     words = TEXT.rstrip(".").split()
     path.write_text(json.dumps({"text": TEXT, "scores": [[w, float(len(w))] for w in words]}))
-    assert "Better than chance?" in run("evaluate", path, "--level", "quick")
+    assert "no model given" in run("evaluate", path, code=Exit.USAGE)
+    assert "Better than chance?" in run("evaluate", path, *CREDIT, "--level", "quick")
 
 
 def test_methods_side_by_side():
     chosen = ("--method", "leave-one-out", "--method", "random")
-    text = run("compare", *chosen, TEXT)
+    text = run("compare", *CREDIT, *chosen, TEXT)
     assert text.index("leave-one-out") < text.index("Judged on the same 64 masks")
-    tree = json.loads(run("compare", *chosen, "-f", "json", TEXT))
+    tree = json.loads(run("compare", *CREDIT, *chosen, "-f", "json", TEXT))
     assert set(tree["methods"]) == {"leave-one-out", "random", "ensemble"}
-    run("compare", *chosen, "-f", "html", TEXT, code=Exit.USAGE)
-    metric = run("compare", *chosen, "--metric", "gini", TEXT)
+    run("compare", *CREDIT, *chosen, "-f", "html", TEXT, code=Exit.USAGE)
+    metric = run("compare", *CREDIT, *chosen, "--metric", "gini", TEXT)
     assert "gini [" in metric
 
 
@@ -98,26 +105,71 @@ def test_choosing_on_a_file(tmp_path):
     lines = [TEXT, "He pays on time and saves a little every month.", "No debts, some savings."]
     path.write_text("".join(json.dumps({"text": t}) + "\n" for t in lines))
     chosen = ("--method", "leave-one-out", "--method", "input-x-gradient")
-    text = run("select", path, *chosen, "--limit", 2)
+    text = run("select", path, *CREDIT, *chosen, "--limit", 2)
     assert "2 texts" in text
-    tree = json.loads(run("select", path, *chosen, "-f", "json"))
+    tree = json.loads(run("select", path, *CREDIT, *chosen, "-f", "json"))
     assert tree["texts"] == 3
-    run("select", path, "--limit", 0, code=Exit.USAGE)
-    run("select", path, "-f", "html", code=Exit.USAGE)
+    run("select", path, *CREDIT, "--limit", 0, code=Exit.USAGE)
+    run("select", path, *CREDIT, "-f", "html", code=Exit.USAGE)
 
 
-def test_replaying(kept, tmp_path):
-    assert run("verify", kept).startswith("holds: 5 of 5 answers")
-    tree = json.loads(kept.read_text())
-    tree["values"]["data"] = [tree["values"]["data"][0] + 1.0]
-    forged = tmp_path / "forged.json"
-    forged.write_text(json.dumps(tree))
-    assert "does not hold" in run("verify", forged, code=Exit.NOT_VERIFIED)
+def test_replaying(kept):
+    text = run("verify", kept)
+    assert text.startswith("holds: 5 of 5 answers")
+    assert "checked: answers, digest, pool fidelity, grade" in text
+    assert "not checked: the scores of this method need not add up" in text
+
+
+def swapped(scores):
+    scores[0], scores[3] = scores[3], scores[0]
+
+
+def reworded(segmentation):
+    segmentation["document"]["text"] = TEXT.replace("missed", "repaid")
+    next(f for f in segmentation["features"] if f["text"] == "missed")["text"] = "repaid"
+
+
+FORGERIES = {
+    "a score": lambda tree: tree["scores"]["data"].__setitem__(0, 9.0),
+    "two scores swapped": lambda tree: swapped(tree["scores"]["data"]),
+    "a grade raised": lambda tree: tree["trust"].update(grade="A"),
+    "an answer": lambda tree: tree["values"]["data"].__setitem__(0, tree["values"]["data"][0] + 1),
+    "a word": lambda tree: reworded(tree["segmentation"]),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("digest", ["kept", "made anew", "taken away"])
+def test_a_changed_record_does_not_hold(forgery, digest, tmp_path):
+    path, forged = tmp_path / "kept.json", tmp_path / "forged.json"
+    run("explain", *CREDIT, "-f", "json", "-o", path, "--method", "kernel-shap", TEXT)
+    assert run("verify", path).startswith("holds")
+    tree = json.loads(path.read_text())
+    if tree["trust"]["grade"] == "A":
+        tree["trust"]["grade"] = "B"
+    FORGERIES[forgery](tree)
+    if digest != "kept":
+        del tree["digest"]
+    if digest == "made anew":
+        tree["digest"] = hashlib.sha256(canonical_json(tree)).hexdigest()
+    forged.write_bytes(canonical_json(tree))
+    text = run("verify", forged, code=Exit.NOT_VERIFIED)
+    assert text.startswith("does not hold")
+    if digest == "kept":
+        assert "was changed after it was written" in text
+
+
+def test_another_model_is_told(kept):
+    for command in ("verify", "evaluate"):
+        text = run(command, kept, "--model", "embedded:credit-shortcut", code=Exit.USAGE)
+        assert "the record is of embedded:credit" in text
+    text = run("verify", kept, "--model", "embedded:credit-shortcut", "--other-model", code=7)
+    assert text.startswith("does not hold")
 
 
 def test_explanations_may_go_unjudged():
-    assert "Better than chance?" not in run("explain", "--trust", "off", TEXT)
-    run("explain", "--trust", "some", TEXT, code=Exit.USAGE)
+    assert "Better than chance?" not in run("explain", *CREDIT, "--trust", "off", TEXT)
+    run("explain", *CREDIT, "--trust", "some", TEXT, code=Exit.USAGE)
 
 
 def test_the_metrics_are_listed():
@@ -152,7 +204,19 @@ def test_metrics_that_need_more_than_answers(by_gradient, metric, more):
 @pytest.fixture(scope="module")
 def by_gradient(tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "gradient.json"
-    run("explain", "-f", "json", "-o", path, "--method", "input-x-gradient", "--trust", "off", TEXT)
+    run(
+        "explain",
+        *CREDIT,
+        "-f",
+        "json",
+        "-o",
+        path,
+        "--method",
+        "input-x-gradient",
+        "--trust",
+        "off",
+        TEXT,
+    )
     return path
 
 
@@ -168,3 +232,63 @@ def test_what_a_record_lacks_is_said(kept, by_gradient):
     run("evaluate", kept, "--metric", "token-f1", "--span", "10:4", code=Exit.USAGE)
     run("evaluate", kept, "--span", "4:10", code=Exit.USAGE)
     run("evaluate", by_gradient, "--metric", "token-f1", "--span", "0:999", code=Exit.INPUT)
+
+
+def test_the_second_answer_of_a_comparison():
+    with_target = run(
+        "compare", *CREDIT, TEXT, "--method", "leave-one-out", "-f", "json",
+        "--target", "reject", "--against", "approve",
+    )  # fmt: skip
+    (entry,) = json.loads(with_target)["methods"].values()
+    whole = whence.explain(
+        whence.load("embedded:credit"),
+        TEXT,
+        target=whence.Contrast(label="reject", against="approve"),
+        method="leave-one-out",
+        trust="off",
+    )
+    assert entry["explanation"]["scores"] == json.loads(whole.to_json())["scores"]
+
+
+@pytest.mark.parametrize("command", ["explain", "evaluate"])
+def test_a_grade_below_the_required_one_is_shown_and_exits_with_seven(command, kept, tmp_path):
+    page = tmp_path / "judged.json"
+    # Random scores earn no A.
+    arguments = (*CREDIT, "--method", "random", "--trust", "quick", TEXT)
+    if command == "evaluate":
+        run(
+            "explain",
+            *CREDIT,
+            "--method",
+            "random",
+            "--trust",
+            "off",
+            "-o",
+            tmp_path / "r.json",
+            TEXT,
+        )
+        arguments = (tmp_path / "r.json", "--level", "quick")
+    told = run(command, *arguments, "--require", "a", "-o", page, code=Exit.NOT_VERIFIED)
+    assert "grade A or better was required" in told
+    assert json.loads(page.read_text())["trust"]["grade"] != "A"
+    run(command, *arguments, "--require", "abstain", code=Exit.USAGE)
+
+
+def test_a_requirement_needs_a_label(kept):
+    told = run("explain", *CREDIT, "--trust", "off", "--require", "B", TEXT, code=Exit.USAGE)
+    assert "--require goes with" in told
+    told = run("evaluate", kept, "--metric", "gini", "--require", "B", code=Exit.USAGE)
+    assert "--require goes with" in told
+
+
+def test_a_format_and_a_name_that_contradict_each_other(tmp_path):
+    for form, name in (("html", "x.json"), ("json", "x.html"), ("text", "x.html")):
+        run("explain", *CREDIT, "-f", form, "-o", tmp_path / name, TEXT, code=Exit.USAGE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_leaves_the_file_of_another_alone(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    assert "--overwrite" in run("demo", "-o", page, code=Exit.USAGE)
+    assert page.read_text() == "mine"

@@ -8,6 +8,7 @@ import torch
 from tests.zoo.families import FAMILIES, VARIANTS
 
 import whence
+from whence.attention.ablation_run import NOT_SHARED, AblationInput, AblationRun
 from whence.attention.head_ablation import HeadAblation
 from whence.core import OptionError
 from whence.models.internals.interventions import HeadReplacement
@@ -73,8 +74,6 @@ def test_resampling_is_the_mean_over_donors_with_students_interval():
         == (gradients[:3])
     )
     # The donors again, from the same seed.
-    from whence.attention.head_ablation import AblationInput, AblationRun
-
     donors = AblationRun(spec, AblationInput(model, encoding, readout, 3, 4096)).donors()
     assert len({donor.ids.tobytes() for donor in donors}) == 6
     free = ~encoding.frozen
@@ -140,11 +139,73 @@ def test_passes_are_those_that_evaluations_states(spec, gradients):
     finally:
         handle.remove()
     assert sum(rows) == found.how.cost.evaluations + gradients
-    assert found.how.cost.evaluations == spec.evaluations(8) + 1
+    # The value of the input, and a row without changes in the batch of each layer.
+    layers = {entry.layer for entry in found.heads if entry.effect is not None}
+    expected = spec.evaluations(8) + 1 + len(layers)
+    if len(found.how.sets) == 1:
+        # The ranked heads at once: the draw's own pass, the row, and one without changes.
+        expected += 3 * spec.draws if spec.ablation == "resample" else 2
+    assert found.how.cost.evaluations == expected
     assert found.how.cost.gradient_evaluations == gradients
     measured = sum(e.effect is not None for e in found.heads)
     assert measured == min(8, spec.measure + spec.control)
     assert np.isnan(found.how.agreement) == (measured < 3)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"deberta-v2"}))
+def test_blocks_below_a_head_run_once_and_effects_are_those_of_whole_passes(family):
+    model, encoding, readout = case_of(family)
+    spec = HeadAblation(draws=2)
+    shared = spec.run(model, encoding, readout)
+    whole = AblationRun(spec, AblationInput(model, encoding, readout, 0, 4096))
+    whole.shares = False
+    for one, two in zip(shared.heads, whole.effects().heads, strict=True):
+        assert one.effect == pytest.approx(two.effect, abs=1e-5)
+    assert shared.notes == ()
+
+
+def test_one_row_runs_below_the_first_changed_block():
+    model, encoding, readout = case_of("bert")
+    blocks = model.module.bert.encoder.layer
+    rows = []
+    # Hooks of a block's parts run after the block's own.
+    handles = [
+        block.attention.register_forward_pre_hook(
+            lambda _, args, named: rows.append(len(args[0])), with_kwargs=True
+        )
+        for block in blocks
+    ]
+    last = HeadReplacement(layer=f"bert.encoder.layer.{len(blocks) - 1}.attention.self", head=0)
+    try:
+        model.evaluate_with_changes(encoding, readout, [(last,), (last,), ()], share=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert rows == [1] * (len(blocks) - 1) + [3]
+
+
+def test_a_model_that_minds_fewer_rows_runs_whole_and_says_so():
+    model, encoding, readout = case_of("bert")
+    spec = HeadAblation(draws=2)
+    whole = AblationRun(spec, AblationInput(model, encoding, readout, 0, 4096))
+    whole.shares = False
+    rows = []
+    handles = [
+        model.module.bert.embeddings.register_forward_hook(
+            lambda module, args, output: rows.append(len(output))
+        ),
+        model.module.bert.encoder.layer[0].register_forward_hook(
+            lambda module, args, output: output + 0.5 * (len(output) != rows[-1])
+        ),
+    ]
+    try:
+        effects = spec.run(model, encoding, readout)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert effects.notes == (NOT_SHARED,)
+    for one, two in zip(effects.heads, whole.effects().heads, strict=True):
+        assert one.effect == pytest.approx(two.effect, abs=1e-5)
 
 
 def test_heads_that_cannot_be_replaced_are_noted():

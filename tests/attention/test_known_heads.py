@@ -43,6 +43,23 @@ def test_heads_that_back_each_other_up_matter_together(copier):
         assert exact.evaluations == (10 if ablation == "mean" else 2)
 
 
+def test_the_search_finds_the_four_heads_and_the_one_that_feeds_them(copier):
+    effects = whence.attend(copier, TEXT, effects=whence.HeadAblation(sets=True)).record.effects
+    ranked, carries, feeds = effects.sets
+    second = "model.layers.1.self_attn"
+    assert [each.chosen for each in effects.sets] == ["ranked", "carries", "feeds"]
+    assert sorted(carries.heads) == [(second, head) for head in range(4)]
+    assert carries.low > 1
+    assert len(carries.random) == 8
+    assert carries.effect > max(carries.random)
+    assert feeds.heads == (("model.layers.0.self_attn", 0),)
+    assert sorted(ranked.heads) != sorted(carries.heads)
+    together = whence.ablate(copier, TEXT, INDUCTION)
+    assert carries.low < together.effect < carries.high
+    alone = whence.attend(copier, TEXT).record.effects
+    assert [each.chosen for each in alone.sets] == ["ranked"]
+
+
 def test_a_knocked_out_edge_takes_the_copy_away(copier):
     """The last token reads what followed its earlier copy; without that edge it cannot go on."""
     import numpy as np

@@ -165,9 +165,9 @@ def test_bad_options_are_refused():
     model = loaded("gpt2")
     with pytest.raises(CapabilityError, match="gives only scores"):
         logit_lens(whence.load(lambda texts: [0.0] * len(texts), labels=["x"]), CLEAN)
-    with pytest.raises(CapabilityError, match="embeds texts"):
+    with pytest.raises(CapabilityError, match="model of task embedding"):
         logit_lens(whence.load(VARIANTS["embedder"]().pair), CLEAN)
-    with pytest.raises(CapabilityError, match="gives one number"):
+    with pytest.raises(CapabilityError, match="gives numbers"):
         logit_lens(whence.load(VARIANTS["reward"]().pair), CLEAN)
     with pytest.raises(CapabilityError, match="share their weights"):
         logit_lens(whence.load(albert().pair), CLEAN)

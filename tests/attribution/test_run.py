@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +11,10 @@ from tests.zoo.families import FAMILIES
 
 import whence
 from whence.attribution import KernelShap, Lime
+from whence.attribution.run import plan_for
 from whence.core import BudgetError, CapabilityError, Interrupted, OptionError
-from whence.games import DiskCache, Spans
+from whence.games import DiskCache, MemoryCache, Spans
+from whence.games.question import ask
 
 TEXT = "He denies chest pain but reports a mild cough since Monday ."
 
@@ -53,31 +54,22 @@ def test_own_spans_and_custom_maskers(model):
     assert any("deleted" in note for note in found.notes)
 
 
-def test_explaining_again_goes_on_from_the_cache(model, tmp_path):
-    first = explain(model, TEXT, method=KernelShap(), budget=60)
-    assert first.provenance.cost.distinct_evaluations == 60
-    again = explain(model, TEXT, method=KernelShap(), budget=60)
-    assert again.provenance.cost.distinct_evaluations == 0
+def test_only_a_cache_that_is_given_outlives_the_call(model, tmp_path):
+    first = explain(model, TEXT, method=KernelShap(guide=False), budget=60)
+    again = explain(model, TEXT, method=KernelShap(guide=False), budget=60)
+    assert again.provenance.cost.distinct_evaluations == 60
     assert again.scores.tobytes() == first.scores.tobytes()
     with DiskCache(tmp_path / "c.sqlite") as cache:
-        explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
+        explain(model, TEXT, method=KernelShap(guide=False), budget=60, cache=cache)
         other = whence.load(FAMILIES["bert"]().pair)
-        found = explain(other, TEXT, method=KernelShap(), budget=60, cache=cache)
-    assert found.provenance.cost.distinct_evaluations == 0
-
-
-def test_the_cache_lives_no_longer_than_the_model():
-    from whence.attribution import run as explaining
-
-    model = whence.load(lambda texts: [1.0] * len(texts))
-    explain(model, "a b")
-    held = len(explaining._CACHES)
-    del model
-    gc.collect()
-    assert len(explaining._CACHES) < held
+        found = explain(other, TEXT, method=KernelShap(guide=False), budget=60, cache=cache)
+    # One kept answer is asked again before any is used.
+    assert found.provenance.cost.distinct_evaluations == 1
+    assert found.scores.tobytes() == first.scores.tobytes()
 
 
 def test_stopping_and_going_on(model):
+    cache = MemoryCache()
     calls = []
 
     def stop(what, done, total):
@@ -93,23 +85,57 @@ def test_stopping_and_going_on(model):
             budget=60,
             token_budget=100,
             progress=stop,
+            cache=cache,
         )
-    found = explain(model, TEXT, method=KernelShap(), budget=60)
+    found = explain(model, TEXT, method=KernelShap(), budget=60, cache=cache)
     assert found.provenance.cost.distinct_evaluations < 60
 
 
 def test_forecasts_come_before_the_work(model):
     seen = []
-    explain(model, TEXT, budget=100, announce=seen.append)
-    assert seen[0].evaluations == 100
+    explain(model, TEXT, budget=104, announce=seen.append)
+    # 7 more are the gradient passes of the guide.
+    assert seen[0].evaluations == 97
     assert seen[0].features == 12
     assert seen[0].seconds > 0
     assert seen[0].method == "KernelShap"
 
 
+def test_a_gradient_guides_where_evaluations_are_few(model):
+    found = explain(model, TEXT, method="kernel-shap", budget=40)
+    cost = found.provenance.cost
+    # 33, less one where the evaluations left for pairs are odd, and the guide's own passes.
+    assert (cost.evaluations, cost.gradient_evaluations) == (32, 7)
+    assert any(note.startswith("guided by integrated gradients") for note in found.notes)
+    plain = explain(model, TEXT, method=KernelShap(guide=False), budget=40)
+    assert plain.provenance.cost.gradient_evaluations == 0
+    many = explain(model, TEXT, method="kernel-shap", budget=200)
+    assert many.provenance.cost.gradient_evaluations == 0
+
+
+def test_a_model_whose_backward_pass_fails_is_explained_without_a_guide(model, monkeypatch):
+    from whence.games.embedding_game import EmbeddingGame
+
+    def fails(self, points):
+        raise RuntimeError("derivative for this operation is not implemented")
+
+    monkeypatch.setattr(EmbeddingGame, "at", fails)
+    found = explain(model, TEXT, method="kernel-shap", budget=40)
+    assert found.provenance.cost.evaluations == 40
+    assert any("not guided by a gradient: derivative" in note for note in found.notes)
+
+
+def test_long_texts_take_a_quarter_where_a_gradient_guides(model):
+    question = ask(model, " ".join(["chest pain and cough"] * 30))
+    n = len(question.segmentation)
+    assert n == 120
+    assert plan_for(question).usual == 258 + 7
+    assert plan_for(question, KernelShap(guide=False)).usual == 8 * n + 2
+
+
 def test_bf16_is_opted_into_and_measured(model):
-    plain = explain(model, TEXT, budget=100)
-    rough = explain(model, TEXT, budget=100, precision="bfloat16")
+    plain = explain(model, TEXT, budget=100, method=KernelShap(guide=False))
+    rough = explain(model, TEXT, budget=100, method=KernelShap(guide=False), precision="bfloat16")
     note = next(note for note in rough.notes if "bf16" in note)
     assert "largest deviation" in note
     assert rough.provenance.cost.distinct_evaluations == 100

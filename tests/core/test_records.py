@@ -23,6 +23,7 @@ from whence.core import (
     read_record,
 )
 from whence.core.arrays import frozen_array
+from whence.core.errors import DigestError
 from whence.core.record import Number, Value, canonical_json
 from whence.core.store import RECORDS, read_record_json
 from whence.students.routing.state import Counts, GeneratorState, RouterState
@@ -124,11 +125,11 @@ def test_older_versions_are_migrated(monkeypatch):
     class Later(Attribution):
         pass
 
-    steps = {3: lambda old: {**old, "quantity": "migrated"}}
+    steps = {4: lambda old: {**old, "quantity": "migrated"}}
     monkeypatch.setattr(Attribution, "migrations", steps)
     monkeypatch.setattr(
         "whence.core.record._default",
-        lambda cls, name: {"kind": "attribution", "schema_version": 4}[name],
+        lambda cls, name: {"kind": "attribution", "schema_version": 5}[name],
     )
     assert Attribution.from_json(json.dumps(tree)).quantity == "migrated"
 
@@ -136,8 +137,18 @@ def test_older_versions_are_migrated(monkeypatch):
 def test_version_1_had_only_scores_in_the_targets_unit():
     tree = _tree()
     tree["schema_version"] = 1
-    del tree["unit"], tree["trust"]
+    del tree["unit"], tree["trust"], tree["digest"]
     assert Attribution.from_json(json.dumps(tree)) == attribution()
+
+
+def test_a_record_that_was_changed_is_refused_and_one_without_digest_is_read():
+    tree = _tree()
+    assert tree["digest"] == attribution().digest
+    tree["quantity"] = "other"
+    with pytest.raises(DigestError, match="was changed after it was written"):
+        Attribution.from_json(json.dumps(tree))
+    del tree["digest"]
+    assert Attribution.from_json(json.dumps(tree)).quantity == "other"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"3", b'{"kind": 3}', b"[" * 100_000])

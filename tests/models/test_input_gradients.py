@@ -13,7 +13,7 @@ from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.odd import ODD
 
 import whence
-from whence.core import Continuation, GradientError, Label
+from whence.core import CapabilityError, Continuation, GradientError, Label
 from whence.models.protocols import Row
 
 TEXT = "She did not miss a payment; her brother missed four payments last year."
@@ -151,7 +151,7 @@ class TestWrongOnes:
         model = whence.load((module, tiny.tokenizer), task="classification")
         encoding = model.encode(TEXT)
         readout = model.readout(encoding, [Label(label=0)])
-        with pytest.raises(GradientError):
+        with pytest.raises(CapabilityError):
             model.gradients(encoding, model.embed(encoding)[None], readout)
 
     def test_no_hook_is_left_where_they_are_refused(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -131,9 +132,9 @@ def test_missing_tokenizer(tmp_path):
 
 
 def test_other_architectures_are_named(tmp_path):
-    config = transformers.BertConfig(architectures=["BertForTokenClassification"])
+    config = transformers.BertConfig(architectures=["BertForQuestionAnswering"])
     config.save_pretrained(tmp_path)
-    with pytest.raises(ModelLoadError, match="BertForTokenClassification"):
+    with pytest.raises(ModelLoadError, match="BertForQuestionAnswering"):
         whence.load(tmp_path)
 
 
@@ -174,6 +175,73 @@ def test_a_model_in_memory_stays_as_it_is():
         whence.load(lambda texts: texts, task="causal")
 
 
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("gpt2", "classification"),
+        ("t5", "embedding"),
+        ("bert", "causal"),
+        ("embedder", "classification"),
+        ("bert", "masked-lm"),
+    ],
+)
+def test_a_task_that_the_class_is_not_for(name, task):
+    tiny = {**FAMILIES, **VARIANTS}[name]()
+    with pytest.raises(OptionError, match=f"a model of task {tiny.task}; leave task out"):
+        whence.load(tiny.pair, task=task)
+
+
+def test_a_head_in_memory_is_embedded_by_what_it_stands_on():
+    tiny = FAMILIES["bert"]()
+    model = whence.load(tiny.pair, task="embedding")
+    bare = whence.load((tiny.module.bert, tiny.tokenizer))
+    target = whence.Similarity(other="a fox")
+    values = [
+        explain(m, "a good payment", target=target, method="random").values for m in (model, bare)
+    ]
+    assert values[0] == values[1]
+
+
+def test_what_is_no_model_is_named():
+    tiny = FAMILIES["bert"]()
+    for ref, says in (
+        (
+            tiny.module,
+            r"whence\.load\(\(module, tokenizer\)\), got a BertForSequenceClassification",
+        ),
+        (transformers.BertModel, "got the class BertModel alone"),
+        (tiny.tokenizer, "alone"),
+        ((tiny.module, tiny.tokenizer, 3), "one of 3"),
+        ((torch.nn.DataParallel(tiny.module), tiny.tokenizer), r"give its \.module"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            whence.load(ref)
+
+
+@pytest.mark.slow
+def test_compiled_modules_are_read_and_watched():
+    tiny = FAMILIES["bert"]()
+    compiled = whence.load((torch.compile(tiny.module, backend="eager"), tiny.tokenizer))
+    plain = explain(whence.load(tiny.pair), "a good payment", method="leave-one-out")
+    found = explain(compiled, "a good payment", method="leave-one-out")
+    assert found.scores == pytest.approx(plain.scores, abs=1e-6)
+    assert whence.attend(compiled, "a good payment").record.layers[0].shown
+    inside = copy.deepcopy(tiny.module)
+    inside.compile(backend="eager")
+    call = inside._compiled_call_impl
+    model = whence.load((inside, tiny.tokenizer))
+    assert explain(model, "a good payment").scores == pytest.approx(
+        explain(whence.load(tiny.pair), "a good payment").scores, abs=1e-6
+    )
+    for watched in (
+        lambda m: whence.attend(m, "a good payment").record.effects.value,
+        lambda m: whence.logit_lens(m, "a good payment").log_probabilities.tolist(),
+        lambda m: explain(m, "a good payment", method="value-zeroing").scores.tolist(),
+    ):
+        assert np.allclose(watched(model), watched(whence.load(tiny.pair)), atol=1e-5)
+    assert inside._compiled_call_impl is call
+
+
 def test_slow_tokenizers_are_refused():
     tiny = FAMILIES["bert"]()
 
@@ -207,8 +275,8 @@ def test_pooling_is_read_from_the_folder(tmp_path):
         found = explain(model, "a good payment", target=target, method="random")
         values.append(float(found.values[0]))
     assert len({round(value, 6) for value in values}) == 3
-    config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(ModelLoadError, match="unknown pooling"):
+    config.write_text(json.dumps({"pooling_mode": "median"}))
+    with pytest.raises(ModelLoadError, match="unknown pooling 'median'"):
         whence.load(tmp_path)
     config.write_text("{")
     with pytest.raises(ModelLoadError, match="not JSON"):

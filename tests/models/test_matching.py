@@ -9,7 +9,7 @@ from tests.models.orders import LABELS, TINY, WHITE, ordered, same, weights_of
 from tests.zoo import families
 
 import whence
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, ModelOutputError, OptionError
 from whence.models.compact.architecture import reduced, seeded
 from whence.models.compact.fit import probabilities, shrink
 from whence.models.compact.teacher_states import TeacherViews
@@ -51,7 +51,7 @@ def test_a_teacher_that_fails_is_left_as_it_was_found(teacher):
 
     handle = teacher.module.bert.encoder.layer[1].register_forward_pre_hook(fail)
     try:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ModelOutputError, match="ZeroDivisionError"):
             shrink(texts, aims, labels=teacher.labels, sizes=WHITE, teacher=teacher)
     finally:
         handle.remove()

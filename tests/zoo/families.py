@@ -248,6 +248,40 @@ def embedder() -> Tiny:
     return Tiny("embedder", "embedding", _build("BertModel", config), tokenizer)
 
 
+def t5_encoder() -> Tiny:
+    whole = t5()
+    return Tiny(
+        "t5-encoder", "embedding", _build("T5EncoderModel", whole.module.config), whole.tokenizer
+    )
+
+
+def gpt2_embedder() -> Tiny:
+    whole = gpt2()
+    return Tiny(
+        "gpt2-embedder", "embedding", _build("GPT2Model", whole.module.config), whole.tokenizer
+    )
+
+
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def tagger(kind: str = "Bert", **more: Any) -> Tiny:
+    """A labeller of tokens."""
+    tokenizer = toks.wordpiece() if kind == "Bert" else toks.byte_bpe_roberta()
+    settings = {**SIZE, **_common(tokenizer), "id2label": dict(enumerate(TAGS)), **more}
+    config = getattr(transformers, f"{kind}Config")(**settings)
+    module = _build(f"{kind}ForTokenClassification", config)
+    return Tiny(f"{kind} tagger", "token_classification", module, tokenizer)
+
+
+def masked(kind: str = "Bert") -> Tiny:
+    """A masked language model."""
+    tokenizer = toks.wordpiece() if kind == "Bert" else toks.byte_bpe_roberta()
+    config = getattr(transformers, f"{kind}Config")(**{**SIZE, **_common(tokenizer)})
+    module = _build(f"{kind}ForMaskedLM", config)
+    return Tiny(f"{kind} masked", "masked_lm", module, tokenizer)
+
+
 FAMILIES: dict[str, Callable[[], Tiny]] = {
     "bert": cache(bert),
     "roberta": cache(roberta),
@@ -271,6 +305,16 @@ VARIANTS: dict[str, Callable[[], Tiny]] = {
     "llama-classifier": cache(llama_classifier),
     "embedder": cache(embedder),
 }
+
+EMBEDDERS: dict[str, Callable[[], Tiny]] = {
+    "embedder": VARIANTS["embedder"],
+    "t5-encoder": cache(t5_encoder),
+    "gpt2-embedder": cache(gpt2_embedder),
+}
+
+
+TAGGERS = {kind: cache(lambda kind=kind: tagger(kind)) for kind in ("Bert", "Roberta")}
+MASKED = {kind: cache(lambda kind=kind: masked(kind)) for kind in ("Bert", "Roberta")}
 
 
 def save(tiny: Tiny, folder: Any) -> None:

@@ -188,6 +188,30 @@ def unigram() -> PreTrainedTokenizerFast:
     return _wrap(tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
+@cache
+def whole_words(*, end: bool) -> PreTrainedTokenizerFast:
+    """A token for each word, and every special token; ``end``: an end token closes the text."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    words = sorted({word for line in CORPUS for word in line.split() if word.isalpha()})
+    ids = {token: index for index, token in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>" if end else "<s> $A",
+        special_tokens=[(token, ids[token]) for token in ("<s>", "</s>")],
+    )
+    return _wrap(
+        tokenizer,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
 ALL = {
     "wordpiece": wordpiece,
     "byte_bpe": byte_bpe,

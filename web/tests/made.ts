@@ -16,7 +16,7 @@ export function effects(): Effects {
     roles: roles.map((name) => ({ name, score: 0.5 })), cluster: null,
   });
   return {
-    output: 'logit of "no"', unit: 'logit', value: 1, ablation: 'resample', draws: 8, confidence: 0.95,
+    output: 'logit of "no"', unit: 'logit', value: 1, ablation: 'resample', draws: 8, confidence: 0.95, sets: [],
     rows: [row(0, 0, 'ranked', -0.4, ['sink']), row(0, 1, 'no', null), row(0, 2, 'random', 0.05), row(1, 0, 'ranked', 0.3, ['induction', 'sink']), row(1, 1, 'no', null)],
   };
 }

@@ -24,12 +24,14 @@ from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.models.access import GivesAttention
 from whence.models.internals.pass_counter import PassCount, count_passes
 from whence.models.protocols import Encoding, Input, Readout, TokenModel
+from whence.models.public_call import public_call
 
 __all__ = ["attend"]
 
 ABLATION = HeadAblation()
 
 
+@public_call
 def attend(
     model: Any,
     source: Input,
@@ -158,7 +160,7 @@ def _measure(
             "effects of heads are not measured: the layers compute their softmax themselves, so "
             "no head's output can be replaced",
         )
-    return effects, ()
+    return effects, effects.notes
 
 
 def _flow(model: TokenModel, capture: Capture, effects: Effects | None) -> FlowResult:

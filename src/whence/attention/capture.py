@@ -138,5 +138,5 @@ def capture(
         decoder,
         sink,
         decision,
-        notes,
+        (*notes, *sink.notes()),
     )

@@ -85,6 +85,8 @@ def read_tokens(
             encoding.ids, encoding.offsets, encoding.frozen, strict=True
         )
     )
+    if model.task not in ("seq2seq", "causal"):
+        return tokens, _read_again(model, encoding, tokens)
     first: list[int] = []
     if model.task == "seq2seq":
         # The decoder reads its start token before anything that is written; positions count it.
@@ -96,6 +98,22 @@ def read_tokens(
         for token in [*first, *forced]
     )
     return (tokens, written) if first else (tokens + written, ())
+
+
+def _read_again(
+    model: TokenModel, encoding: Encoding, tokens: tuple[ReadToken, ...]
+) -> tuple[ReadToken, ...]:
+    """What the decoder of a classifier reads of the text, each token where it stands in the text."""
+    ids = cast("Any", model).decoder_ids(encoding)
+    if not ids:
+        return ()
+    end = len(encoding.document.text)
+    start = ReadToken(id=ids[0], text=model.decode(ids[:1]), start=end, end=end, special=True)
+    if ids[1:] == [token.id for token in tokens[:-1]]:
+        return (start, *tokens[:-1])
+    return tuple(
+        ReadToken(id=token, text=model.decode([token]), start=end, end=end) for token in ids
+    )
 
 
 def provenance(

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, cast
+from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float
-
+from whence.attention.ablation_run import Ablation, AblationInput, AblationRun
 from whence.attention.head_effects import (
     Effects,
     HeadName,
-    HeadOutputs,
     HeadsTogether,
-    gradient_estimates,
-    mean_interval,
-    mean_norm,
-    read_shares,
-    spearman,
 )
-from whence.core.attention_record import HeadEffects, HeadEntry
 from whence.core.errors import CapabilityError, OptionError, unknown
-from whence.core.provenance import Cost
-from whence.games.batching import DEFAULT_TOKEN_BUDGET, batched
+from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.models.access import GivesHeads
-from whence.models.internals.interventions import HeadReplacement
-from whence.models.protocols import Encoding, Readout, Row, TokenModel
+from whence.models.protocols import Encoding, Readout, TokenModel
 
-__all__ = ["ABLATIONS", "Ablation", "AblationInput", "AblationRun", "HeadAblation"]
+__all__ = ["ABLATIONS", "HeadAblation"]
 
-Ablation = Literal["resample", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = ("resample", "mean", "zero")
 
 
@@ -54,10 +40,20 @@ class HeadAblation:
     and ``direct``, the same along the residual stream alone (what later layers read and the
     divisors of norms are frozen). The ``measure`` heads with the largest gradient estimate are
     measured, and ``control`` further heads drawn at random, which show what effects look like
-    without choosing.
+    without choosing. The heads that were ranked are measured all at once as well: heads that back
+    each other up have a larger effect together than the sum of their own. ``sets`` searches for a small
+    set that carries the answer, and for the set of lower layers that feeds it
+    (:func:`~whence.attention.head_sets.carrying_set`), and measures both, with draws that
+    the search did not see, beside random sets.
 
     Cost: two gradient passes for each of the readout's sequences, ``2 draws`` passes for the
-    replacements, and ``draws`` evaluations a measured head (one for ``mean`` and ``zero``).
+    replacements, ``draws`` evaluations a measured head (one for ``mean`` and ``zero``), and one
+    a batch without a replacement. Heads of one layer are replaced in one batch, below which the blocks
+    run once for all its rows; where the row without a replacement shows that the model does not take
+    this, every row runs whole, and a note says so. The ranked heads at once: ``3 draws`` more
+    (two for ``mean`` and ``zero``). ``sets``:
+    ``4`` passes for each set that the search tries, about ``2 k log2(n / k)`` of them for ``k`` of
+    ``n`` heads, and ``draws`` for each random set.
 
     Misleads where heads back each other up: each of two that suffice alone has no effect
     (McGrath et al. 2023, arXiv:2307.15771). Michel et al. (2019), arXiv:1905.10650; Zhang & Nanda
@@ -66,10 +62,11 @@ class HeadAblation:
 
     # Numbers chosen by hand; not calibrated. Eight draws are four pairs of halves.
     measure: int = 32
-    control: int = 32
+    control: int = 16
     draws: int = 8
     ablation: str = "resample"
     confidence: float = 0.95
+    sets: bool = False
 
     def __post_init__(self) -> None:
         if self.ablation not in ABLATIONS:
@@ -84,7 +81,10 @@ class HeadAblation:
             )
 
     def evaluations(self, heads: int) -> int:
-        """Passes beside the two for gradients, for a model of so many heads."""
+        """Passes beside the two for gradients, for a model of so many heads.
+
+        Beside these: one of the input, and a row without a replacement in each batch.
+        """
         measured = min(heads, self.measure + self.control)
         if self.ablation == "zero":
             return measured
@@ -139,176 +139,3 @@ class HeadAblation:
             )
         case = AblationInput(model, encoding, readout, seed, token_budget)
         return AblationRun(self, case).together(heads)
-
-
-class AblationInput(NamedTuple):
-    """What heads are ablated on: one input of one model, and the output that is read."""
-
-    model: GivesHeads
-    encoding: Encoding
-    readout: Readout
-    seed: int
-    token_budget: int
-
-
-class AblationRun:
-    """One measurement; counts its evaluations and draws from its own generator."""
-
-    def __init__(self, spec: HeadAblation, case: AblationInput) -> None:
-        self.spec = spec
-        self.case = case
-        self.rng = np.random.default_rng(case.seed)
-        self.length = len(case.encoding.ids) + case.readout.extra_tokens
-        self.evaluations = 0
-
-    def effects(self) -> Effects | None:
-        """Estimates for every head, effects for the top ones and for random ones."""
-        started = time.perf_counter()
-        model, encoding, readout, *_ = self.case
-        gradients = model.head_gradients(encoding, readout)
-        if not gradients.outputs:
-            return None
-        donors = self.donors()
-        mean = self._mean(donors)
-        # A second gradient pass: the frozen model gives the same value and other gradients.
-        direct = gradient_estimates(model.head_gradients(encoding, readout, direct=True), mean)
-        estimates = gradient_estimates(gradients, mean)
-        ranked, control = self._choose(estimates)
-        measured = [*ranked, *control]
-        value = self._value(())
-        losses = value - self._ablated(measured, donors, mean)
-        entries = {
-            (layer, head): HeadEntry(
-                layer=layer,
-                head=head,
-                direct=direct[layer, head],
-                gradient=estimate,
-                output_norm=mean_norm(gradients.outputs[layer], head),
-            )
-            for (layer, head), estimate in estimates.items()
-        }
-        for number, name in enumerate(measured):
-            effect, low, high = mean_interval(losses[number], self.spec.confidence)
-            chosen = "ranked" if number < len(ranked) else "random"
-            entries[name] = replace(entries[name], effect=effect, low=low, high=high, chosen=chosen)
-        how = HeadEffects(
-            output=readout.outputs[0],
-            value=value,
-            ablation=cast("Ablation", self.spec.ablation),
-            draws=losses.shape[1],
-            confidence=self.spec.confidence,
-            agreement=spearman([estimates[name] for name in measured], losses.mean(axis=1)),
-            seed=self.case.seed,
-            cost=self._cost(time.perf_counter() - started),
-        )
-        return Effects(how, tuple(entries.values()), read_shares(gradients))
-
-    def together(self, heads: Sequence[HeadName]) -> HeadsTogether:
-        """What the target loses when the heads are replaced at once."""
-        donors = self.donors()
-        mean = self._mean(donors) if self.spec.ablation == "mean" else None
-        value = self._value(())
-        losses: list[float] = []
-        for donor in donors if self.spec.ablation == "resample" else (None,):
-            outputs = mean if donor is None else self._outputs(donor)
-            change = tuple(_replacement(name, outputs) for name in heads)
-            losses.append(value - self._value(change))
-        effect, low, high = mean_interval(np.array(losses), self.spec.confidence)
-        return HeadsTogether(
-            output=self.case.readout.outputs[0],
-            value=value,
-            effect=effect,
-            low=low,
-            high=high,
-            draws=len(losses),
-            evaluations=self.evaluations,
-        )
-
-    def donors(self) -> list[Row]:
-        """The text with half of its tokens replaced, in complementary pairs; none for ``zero``."""
-        if self.spec.ablation == "zero":
-            return []
-        encoding = self.case.encoding
-        ids, free = encoding.ids, np.flatnonzero(~encoding.frozen)
-        mask = cast("TokenModel", self.case.model).vocabulary.mask_id
-        donors: list[Row] = []
-        halves: list[np.ndarray] = []
-        for draw in range(self.spec.draws):
-            # Complementary halves: in each pair every token is replaced exactly once, so that no
-            # draw of halves favours a token. The interval still treats the draws as independent.
-            if draw % 2 == 0:
-                halves = np.array_split(self.rng.permutation(free), 2)
-            half = halves[draw % 2]
-            donor = ids.copy()
-            donor[half] = self.rng.choice(ids[free], len(half)) if mask is None else mask
-            donors.append(Row(ids=donor, token_types=encoding.token_types))
-        return donors
-
-    def _choose(self, estimates: dict[HeadName, float]) -> tuple[list[HeadName], list[HeadName]]:
-        """The heads with the largest estimates, and as many of the rest as ``control`` says."""
-        order = sorted(estimates, key=lambda name: -abs(estimates[name]))
-        ranked, rest = order[: self.spec.measure], order[self.spec.measure :]
-        # From the rest alone, so that the two groups share no head.
-        drawn = self.rng.permutation(len(rest))[: self.spec.control]
-        return ranked, [rest[index] for index in sorted(drawn)]
-
-    def _outputs(self, donor: Row) -> dict[str, list[np.ndarray]]:
-        self.evaluations += 1
-        outputs = self.case.model.head_outputs([donor], self.case.readout)
-        return {name: [call[0] for call in calls] for name, calls in outputs.items()}
-
-    def _mean(self, donors: Sequence[Row]) -> HeadOutputs | None:
-        """The mean output over donors, of which one is in memory at a time; of none: ``None``."""
-        total: dict[str, list[np.ndarray]] = {}
-        for donor in donors:
-            for name, calls in self._outputs(donor).items():
-                if name not in total:
-                    total[name] = [call.copy() for call in calls]
-                    continue
-                for sum_, call in zip(total[name], calls, strict=True):
-                    sum_ += call
-        for calls in total.values():
-            for sum_ in calls:
-                sum_ /= np.float32(len(donors))
-        return total or None
-
-    def _ablated(
-        self, heads: Sequence[HeadName], donors: Sequence[Row], mean: HeadOutputs | None
-    ) -> Float[np.ndarray, "heads draws"]:
-        """The target with each head replaced, for each draw."""
-        if self.spec.ablation != "resample":
-            return self._values([(_replacement(name, mean),) for name in heads])[:, None]
-        columns: list[np.ndarray] = []
-        for donor in donors:
-            outputs = self._outputs(donor)
-            columns.append(self._values([(_replacement(name, outputs),) for name in heads]))
-        return np.stack(columns, axis=1)
-
-    def _value(self, change: tuple[HeadReplacement, ...]) -> float:
-        return float(self._values([change])[0])
-
-    def _values(self, changes: Sequence[tuple[HeadReplacement, ...]]) -> Float[np.ndarray, " rows"]:
-        model, encoding, readout, _, budget = self.case
-
-        def run(batch: Sequence[tuple[HeadReplacement, ...]]) -> list[float]:
-            values = model.evaluate_with_changes(encoding, readout, batch).values
-            return [float(value) for value in values[:, 0]]
-
-        values = batched(changes, self.length, budget, run)
-        self.evaluations += len(changes)
-        return np.array(values, dtype=np.float64)
-
-    def _cost(self, seconds: float) -> Cost:
-        return Cost(
-            evaluations=self.evaluations,
-            distinct_evaluations=self.evaluations,
-            gradient_evaluations=2,
-            tokens=(self.evaluations + 2) * self.length,
-            seconds=seconds,
-        )
-
-
-def _replacement(name: HeadName, outputs: HeadOutputs | None) -> HeadReplacement:
-    layer, head = name
-    calls = None if outputs is None else tuple(call[:, head] for call in outputs[layer])
-    return HeadReplacement(layer=layer, head=head, outputs=calls)

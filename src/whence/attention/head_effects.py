@@ -46,6 +46,7 @@ class Effects(NamedTuple):
     how: HeadEffects
     heads: tuple[HeadEntry, ...]
     read_from: Float[np.ndarray, " queries"]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from whence.games.batching import batched
 from whence.games.question import Question
 from whence.models.access import GivesStates
 from whence.models.protocols import Input, TokenModel
+from whence.models.public_call import public_call
 
 __all__ = ["CAVEAT", "logit_lens"]
 
@@ -30,6 +31,7 @@ CAVEAT = (
 )
 
 
+@public_call
 def logit_lens(
     model: Any,
     source: Input,
@@ -82,10 +84,10 @@ def logit_lens(
     known = local_model(model, "a logit lens")
     if top < 1:
         raise OptionError(f"expected top of 1 or more, got top={top}")
-    if known.task == "embedding":
+    if known.task not in ("classification", "causal", "seq2seq"):
         raise CapabilityError(
-            f"{known.identity.ref} embeds texts, so there is no answer to read after each layer. "
-            "Models that work here: classifiers and models that write"
+            f"{known.identity.ref} is a model of task {known.task}, whose answer is not read after each "
+            "layer. Models that work here: classifiers of texts and models that write"
         )
     question = ask_one(known, source, target, None, "a logit lens")
     plan = _plan(known, question, positions)
@@ -220,9 +222,9 @@ def _plan_labels(model: TokenModel, question: Question, positions: Sequence[int]
             "input at once; leave positions out"
         )
     readout = cast("Any", question.readout)
-    if len(model.labels) == 1 and not readout.independent:
+    if cast("Any", model).activation == "none":
         raise CapabilityError(
-            f"{model.identity.ref} gives one number, so there is no distribution over answers to "
+            f"{model.identity.ref} gives numbers, so there is no distribution over answers to "
             "read after each layer. Models that work here: classifiers of two or more labels"
         )
     label, against = readout.pairs[0]

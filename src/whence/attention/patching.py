@@ -23,6 +23,7 @@ from whence.core.targets import Link, Target
 from whence.games.question import Question
 from whence.models.access import GivesHeads, GivesStates
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 
 __all__ = ["Direction", "Patched", "Positions", "patch"]
 
@@ -30,6 +31,7 @@ Positions = Literal["each", "all"]
 Direction = Literal["denoise", "noise"]
 
 
+@public_call
 def patch(
     model: Any,
     source: Input,

@@ -58,6 +58,11 @@ class RecordSink:
         self.limits: dict[str, float] = {}
         self.statistics: dict[str, HeadStatistics] = {}
         self.recorders: dict[str, StatesRecorder] = {}
+        self.unread: dict[str, str] = {}
+
+    def notes(self) -> tuple[str, ...]:
+        """Layers of which nothing is shown although they were captured, and why."""
+        return tuple(self.unread.values())
 
     def rows(
         self,
@@ -67,6 +72,8 @@ class RecordSink:
         seen: Bool[np.ndarray, "batch rows"],
     ) -> None:
         """Reduce one block of rows."""
+        if not self._over_tokens(call):
+            return
         if call.name not in self.statistics:
             self.statistics[call.name] = self._statistics(call)
         self.statistics[call.name].add(start, weights[0])
@@ -80,9 +87,24 @@ class RecordSink:
                 self.matrices[layer, head] = matrix
             matrix[start : start + weights.shape[2]] = code_weights(weights[0, head])
 
-    def _statistics(self, call: AttentionCall) -> HeadStatistics:
+    def _stack(self, call: AttentionCall) -> Sequence[ReadToken]:
         in_decoder = bool(self.decoder) and call.kind == "causal"
-        tokens = self.decoder if in_decoder else self.tokens
+        return self.decoder if in_decoder else self.tokens
+
+    def _over_tokens(self, call: AttentionCall) -> bool:
+        """Whether queries and keys of a call are the tokens that were read; else a note says what."""
+        keys = len(self._stack(call))
+        queries = len(self.decoder) if call.kind == "cross" and self.decoder else keys
+        if (call.queries, call.keys) != (queries, keys):
+            self.unread[call.name] = (
+                f"{call.name} is not shown: its {call.queries} queries and {call.keys} keys are not "
+                f"the {queries} and {keys} tokens that were read (it reads chunks, or states that are "
+                "made of several tokens)"
+            )
+        return call.name not in self.unread
+
+    def _statistics(self, call: AttentionCall) -> HeadStatistics:
+        tokens = self._stack(call)
         ids = np.array([token.id for token in tokens], dtype=np.int64)
         return HeadStatistics(
             call.heads,
@@ -101,6 +123,8 @@ class RecordSink:
 
     def certified(self, name: str) -> bool:
         """Whether the certificate is within its limit, or none could be computed."""
+        if name in self.unread:
+            return False
         return bool(np.isnan(self.errors[name]) or self.errors[name] <= self.limits[name])
 
     def summaries(self) -> dict[str, LayerSummary]:
@@ -160,6 +184,8 @@ class StatesRecordSink(RecordSink):
 
     def states(self, call: AttentionCall, states: LayerStates) -> None:
         """Store a layer's states, to be compared with the rows that follow."""
+        if not self._over_tokens(call):
+            return
         self.recorders[call.name] = StatesRecorder(states)
 
 

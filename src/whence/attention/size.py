@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from whence.attention.common import local_model
 from whence.attention.statistics import STATISTICS, THUMBNAIL, TOP
-from whence.core.errors import OptionError, unknown
+from whence.core.errors import ModelOutputError, OptionError, unknown
 from whence.models.access import GivesAttention
 from whence.models.internals.attention_capture import AttentionCall, LayerStates
 from whence.models.protocols import Encoding, Input
@@ -54,7 +54,8 @@ class Shapes:
         self.calls: list[AttentionCall] = []
         self._states: dict[str, LayerStates] = {}
         self._read = len(encoding.ids)
-        cut = slice(0, 2)
+        # The last token, since some classifiers read at the end token and refuse a text without.
+        cut = [0, -1] if self._read > 1 else [0]
         types = encoding.token_types
         short = Encoding(
             document=encoding.document,
@@ -63,7 +64,12 @@ class Shapes:
             frozen=encoding.frozen[cut],
             token_types=None if types is None else types[cut],
         )
-        model.attention(short, self)
+        try:
+            model.attention(short, self)
+        except ModelOutputError:
+            # Some layers take no text so short (pooled or chunked positions).
+            self.calls.clear()
+            model.attention(encoding, self)
 
     def states(self, call: AttentionCall, states: LayerStates) -> None:
         """Store the states of two tokens, for their sizes."""

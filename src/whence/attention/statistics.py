@@ -59,6 +59,11 @@ TOP = 8
 """Keys stored for each query, by weight. Chosen by hand; ``captured`` says how much mass they hold."""
 
 
+GROUP = 8
+"""Keys of a group of which only the peak is looked at first. Eight was the fastest of 4, 8, 16 at 512 and
+1,024 keys."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerSummary:
     """One layer's heads.
@@ -194,14 +199,9 @@ class HeadStatistics:
         alike /= np.maximum(alike.sum(axis=1, keepdims=True), 1)
         self._uniform.add(rows, alike[None])
         self._shrink(rows, weights)
-        top = self._top_keys.shape[2]
-        # A partition takes time linear in the keys; only the eight that it puts in front are
-        # sorted.
-        keys = np.argpartition(-weights, top - 1, axis=2)[:, :, :top]
-        heaviest = np.take_along_axis(weights, keys, axis=2)
-        order = np.argsort(-heaviest, axis=2, kind="stable")
-        self._top_keys[:, rows] = np.take_along_axis(keys, order, axis=2)
-        self._top_weights[:, rows] = np.take_along_axis(heaviest, order, axis=2)
+        keys, heaviest = _heaviest(weights, self._top_keys.shape[2])
+        self._top_keys[:, rows] = keys
+        self._top_weights[:, rows] = heaviest
 
     def _shrink(self, rows: Int[np.ndarray, " rows"], weights: np.ndarray) -> None:
         cells = rows * self._cells[0] // self.shape[1]
@@ -226,6 +226,34 @@ class HeadStatistics:
             top_weights=self._top_weights.astype(np.float16),
             captured=self._top_weights.sum(axis=2, dtype=np.float32),
         )
+
+
+def _heaviest(
+    weights: Float[np.ndarray, "heads rows keys"], count: int
+) -> tuple[Int[np.ndarray, "heads rows count"], Float[np.ndarray, "heads rows count"]]:
+    """The heaviest keys of each row with their weights, heaviest first."""
+    size = weights.shape[2]
+    groups = size // GROUP
+    candidates: np.ndarray = np.arange(size)
+    if groups > count:
+        # The heaviest keys lie in the groups of the heaviest peaks. Group g holds the keys g, g + groups,
+        # ...: the maximum over whole vectors is several times as fast as over runs of neighbours.
+        peaks = weights[:, :, : groups * GROUP].reshape(*weights.shape[:2], GROUP, groups).max(2)
+        members = groups * np.arange(GROUP)
+        members = _largest(peaks, count)[..., None] + members
+        rest = np.broadcast_to(candidates[groups * GROUP :], (*peaks.shape[:2], size % GROUP))
+        candidates = np.concatenate([members.reshape(*peaks.shape[:2], -1), rest], axis=2)
+        weights = np.take_along_axis(weights, candidates, axis=2)
+    places = _largest(weights, count)
+    heaviest = np.take_along_axis(weights, places, axis=2)
+    order = np.argsort(-heaviest, axis=2, kind="stable")
+    candidates = np.broadcast_to(candidates, weights.shape)
+    keys = np.take_along_axis(candidates, np.take_along_axis(places, order, axis=2), axis=2)
+    return keys, np.take_along_axis(heaviest, order, axis=2)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    return np.argpartition(values, values.shape[2] - count, axis=2)[:, :, -count:]
 
 
 def code_weights(weights: Float[np.ndarray, "*cells"]) -> UInt8[np.ndarray, "*cells"]:

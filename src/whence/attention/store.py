@@ -15,7 +15,7 @@ from whence.attention.statistics import LayerSummary, decode_weights
 from whence.attention.tensors import Tensors
 from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEntry
 from whence.core.display import fragment_of, page_of, text_of
-from whence.core.errors import OptionError, RecordError, unknown
+from whence.core.errors import OptionError, RecordError, WriteError, unknown
 from whence.core.files import write_atomic
 
 __all__ = ["Attention", "Head", "pack_layer", "pack_states"]
@@ -177,7 +177,13 @@ class Attention:
             WriteError: a file could not be written.
         """
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise WriteError(
+                f"could not make the folder {path}: {reason}; choose another place"
+            ) from error
         # Arrays first: a record that is there always has its arrays beside it, also where the
         # second write fails.
         write_atomic(path / f"{self.record.tensors}.safetensors", self.tensors.data())

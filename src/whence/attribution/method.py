@@ -14,7 +14,15 @@ from whence.games.attention_game import AttentionGame
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 
-__all__ = ["AttentionMethod", "Estimate", "GameMethod", "GradientMethod", "Method", "Needs"]
+__all__ = [
+    "AttentionMethod",
+    "Estimate",
+    "GameMethod",
+    "GradientMethod",
+    "GuidedMethod",
+    "Method",
+    "Needs",
+]
 
 Needs = Literal["scores", "gradients", "attention"]
 
@@ -74,6 +82,33 @@ class GameMethod(Method):
 
         The caller guarantees ``game.n >= 1`` and ``budget >= self.least(game.n)``.
         """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuidedMethod(GameMethod):
+    """A method over a game that scores of a cheap gradient help, where the model gives one.
+
+    A guide may change how soon a method comes near its quantity, never which quantity that is.
+    """
+
+    @abstractmethod
+    def guided_budget(self, n: int) -> int:
+        """Evaluations the method asks for with a guide, when no budget is given."""
+
+    @abstractmethod
+    def wants_guide(self, n: int, budget: int) -> bool:
+        """Whether a guide helps the method with ``budget`` evaluations."""
+
+    @abstractmethod
+    def estimate(
+        self,
+        game: Game,
+        *,
+        budget: int,
+        seed: int,
+        guide: Float[np.ndarray, "n k"] | None = None,
+    ) -> Estimate:
+        """See :meth:`GameMethod.estimate`; ``guide``: scores of a gradient, in the outputs' unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

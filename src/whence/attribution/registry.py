@@ -7,7 +7,7 @@ from typing import Any
 from whence.attribution.gradient.input_x_gradient import InputXGradient
 from whence.attribution.gradient.integrated_gradients import IntegratedGradients
 from whence.attribution.method import Method
-from whence.attribution.perturbation.kernel_shap import KernelShap
+from whence.attribution.perturbation.kernel_shap import UNGUIDED, KernelShap
 from whence.attribution.perturbation.leave_one_out import LeaveOneOut
 from whence.attribution.perturbation.shapley_values import MOST_FEATURES, ShapleyValues
 from whence.core.errors import BudgetError
@@ -61,21 +61,24 @@ def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]
         return exact, f"ShapleyValues: all {1 << n:,} coalitions of {n} features fit ({limit})"
     sampled = KernelShap()
     if budget is None:
-        usual = sampled.default_budget(n)
+        usual = sampled.guided_budget(n) if gradients else sampled.default_budget(n)
         return sampled, (
             f"KernelShap: {n} features have too many coalitions to take all; {usual:,} "
             "evaluations are sampled, and the standard errors say how sure the scores are"
         )
-    # From eight evaluations a feature KernelShap is not shrunk and has standard errors.
-    if budget >= 8 * n + 2:
+    if budget >= UNGUIDED * n + 2:
         return sampled, f"KernelShap: {budget:,} evaluations for {n} features, by sampling"
+    path = IntegratedGradients()
+    if gradients and budget >= sampled.least(n) + path.least(n):
+        return sampled, (
+            f"KernelShap: {budget:,} evaluations for {n} features, by sampling with a gradient as guide"
+        )
     single = LeaveOneOut()
     if budget >= single.least(n):
         return single, (
             f"LeaveOneOut: {budget:,} evaluations are too few to sample coalitions of {n} features"
         )
     if gradients:
-        path = IntegratedGradients()
         # 17 passes: 15 points and both ends, the second rule of integrated gradients.
         if budget >= 17:
             return path, (f"IntegratedGradients: {budget:,} passes are fewer than the {n} features")

@@ -7,36 +7,42 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
+from jaxtyping import Float
 
 from whence._version import __version__
+from whence.attribution.gradient.integrated_gradients import IntegratedGradients
 from whence.attribution.method import (
     AttentionMethod,
     Estimate,
     GameMethod,
     GradientMethod,
+    GuidedMethod,
     Method,
 )
 from whence.attribution.registry import METHODS, choose, method_by_name
 from whence.core.arrays import frozen_array
-from whence.core.errors import BudgetError, CapabilityError, GradientError, OptionError
+from whence.core.errors import (
+    BudgetError,
+    CapabilityError,
+    GradientError,
+    Interrupted,
+    OptionError,
+)
 from whence.core.explanations import Attribution, Completeness
 from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
 from whence.games.attention_game import AttentionGame
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache, MemoryCache
+from whence.games.cache import Cache, call_cache
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.question import Question
+from whence.models.public_call import public_call
 
-__all__ = ["Announce", "Forecast", "Plan", "answer", "cache_of", "plan_for"]
-
-_CACHES: WeakKeyDictionary[Any, MemoryCache] = WeakKeyDictionary()
-"""One cache in memory for each live model, so that explaining again goes on from before."""
+__all__ = ["Announce", "Forecast", "Plan", "answer", "plan_for"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +111,14 @@ def plan_for(
     else:
         sized = cast("GameMethod | GradientMethod", resolved)
         least, usual = sized.least(n), sized.default_budget(n)
+        if isinstance(resolved, GuidedMethod) and question.differentiable:
+            guided = resolved.guided_budget(n)
+            if resolved.wants_guide(n, guided):
+                usual = guided + _guide().least(n)
     return Plan(resolved, choice, least, max(usual, least))
 
 
+@public_call
 def answer(
     question: Question,
     plan: Plan,
@@ -127,7 +138,10 @@ def answer(
         budget: most evaluations (for gradient methods passes); none: what the method usually asks.
         seed: seed of the random generator.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
         progress: callable of (what, done, total), called after each batch of evaluations.
         announce: function called with a :class:`Forecast` before long work begins.
 
@@ -135,7 +149,7 @@ def answer(
         CapabilityError: the model lacks what the method needs.
         GradientError: the gradients are not of the model's answer to these ids.
         BudgetError: the budget is too small; the message gives the least.
-        Interrupted: stopped by the user; finished evaluations stay in the cache.
+        Interrupted: stopped by the user; finished evaluations stay in the store, where one was given.
 
     Example:
         >>> import whence
@@ -148,8 +162,7 @@ def answer(
     if seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     started = time.perf_counter()
-    if cache is None:
-        cache = cache_of(question.model)
+    answers = call_cache(cache)
     method = plan.method
     allowed = plan.usual if budget is None else budget
     if allowed < plan.least:
@@ -173,26 +186,74 @@ def answer(
             estimate = method.estimate(attention, budget=allowed, seed=seed)
         cost, used = attention.cost, None
     else:
+        guide: _Guide | None = None
+        if isinstance(method, GuidedMethod):
+            guide = _guide_of(method, question, plan, allowed, token_budget)
+            notes += guide.notes
+            # Without a guide the method's own number of evaluations is due; a budget stands.
+            if budget is None and guide.scores is None:
+                allowed = max(method.default_budget(len(question.segmentation)), plan.least)
+            allowed -= guide.cost.gradient_evaluations
         game = question.game(
-            budget=allowed, cache=cache, token_budget=token_budget, progress=progress
+            budget=allowed, cache=answers, token_budget=token_budget, progress=progress
         )
         # Where the arithmetic is the model's own, ask() gives the same object twice.
         if question.native is not question.readout:
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
             announce(_forecast(method, game, allowed))
-        estimate = cast("GameMethod", method).estimate(game, budget=allowed, seed=seed)
+        if guide is None or guide.scores is None:
+            estimate = cast("GameMethod", method).estimate(game, budget=allowed, seed=seed)
+        else:
+            estimate = cast("GuidedMethod", method).estimate(
+                game, budget=allowed, seed=seed, guide=guide.scores
+            )
         cost, used = game.cost, question.masker
+        if guide is not None:
+            cost = Cost.total([cost, guide.cost])
         notes.append(f"absence: {question.masker.describes} ({question.why})")
+        notes += answers.notes
     notes += question.notes(absent=used is not None)
     return _attribution(
         question, plan, estimate, cost, used, (*notes, *estimate.notes), seed, started
     )
 
 
-def cache_of(model: Any) -> MemoryCache:
-    """The cache in memory that all explanations of one live model share."""
-    return _CACHES.setdefault(model, MemoryCache())
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guide:
+    """Scores of a cheap gradient for a guided method, or why there are none."""
+
+    scores: Float[np.ndarray, "n k"] | None
+    cost: Cost
+    notes: tuple[str, ...] = ()
+
+
+def _guide() -> IntegratedGradients:
+    # Its coarsest rule: on notes for embedded:health the fit was as faithful as with 15 points.
+    return IntegratedGradients()
+
+
+def _guide_of(
+    method: GuidedMethod, question: Question, plan: Plan, allowed: int, token_budget: int
+) -> _Guide:
+    n = len(question.segmentation)
+    gradient = _guide()
+    passes = gradient.least(n)
+    left = allowed - passes
+    if not question.differentiable or left < plan.least or not method.wants_guide(n, left):
+        return _Guide(None, Cost())
+    path = question.embedding_game(budget=passes, token_budget=token_budget)
+    try:
+        scores = gradient.estimate(path, budget=passes, seed=0).scores
+    except Interrupted:
+        raise
+    # Whatever a model's backward pass raises (an operation without a derivative, too little memory):
+    # the scores do not need it, and what it would have saved is spent on evaluations.
+    except Exception as error:
+        return _Guide(None, path.cost, (f"not guided by a gradient: {error}",))
+    if not np.all(np.isfinite(scores)):
+        return _Guide(None, path.cost, ("not guided by a gradient: it is not finite",))
+    return _Guide(scores, path.cost)
 
 
 def _embedding_game(
@@ -201,7 +262,7 @@ def _embedding_game(
     if not question.differentiable:
         raise CapabilityError(
             f"{type(method).__name__} needs gradients; {question.model.identity.ref} gives only "
-            f"scores. Methods that work here: {', '.join(_working(question))}"
+            f"scores{_reason(question)}. Methods that work here: {', '.join(_working(question))}"
         )
     return question.embedding_game(budget=budget, token_budget=token_budget)
 
@@ -213,7 +274,7 @@ def _attention_game(
     if not question.attends:
         raise CapabilityError(
             f"{type(method).__name__} needs attention; {question.model.identity.ref} gives only "
-            f"scores. Methods that work here: {', '.join(working)}"
+            f"scores{_reason(question)}. Methods that work here: {', '.join(working)}"
         )
     return question.attention_game(budget=budget, token_budget=token_budget, alternatives=working)
 
@@ -229,6 +290,11 @@ def _gradient_errors(method: Method, question: Question) -> Generator[None]:
             f"{type(method).__name__} needs gradients, and those of {question.model.identity.ref} "
             f"are not of its answers: {error}. Methods that work here: {', '.join(scores)}"
         ) from error
+
+
+def _reason(question: Question) -> str:
+    reason = question.no_gradients()
+    return "" if reason is None else f": {reason}"
 
 
 def _working(question: Question) -> list[str]:

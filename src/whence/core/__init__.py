@@ -29,7 +29,17 @@ from whence.core.other_explanations import Counterfactual, Edit, Interactions, R
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
 from whence.core.selection import Candidate, Selection
 from whence.core.store import read_record
-from whence.core.targets import Continuation, Contrast, Label, NextToken, Output, Similarity
+from whence.core.targets import (
+    Continuation,
+    Contrast,
+    Expansion,
+    Label,
+    MaskFill,
+    NextToken,
+    Output,
+    Similarity,
+    TokenLabel,
+)
 from whence.core.trust import KeptPool, Quantity, TrustLabel
 
 __all__ = [
@@ -45,6 +55,7 @@ __all__ = [
     "Decision",
     "Document",
     "Edit",
+    "Expansion",
     "Feature",
     "GradientError",
     "HeadEffect",
@@ -59,6 +70,7 @@ __all__ = [
     "LensPosition",
     "LensToken",
     "LogitLens",
+    "MaskFill",
     "Measurement",
     "MethodSpec",
     "ModelIdentity",
@@ -79,6 +91,7 @@ __all__ = [
     "Similarity",
     "Span",
     "TextTooLongError",
+    "TokenLabel",
     "TrustError",
     "TrustLabel",
     "UndefinedError",

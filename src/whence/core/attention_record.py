@@ -9,14 +9,16 @@ from typing import Any, ClassVar, Literal
 from whence.core.explanations import Decision, NamedScore
 from whence.core.features import Document
 from whence.core.provenance import Cost, Provenance
-from whence.core.record import Migration, Record, Value
+from whence.core.record import Migration, Number, Record, Value
 from whence.core.targets import Output
 
 __all__ = [
+    "SET_TITLES",
     "AttentionLayer",
     "AttentionRecord",
     "HeadEffects",
     "HeadEntry",
+    "HeadSet",
     "ReadToken",
     "StoredTensor",
     "TokenFlow",
@@ -133,6 +135,36 @@ class HeadEntry(Value):
     output_norm: float | None = None
 
 
+SET_TITLES = {
+    "ranked": "all heads ranked by their estimate",
+    "carries": "a small set that carries the answer",
+    "feeds": "the heads below that feed it",
+}
+"""What a set of heads is, for a reader."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeadSet(Value):
+    """Heads that were ablated at once.
+
+    Attributes:
+        chosen: ``ranked``: all heads that were measured for their estimates; ``carries``: a set that
+            has most of the effect of all heads, found by search; ``feeds``: the same among the heads of
+            the layers below that set.
+        heads: layers' names and heads' numbers.
+        effect: what the target loses without all of them, in the target's unit; ``low`` and
+            ``high`` its interval, from draws that the search did not see.
+        random: effects of random sets of as many heads; empty: not measured.
+    """
+
+    chosen: Literal["ranked", "carries", "feeds"]
+    heads: tuple[tuple[str, int], ...]
+    effect: float
+    low: float | None
+    high: float | None
+    random: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeadEffects(Value):
     """How the effects of heads were measured.
@@ -145,6 +177,7 @@ class HeadEffects(Value):
             the measured heads; NaN where it is not defined.
         seed: seed of the stand-ins and of the random heads.
         cost: evaluations and gradient passes.
+        sets: sets of heads that were ablated at once.
     """
 
     output: Output
@@ -152,14 +185,20 @@ class HeadEffects(Value):
     ablation: Literal["resample", "mean", "zero"]
     draws: int
     confidence: float
-    agreement: float
+    agreement: Number
     seed: int
     cost: Cost
+    sets: tuple[HeadSet, ...] = ()
 
 
 def _without_manifest(tree: dict[str, Any]) -> dict[str, Any]:
     # Version 1 kept no manifest and measured no effects; its numbers had one digest for all.
     return {**tree, "heads": [], "effects": None, "flow": None, "manifest": [], "schema_version": 2}
+
+
+def _without_sets(tree: dict[str, Any]) -> dict[str, Any]:
+    # Version 2 measured heads one by one alone, which is what a missing list of sets stands for.
+    return {**tree, "schema_version": 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -194,5 +233,5 @@ class AttentionRecord(Record):
     notes: tuple[str, ...]
     provenance: Provenance
     kind: Literal["attention"] = "attention"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _without_manifest}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _without_manifest, 2: _without_sets}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from whence.core.arrays import FloatMatrix
 from whence.core.attention_record import ReadToken
@@ -11,7 +12,7 @@ from whence.core.errors import unknown
 from whence.core.explanations import Decision, Outcome
 from whence.core.features import Document
 from whence.core.provenance import Provenance
-from whence.core.record import Record, Value
+from whence.core.record import Migration, Record, Value, raised_to
 from whence.core.targets import Output
 
 __all__ = ["HeadEffect", "HeadPatching", "LensPosition", "LensToken", "LogitLens"]
@@ -139,7 +140,8 @@ class HeadPatching(Record):
     notes: tuple[str, ...]
     provenance: Provenance
     kind: Literal["head-patching"] = "head-patching"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
 
     def __post_init__(self) -> None:
         named = [(head.layer, head.head) for head in self.heads]

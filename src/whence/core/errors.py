@@ -8,6 +8,7 @@ from difflib import get_close_matches
 __all__ = [
     "BudgetError",
     "CapabilityError",
+    "DigestError",
     "GradientError",
     "InputError",
     "Interrupted",
@@ -99,6 +100,10 @@ class UndefinedError(WhenceError, ValueError):
 
 class RecordError(WhenceError, ValueError):
     """A stored record that cannot be read back: damaged, foreign, or not valid."""
+
+
+class DigestError(RecordError):
+    """The content of a record is not what its digest was taken of: it was changed."""
 
 
 class NewerVersionError(RecordError):

@@ -14,7 +14,7 @@ from whence.core.display import fragment_of, page_of, text_of
 from whence.core.errors import OptionError, TrustError, unknown
 from whence.core.features import Feature, Segmentation
 from whence.core.provenance import Provenance
-from whence.core.record import Migration, Record, Value
+from whence.core.record import Migration, Record, Value, raised_to
 from whence.core.targets import Output
 from whence.core.trust import Grade, TrustLabel
 
@@ -122,8 +122,15 @@ class Attribution(Record):
     unit: str | None = None
     trust: TrustLabel | None = None
     kind: Literal["attribution"] = "attribution"
-    schema_version: Literal[3] = 3
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _in_the_targets_unit, 2: _unjudged}
+    schema_version: Literal[4] = 4
+    migrations: ClassVar[Mapping[int, Migration]] = {
+        1: _in_the_targets_unit,
+        2: _unjudged,
+        # Version 4 carries a digest, and knows the targets of models that label words or fill in
+        # masked ones.
+        3: raised_to(4),
+    }
+    sealed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         shape = (len(self.segmentation), len(self.outputs))

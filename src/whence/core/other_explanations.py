@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from whence.core.explanations import Decision, Outcome
 from whence.core.features import Document, Segmentation
 from whence.core.measurements import Interval
 from whence.core.provenance import Provenance
-from whence.core.record import Record, Value
+from whence.core.record import Migration, Record, Value, raised_to
 from whence.core.targets import Output
 
 __all__ = ["Counterfactual", "Edit", "Interactions", "Rule"]
@@ -49,7 +50,8 @@ class Interactions(Record):
     notes: tuple[str, ...]
     provenance: Provenance
     kind: Literal["interactions"] = "interactions"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
 
     def __post_init__(self) -> None:
         shape = (len(self.groups), len(self.outputs))
@@ -119,7 +121,8 @@ class Counterfactual(Record):
     notes: tuple[str, ...]
     provenance: Provenance
     kind: Literal["counterfactual"] = "counterfactual"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
 
     def __post_init__(self) -> None:
         for name in ("values", "edited_values"):

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema
 
-from whence.core.errors import NewerVersionError, RecordError
+from whence.core.errors import DigestError, NewerVersionError, RecordError
 from whence.core.files import write_atomic
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Value",
     "canonical_json",
     "parse_json",
+    "raised_to",
     "read_file",
     "without_surrogates",
 ]
@@ -40,6 +41,9 @@ __all__ = [
 # forbid: a field that this version does not know would be lost without a word. strict: pydantic
 # would else take "1" for 1 and 1 for true.
 STRICT = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+SEAL = "digest"
+"""Key of the digest in what is written of a sealed record."""
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """Floats that JSON lacks, by the string that stands for each in a record."""
@@ -207,6 +211,11 @@ def parse_json(data: bytes | str | Mapping[str, Any], origin: str) -> Any:
         raise RecordError(f"{origin} is not JSON: {error}") from error
 
 
+def raised_to(version: int) -> Migration:
+    """A step that raises the version alone: what the new one may hold, the earlier one has not."""
+    return lambda tree: {**tree, "schema_version": version}
+
+
 class Value:
     """Base of the frozen value types: equality and hash follow the canonical JSON form."""
 
@@ -264,7 +273,8 @@ class Value:
                 f"{origin} is not a valid {name!r}: at {place}: {first['msg']} "
                 f"({error.error_count()} problem(s) in all)"
             ) from error
-        except (TypeError, RecursionError) as error:
+        # OverflowError: an integer of 400 digits where a float stands.
+        except (TypeError, OverflowError, RecursionError) as error:
             raise RecordError(f"{origin} is not a valid {name!r}: {error}") from error
 
 
@@ -275,25 +285,42 @@ class Record(Value):
     ``schema_version: Literal[N]``, both with their value as default. ``migrations`` maps an
     older version to the step that makes the next one of it; steps are never deleted.
     ``unmarked`` names those two fields where files of version 1 were written without them.
+    ``sealed`` kinds carry the SHA-256 of their content in what is written, under ``digest``, and are
+    refused where the two differ. It shows that a file was changed, not who wrote it.
     """
 
     __slots__ = ()
+    sealed: ClassVar[bool] = False
     migrations: ClassVar[Mapping[int, Migration]] = {}
     unmarked: ClassVar[tuple[str, ...]] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.to_json()).hexdigest()
+        """SHA-256 of the canonical JSON of the content, as 64 hexadecimal digits."""
+        return hashlib.sha256(canonical_json(self)).hexdigest()
+
+    def to_tree(self) -> Tree:
+        """The JSON tree of the record: what :meth:`to_json` writes, before it is text."""
+        tree = cast("Tree", _plain(self))
+        return {**tree, SEAL: self.digest} if self.sealed else tree
+
+    def to_json(self) -> bytes:
+        """Canonical JSON bytes of the record."""
+        return canonical_json(self.to_tree())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the canonical JSON to ``path``, whole or not at all.
 
         Raises:
+            RecordError: a field holds what no reader would take; nothing was written.
             WriteError: nothing was written; what stood there is as it was.
         """
+        data = self.to_json()
+        # Read back before it replaces anything: a field that holds what its type forbids (a NaN, a
+        # number too large) is no error until somebody reads the file.
+        type(self).from_json(data, origin="the record to be written")
         # The line break is for tools that read lines; the digest is of the bytes without it.
-        return write_atomic(path, self.to_json() + b"\n")
+        return write_atomic(path, data + b"\n")
 
     @classmethod
     def load(cls: type[V], path: str | os.PathLike[str]) -> V:
@@ -309,13 +336,23 @@ class Record(Value):
     def from_tree(cls: type[V], tree: Any, *, origin: str = "the data") -> V:
         """Read a record of this kind from a parsed JSON tree; see :meth:`from_json`."""
         record = cast("type[Record]", cls)
-        return cls._validated(_migrated(record, tree, origin), _default(record, "kind"), origin)
+        content = _content(record, tree)
+        result = cls._validated(
+            _migrated(record, content, origin), _default(record, "kind"), origin
+        )
+        # Last: what is wrong with a damaged field says more than that something was changed.
+        _check_seal(tree, content, origin)
+        return result
 
     @classmethod
     def json_schema(cls) -> Tree:
         """The JSON Schema (2020-12) that :meth:`to_json` obeys."""
         # Of what is read, since pydantic writes nothing here.
-        return _adapter(cls).json_schema(mode="validation")
+        schema = _adapter(cls).json_schema(mode="validation")
+        if cls.sealed:
+            seal = {"type": "string", "title": "Digest"}
+            schema["properties"] = {**schema["properties"], SEAL: seal}
+        return schema
 
 
 def _default(cls: type[Record], name: str) -> Any:
@@ -323,6 +360,21 @@ def _default(cls: type[Record], name: str) -> Any:
     # From the field and not by getattr: with slots the class attribute is the descriptor of the
     # slot.
     return next(field.default for field in fields(cast("Any", cls)) if field.name == name)
+
+
+def _content(cls: type[Record], tree: Any) -> Any:
+    """The tree without the digest that a sealed record carries."""
+    if not cls.sealed or not isinstance(tree, dict) or SEAL not in tree:
+        return cast("Any", tree)
+    return {name: item for name, item in cast("Tree", tree).items() if name != SEAL}
+
+
+def _check_seal(tree: Any, content: Any, origin: str) -> None:
+    if tree is not content and hashlib.sha256(canonical_json(content)).hexdigest() != tree[SEAL]:
+        raise DigestError(
+            f"{origin} was changed after it was written: its content does not have the digest that it "
+            "states"
+        )
 
 
 def _migrated(cls: type[Record], tree: Any, origin: str) -> Tree:
@@ -347,7 +399,14 @@ def _migrated(cls: type[Record], tree: Any, origin: str) -> Tree:
             tree = cls.migrations[step](tree)
     # A migration takes the form of its version for granted: whatever a damaged tree raises in it
     # is one refusal, with what was wrong.
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise RecordError(
             f"{origin} is not a valid {kind!r} of schema version {written}: "
             f"{type(error).__name__} {error}"

@@ -15,16 +15,20 @@ __all__ = [
     "LINKS",
     "Continuation",
     "Contrast",
+    "Expansion",
     "Label",
     "Link",
+    "MaskFill",
     "NextToken",
     "Output",
     "Similarity",
     "Target",
+    "TokenLabel",
 ]
 
 Link = Literal["logit", "log_probability", "probability", "log_odds", "cosine", "score"]
-"""The scale of an output. ``cosine`` is for similarities, ``score`` for a callable's own."""
+"""The scale of an output. ``cosine`` is for similarities, ``score`` for numbers as they are: those of a
+callable and of a regression."""
 
 LINKS: tuple[Link, ...] = (
     "logit",
@@ -84,13 +88,67 @@ class Continuation(Value):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Similarity(Value):
-    """The cosine similarity of the text's embedding with that of ``other``."""
+    """The cosine similarity of the text's embedding with that of ``other``.
+
+    ``prompt`` names the prompt of the model that stands before ``other``; none: that of the text.
+    """
 
     kind: Literal["similarity"] = "similarity"
     other: str = ""
+    prompt: str | None = None
 
 
-Target = Label | Contrast | NextToken | Continuation | Similarity
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TokenLabel(Value):
+    """The label of the words at characters ``start`` to ``end``, from a model that labels tokens.
+
+    A word (a run of characters without white space) has the label of its first token there, as in
+    training. Behind the first word ``B-X`` goes on as ``I-X``, where the model has that label; a name
+    without its prefix stands for both. Several words score like a continuation: the sum of their
+    log-probabilities, that link of the product of their probabilities, or the sum of their logits.
+
+    Attributes:
+        label: name or index; none: the predicted one of the first word.
+        start, end: characters of the document; none: the entity that the model is surest of.
+    """
+
+    kind: Literal["token_label"] = "token_label"
+    label: str | int | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MaskFill(Value):
+    """The score of one token at a mask token of the text, from a masked language model.
+
+    Attributes:
+        token: text that is one token there, or an id; none: the most probable one.
+        mask: number of the mask token in the text, from 0.
+    """
+
+    kind: Literal["mask_fill"] = "mask_fill"
+    token: str | int | None = None
+    mask: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Expansion(Value):
+    """The weight of a token in the sparse embedding of a text, from a model such as SPLADE.
+
+    ``w = max over positions of log(1 + relu(logit))`` (Formal et al. 2021, arXiv:2109.10086).
+
+    Attributes:
+        token: text that is one token, or an id; none: the one of the largest weight.
+    """
+
+    kind: Literal["expansion"] = "expansion"
+    token: str | int | None = None
+
+
+Target = (
+    Label | Contrast | NextToken | Continuation | Similarity | TokenLabel | MaskFill | Expansion
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

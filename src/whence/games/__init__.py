@@ -4,7 +4,8 @@ The one place that perturbs, batches, caches and counts. Perturbation methods, m
 evaluate games, so they share one cache.
 """
 
-from whence.games.cache import Cache, DiskCache, MemoryCache
+from whence.games.cache import Cache, MemoryCache
+from whence.games.disk_cache import DiskCache
 from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import FunctionGame, Game
 from whence.games.maskers import (

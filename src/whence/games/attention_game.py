@@ -58,9 +58,20 @@ class Passes:
         """What is explained, in this pass."""
         return self.trace.values
 
+    def unfollowed(self) -> tuple[str, ...]:
+        """Blocks that are no attention, of which the passes say nothing."""
+        blocks = self.trace.blocks_without_attention
+        if not blocks:
+            return ()
+        return (
+            f"{len(blocks)} blocks hold no attention layer ({', '.join(blocks[:3])}"
+            f"{', ...' if len(blocks) > 3 else ''}): what they pass from token to token, as by a state "
+            "or a convolution, is not followed",
+        )
+
     def notes(self) -> tuple[str, ...]:
-        """Layers whose weights, computed again, do not give the kernel's output."""
-        return tuple(
+        """What the scores of attention weights leave out, or rest on that the model did not use."""
+        return self.unfollowed() + tuple(
             f"the weights of {name}, computed again, miss its kernel's output by {error:.1e} of "
             "its size: the scores rest on weights that the model did not use"
             for name, error in self.trace.misses()
@@ -142,7 +153,26 @@ class AttentionGame(PassGame):
         # after the other, so equal stretches of the list are the runs. A model that skips layers,
         # or runs a decoder in pieces, breaks this, and one run's weights would be read as
         # another's.
-        if not rest or len(rest) % count or any(c.queries != c.keys for c in (*encoder,)):
+        if cross and not encoder:
+            raise self.refusal(
+                f"no attention layer of the encoder of {self._ref} calls an attention function that "
+                "transformers shares, so what the decoder reads of the text cannot be followed"
+            )
+        if encoder and self._heads.task != "seq2seq":
+            raise self.refusal(
+                f"the decoder of {self._ref} reads the text as well as its encoder, so its attention "
+                "cannot be tied to features"
+            )
+        for call in result.calls:
+            # A decoder's own positions are those that it writes; all others begin with the text.
+            keys = self.size if call.kind == "cross" or call in encoder else call.queries
+            if call.keys != keys or (not cross and call.queries < self.size):
+                raise self.refusal(
+                    f"the keys of {call.name} are not the tokens that were read ({call.keys} keys, "
+                    f"{call.queries} queries, a text of {self.size} tokens), so its weights cannot be "
+                    "tied to features"
+                )
+        if not rest or len(rest) % count:
             raise self.refusal(
                 f"the attention layers of {self._ref} ran {len(rest)} times for {count} forced "
                 "sequence(s), so the passes cannot be told apart"

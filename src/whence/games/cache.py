@@ -1,32 +1,28 @@
-"""The cache of evaluations: a model's answers, by model, readout and input.
+"""The cache of evaluations: a model's answers, by all that decides them, readout and input.
 
-Explanations, metrics and students share it. The key is a SHA-256
-over the model's fingerprint, the readout and the row as the model read it; text and masker are
-in the row. Values are float64, stored bit for bit.
+The key is a SHA-256 over the model's :class:`~whence.models.values.AnswerState`, the readout and the
+row as the model read it; text and masker are in the row. Without a cache of the caller's, answers are
+kept for one public call. A caller's cache is read only where the model's state can be read whole, and
+one kept answer is asked again in each call before any is used.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sqlite3
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from whence.core.errors import OptionError, RecordError, WriteError
+from whence.core.errors import OptionError
+from whence.models.values import AnswerState
 
-__all__ = ["Cache", "DiskCache", "MemoryCache", "cache_key"]
-
-SCHEMA_VERSION = 1
-"""Written to the file; one more whenever a key or a value is stored otherwise."""
+__all__ = ["Cache", "CallCache", "MemoryCache", "cache_key", "call_cache"]
 
 
-def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
+def cache_key(state: str, readout: str, row: bytes) -> bytes:
     """The key of one evaluation: 32 bytes.
 
     Example:
@@ -34,7 +30,7 @@ def cache_key(fingerprint: str, readout: str, row: bytes) -> bytes:
         32
     """
     digest = hashlib.sha256()
-    for part in (fingerprint.encode(), readout.encode(), row):
+    for part in (state.encode(), readout.encode(), row):
         # Lengths keep the parts apart: ("a", "bc") and ("ab", "c") would else share a key.
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
@@ -57,6 +53,8 @@ class Cache(Protocol):
 class MemoryCache:
     """A cache in memory; the least recently used evaluations leave when it is full.
 
+    Several threads may use one.
+
     Args:
         most: number of stored evaluations at most; the million of the default is chosen by hand and
             takes about 260 MB where one number is explained.
@@ -67,6 +65,7 @@ class MemoryCache:
             raise OptionError(f"expected room for 1 evaluation or more, got most={most}")
         self._most = most
         self._values: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -74,130 +73,114 @@ class MemoryCache:
     def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
         """The stored values of some keys, ``None`` where there is none."""
         values: list[np.ndarray | None] = []
-        for key in keys:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            values.append(value)
+        with self._lock:
+            for key in keys:
+                value = self._values.get(key)
+                if value is not None:
+                    self._values.move_to_end(key)
+                values.append(value)
         return values
 
     def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
         """Store some values."""
-        for key, value in zip(keys, values, strict=True):
-            self._values[key] = value
-            self._values.move_to_end(key)
-        while len(self._values) > self._most:
-            self._values.popitem(last=False)
+        with self._lock:
+            for key, value in zip(keys, values, strict=True):
+                self._values[key] = value
+                self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
 
 
-class DiskCache:
-    """A cache in an SQLite file, for runs that are repeated or resumed.
+class CallCache(MemoryCache):
+    """The answers of one public call, in memory, before those of a store that the caller gave.
 
-    Each batch is one transaction: a run that is stopped keeps every finished batch. Several
-    processes may use one file.
+    The store is left alone where something that decides an answer cannot be read (a hook, a replaced
+    ``forward``), and where the model answers the probe otherwise than the store; ``notes`` says so.
 
     Args:
-        path: file; made where there is none. Its folder must exist.
-
-    Raises:
-        RecordError: the file is no cache of whence, or one of a newer version.
-        WriteError: it cannot be written.
+        store: cache of the caller; none: nothing outlives the call.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        try:
-            # Seconds: another process holds the file for as long as it takes to commit one batch.
-            # Chosen by hand.
-            self._connection = sqlite3.connect(self.path, timeout=30.0)
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-            tables = {
-                str(name) for (name,) in self._connection.execute("SELECT name FROM sqlite_master")
-            }
-            # user_version is 0 in every SQLite file that does not set it, so only a file without
-            # tables is made a cache; another program's database is left alone.
-            if version == 0 and not tables:
-                with self._connection:
-                    self._connection.execute(
-                        # IF NOT EXISTS, as two processes may find the file empty at once. WITHOUT
-                        # ROWID stores a row in the tree of its key, so that a look-up searches one
-                        # tree and not two.
-                        "CREATE TABLE IF NOT EXISTS evaluations "
-                        "(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-                    )
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                version = SCHEMA_VERSION
-        # A DatabaseError too, so it is caught first: the path is at fault and not the content.
-        except sqlite3.OperationalError as error:
-            raise WriteError(
-                f"could not open the cache {self.path}: {error}. Its folder must exist and be "
-                "writable."
-            ) from error
-        # connect() opens lazily: bytes that are no database show at the first statement only, so
-        # there is a connection to close.
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise RecordError(f"{self.path} is no SQLite file: {error}") from error
-        if version > SCHEMA_VERSION:
-            self._connection.close()
-            raise RecordError(
-                f"{self.path} is a cache of version {version}; this whence reads {SCHEMA_VERSION}"
-            )
-        if version != SCHEMA_VERSION:
-            self._connection.close()
-            raise RecordError(f"{self.path} is an SQLite file, but no cache of whence")
+    def __init__(self, store: Cache | None) -> None:
+        super().__init__()
+        self._store = store
+        self._usable: dict[AnswerState, bool] = {}
+        self.notes: list[str] = []
 
-    def get(self, keys: Sequence[bytes]) -> list[np.ndarray | None]:
-        """The stored values of some keys, ``None`` where there is none."""
-        values: list[np.ndarray | None] = []
-        # One look-up a key: SQLite bounds the values in an IN (...) (999 before 3.32), and would
-        # answer in an order of its own.
-        for key in keys:
-            row = self._connection.execute(
-                "SELECT value FROM evaluations WHERE key = ?", (key,)
-            ).fetchone()
-            # "<f8" reads alike on machines of either byte order; frombuffer alone gives a read-only
-            # view.
-            values.append(None if row is None else np.frombuffer(row[0], dtype="<f8").copy())
+    def known(
+        self,
+        keys: Sequence[bytes],
+        state: AnswerState,
+        ask: Callable[[bytes], np.ndarray],
+    ) -> list[np.ndarray | None]:
+        """The kept values of some keys, ``None`` where there is none.
+
+        Args:
+            keys: keys of :func:`cache_key`.
+            state: state of the model that the keys name.
+            ask: function that evaluates the row of a key. Cost: one evaluation for each state in a
+                call, made when the store first knows a key.
+        """
+        values = self.get(keys)
+        missing = [index for index, value in enumerate(values) if value is None]
+        if not missing or not self._may_use(state):
+            return values
+        store = cast("Cache", self._store)
+        stored = store.get([keys[index] for index in missing])
+        self._take_notes()
+        hits = [(i, value) for i, value in zip(missing, stored, strict=True) if value is not None]
+        if hits and state not in self._usable:
+            index, value = hits[0]
+            fresh = ask(keys[index])
+            self._usable[state] = _same(value, fresh, state.tolerance)
+            if not self._usable[state]:
+                self.notes.append(
+                    f"the cache was not used: of an input that it knows, it holds {_shown(value)}, and "
+                    f"the model answered {_shown(fresh)}; something that whence cannot read decides its "
+                    "answers"
+                )
+        if self._usable.get(state, True):
+            for index, value in hits:
+                values[index] = value
+            # In memory from here on: what was read and checked once stays the same to the call's end.
+            self.put([keys[i] for i, _ in hits], [value for _, value in hits])
         return values
 
-    def put(self, keys: Sequence[bytes], values: Sequence[np.ndarray]) -> None:
-        """Store some values, in one transaction.
+    def keep(self, keys: Sequence[bytes], values: Sequence[np.ndarray], state: AnswerState) -> None:
+        """Store some values, in the caller's store too where their state can be read."""
+        self.put(keys, values)
+        if self._may_use(state):
+            cast("Cache", self._store).put(keys, values)
+            self._take_notes()
 
-        Raises:
-            WriteError: the disk is full or the file cannot be written; the batch is not stored.
-        """
-        rows = [
-            (key, np.asarray(value, dtype="<f8").tobytes())
-            for key, value in zip(keys, values, strict=True)
-        ]
-        try:
-            with self._connection:
-                # REPLACE, since another process may have stored the same key meanwhile; the value
-                # is the same.
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO evaluations (key, value) VALUES (?, ?)", rows
-                )
-        except sqlite3.Error as error:
-            raise WriteError(
-                f"could not write {len(rows)} evaluations to the cache {self.path}: {error}. "
-                "Free some space, or run without a cache on disk."
-            ) from error
+    def _may_use(self, state: AnswerState) -> bool:
+        if self._store is None or state.key is None:
+            return False
+        if state.doubts and state not in self._usable:
+            self._usable[state] = False
+            self.notes.append(
+                f"the cache was not used, since whence cannot read all that decides an answer: "
+                f"{'; '.join(state.doubts)}"
+            )
+        return self._usable.get(state, True)
 
-    def __len__(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+    def _take_notes(self) -> None:
+        take = getattr(self._store, "take_notes", None)
+        if take is not None:
+            self.notes += take()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
-    def __enter__(self) -> DiskCache:
-        return self
+def call_cache(cache: Cache | None) -> CallCache:
+    """The answers of this call above a caller's cache; one made further up in the call stays."""
+    return cache if isinstance(cache, CallCache) else CallCache(cache)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+
+def _same(stored: np.ndarray, fresh: np.ndarray, tolerance: float) -> bool:
+    """Whether two answers differ by no more than other batches make them: in a share of the larger, or of 1."""
+    if stored.shape != fresh.shape:
+        return False
+    return bool(np.all(np.abs(stored - fresh) <= tolerance * np.maximum(1.0, np.abs(fresh))))
+
+
+def _shown(value: np.ndarray) -> str:
+    return ", ".join(f"{number:.4g}" for number in value[:3])

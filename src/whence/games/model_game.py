@@ -8,7 +8,7 @@ memory runs out; finished batches stay in the cache when the run is stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,13 +18,35 @@ from whence.core.features import Document, Segmentation
 from whence.core.progress import Progress
 from whence.core.provenance import Cost
 from whence.games.batching import DEFAULT_TOKEN_BUDGET, TokenBudget
-from whence.games.cache import Cache, MemoryCache, cache_key
+from whence.games.cache import Cache, cache_key, call_cache
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.token_alignment import FeatureTokens
-from whence.models.protocols import Encoding, Evaluated, Readout, Row, TextModel, TokenModel
+from whence.models.protocols import (
+    AnswerState,
+    Encoding,
+    Evaluated,
+    GivesAnswerState,
+    Model,
+    Readout,
+    Row,
+    TextModel,
+    TokenModel,
+)
 
 __all__ = ["ModelGame", "TextGame", "TokenGame"]
+
+
+@runtime_checkable
+class _KeepsStates(Protocol):
+    def fresh(self) -> Readout: ...
+
+
+def _state_of(model: Model) -> AnswerState:
+    """What a model says decides its answers; of a model that says nothing, its fingerprint."""
+    if isinstance(model, GivesAnswerState):
+        return model.answer_state()
+    return AnswerState(model.identity.fingerprint)
 
 
 class ModelGame(Game):
@@ -35,20 +57,22 @@ class ModelGame(Game):
         n: int,
         readout: Readout,
         *,
-        fingerprint: str | None,
+        state: AnswerState,
         budget: int | None,
         cache: Cache | None,
         token_budget: int,
         progress: Progress | None,
     ) -> None:
         super().__init__(n, readout.outputs, budget=budget)
-        self.readout = readout
+        # What a readout keeps between batches was computed by the model as it was: another game may be
+        # of another state.
+        self.readout = readout.fresh() if isinstance(readout, _KeepsStates) else readout
         self._token_budget = TokenBudget(token_budget)
         self.distinct_evaluations = 0
         self.tokens = 0
-        # Answers of a model without a fingerprint stay in this game: no key tells two such models apart.
-        self._fingerprint = fingerprint or ""
-        self._cache: Cache = MemoryCache() if cache is None or fingerprint is None else cache
+        # Answers of a model without a key stay in this game: nothing tells two such models apart.
+        self._state = state
+        self._cache = call_cache(None if state.key is None else cache)
         self._progress = progress
 
     @property
@@ -75,7 +99,8 @@ class ModelGame(Game):
 
     def _answer(self, coalitions: Bool[np.ndarray, "m n"], keys: Sequence[bytes]) -> None:
         rows = self._rows(coalitions)
-        row_keys = [cache_key(self._fingerprint, self.readout.key, self._key(r)) for r in rows]
+        name = self._state.key or ""
+        row_keys = [cache_key(name, self.readout.key, self._key(row)) for row in rows]
         # Different coalitions can read alike: deleting either "very" of "very very good" does.
         askers: dict[bytes, list[int]] = {}
         for index, row_key in enumerate(row_keys):
@@ -89,43 +114,49 @@ class ModelGame(Game):
                 self._remember(keys[index], value)
                 answered_count += 1
 
+        first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
+
+        def evaluate(row_keys: Sequence[bytes]) -> list[Float[np.ndarray, " k"]]:
+            batch = self._evaluate([first[row_key] for row_key in row_keys])
+            self.distinct_evaluations += len(row_keys) + batch.probes
+            self.tokens += batch.tokens
+            # Copies: a view of one row would hold the whole batch in memory for as long as it is
+            # cached.
+            return [np.array(value, dtype=np.float64) for value in batch.values]
+
+        known = self._cache.known(distinct, self._state, lambda row_key: evaluate([row_key])[0])
         missing: list[bytes] = []
-        for row_key, value in zip(distinct, self._cache.get(distinct), strict=True):
+        for row_key, value in zip(distinct, known, strict=True):
             if value is None:
                 missing.append(row_key)
             else:
                 # It counts like a fresh answer: whether a budget suffices must not depend on who
                 # asked before.
                 store(row_key, value)
-        first = {row_key: rows[indices[0]] for row_key, indices in askers.items()}
         # Longest first: the batch most likely to run out of memory is met at once.
         missing.sort(key=lambda row_key: -self._length(first[row_key]))
 
         def length(place: int) -> int:
             return self._length(first[missing[place]])
 
-        def run(places: range) -> Evaluated:
-            return self._evaluate([first[missing[place]] for place in places])
+        def run(places: range) -> list[Float[np.ndarray, " k"]]:
+            return evaluate([missing[place] for place in places])
 
         try:
-            for places, batch in self._token_budget.batches(len(missing), length, run):
+            for places, values in self._token_budget.batches(len(missing), length, run):
                 answered = missing[places.start : places.stop]
-                self.distinct_evaluations += len(answered) + batch.probes
-                self.tokens += batch.tokens
-                # Copies: a view of one row would hold the whole batch in memory for as long as it
-                # is cached.
-                values = [np.array(value, dtype=np.float64) for value in batch.values]
                 for row_key, value in zip(answered, values, strict=True):
                     store(row_key, value)
                 # After the game's own memory: a disk that is full then costs the record, not the
                 # answers.
-                self._cache.put(answered, values)
+                self._cache.keep(answered, values, self._state)
                 if self._progress is not None:
                     self._progress("evaluations", answered_count, len(keys))
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 f"stopped after {answered_count:,} of {len(keys):,} evaluations; what was computed is "
-                "in the cache, so the same call with the same cache continues from here",
+                "in the cache, where one was given (cache=whence.DiskCache(path)), so the same call with "
+                "the same cache continues from here",
                 evaluations=self.evaluations,
             ) from stop
 
@@ -140,7 +171,8 @@ class TokenGame(ModelGame):
         tokens: tokens of each feature.
         masker: masker that makes features absent.
         budget: most distinct coalitions, or ``None``.
-        cache: store of evaluations; none: a fresh one in memory.
+        cache: store of evaluations; none: those of the game alone. Of what a store knows one
+            evaluation is made again, and the store is left alone where the model answers otherwise.
         token_budget: most tokens in a batch, the forced continuation counted; halves when
             memory runs out.
         progress: callable of (what, done, total), called after each batch of evaluations.
@@ -162,14 +194,14 @@ class TokenGame(ModelGame):
         super().__init__(
             len(tokens.groups),
             readout,
-            fingerprint=model.identity.fingerprint,
+            state=_state_of(model),
             budget=budget,
             cache=cache,
             token_budget=token_budget,
             progress=progress,
         )
         self._model = model
-        self._make = masker.bind(model, encoding, tokens)
+        self._make = masker.bind(model, encoding, tokens.anchored(readout))
 
     def _rows(self, coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
         return self._make(coalitions)
@@ -194,7 +226,7 @@ class TextGame(ModelGame):
         readout: outputs that are read.
         masker: masker that works on text.
         budget: most distinct coalitions, or ``None``.
-        cache: store of evaluations; not used for a model without a fingerprint.
+        cache: store of evaluations; not used for a model whose state cannot be read.
         batch: number of texts in one call at most; 64 by default, chosen by hand.
         progress: callable of (what, done, total), called after each batch of evaluations.
     """
@@ -215,7 +247,7 @@ class TextGame(ModelGame):
         super().__init__(
             len(segmentation),
             readout,
-            fingerprint=model.identity.fingerprint,
+            state=_state_of(model),
             budget=budget,
             cache=cache,
             # Each text counts as one token (see _length), which makes the budget a number of texts.

@@ -15,10 +15,10 @@ import numpy as np
 
 from whence.core.errors import CapabilityError, InputError, OptionError, unknown
 from whence.core.explanations import Attribution, Decision
-from whence.core.features import Document, Segmentation
+from whence.core.features import Document, Segmentation, Span
 from whence.core.progress import Progress
 from whence.core.provenance import MethodSpec
-from whence.core.targets import LINKS, Continuation, Label, Target
+from whence.core.targets import LINKS, Continuation, Label, Target, TokenLabel
 from whence.games.attention_game import AttentionGame
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
@@ -132,7 +132,13 @@ class Question:
     @property
     def differentiable(self) -> bool:
         """Whether the model gives gradients of its outputs by its embeddings."""
-        return isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        tokens = isinstance(self.model, TokenModel) and isinstance(self.model, GivesGradients)
+        return tokens and self.no_gradients() is None
+
+    def no_gradients(self) -> str | None:
+        """Why the model's gradients would be wrong, where it can tell and they would."""
+        reason = getattr(self.model, "no_gradients", None)
+        return None if reason is None else reason()
 
     @property
     def attends(self) -> bool:
@@ -196,13 +202,21 @@ class Question:
             f"on {PROBES} coalitions (2 x {PROBES} evaluations beside the cost shown)"
         )
 
+    def _special(self, span: Span) -> bool:
+        """Whether a special token that is written in the text, such as a mask, stands for a span."""
+        if self.encoding is None:
+            return False
+        begins, ends = self.encoding.offsets.T
+        read = self.encoding.frozen & (begins < span.end) & (ends > span.start)
+        return bool(read.any())
+
     def notes(self, *, absent: bool) -> list[str]:
         """Notes on how this input was read; ``absent``: features were removed."""
         notes: list[str] = []
         bare = absent and self.tokens is not None and bool(np.all(self.tokens.owner >= 0))
         if bare and isinstance(self.masker, Deletion):
             notes.append("with every feature removed, the model reads its start token alone")
-        unread = self.segmentation.unread
+        unread = [span for span in self.segmentation.unread if not self._special(span)]
         if unread:
             text = self.segmentation.document.text
             sample = ", ".join(repr(text[span.start : span.end]) for span in unread[:5])
@@ -426,12 +440,34 @@ def ask_otherwise(question: Question, source: Input) -> Question:
     return ask(
         question.model,
         source,
-        target=tuple(output.target for output in question.readout.outputs),
+        target=_moved_targets(question, source),
         link=question.readout.outputs[0].link,
         unit=segmenter,
         masker=question.masker,
         precision=question.precision,
     )
+
+
+def _moved_targets(question: Question, source: Input) -> tuple[Target, ...]:
+    """The targets of a question on another input: labels of words move with their characters.
+
+    Raises:
+        InputError: the words of a target are gone.
+    """
+    targets: list[Target] = []
+    before = question.segmentation.document.text
+    for target in (output.target for output in question.readout.outputs):
+        if isinstance(target, TokenLabel) and target.start is not None and target.end is not None:
+            after = _document(question.model, source).text
+            spans = _moved([(target.start, target.end)], before, after)
+            if not spans or not after[slice(*spans[0])].strip():
+                raise InputError(
+                    f"{before[target.start : target.end]!r}, whose label is explained, is not in the "
+                    "other text"
+                )
+            target = replace(target, start=spans[0][0], end=spans[0][1])
+        targets.append(target)
+    return tuple(targets)
 
 
 def _moved(
@@ -494,6 +530,9 @@ def source_of(document: Document) -> Input:
     texts = [document.text[part.start : part.end] for part in parts]
     if len(document.parts) == 1:
         return document.text
+    # Behind a prompt of the model's own.
+    if [part.name for part in parts] == ["text"]:
+        return texts[0]
     if len(parts) == len(document.parts) == 2:
         return texts[0], texts[1]
     return [

@@ -6,7 +6,8 @@ two features cannot be removed with one and kept with the other, so such feature
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -26,10 +27,32 @@ class FeatureTokens:
         groups: for each feature the indices of its tokens, ascending, none empty, none shared.
         owner: for each token the index of its feature, -1 for tokens of none (frozen ones, and
             those that stand for characters outside every feature).
+        anchors: tokens at which the model is read, each in its own place: the word that is labelled,
+            the mask token that is filled. Never taken out of a row.
     """
 
     groups: tuple[Int[np.ndarray, " _"], ...]
     owner: Int[np.ndarray, " all_tokens"]
+    anchors: Int[np.ndarray, " anchors"] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def anchored(self, readout: Any) -> FeatureTokens:
+        """The same features, with the tokens at which a readout reads, if it reads at any."""
+        anchors = np.array(getattr(readout, "anchors", ()), dtype=np.int64)
+        return replace(self, anchors=anchors)
+
+    def places(self, index: Int[np.ndarray, " row"]) -> Int[np.ndarray, " anchors"] | None:
+        """Where the anchors stand in a row of these tokens; ``None`` for the tokens as they are.
+
+        An absent anchor whose place was given to another text is read where that text begins: at
+        the first token of its feature.
+        """
+        if self.anchors.size == 0 or np.array_equal(index, np.arange(len(self.owner))):
+            return None
+        read = self.anchors.copy()
+        for place, anchor in enumerate(self.anchors.tolist()):
+            if anchor not in index:
+                read[place] = self.groups[int(self.owner[anchor])][0]
+        return np.searchsorted(index, read)
 
     def present(self, coalition: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " all_tokens"]:
         """Which tokens are present when these features are; tokens of no feature always are."""

@@ -7,10 +7,11 @@ The values they pass are those of :mod:`whence.models.values`; the changes and s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import Protocol, runtime_checkable
 
 from whence.models.values import (
     BlockStates,
@@ -54,11 +55,15 @@ class GivesHeads(Protocol):
     softmax inside the layer.
     """
 
-    def evaluate_with_changes(self, encoding: Encoding, readout: Any, changes: Any) -> Evaluated:
+    def evaluate_with_changes(
+        self, encoding: Encoding, readout: Any, changes: Any, *, share: bool = False
+    ) -> Evaluated:
         """The readout with ``changes[b]`` made to the model's attention in row ``b``, in one pass.
 
         ``changes`` is a sequence of sequences of
-        :data:`~whence.models.internals.interventions.Change`.
+        :data:`~whence.models.internals.interventions.Change`. With ``share``, the blocks before the
+        first changed one run with one row in place of all, which some models do not take: a row
+        without changes shows it, by its value or by an error.
 
         Raises:
             OptionError: no such head or position.

@@ -6,13 +6,27 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from whence.core.errors import ModelLoadError, OptionError
+from whence.models.peft_folder import AdapterFolder
+from whence.models.task import named_class, task_of, task_of_class
 from whence.models.values import Task
 
-__all__ = ["Checkpoint", "locate", "pooling_of", "read", "task_of"]
+__all__ = ["Checkpoint", "StoredModule", "locate", "read", "sparse_pooling"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModule:
+    """A module of a sentence-transformers folder: the name of its class, and its subfolder."""
+
+    kind: str
+    path: str
+
+    def file(self, name: str) -> str:
+        """The path of one of its files, from the folder of the model on."""
+        return f"{self.path}/{name}" if self.path else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,56 @@ class Checkpoint:
     path: str
     folder: Path | None
     revision: str | None
+
+    def file(self, name: str) -> Path | None:
+        """One file of a folder or of an id; ``None`` where there is none of that name."""
+        from transformers.utils.hub import cached_file
+
+        found = cached_file(
+            self.path,
+            name,
+            revision=self.revision,
+            _raise_exceptions_for_missing_entries=False,
+        )
+        return None if found is None else Path(found)
+
+    def json(self, name: str) -> Any:
+        """What a JSON file holds; ``None`` where there is none of that name.
+
+        Raises:
+            ModelLoadError: not JSON.
+        """
+        path = self.file(name)
+        if path is None:
+            return None
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ModelLoadError(f"{path} is not JSON: {error}") from error
+
+    def modules(self) -> tuple[StoredModule, ...]:
+        """The modules that a sentence-transformers folder lists, in order; else none.
+
+        Raises:
+            ModelLoadError: a module that is code of the folder, or lies outside it.
+        """
+        modules: list[StoredModule] = []
+        for entry in cast("list[dict[str, str]]", self.json("modules.json") or []):
+            path, kind = PurePosixPath(entry["path"]), entry["type"]
+            if path.is_absolute() or ".." in path.parts:
+                raise ModelLoadError(
+                    f"modules.json of {self.ref} names a module outside its folder: {entry['path']!r}"
+                )
+            if not kind.startswith("sentence_transformers."):
+                raise ModelLoadError(
+                    f"{self.ref} has a module {kind!r} whose code lies in its own folder, which whence "
+                    "does not run. Load it with sentence-transformers and ask it as a function: "
+                    "whence.load(lambda texts: model.similarity(model.encode(texts), other))"
+                )
+            modules.append(
+                StoredModule(kind.rpartition(".")[2], "" if path == PurePosixPath() else str(path))
+            )
+        return tuple(modules)
 
 
 def locate(ref: str, revision: str | None) -> Checkpoint:
@@ -45,10 +109,15 @@ def locate(ref: str, revision: str | None) -> Checkpoint:
     return Checkpoint(ref, ref, None, revision)
 
 
+CONFIGURATIONS = ("config.json", "modules.json", "adapter_config.json")
+"""One of these is in every folder of a model: transformers' own, that of sentence-transformers, whose
+transformer may lie in a subfolder, or that of an adapter of peft."""
+
+
 def _check_folder(path: Path) -> None:
     if not path.is_dir():
         raise ModelLoadError(f"{path} is a file; expected a folder with config.json and weights")
-    if not (path / "config.json").is_file():
+    if not any((path / name).is_file() for name in CONFIGURATIONS):
         inside = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
         raise ModelLoadError(f"{path} is no model folder: it has no config.json, only {inside}")
 
@@ -98,29 +167,162 @@ def read(
 
 
 def _from_pretrained(
-    checkpoint: Checkpoint, task: Task | None, device: Any, dtype: str
+    checkpoint: Checkpoint, task: Task | None, device: Any, dtype: str, labels: int | None = None
 ) -> tuple[Any, Any, Task, list[str]]:
-    """Module, tokenizer, task, and the names of weights that the folder does not hold."""
+    """Module, tokenizer, task, and the names of weights that the folder does not hold.
+
+    ``labels`` is their number where another folder holds the head.
+    """
     import transformers
 
-    path, revision = checkpoint.path, checkpoint.revision
-    config = transformers.AutoConfig.from_pretrained(path, revision=revision)
-    task = task or task_of(config, checkpoint.ref)
+    adapter = _adapter(checkpoint)
+    if adapter is not None:
+        return _with_adapter(checkpoint, adapter, task, device, dtype)
+    modules = checkpoint.modules()
+    place = {"revision": checkpoint.revision, "subfolder": _transformer_folder(checkpoint, modules)}
+    config = transformers.AutoConfig.from_pretrained(checkpoint.path, **place)
+    if labels is not None and labels != config.num_labels:
+        config.num_labels = labels
+    task = task or _stated_task(checkpoint, modules) or task_of(config, checkpoint.ref)
     loaders: dict[str, Any] = {
         "classification": transformers.AutoModelForSequenceClassification,
-        "causal": transformers.AutoModelForCausalLM,
-        "seq2seq": transformers.AutoModelForSeq2SeqLM,
-        "embedding": transformers.AutoModel,
+        "causal": _named_class(config, "causal") or transformers.AutoModelForCausalLM,
+        "seq2seq": _named_class(config, "seq2seq") or transformers.AutoModelForSeq2SeqLM,
+        "embedding": _encoder_class(config),
+        "token_classification": transformers.AutoModelForTokenClassification,
+        "masked_lm": transformers.AutoModelForMaskedLM,
+        "sparse_embedding": transformers.AutoModelForMaskedLM,
     }
     module, info = loaders[task].from_pretrained(
-        path,
-        revision=revision,
+        checkpoint.path,
+        config=config,
         dtype=_dtype(dtype, config, device),
         output_loading_info=True,
+        **place,
         **({"device_map": "auto"} if _is_quantised(config) else {}),
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision)
-    return module, tokenizer, task, sorted(info["missing_keys"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.path, **place)
+    if modules:
+        _limit_and_lower(tokenizer, checkpoint, modules[0])
+    missing = sorted(info["missing_keys"])
+    if task == "embedding":
+        # The states of the tokens are read, from which the pooler of BERT's kind makes a vector
+        # that no pooling here takes; a masked-language-model folder does not hold one.
+        missing = [name for name in missing if "pooler" not in name.split(".")]
+    return module, tokenizer, task, missing
+
+
+def _adapter(checkpoint: Checkpoint) -> AdapterFolder | None:
+    """The adapter that a folder holds in place of a model; ``None`` for a model."""
+    if checkpoint.file("config.json") is not None:
+        return None
+    settings = checkpoint.json("adapter_config.json")
+    if settings is None:
+        return None
+    weights = checkpoint.file("adapter_model.safetensors")
+    return AdapterFolder(checkpoint.ref, checkpoint.path, settings, weights)
+
+
+def _with_adapter(
+    checkpoint: Checkpoint, adapter: AdapterFolder, task: Task | None, device: Any, dtype: str
+) -> tuple[Any, Any, Task, list[str]]:
+    """As :func:`_from_pretrained`, of the model that an adapter changes, with the adapter on it."""
+    import transformers
+
+    base = locate(adapter.base, adapter.settings.get("revision"))
+    module, tokenizer, task, missing = _from_pretrained(
+        base, task or adapter.task, device, dtype, adapter.labels()
+    )
+    # The head is trained with the adapter and stored in its folder.
+    held = adapter.names()
+    missing = [name for name in missing if name not in held]
+    if checkpoint.file("tokenizer_config.json") is not None:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision
+        )
+    return adapter.put_on(module), tokenizer, task, missing
+
+
+def _transformer_folder(checkpoint: Checkpoint, modules: tuple[StoredModule, ...]) -> str:
+    """The subfolder of the transformer: that of the first module of sentence-transformers."""
+    if not modules:
+        return ""
+    if modules[0].kind not in ("Transformer", "MLMTransformer"):
+        raise ModelLoadError(
+            f"{checkpoint.ref} begins with a {modules[0].kind}, which has no transformer whose tokens "
+            "whence could perturb. Load it with sentence-transformers and ask it as a function of "
+            "texts: whence.load(lambda texts: model.similarity(model.encode(texts), other))"
+        )
+    return modules[0].path
+
+
+def _stated_task(checkpoint: Checkpoint, modules: tuple[StoredModule, ...]) -> Task | None:
+    """The task of a sentence-transformers folder; ``None`` where the configuration names it."""
+    settings = checkpoint.json("config_sentence_transformers.json") or {}
+    # A CrossEncoder is a classifier of pairs.
+    if not modules or settings.get("model_type") == "CrossEncoder":
+        return None
+    return "sparse_embedding" if sparse_pooling(checkpoint) is not None else "embedding"
+
+
+def sparse_pooling(checkpoint: Checkpoint) -> dict[str, str] | None:
+    """The settings of the pooling that makes a sparse embedding; ``None`` where there is none."""
+    pooling = [module for module in checkpoint.modules() if module.kind == "SpladePooling"]
+    return checkpoint.json(pooling[0].file("config.json")) or {} if pooling else None
+
+
+def _named_class(config: Any, task: Task) -> Any:
+    """The class that the configuration names, if it is of this task; ``None``: one of transformers' table.
+
+    The tables lack decoders that read images as well.
+    """
+    for name in getattr(config, "architectures", None) or []:
+        kind = named_class(name)
+        if kind is not None and task_of_class(kind, name, config) == task:
+            return kind
+    return None
+
+
+def _encoder_class(config: Any) -> Any:
+    """The class that gives the states of a text's tokens: of an encoder-decoder, the encoder's.
+
+    sentence-transformers takes the same: a decoder's states are of another text.
+    """
+    import transformers
+
+    name = type(config).__name__.removesuffix("Config") + "EncoderModel"
+    return getattr(transformers, name, transformers.AutoModel)
+
+
+SETTINGS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Names that sentence-transformers gave, over time, to the settings of its transformer."""
+
+
+def _limit_and_lower(tokenizer: Any, checkpoint: Checkpoint, transformer: StoredModule) -> None:
+    """Set a tokenizer's limit and lower-casing to those of a sentence-transformers folder."""
+    from tokenizers import normalizers
+
+    found = (checkpoint.json(transformer.file(name)) for name in SETTINGS)
+    settings: dict[str, Any] = next((each for each in found if each), {})
+    ways = settings.get("modality_config") or {"text": {}}
+    if "message" in ways or ways["text"].get("method_output_name", STATES) not in (STATES, LOGITS):
+        raise ModelLoadError(
+            f"{checkpoint.ref} makes chat messages of its texts, or reads another output than the "
+            f"tokens' states (modality_config: {ways}), which whence does not"
+        )
+    if settings.get("max_seq_length") is not None:
+        tokenizer.model_max_length = settings["max_seq_length"]
+    if settings.get("do_lower_case"):
+        backend = tokenizer.backend_tokenizer
+        steps = [step for step in (backend.normalizer,) if step is not None]
+        # Lowering twice is lowering once, so a normaliser that lowers already may stay.
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+
+STATES, LOGITS = "last_hidden_state", "logits"
 
 
 def _is_quantised(config: Any) -> bool:
@@ -179,46 +381,3 @@ def _dtype(dtype: str, config: Any, device: Any) -> Any:
     ):
         return torch.float32
     return "auto"
-
-
-def task_of(config: Any, ref: str) -> Task:
-    """The task that a configuration's class name states.
-
-    Raises:
-        ModelLoadError: none that whence knows.
-    """
-    names = [str(name) for name in (getattr(config, "architectures", None) or [])]
-    for name in names:
-        if name.endswith("ForSequenceClassification"):
-            return "classification"
-        if name.endswith(("ForConditionalGeneration", "ForSeq2SeqLM")):
-            return "seq2seq"
-        if name.endswith(("ForCausalLM", "LMHeadModel")):
-            return "causal"
-        # Last, since LMHeadModel ends in Model too.
-        if name.endswith("Model"):
-            return "embedding"
-    raise ModelLoadError(
-        f"{ref} is {', '.join(names) or 'of no stated architecture'}; expected a sequence classifier, "
-        "a causal or sequence-to-sequence language model, or an embedding model. Give task=... if it "
-        "is one of these."
-    )
-
-
-def pooling_of(folder: Path) -> str:
-    """The pooling that a sentence-transformers folder states: mean, cls or last; else the mean."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return "mean"
-    try:
-        settings = cast("dict[str, Any]", json.loads(path.read_text("utf-8")))
-    except ValueError as error:
-        raise ModelLoadError(f"{path} is not JSON: {error}") from error
-    for key, name in (
-        ("pooling_mode_mean_tokens", "mean"),
-        ("pooling_mode_cls_token", "cls"),
-        ("pooling_mode_lasttoken", "last"),
-    ):
-        if settings.get(key):
-            return name
-    raise ModelLoadError(f"{path} asks for an unknown pooling; expected mean, cls or last")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from whence.core.errors import InputError, TextTooLongError
 from whence.core.features import Document, Part
@@ -26,10 +27,12 @@ def is_messages(source: object) -> bool:
 class Encoder:
     """Encodes inputs with one tokenizer, ids exactly as the tokenizer gives them."""
 
-    def __init__(self, tokenizer: Any, *, ref: str, limit: int | None) -> None:
+    def __init__(self, tokenizer: Any, *, ref: str, limit: int | None, prompt: str = "") -> None:
         self._tokenizer = tokenizer
         self._ref = ref
         self.limit = limit
+        # What the model was trained to read before each text; never perturbed.
+        self.prompt = prompt
 
     def encode(self, source: object) -> Encoding:
         """A text, a pair of texts, or a conversation, as token ids with character offsets.
@@ -40,6 +43,11 @@ class Encoder:
         """
         if isinstance(source, str):
             encoding = self._texts({"text": source})
+        elif self.prompt:
+            raise InputError(
+                f"{self._ref} reads one text behind its prompt {self.prompt!r}; got "
+                f"{type(source).__name__}"
+            )
         elif is_messages(source):
             encoding = self._chat(cast("Sequence[Message]", source))
         elif isinstance(source, tuple) and len(source) == 2:
@@ -62,10 +70,15 @@ class Encoder:
             if not text.strip():
                 raise InputError(f"the {name} text is empty; there is nothing to explain")
             named[name] = text
-        document = Document.join(named)
+        if self.prompt:
+            document = _behind(self.prompt, named["text"])
+            return self._encoded(document, [document.text])
+        return self._encoded(Document.join(named), list(named.values()))
+
+    def _encoded(self, document: Document, texts: list[str]) -> Encoding:
         document.require_encodable()
         output = self._tokenizer(
-            *named.values(),
+            *texts,
             add_special_tokens=True,
             # A text beyond the limit is refused with its length (too_long); a tokenizer told to
             # truncate would cut it without a word, and scores would be missing for its end.
@@ -96,6 +109,8 @@ class Encoder:
         if self._tokenizer.unk_token_id is not None:
             # An unknown word is still a word of the text: it can be removed.
             frozen &= special | (ids != self._tokenizer.unk_token_id)
+        if self.prompt:
+            frozen |= _outside(document, offsets)
         types = output.get("token_type_ids")
         return Encoding(
             document=document,
@@ -120,19 +135,7 @@ class Encoder:
         )
         ids = np.array(output["input_ids"], dtype=np.int64)
         offsets = np.array(output["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        open_character = np.zeros(len(document.text) + 1, dtype=bool)
-        for part in document.parts:
-            if not part.frozen:
-                open_character[part.start : part.end] = True
-        blank = np.array([c.isspace() for c in document.text] + [True], dtype=bool)
-        frozen = np.isin(ids, self._tokenizer.all_special_ids)
-        for index, (start, end) in enumerate(offsets.tolist()):
-            # A token across the border of a turn belongs to the turn and to the template. White
-            # space of the template may be part of an open token, since byte-level tokenizers put
-            # the space before a word into the word; any other character of the template freezes it.
-            inside = open_character[start:end]
-            glue = ~inside & ~blank[start:end]
-            frozen[index] |= not inside.any() or bool(glue.any())
+        frozen = np.isin(ids, self._tokenizer.all_special_ids) | _outside(document, offsets)
         return Encoding(document=document, ids=ids, offsets=offsets, frozen=frozen)
 
     def _render(self, messages: Sequence[Message]) -> Document:
@@ -220,6 +223,38 @@ class Encoder:
                     f"{index} as it is; give the rendered prompt as one text instead"
                 )
         return spans
+
+
+def _behind(prompt: str, text: str) -> Document:
+    """A text behind a prompt that is no part of it."""
+    size = len(prompt)
+    return Document(
+        text=prompt + text,
+        parts=(
+            Part(name="prompt", start=0, end=size, frozen=True),
+            Part(name="text", start=size, end=size + len(text)),
+        ),
+    )
+
+
+def _outside(
+    document: Document, offsets: Int[np.ndarray, "tokens 2"]
+) -> Bool[np.ndarray, " tokens"]:
+    """Tokens of a prompt or of a template, which are never perturbed."""
+    open_character = np.zeros(len(document.text) + 1, dtype=bool)
+    for part in document.parts:
+        if not part.frozen:
+            open_character[part.start : part.end] = True
+    blank = np.array([c.isspace() for c in document.text] + [True], dtype=bool)
+    outside = np.zeros(len(offsets), dtype=bool)
+    for index, (start, end) in enumerate(offsets.tolist()):
+        # A token across the border of a turn belongs to the turn and to the template. White
+        # space of the template may be part of an open token, since byte-level tokenizers put
+        # the space before a word into the word; any other character of the template freezes it.
+        inside = open_character[start:end]
+        glue = ~inside & ~blank[start:end]
+        outside[index] = not inside.any() or bool(glue.any())
+    return outside
 
 
 def _fill(

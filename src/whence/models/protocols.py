@@ -1,5 +1,8 @@
 """What a model gives, as protocols that can be checked at run time.
 
+The check looks names up on the class and evaluates no property, before Python 3.12 too: hence
+``typing_extensions``. An error inside ``identity`` is then seen as what it is.
+
 A model is read either in token ids (:class:`TokenModel`: everything local) or in text
 (:class:`TextModel`: a callable, an endpoint). What it can give beyond scores is a protocol of
 its own: :class:`GivesGradients` here, the others in :mod:`whence.models.access`. The values they
@@ -9,16 +12,18 @@ pass are those of :mod:`whence.models.values`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from typing_extensions import Protocol, runtime_checkable
 
 from whence.core.explanations import Decision
 from whence.core.features import Document
 from whence.core.provenance import ModelIdentity
 from whence.core.targets import Link, Output, Target
 from whence.models.values import (
+    AnswerState,
     Encoding,
     Evaluated,
     Gradients,
@@ -31,8 +36,10 @@ from whence.models.values import (
 )
 
 __all__ = [
+    "AnswerState",
     "Encoding",
     "Evaluated",
+    "GivesAnswerState",
     "GivesGradients",
     "Gradients",
     "Input",
@@ -89,6 +96,15 @@ class Model(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Label names of a classifier, in the order of its outputs; empty for other tasks."""
+        ...
+
+
+@runtime_checkable
+class GivesAnswerState(Protocol):
+    """A model that tells all that decides its answers, so that kept ones can be used again."""
+
+    def answer_state(self) -> AnswerState:
+        """The state now; it reads all weights, once in a public call."""
         ...
 
 

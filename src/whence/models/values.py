@@ -16,6 +16,7 @@ from whence.core.explanations import Decision
 from whence.core.features import Document
 
 __all__ = [
+    "AnswerState",
     "BlockStates",
     "CaptureResult",
     "Encoding",
@@ -30,7 +31,16 @@ __all__ = [
     "Vocabulary",
 ]
 
-Task = Literal["classification", "causal", "seq2seq", "embedding", "callable"]
+Task = Literal[
+    "classification",
+    "causal",
+    "seq2seq",
+    "embedding",
+    "token_classification",
+    "masked_lm",
+    "sparse_embedding",
+    "callable",
+]
 Precision = Literal["native", "bfloat16"]
 """``native``: the model's own dtype. ``bfloat16``: autocast, only on request; its deviation is measured."""
 
@@ -61,13 +71,34 @@ class Encoding:
     token_types: Int[np.ndarray, " tokens"] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerState:
+    """All that decides a model's answers besides the input, as far as it can be read.
+
+    Attributes:
+        key: hash of it; ``None`` for a model of which nothing can be hashed.
+        doubts: what decides answers and is in no key, such as a hook; kept answers are then not used.
+        tolerance: largest difference, as a share of the answer or of 1, that other batches make.
+    """
+
+    key: str | None
+    doubts: tuple[str, ...] = ()
+    # Half of the digits of float32: far above what other batches change, far below what decides.
+    tolerance: float = 3.5e-4
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One perturbed input in token ids. ``attention`` is ``None`` where every token is seen."""
+    """One perturbed input in token ids. ``attention`` is ``None`` where every token is seen.
+
+    ``places`` is where the tokens stand at which a readout reads (its ``anchors``); ``None``: where
+    they stand in the input.
+    """
 
     ids: Int[np.ndarray, " tokens"]
     attention: Bool[np.ndarray, " tokens"] | None = None
     token_types: Int[np.ndarray, " tokens"] | None = None
+    places: Int[np.ndarray, " anchors"] | None = None
 
     def key(self) -> bytes:
         """Bytes that two rows share exactly when the model would read the same."""
@@ -77,7 +108,9 @@ class Row:
         attention = b"" if self.attention is None else np.packbits(self.attention).tobytes()
         types = b"" if self.token_types is None else self.token_types.astype(np.int64).tobytes()
         ids = self.ids.astype(np.int64).tobytes()
-        return b"|".join((str(len(self.ids)).encode(), ids, attention, types))
+        parts = (str(len(self.ids)).encode(), ids, attention, types)
+        places = () if self.places is None else (self.places.astype(np.int64).tobytes(),)
+        return b"|".join((*parts, *places))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -9,6 +9,7 @@ from whence.models.adapters.callable import CallableModel
 from whence.models.protocols import TokenModel
 from whence.students.certificate.check_options import Checks
 from whence.students.data.inputs import as_teacher
+from whence.students.data.near_duplicates import SIMILAR
 from whence.students.data.query_budget import Budget
 from whence.students.data.run import Run, Terms
 from whence.students.families.base import Student
@@ -37,6 +38,8 @@ def distill(
     compact: Transformer | None = None,
     shifted: Mapping[str, Sequence[str]] | None = None,
     slices: Mapping[str, Sequence[bool]] | None = None,
+    near_duplicates: float = SIMILAR,
+    least_texts: int | None = None,
     target: float = 0.95,
     level: float = 0.95,
     seed: int = 0,
@@ -68,6 +71,12 @@ def distill(
         shifted: texts of other sources or times, by name, on which agreement is measured too; they
             come on top of the budget.
         slices: marks of the texts, by name, on which agreement is told apart.
+        near_duplicates: similarity, of the words that not all texts share, from which two texts stay
+            in one part of the split; 1 joins only texts of the same words. See
+            :func:`whence.students.data.near_duplicates.near_duplicates`.
+        least_texts: texts a word or phrase must stand in to become a feature; 2 where neither this
+            nor ``features`` says otherwise. Students hold the words that they decide by: a higher
+            number keeps out what few people wrote.
         target: agreement that replacing the teacher takes.
         level: confidence level of all bounds.
         seed: seed of the split and of everything drawn.
@@ -104,6 +113,8 @@ def distill(
         compact=compact,
         shifted=shifted or {},
         slices=slices or {},
+        near_duplicates=near_duplicates,
+        least_texts=least_texts,
     )
     terms = Terms(target=target, level=level, seed=seed)
     run = Run(teacher=as_teacher(teacher), terms=terms, progress=progress)

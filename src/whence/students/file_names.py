@@ -2,7 +2,19 @@
 
 from typing import Final
 
-__all__ = ["CARD", "CERTIFICATE", "MODEL", "ORIGIN", "REPORT", "ROUTER", "WEIGHTS"]
+__all__ = [
+    "CARD",
+    "CERTIFICATE",
+    "COMPACT",
+    "LOCK",
+    "MANIFEST",
+    "MODEL",
+    "ORIGIN",
+    "OURS",
+    "REPORT",
+    "ROUTER",
+    "WEIGHTS",
+]
 
 MODEL: Final = "model.json"
 """The student: the source of truth, readable by a person."""
@@ -24,3 +36,20 @@ REPORT: Final = "report.html"
 
 CARD: Final = "README.md"
 """The model card."""
+
+COMPACT: Final = "compact"
+"""The folder of a small transformer."""
+
+MANIFEST: Final = "manifest.json"
+"""The SHA-256 of every file."""
+
+LOCK: Final = ".lock"
+"""Held by the process that writes to the folder."""
+
+OURS: Final = frozenset(
+    [
+        *(MODEL, WEIGHTS, CERTIFICATE, ORIGIN, ROUTER, REPORT, CARD, COMPACT, MANIFEST),
+        *("rules.md", "rules.sql", "tree.svg", "model.onnx"),
+    ]
+)
+"""What is written anew with each student; all else in its folder is the user's."""

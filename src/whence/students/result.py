@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from whence.core.display import fragment_of, page_of, text_of
@@ -18,11 +19,13 @@ from whence.students.data.model_selection import Choice
 from whence.students.data.query_budget import QueryPlan
 from whence.students.data.split import PARTS, Part, Split
 from whence.students.export.artefacts import Artefacts, save_artefacts
+from whence.students.export.folder import locked, write_folder
 from whence.students.export.model_file import Tree, read_tree
+from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
 from whence.students.families.base import Fitted
 from whence.students.families.transformer import FittedTransformer
 from whence.students.features.word_groups import WordGroups
-from whence.students.file_names import REPORT, ROUTER
+from whence.students.file_names import COMPACT, MANIFEST, REPORT, ROUTER
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Unreachable
 from whence.students.routing.monitor import Monitor
@@ -62,6 +65,7 @@ class Distilled:
         applicability_domain: length and words of the texts that the certificate covers.
         teacher: name of the teacher.
         fingerprint: fingerprint of the teacher; ``None`` for a callable without a version.
+        least_texts: texts that a word had to stand in to become a feature.
         seed: seed of everything drawn.
         reported: texts of ``report``, as the teacher read them.
     """
@@ -85,6 +89,7 @@ class Distilled:
     applicability_domain: ApplicabilityDomain
     teacher: str
     fingerprint: str | None
+    least_texts: int
     seed: int
     reported: tuple[str, ...]
 
@@ -157,7 +162,8 @@ class Distilled:
             teacher,
             certified=self.fingerprint,
             threshold=self.answering.threshold if usable else None,
-            vetoes=[region for region in self.regions if region.veto],
+            # Without the texts that show a region: they decide nothing.
+            vetoes=[replace(region, worst=()) for region in self.regions if region.veto],
             applicability_domain=self.applicability_domain,
             audit_rate=audit_rate,
             monitor=Monitor(self.answering.target, self.answering.level),
@@ -165,52 +171,91 @@ class Distilled:
             seed=seed,
         )
 
-    def save(self, folder: str | Path, *, date: str | None = None) -> Artefacts:
+    def without_texts(self) -> Distilled:
+        """The same without the texts that it shows as examples.
+
+        What is left holds words of texts as far as students decide by them. A chosen student that
+        is made of texts, such as prototypes, stays.
+        """
+        search = self.certificate.disagreements
+        shown = None if search is None else replace(search, examples=())
+        students = {
+            name: student
+            for name, student in self.students.items()
+            if name == self.chosen or not student.quotes_texts
+        }
+        return replace(
+            self,
+            students=students,
+            certificate=replace(self.certificate, disagreements=shown),
+            regions=tuple(replace(region, worst=()) for region in self.regions),
+        )
+
+    def save(
+        self, folder: str | Path, *, date: str | None = None, show_texts: bool = False
+    ) -> Artefacts:
         """Write the chosen student, its certificate, its router and a report into a folder.
 
-        The audits of a router that stands there are kept where student and settings are the same.
-        Beside the files of :func:`whence.students.export.artefacts.save_artefacts`:
-        ``router.json``, which :meth:`whence.students.routing.router.Router.from_json` reads, and
-        ``report.html``.
+        The folder is swapped whole, with a manifest of the SHA-256 of each file; see
+        :func:`whence.students.export.folder.write_folder`. The audits of a router that stands
+        there are kept where student and settings are the same. Beside the files of
+        :func:`whence.students.export.artefacts.save_artefacts`: ``router.json``, which
+        :meth:`whence.students.routing.router.Router.from_json` reads, ``report.html``, and
+        ``compact``, the small transformer where there is one.
 
         Args:
             folder: folder, made where it is missing.
             date: date of the distillation, as ``"2026-01-31"``; today where not given.
+            show_texts: whether certificate, card and report show texts as examples.
 
         Raises:
-            WriteError: a file could not be written.
+            WriteError: a file could not be written; what stood there still does.
         """
         place = Path(folder)
-        # Read before it is written over: only for the same student do earlier audits say anything.
-        before = _stored(place)
-        rows = {part: self.split.rows(part) for part in PARTS}
-        beside = (ROUTER, REPORT)
-        artefacts = save_artefacts(
-            self.student,
-            folder,
-            certificate=self.certificate,
-            texts=self.reported,
+        shown = self if show_texts else self.without_texts()
+        origin = self._origin(now()[:10] if date is None else date)
+        write = partial(_write, shown, origin, place)
+        if not place.is_dir():
+            return write_folder(place, write)
+        # Counts that another process adds meanwhile would be lost with the old router.
+        with locked(place):
+            return write_folder(place, write)
+
+    def _origin(self, date: str) -> StudentCard:
+        return StudentCard(
             name=self.chosen,
-            date=now()[:10] if date is None else date,
+            date=date,
             teacher=self.teacher,
             fingerprint=self.fingerprint,
-            parts={part: (len(rows[part]), self.digests[part]) for part in PARTS},
-            regions=[region.says for region in self.regions],
-            applicability_domain=self.applicability_domain,
-            also=beside,
+            parts={
+                part: SplitPart(texts=len(self.split.rows(part)), sha256=self.digests[part])
+                for part in PARTS
+            },
+            regions=tuple(region.says for region in self.regions),
+            applicability_domain=DomainLimits.of(self.applicability_domain),
+            near_duplicates=self.split.threshold,
+            least_texts=self.least_texts,
         )
-        router = self.router(OfflineTeacher(self.teacher, self.fingerprint, self.labels))
-        same = before is not None and before == _stored(place)
-        if not (same and _same_settings(place / ROUTER, router.state)):
-            router.state.save(place / ROUTER)
-        page_of(self, place / REPORT)
-        return Artefacts((*artefacts.written, *beside), artefacts.left_out)
 
     def __str__(self) -> str:
         return text_of(self)
 
     def _repr_html_(self) -> str:
         return fragment_of(self)
+
+
+def _write(result: Distilled, origin: StudentCard, old: Path, new: Path) -> Artefacts:
+    """Write all files into an empty folder; a router's counts come from the old one."""
+    beside = (ROUTER, REPORT, MANIFEST, *([COMPACT] if result.compact else []))
+    artefacts = save_artefacts(
+        result.student, new, result.certificate, origin, texts=result.reported, also=beside
+    )
+    state = result.router(OfflineTeacher(result.teacher, result.fingerprint, result.labels)).state
+    (_counted(old, new, state) or state).save(new / ROUTER)
+    page_of(result, new / REPORT)
+    if result.compact is not None:
+        result.compact.save(new / COMPACT)
+    return Artefacts((*artefacts.written, *beside), artefacts.left_out)
 
 
 def _stored(folder: Path) -> Tree | None:
@@ -224,12 +269,16 @@ def _stored(folder: Path) -> Tree | None:
     return {name: value for name, value in tree.items() if name != "sha256"}
 
 
-def _same_settings(path: Path, state: RouterState) -> bool:
-    """Whether a stored router differs from a new one in nothing but what it has seen."""
+def _counted(old: Path, new: Path, state: RouterState) -> RouterState | None:
+    """The router of a folder, where student and settings are those of a new one."""
+    # Only for the same student do earlier audits say anything.
+    before = _stored(old)
+    if before is None or before != _stored(new):
+        return None
     try:
-        stored = RouterState.load(path)
+        stored = RouterState.load(old / ROUTER)
     except RecordError:
-        return False
+        return None
     # What a router has seen is replaced by the new state's, so that only settings are compared.
     seen = {"counts": state.counts, "monitor": state.monitor, "random_state": state.random_state}
-    return replace(stored, **seen) == state
+    return stored if replace(stored, **seen) == state else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from whence.attribution.method import Method
-from whence.attribution.run import Announce, Plan, answer, cache_of, plan_for
+from whence.attribution.run import Announce, Plan, answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, ModelOutputError, unknown
 from whence.core.explanations import Attribution
 from whence.core.progress import Progress
@@ -15,16 +15,18 @@ from whence.core.targets import Target
 from whence.core.trust import LEVELS, Level
 from whence.evaluation.trust.trust_label import evaluations_of
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache
+from whence.games.cache import Cache, call_cache
 from whence.games.maskers import Masker
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
+from whence.models.public_call import public_call
 from whence.workflows.judge import judge_question
 from whence.workflows.select import remembered
 
 __all__ = ["explain"]
 
 
+@public_call
 def explain(
     model: Any,
     source: Any,
@@ -67,7 +69,10 @@ def explain(
         seed: seed of the random generator; the same seed gives the same scores, bit for bit.
         precision: arithmetic; ``"bfloat16"`` runs under autocast, its measured deviation is noted.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
         progress: callable of (what, done, total), called after each batch of evaluations.
         announce: function called with a :class:`~whence.attribution.run.Forecast` before long work.
         options: method's options, where it is given by name.
@@ -82,7 +87,7 @@ def explain(
         OptionError: an unknown or contradictory option, label, method or unit.
         CapabilityError: the model lacks what is needed.
         BudgetError: the budget is too small; the message gives the least.
-        Interrupted: stopped by the user; finished evaluations stay in the cache.
+        Interrupted: stopped by the user; finished evaluations stay in the store, where one was given.
 
     Example:
         >>> import whence
@@ -97,8 +102,7 @@ def explain(
     question = ask(
         model, source, target=target, link=link, unit=unit, masker=masker, precision=precision
     )
-    if cache is None:
-        cache = cache_of(question.model)
+    answers = call_cache(cache)
     # Only without a budget: what was chosen for the task may cost more than the budget allows.
     chosen_by_task = remembered(question.model) if method == "auto" and budget is None else None
     # Options name settings of one method, and which one the caller meant is not known here.
@@ -139,7 +143,7 @@ def explain(
         budget=budget,
         seed=seed,
         token_budget=token_budget,
-        cache=cache,
+        cache=answers,
         progress=progress,
         announce=announce,
     )
@@ -154,7 +158,7 @@ def explain(
             plan,
             level=level,
             budget=budget,
-            cache=cache,
+            cache=answers,
             token_budget=token_budget,
             progress=progress,
         )

@@ -8,17 +8,18 @@ from typing import Any
 
 from whence.attribution.method import Method
 from whence.attribution.registry import method_by_name
-from whence.attribution.run import Plan, answer, cache_of, plan_for
+from whence.attribution.run import Plan, answer, plan_for
 from whence.core.errors import OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.progress import Progress
 from whence.core.trust import LEVELS, Level, TrustLabel
 from whence.evaluation.trust.trust_label import RerunAccess, label
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache
+from whence.games.cache import Cache, call_cache
 from whence.games.maskers import Masker
 from whence.games.question import Question, ask_again
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 from whence.workflows.adopt import ELSEWHERE
 from whence.workflows.rerun import plan_of, rerun
 
@@ -38,6 +39,7 @@ EXPENSIVE = 64
 labels are to cost less than the explanation. Chosen by hand."""
 
 
+@public_call
 def judge(
     model: Any,
     explanation: Attribution,
@@ -62,7 +64,10 @@ def judge(
         masker: masker, by name or instance; ``"auto"``: the explanation's.
         seed: seed of the mask pool; none: the explanation's.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
         progress: callable of (what, done, total), called after each batch of evaluations.
 
     Raises:
@@ -81,6 +86,7 @@ def judge(
     if seed is not None and seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
     question = ask_again(model, explanation, source=source, masker=masker)
+    answers = call_cache(cache)
     trust = judge_question(
         question,
         explanation,
@@ -92,10 +98,10 @@ def judge(
         output=explanation.output_index(output),
         seed=seed,
         token_budget=token_budget,
-        cache=cache,
+        cache=answers,
         progress=progress,
     )
-    return replace(explanation, trust=trust)
+    return replace(explanation, trust=trust, notes=(*explanation.notes, *answers.notes))
 
 
 def judge_question(
@@ -112,12 +118,12 @@ def judge_question(
     progress: Progress | None = None,
 ) -> TrustLabel:
     """The label of an explanation; ``plan`` is the method to repeat it with, ``None`` where unknown."""
-    cache = cache_of(question.model) if cache is None else cache
+    answers = call_cache(cache)
     seed = explanation.provenance.seed if seed is None else seed
     access = RerunAccess(
-        again=None if plan is None else rerun(question, plan, budget, token_budget, cache),
+        again=None if plan is None else rerun(question, plan, budget, token_budget, answers),
         expensive=plan is not None and level != "audit" and plan.usual > EXPENSIVE,
-        others=_others(question, plan, cache, token_budget, seed),
+        others=_others(question, plan, answers, token_budget, seed),
     )
     return label(
         question,
@@ -126,7 +132,7 @@ def judge_question(
         output=output,
         access=access,
         seed=seed,
-        cache=cache,
+        cache=answers,
         token_budget=token_budget,
         progress=progress,
     )

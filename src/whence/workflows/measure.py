@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from whence.attribution.run import cache_of
 from whence.core.errors import OptionError
 from whence.core.explanations import Attribution
 from whence.core.features import Span
@@ -18,15 +17,17 @@ from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.base import Metric
 from whence.evaluation.metrics.registry import METRICS
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache
+from whence.games.cache import Cache, call_cache
 from whence.games.maskers import Masker
 from whence.games.question import ask_again
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 from whence.workflows.rerun import explainers
 
 __all__ = ["measure"]
 
 
+@public_call
 def measure(
     model: Any,
     explanation: Attribution,
@@ -60,7 +61,10 @@ def measure(
         neighbours: function (text, start, end) that proposes words for an attack; none: nearest
             words in the model's own table of embeddings.
         token_budget: number of tokens in a batch to begin with.
-        cache: place where evaluations are stored; none: memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
 
     Raises:
         CapabilityError: a metric needs what this model or this explanation does not give.
@@ -77,14 +81,14 @@ def measure(
     """
     chosen = [METRICS.make(metric) for metric in metrics]
     question = ask_again(model, explanation, source=source, masker=masker)
-    cache = cache_of(question.model) if cache is None else cache
+    answers = call_cache(cache)
     column = explanation.output_index(output)
     instance = instance_of(
         question,
         output=column,
         size=size,
         seed=explanation.provenance.seed if seed is None else seed,
-        cache=cache,
+        cache=answers,
         token_budget=token_budget,
     )
     instance = replace(
@@ -92,7 +96,7 @@ def measure(
         explanation=explanation,
         spans=None if spans is None else tuple(_span(start, end) for start, end in spans),
         neighbours=neighbours,
-        **explainers(question, explanation, column, cache, token_budget),
+        **explainers(question, explanation, column, answers, token_budget),
     )
     scores = np.asarray(explanation.scores[:, column])
     return tuple(metric.measure(instance, scores) for metric in chosen)

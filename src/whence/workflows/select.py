@@ -14,7 +14,7 @@ from whence._version import __version__
 from whence.attribution.baseline.random import Random
 from whence.attribution.method import Method
 from whence.attribution.registry import METHODS, method_by_name
-from whence.attribution.run import answer, cache_of, plan_for
+from whence.attribution.run import answer, plan_for
 from whence.core.arrays import frozen_array
 from whence.core.errors import CapabilityError, OptionError
 from whence.core.explanations import Attribution
@@ -33,11 +33,12 @@ from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
 from whence.evaluation.metrics.permutation_test import permutation_test
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
-from whence.games.cache import Cache
+from whence.games.cache import Cache, call_cache
 from whence.games.maskers import Masker
 from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 
 __all__ = ["CANDIDATES", "Comparison", "Remembered", "compare", "remembered", "select"]
 
@@ -108,6 +109,7 @@ class Comparison:
         return departs(self.instance, winner, scores)
 
 
+@public_call
 def compare(
     model: Any,
     source: Input,
@@ -137,7 +139,10 @@ def compare(
         size: masks in the pool.
         seed: seed of the methods and of the masks.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
 
     Cost: the methods' own evaluations, the pool, and the metrics' for each method.
 
@@ -149,9 +154,9 @@ def compare(
         True
     """
     question = ask(model, source, target=target, link=link, unit=unit, masker=masker)
-    cache = cache_of(question.model) if cache is None else cache
+    answers = call_cache(cache)
     chosen = _methods(methods)
-    instance = instance_of(question, size=size, seed=seed, cache=cache, token_budget=token_budget)
+    instance = instance_of(question, size=size, seed=seed, cache=answers, token_budget=token_budget)
     explanations: dict[str, Attribution] = {}
     failed: dict[str, str] = {}
     for name, method in chosen.items():
@@ -161,7 +166,7 @@ def compare(
                 plan_for(question, method),
                 seed=seed,
                 token_budget=token_budget,
-                cache=cache,
+                cache=answers,
             )
         # Only what this model cannot give is passed over; any other error is a fault to be seen.
         except CapabilityError as error:
@@ -187,6 +192,7 @@ def compare(
     )
 
 
+@public_call
 def select(
     model: Any,
     texts: Sequence[Input],
@@ -220,7 +226,10 @@ def select(
         size: masks in each text's pool.
         seed: seed of the methods, the masks and the bootstrap.
         token_budget: tokens in a batch to begin with.
-        cache: store of evaluations; none: one in memory, for as long as the model lives.
+        cache: store of evaluations; none: one in memory for this call. What a
+            store knows is used after one of its evaluations was made again with the same answer (one
+            evaluation a call, counted), and not at all where a hook or a replaced ``forward`` decides
+            too, which is noted.
         progress: callable of (what, done, total), called after each text.
 
     Raises:

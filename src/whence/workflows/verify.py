@@ -1,4 +1,4 @@
-"""``whence.verify``: whether a model still gives the answers that a record holds."""
+"""``whence.verify``: whether a record agrees with itself, and a model still gives its answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from whence.core.errors import OptionError
 from whence.core.explanations import Attribution
+from whence.evaluation.trust.consistency import consistency
 from whence.games.question import Question, ask_again, recorded_masker
 from whence.models.protocols import Input
+from whence.models.public_call import public_call
 
 __all__ = ["Verification", "verify"]
 
@@ -21,15 +23,18 @@ Chosen by hand above the 3e-5 that the conformance battery allows between batch 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """Result of replaying a record against a model.
+    """Result of checking a record, and replaying it against a model.
 
     Attributes:
-        holds: whether every answer is within the tolerance, and the model is the recorded one.
+        holds: whether the record agrees with itself, every answer is within the tolerance, and the model
+            is the recorded one.
         asked: number of replayed inputs: the whole input, and masks of the record's pool.
         worst: largest deviation, in the unit of the outputs.
         tolerance: largest deviation allowed for that answer.
         same_model: whether the fingerprint is the recorded one; ``None`` where one has none.
         says: verdict in a sentence.
+        checked: names of what was checked beside the answers; ``unchecked``: what could not be, and why.
+        faults: contradictions in the record itself.
     """
 
     holds: bool
@@ -39,8 +44,12 @@ class Verification:
     tolerance: float
     same_model: bool | None
     says: str
+    checked: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
+@public_call
 def verify(
     model: Any,
     explanation: Attribution,
@@ -50,7 +59,12 @@ def verify(
     tolerance: float = TOLERANCE,
     source: Input | None = None,
 ) -> Verification:
-    """Replay the whole input and some random masks of a record, and compare the answers.
+    """Check a record against itself, and replay its whole input and some of its masks.
+
+    Checked without the model: that the scores add up as the record states, and that the measurements
+    of its trust label follow from its scores and its pool of masks. That the file is as it was written is
+    checked by its digest when it is read (:class:`~whence.core.errors.DigestError`). A digest shows that a
+    record was changed, not who wrote it.
 
     Cost: ``masks`` + 1 evaluations, none of them from a cache, each a call of the bare module on
     one row: no batch, no padding, no stored prefix.
@@ -83,6 +97,7 @@ def verify(
         raise OptionError(f"expected a tolerance above 0, got tolerance={tolerance}")
     if seed < 0:
         raise OptionError(f"expected a seed of 0 or more, got seed={seed}")
+    inner = consistency(explanation)
     question = ask_again(model, explanation, source=source)
     n = len(question.segmentation)
     # One row at a time: such a row is given to the bare module, and shares neither a prefix nor
@@ -124,14 +139,18 @@ def verify(
             f"{wrong} of {count} answers differ from those of the record; the worst deviates by "
             f"{worst:.3g} {unit}, where {limit:.1g} is allowed"
         )
+    says = "; ".join([*inner.faults, says] if not agrees or not inner.faults else inner.faults)
     return Verification(
-        holds=agrees and same is not False,
+        holds=agrees and same is not False and not inner.faults,
         asked=count,
         worst=worst,
         unit=unit,
         tolerance=limit,
         same_model=same,
         says=says,
+        checked=inner.checked,
+        unchecked=inner.unchecked,
+        faults=inner.faults,
     )
 
 

@@ -192,29 +192,33 @@ def test_the_private_table_is_there_and_is_put_back_after_an_exception():
     assert "eager" not in before
 
 
-def test_other_models_and_other_threads_pass_through():
+def test_other_models_pass_through_and_other_threads_wait():
+    """The module runs under one hook at a time; the other model, hooked meanwhile, keeps its own."""
     tiny, other = FAMILIES["bert"](), FAMILIES["llama"]()
     before = dict(AttentionInterface._global_mapping)
-    capture, theirs = Capture(), Capture()
-    inside, done = threading.Event(), threading.Event()
+    capture, theirs, others = Capture(), Capture(), Capture()
+    inside, elsewhere = threading.Event(), threading.Event()
 
     def run():
-        with torch.inference_mode(), capture_attention(tiny.module, theirs):
-            inside.set()
-            done.wait(20)
-            tiny.module(**inputs(tiny))
+        with torch.inference_mode():
+            with capture_attention(other.module, others):
+                other.module(**inputs(other))
+                elsewhere.set()
+            with capture_attention(tiny.module, theirs):
+                inside.set()
+                tiny.module(**inputs(tiny))
 
     thread = threading.Thread(target=run)
     with torch.inference_mode(), capture_attention(tiny.module, capture):
         thread.start()
-        assert inside.wait(20)
+        assert elsewhere.wait(20)
         other.module(**inputs(other))
+        assert not inside.wait(0.2)
         assert capture.calls == []
-    done.set()
     thread.join(20)
     assert not thread.is_alive()
     assert capture.calls == []
-    assert len(theirs.calls) == 2
+    assert (len(theirs.calls), len(others.calls)) == (2, 2)
     assert AttentionInterface._global_mapping == before
 
 

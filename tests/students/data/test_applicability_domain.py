@@ -2,6 +2,7 @@ import pytest
 
 from whence.core.errors import InputError, OptionError, RecordError
 from whence.students.data.applicability_domain import ApplicabilityDomain, unknown_token_rate
+from whence.students.features.tokenizer import words
 
 
 def test_learnt_on_select_and_applied():
@@ -53,3 +54,20 @@ def test_the_share_is_of_words_and_marks():
     assert unknown_token_rate("", frozenset()) == 0.0
     assert unknown_token_rate("?!", frozenset()) == 1.0
     assert unknown_token_rate("Late?", frozenset({"late"})) == 0.5
+
+
+def test_a_stored_domain_spells_out_no_word_and_decides_alike():
+    names = [f"surname{i}" for i in range(420)]
+    texts = [f"{name} paid late, then in full" for name in names]
+    domain = ApplicabilityDomain.learn(texts, texts[:50])
+    stored = domain.to_json().decode()
+    assert not any(name in stored for name in [*names, "late"])
+    plain = frozenset(word for text in texts for word in words(text))
+    # As earlier versions stored it: the words themselves, without a salt.
+    old = ApplicabilityDomain(vocabulary=plain, longest=domain.longest, rarest=domain.rarest)
+    tree = old.to_tree()
+    del tree["salt"]
+    old = ApplicabilityDomain.from_tree(tree)
+    again = ApplicabilityDomain.from_json(stored)
+    for text in [*texts[:20], "unknown words", "surname1 and surname2", "surname9 paid"]:
+        assert again.beyond(text) == old.beyond(text)

@@ -8,23 +8,27 @@ from tests.students import certified, stored, worlds
 from whence.core.errors import CapabilityError, OptionError, RecordError
 from whence.core.statistics.proportions import Interval, Proportion, proportion
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.artefacts import save_artefacts
 from whence.students.export.model_card import model_card
 from whence.students.export.runtime import Runtime
 from whence.students.export.store import load_student
+from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
 from whence.students.families.baselines import opaque_ceiling
 
-TOLD = {
-    "name": "rule-list-8", "date": "2026-01-31", "teacher": "bank/risk|v2", "fingerprint": "ab12",
-    "parts": {"fit": (1200, "0f" * 32), "certify": (400, "1e" * 32)},
-    "regions": ["contains 'than': agrees 0.77 (lower 0.70, n=102)"],
-}  # fmt: skip
+ORIGIN = StudentCard(
+    name="rule-list-8", date="2026-01-31", teacher="bank/risk|v2", fingerprint="ab12",
+    parts={
+        "fit": SplitPart(texts=1200, sha256="0f" * 32),
+        "certify": SplitPart(texts=400, sha256="1e" * 32),
+    },
+    regions=("contains 'than': agrees 0.77 (lower 0.70, n=102)",), applicability_domain=None,
+    near_duplicates=0.8, least_texts=5,
+)  # fmt: skip
 
 
 def card(certificate=None, **options):
     made = certified.certificate() if certificate is None else certificate
-    return model_card(stored.fitted("rule-list"), made, **{**TOLD, **options})
+    return model_card(stored.fitted("rule-list"), made, replace(ORIGIN, **options))
 
 
 def rows(text):
@@ -100,7 +104,7 @@ def test_what_is_not_known_is_said():
     assert "none: it is a function without a version" in text
     assert "Nothing was told of the texts" in text
     assert "Not to be trusted" not in text
-    held = model_card(stored.fitted("prototypes"), certified.certificate(), **TOLD)
+    held = model_card(stored.fitted("prototypes"), certified.certificate(), ORIGIN)
     assert "holds training texts word for word" in held
     assert "holds training texts" not in text
 
@@ -121,7 +125,7 @@ def test_a_level_is_named_where_it_is_not_the_certificates(level):
 
 
 def test_what_the_teacher_did_not_read_is_said():
-    known = ApplicabilityDomain(vocabulary=frozenset(["late"]), longest=1200, rarest=0.0025)
+    known = DomainLimits(longest=1200, rarest=0.0025, cut_from=None)
     text = card(applicability_domain=known)
     assert "asks the teacher of texts of more than 1,200 words" in text
     assert "more than 0.25 % were never met" in text
@@ -137,9 +141,12 @@ def test_a_date_that_is_none():
 
 
 class TestArtefacts:
-    def write(self, kind, folder, **options):
-        told = {**TOLD, "certificate": certified.certificate(kind), "texts": worlds.texts(20)}
-        return save_artefacts(stored.fitted(kind), folder, **{**told, **options})
+    def write(self, kind, folder, certificate=None, also=(), **options):
+        made = certified.certificate(kind) if certificate is None else certificate
+        origin = replace(ORIGIN, **options)
+        return save_artefacts(
+            stored.fitted(kind), folder, made, origin, texts=worlds.texts(20), also=also
+        )
 
     @pytest.mark.parametrize(
         ("kind", "lacks"),
@@ -175,14 +182,12 @@ class TestArtefacts:
         assert label == student.predict(["late fraud"])[0]
 
     def test_where_it_came_from_stands_beside_the_certificate(self, tmp_path):
-        domain = ApplicabilityDomain(
-            vocabulary=frozenset(["late"]), longest=12, rarest=0.25, cut_from=90
-        )
+        domain = DomainLimits(longest=12, rarest=0.25, cut_from=90)
         made = self.write("rule-list", tmp_path, applicability_domain=domain)
         assert "provenance.json" in made.written
         assert json.loads((tmp_path / "provenance.json").read_text()) == {
             "kind": "student-card",
-            "schema_version": 2,
+            "schema_version": 3,
             "name": "rule-list-8",
             "date": "2026-01-31",
             "teacher": "bank/risk|v2",
@@ -193,7 +198,12 @@ class TestArtefacts:
             },
             "regions": ["contains 'than': agrees 0.77 (lower 0.70, n=102)"],
             "applicability_domain": {"longest": 12, "rarest": 0.25, "cut_from": 90},
+            "near_duplicates": 0.8,
+            "least_texts": 5,
         }
+        card = (tmp_path / "README.md").read_text()
+        assert "each of which stands in 5 or more of the texts" in card
+        assert "Texts of a similarity of 0.8 or more" in card
         assert "Texts from 90 characters on" in (tmp_path / "README.md").read_text()
         self.write("rule-list", tmp_path, fingerprint=None, parts=None)
         bare = json.loads((tmp_path / "provenance.json").read_text())
@@ -228,11 +238,10 @@ class TestArtefacts:
         with pytest.raises(RecordError, match="lone surrogate"):
             self.write("rule-list", tmp_path / "out", certificate=half)
         with pytest.raises(RecordError, match="lone surrogate"):
-            self.write("rule-list", tmp_path / "out", regions=["half a pair \ud800"])
+            self.write("rule-list", tmp_path / "out", regions=("half a pair \ud800",))
         texts = worlds.texts(30)
         opaque = opaque_ceiling(texts, stored.answers(texts, "ab"), labels=("a", "b"))
         opaque.features = stored.fitted("rule-list").features
-        told = {**TOLD, "certificate": certified.certificate(), "texts": texts}
         with pytest.raises(CapabilityError, match="not stored"):
-            save_artefacts(opaque, tmp_path / "out", **told)
+            save_artefacts(opaque, tmp_path / "out", certified.certificate(), ORIGIN, texts=texts)
         assert not (tmp_path / "out").exists()

@@ -124,3 +124,26 @@ def test_words_are_alike_however_they_are_encoded():
     assert words("in\u00adsolvent \ufeffnot\u200b good\ufe0f") == ["insolvent", "not", "good"]
     assert words("他迟到了。") == ["他", "迟", "到", "了", "。"]
     assert words("A4他 isn’t") == ["a4", "他", "isn't"]
+
+
+def test_a_number_is_read_in_each_written_form_and_cut_at_a_round_threshold():
+    forms = ["{0},{1:03d}", "{0}.{1:03d},50 EUR", "${2:g}k", "{2:g} thousand", "EUR {3}"]
+    values = [500 * k for k in range(3, 43)]
+    texts = [
+        f"I am {20 + 7 * k % 40} years old, asking for {forms[k % 5].format(v // 1000, v % 1000, v / 1000, v)}"
+        for k, v in enumerate(values)
+    ]
+    features = ReadableFeatures(longest=1).learn(texts)
+    says = [features.describe(j) for j in range(len(features))]
+    column = says.index("amount > 10,000")
+    held = [column in features.of(text) for text in texts]
+    # ".50" lifts one amount of exactly 10,000 above it, if it is written in that form.
+    assert sum(h != (v > 10_000) for h, v in zip(held, values, strict=True)) <= 1
+    assert "age <= 30" in says
+    # What every text has tells nothing, and its weight would be an intercept.
+    assert "'years'" not in says
+    again = Features.from_json(features.to_json())
+    assert [again.of(text) for text in texts] == [features.of(text) for text in texts]
+    assert again.describe(column, there=False) == "amount <= 10,000 (or none)"
+    spans = features.spans("a loan of 12 thousand")[column]
+    assert spans == [(10, 21)]

@@ -11,7 +11,7 @@ from whence.core.errors import (
     OptionError,
     TextTooLongError,
 )
-from whence.games.cache import DiskCache
+from whence.games.disk_cache import DiskCache
 from whence.students.teacher.teacher import Teacher
 
 LABELS = ["accept", "reject"]
@@ -206,3 +206,18 @@ class TestWhoseAnswersTheyAre:
         asked.clear()
         teacher.ask(texts)
         assert asked == []
+
+
+def test_answers_under_a_hook_are_not_found_by_the_model_without_it(tmp_path):
+    tiny = FAMILIES["bert"]()
+    with DiskCache(tmp_path / "answers") as cache:
+        handle = tiny.module.classifier.register_forward_hook(lambda *a: 3 * a[-1])
+        try:
+            hooked = Teacher.of(whence.load(tiny.pair), cache=cache).ask(["He coughs ."]).values
+        finally:
+            handle.remove()
+        plain = Teacher.of(whence.load(tiny.pair), cache=cache)
+        assert np.allclose(3 * plain.ask(["He coughs ."]).values, hooked, rtol=1e-5)
+        again = Teacher.of(whence.load(tiny.pair), cache=cache)
+        again.ask(["He coughs ."])
+        assert (plain.asked, again.asked) == (1, 0)

@@ -1,4 +1,4 @@
-import type { Effects, EffectRow, Layer } from './contract';
+import type { Effects, EffectRow, HeadSet, Layer } from './contract';
 import { number, percent, signed } from './format';
 
 export const WARNING = 'Attention shows where it reads, not why it decides.';
@@ -26,7 +26,7 @@ export function certificates(layers: Layer[]): string {
   return parts.join(' ');
 }
 
-export function interval(row: EffectRow): string {
+export function interval(row: { low: number | null; high: number | null }): string {
   return row.low === null || row.high === null ? 'exact' : `[${number(row.low, 2)}, ${number(row.high, 2)}]`;
 }
 
@@ -34,6 +34,12 @@ export function effectSentence(effects: Effects | null, row: EffectRow | undefin
   if (!effects || !row || row.effect === null) return 'Effect of this head: not measured.';
   const draws = `${effects.draws} ${effects.draws === 1 ? 'draw' : 'draws'}`;
   return `Measured effect of this head on ${effects.output}: ${signed(row.effect)} ${effects.unit} ${interval(row)} (${effects.ablation}, ${draws}).`;
+}
+
+/** What random sets of as many heads do, or nothing where none was measured. */
+export function besideRandom(set: HeadSet): string {
+  if (!set.random.length) return '';
+  return `${set.random.length} random sets of this size: ${signed(Math.min(...set.random))} to ${signed(Math.max(...set.random))}`;
 }
 
 export function hiddenSentence(hidden: number, what = "of this row's mass"): string {

@@ -79,6 +79,19 @@ export interface Effects {
   confidence: number;
   /** One row per head. */
   rows: EffectRow[];
+  /** Heads that were ablated together. */
+  sets: HeadSet[];
+}
+
+export interface HeadSet {
+  title: string;
+  /** Pairs of a layer's place and a head. */
+  heads: [number, number][];
+  effect: number;
+  low: number | null;
+  high: number | null;
+  /** Effects of random sets of as many heads; empty: not measured. */
+  random: number[];
 }
 
 export interface Flow {

@@ -16,7 +16,7 @@ import numpy as np
 from whence.app.shared.formatting import answer, layer_names, number
 from whence.attention.statistics import STATISTICS, LayerSummary, code_weights
 from whence.attention.store import Attention, Head
-from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEntry
+from whence.core.attention_record import SET_TITLES, AttentionLayer, AttentionRecord, HeadEntry
 from whence.core.errors import OptionError
 
 __all__ = ["Budget", "Payload", "payload_of"]
@@ -256,6 +256,17 @@ def _effects(attention: Attention) -> Tree | None:
                 "cluster": entry.cluster,
             }
             for entry in attention.record.heads
+        ],
+        "sets": [
+            {
+                "title": SET_TITLES[each.chosen],
+                "heads": [[indices[layer], head] for layer, head in each.heads],
+                "effect": each.effect,
+                "low": each.low,
+                "high": each.high,
+                "random": list(each.random),
+            }
+            for each in effects.sets
         ],
     }
 

@@ -13,7 +13,14 @@ from rich.text import Text
 from whence.app.shared.colour import ramp
 from whence.app.shared.formatting import answer, decision_line, layer_names, number, signed, visible
 from whence.attention.store import Attention
-from whence.core.attention_record import AttentionLayer, AttentionRecord, HeadEntry
+from whence.core.attention_record import (
+    SET_TITLES,
+    AttentionLayer,
+    AttentionRecord,
+    HeadEffects,
+    HeadEntry,
+    HeadSet,
+)
 
 __all__ = ["WARNING", "plain_text", "render"]
 
@@ -33,6 +40,8 @@ def render(attention: Attention, console: Console, *, top: int = 10) -> None:
     parts: list[Text | Table | Padding] = [title, Text("")]
     if record.effects is not None:
         parts += [_ranking(attention, top), Text("")]
+        if record.effects.sets:
+            parts += [_sets(record, record.effects), Text("")]
     parts += [_map(record), Text(""), Text(WARNING, style="bold"), _facts(record)]
     console.print(Group(*parts))
 
@@ -72,7 +81,31 @@ def _ranking(attention: Attention, top: int) -> Table:
     return table
 
 
-def _interval(entry: HeadEntry) -> str:
+def _sets(record: AttentionRecord, effects: HeadEffects) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.title = "Effect of heads ablated together"
+    table.title_justify = "left"
+    short = layer_names([layer.name for layer in record.layers])
+    table.add_column("heads", overflow="fold")
+    table.add_column(f"effect, {effects.output.unit}", justify="right", no_wrap=True)
+    if effects.draws > 1:
+        table.add_column(f"{100 * effects.confidence:.0f} % interval", no_wrap=True)
+    table.add_column("random sets of this size", no_wrap=True)
+    for each in effects.sets:
+        names = f"{SET_TITLES[each.chosen]} ({len(each.heads)})"
+        if each.chosen != "ranked":
+            names += ": " + ", ".join(
+                f"{short[layer]}:{head}" for layer, head in sorted(each.heads)
+            )
+        drawn = f"{signed(min(each.random))} to {signed(max(each.random))}" if each.random else ""
+        cells = [Text(names), Text(signed(each.effect))]
+        if effects.draws > 1:
+            cells.append(Text(_interval(each), style="dim"))
+        table.add_row(*cells, Text(drawn, style="dim"))
+    return table
+
+
+def _interval(entry: HeadEntry | HeadSet) -> str:
     if entry.low is None or entry.high is None:
         return "exact"
     return f"{signed(entry.low)} to {signed(entry.high)}"

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whence.app.cli.exit_codes import failing_plainly
-from whence.app.cli.inputs import Format, format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_folder,
+    check_output,
+    format_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
     FormatOption,
     LinkOption,
     ModelOptions,
+    OverwriteOption,
     QuietOption,
     SeedOption,
     SimilarOption,
@@ -39,6 +48,7 @@ def attend(
         typer.Option("--output", "-o", help="File to write; a name in .html makes a page."),
     ] = None,
     format_: FormatOption = None,
+    overwrite: OverwriteOption = False,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the record and its numbers.")
     ] = None,
@@ -65,9 +75,12 @@ def attend(
     measure: Annotated[
         int, typer.Option(help="Heads whose effect is measured, the largest by estimate; 0: none.")
     ] = 32,
-    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 32,
+    control: Annotated[int, typer.Option(help="Random heads measured for comparison.")] = 16,
     ablation: Annotated[str, typer.Option(help="resample, mean or zero.")] = "resample",
     draws: Annotated[int, typer.Option(help="Replacement outputs drawn for each head.")] = 8,
+    sets: Annotated[
+        bool, typer.Option("--sets", help="Search a small set of heads that carries the answer.")
+    ] = False,
     flow: Annotated[
         bool, typer.Option("--flow/--no-flow", help="How much each token takes from each other.")
     ] = True,
@@ -80,10 +93,16 @@ def attend(
         tell = teller(quiet)
         from whence.attention.attend import attend as run
         from whence.attention.head_ablation import HeadAblation
+        from whence.attention.store import RECORD
 
         source.check()
+        check_output(output, source.file, source.messages, overwrite=overwrite)
+        check_folder(save, RECORD, overwrite)
+        form = format_of(format_, output)
         heads = heads_of(head or [])
-        effects = HeadAblation(measure=measure, control=control, ablation=ablation, draws=draws)
+        effects = HeadAblation(
+            measure=measure, control=control, ablation=ablation, draws=draws, sets=sets
+        )
         loaded = model.load()
         result = run(
             loaded,
@@ -95,14 +114,14 @@ def attend(
             target=target_of(target, against, next_token, False, similar_to),
             link=link,
             # With no head to measure, the gradient passes of the estimates are not run either.
-            effects=effects if measure or control else None,
+            effects=effects if measure or control or sets else None,
             flow=flow,
             seed=seed,
             announce=_announcer(tell),
         )
         if save is not None:
             tell(f"saved to {result.save(save)}")
-        write_attention(result, format_of(format_, output), output, top)
+        write_attention(result, form, output, top)
 
 
 def heads_of(items: Sequence[str]) -> list[tuple[str | int, int]]:

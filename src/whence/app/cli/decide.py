@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,8 +77,11 @@ def decide(
             version=version, task=task, device=device, dtype=dtype, revision=revision,
         )  # fmt: skip
         state = _stored(folder)
-        with _asked(options, folder, state) as teacher:
-            decisions = _decided(folder, state, teacher, chosen, alone=model is None)
+        # The lock is held from reading the counts to writing them: of two processes on one folder
+        # the second waits, and no decision or audit of either is lost.
+        lock = nullcontext() if model is None else _locked(folder)
+        with _asked(options, folder, state) as teacher, lock:
+            decisions = _decided(folder, teacher, chosen, alone=model is None)
         _show(chosen, decisions, state.labels, format_of(format_, None))
         if any(routed.label is None for routed in decisions):
             raise typer.Exit(Exit.SOME_ROWS_FAILED)
@@ -116,16 +119,21 @@ def _asked(options: TeacherOptions | None, folder: Path, state: RouterState) -> 
         yield teacher
 
 
-def _decided(
-    folder: Path, state: RouterState, teacher: Askable, texts: Sequence[str], *, alone: bool
-) -> list[Routed]:
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    from whence.students.export.folder import locked
+
+    return locked(folder)
+
+
+def _decided(folder: Path, teacher: Askable, texts: Sequence[str], *, alone: bool) -> list[Routed]:
     """Decisions; with a teacher, counts and audits are kept for the next time."""
     from whence.students.export.store import load_student
     from whence.students.routing.router import Router
 
+    state, student = _stored(folder), load_student(folder)
     # Nobody can be asked to audit, and an audit that cannot be made is none.
     settings = replace(state, audit_rate=0.0) if alone else state
-    router = Router.of(settings, student=load_student(folder), teacher=teacher)
+    router = Router.of(settings, student=student, teacher=teacher)
     decisions = router.decide_many(texts)
     if not alone:
         router.state.save(folder / ROUTER)

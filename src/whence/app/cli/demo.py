@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.rule import Rule
 
 from whence.app.cli.exit_codes import failing_plainly
+from whence.app.cli.inputs import check_output
+from whence.app.cli.options import OverwriteOption
 
 if TYPE_CHECKING:
     from whence.app.explanation.html import Section
@@ -29,6 +31,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the page is written.")
     ] = Path("whence-demo.html"),
+    overwrite: OverwriteOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write the page only.")] = False,
 ) -> None:
     """Explain example decisions in health, credit and law with the embedded models."""
@@ -37,6 +40,7 @@ def demo(
         from whence.app.explanation.terminal import render
         from whence.core.files import write_atomic
 
+        check_output(output, overwrite=overwrite)
         console = Console(quiet=quiet)
         sections = demo_sections()
         for section in sections:

@@ -14,6 +14,7 @@ import typer
 from whence.app.cli.exit_codes import failing_plainly
 from whence.app.cli.inputs import Format, teller
 from whence.app.cli.options import (
+    NO_MODEL,
     DeviceOption,
     DtypeOption,
     FormatOption,
@@ -57,7 +58,7 @@ def distill(
         Path,
         typer.Option("--output", "-o", help="Folder of student, certificate, report and answers."),
     ],
-    model: TeacherModelOption = "embedded:credit",
+    model: TeacherModelOption = None,
     column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
     gold: Annotated[
         str | None, typer.Option(help="The column of true labels, for one more control.")
@@ -108,6 +109,19 @@ def distill(
             help="Fit again for stability, topics, learning curve and regions of distrust.",
         ),
     ] = True,
+    near_duplicates: Annotated[
+        float,
+        typer.Option(
+            help="Similarity, form letters' common words aside, from which texts stay in one part."
+        ),
+    ] = 0.8,
+    least_texts: Annotated[
+        int | None,
+        typer.Option(help="Texts a word must stand in to be decided by; 2 where not given."),
+    ] = None,
+    show_texts: Annotated[
+        bool, typer.Option("--show-texts", help="Show examples of the texts in what is written.")
+    ] = False,
     seed: SeedOption = 0,
     format_: FormatOption = None,
     device: DeviceOption = "auto",
@@ -127,6 +141,8 @@ def distill(
         from whence.students.families.transformer import Transformer
         from whence.students.features.vectorizer import ReadableFeatures
 
+        if model is None:
+            raise OptionError(NO_MODEL)
         rows, truth = read_table(texts, column, gold)
         chosen = None if students is None else [student_by_name(n) for n in students.split(",")]
         named = dict(lexicon(item) for item in lexicons or [])
@@ -151,13 +167,15 @@ def distill(
                 checks=None if checks else Checks(refits=0, topics=0, curve=0, permutations=0),
                 compact=Transformer() if compact else None,
                 shifted=others or None,
+                near_duplicates=near_duplicates,
+                least_texts=least_texts,
                 target=target,
                 level=level,
                 seed=seed,
                 progress=progress,
             )
-        _save(result, folder, teller(quiet))
-        _show(result, format_ or Format.text)
+        _save(result, folder, teller(quiet), show_texts=show_texts)
+        _show(result if show_texts else result.without_texts(), format_ or Format.text)
 
 
 def lexicon(value: str) -> tuple[str, tuple[str, ...]]:
@@ -254,10 +272,10 @@ def _progress(quiet: bool) -> Generator[Progress | None]:
         yield show
 
 
-def _save(result: Distilled, folder: Path, tell: Callable[[str], None]) -> None:
-    artefacts = result.save(folder)
-    if result.compact is not None:
-        result.compact.save(folder / "compact")
+def _save(
+    result: Distilled, folder: Path, tell: Callable[[str], None], *, show_texts: bool
+) -> None:
+    artefacts = result.save(folder, show_texts=show_texts)
     tell(f"written to {folder}: {', '.join(artefacts.written)}")
     for file, why in artefacts.left_out.items():
         tell(f"no {file}: {visible(why)}")

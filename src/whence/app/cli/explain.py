@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from whence.app.cli.batch import Batch
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_output,
+    format_of,
+    grade_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
+    AgainstOption,
     FormatOption,
     LinkOption,
     MaskerOption,
     ModelOptions,
     NextTokenOption,
+    OverwriteOption,
     QuietOption,
+    RequireOption,
     SeedOption,
     SimilarOption,
     SourceOptions,
@@ -26,6 +38,8 @@ from whence.app.cli.options import (
     UnitOption,
     with_groups,
 )
+from whence.app.cli.table_files import TableRow, table_rows
+from whence.app.shared.formatting import visible
 from whence.core.errors import OptionError, unknown
 
 if TYPE_CHECKING:
@@ -34,6 +48,9 @@ if TYPE_CHECKING:
     from whence.core.explanations import Attribution
 
 __all__ = ["explain", "method_options"]
+
+FEW = 5
+"""Failed rows whose message is printed; every one is in the output."""
 
 LONG = 10.0
 """Seconds of expected work above which the terminal says so before it begins; chosen by hand."""
@@ -52,14 +69,16 @@ def explain(
         typer.Option("--output", "-o", help="File to write; with --input it is resumed."),
     ] = None,
     format_: FormatOption = None,
+    overwrite: OverwriteOption = False,
+    retry: Annotated[
+        bool, typer.Option("--retry-failed", help="With --input: explain failed rows again.")
+    ] = False,
     method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
     ] = None,
     target: TargetOption = None,
-    against: Annotated[
-        str | None, typer.Option(help="Second answer: explain what speaks for --target against it.")
-    ] = None,
+    against: AgainstOption = None,
     next_token: NextTokenOption = False,
     per_token: Annotated[
         bool, typer.Option("--per-token", help="One output for each token of the continuation.")
@@ -72,6 +91,7 @@ def explain(
         str | None,
         typer.Option(help="Level of the trust label: off, quick, default or audit."),
     ] = None,
+    require: RequireOption = None,
     budget: Annotated[int | None, typer.Option(help="Most model evaluations.")] = None,
     seed: SeedOption = 0,
     attention: Annotated[
@@ -88,19 +108,29 @@ def explain(
     """Explain a decision: score each word by what it does to the model's answer."""
     with failing_plainly(), ExitStack() as opened:
         tell = teller(quiet)
-        from whence.games.cache import DiskCache
+        from whence.games.disk_cache import DiskCache
         from whence.workflows.explain import explain as run
 
         source.check(rows)
-        form = format_of(format_, output)
-        if rows is not None and form is Format.html:
-            got = "--format html" if format_ is not None else f"--output {output}"
-            raise OptionError(f"rows are written as JSONL; expected --output FILE.jsonl, got {got}")
+        form = Format.json if rows is not None else format_of(format_, output)
+        check_output(
+            output,
+            rows,
+            source.file,
+            source.messages,
+            overwrite=overwrite,
+            resumed=rows is not None,
+        )
+        if rows is not None:
+            _check_rows(format_, output)
         if attention and (rows is not None or form is Format.json):
             raise OptionError(
                 "--attention goes with one text, as text or html; 'whence attend --save' keeps its "
                 "record"
             )
+        least = grade_of(require)
+        if least is not None and (rows is not None or trust == "off"):
+            raise OptionError("--require goes with one text whose scores are judged")
         targets = target_of(target, against, next_token, per_token, similar_to)
         options = method_options(method, option or [])
         settings: dict[str, Any] = {
@@ -117,16 +147,26 @@ def explain(
             "cache": None if cache is None else opened.enter_context(DiskCache(cache)),
         }
         if rows is not None:
-            if output is None:
-                raise OptionError("--input needs --output FILE.jsonl, which a stopped run resumes")
+            assert output is not None
+            read = table_rows(rows, column)
             loaded = model.load()
-            _rows(rows, column, output, lambda t: run(loaded, t, **settings), tell)
+            batch = Batch(
+                column=column,
+                run=_run_of(loaded, settings, column),
+                explain=lambda text: run(loaded, text, **settings),
+                retry=retry,
+                anew=overwrite,
+                tell=tell,
+            )
+            _rows(batch, read(), output, quiet)
             return
         text = source.read()
         loaded = model.load()
         result = run(loaded, text, announce=_announcer(tell), **settings)
         heads = _attention(loaded, text, result, seed) if attention else None
         _show(result, form, output, top, heads)
+        if least is not None:
+            result.assert_trust(least)
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
@@ -140,20 +180,45 @@ def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
     return announce
 
 
-def _rows(
-    rows: Path,
-    column: str,
-    output: Path,
-    explain_one: Callable[[str], Attribution],
-    tell: Callable[[str], None],
-) -> None:
-    from whence.app.cli.table_files import explain_rows, read_rows
+def _check_rows(format_: Format | None, output: Path | None) -> None:
+    if output is None:
+        raise OptionError("--input needs --output FILE.jsonl, which a stopped run resumes")
+    if format_ in (Format.html, Format.text) or output.suffix.lower() in (".html", ".htm", ".json"):
+        got = f"--output {output}" if format_ is None else f"--format {format_.value}"
+        raise OptionError(f"rows are written as JSONL; expected --output FILE.jsonl, got {got}")
 
-    explained, failed, before = explain_rows(read_rows(rows, column), output, explain_one, tell)
-    tell(f"{explained} explained, {failed} failed, {before} explained before")
-    if failed:
+
+def _run_of(loaded: Any, settings: dict[str, Any], column: str) -> dict[str, Any]:
+    """What decides a row's explanation, as each line of the output states it."""
+    from whence import __version__
+
+    identity = loaded.identity
+    options = {name: value for name, value in settings.items() if name != "cache"}
+    target = options["target"]
+    options["target"] = target if target is None or isinstance(target, str) else repr(target)
+    return {
+        "model": identity.ref,
+        "fingerprint": identity.fingerprint,
+        "whence": __version__,
+        "column": column,
+        **options,
+    }
+
+
+def _rows(batch: Batch, rows: Iterator[TableRow], output: Path, quiet: bool) -> None:
+    count = batch.write(rows, output)
+    if not quiet:
         typer.echo(
-            f"whence: {failed} row(s) could not be explained; their lines in {output} say why",
+            f"{count.explained} explained, {count.failed} failed, {count.before} explained before",
+            err=True,
+        )
+    if count.failed:
+        for said in count.errors[:FEW]:
+            typer.echo(f"whence: {visible(said)}", err=True)
+        more = f" (and {count.failed - FEW} more)" if count.failed > FEW else ""
+        typer.echo(
+            f"whence: {count.failed} row(s) could not be explained{more}; their lines in {output} say "
+            "why, and --retry-failed explains them again",
             err=True,
         )
         raise typer.Exit(Exit.SOME_ROWS_FAILED)

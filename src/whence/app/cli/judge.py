@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whence.app.cli.exit_codes import Exit, failing_plainly
-from whence.app.cli.inputs import Format, format_of, table_format_of, target_of, teller, write_out
+from whence.app.cli.inputs import (
+    Format,
+    check_output,
+    format_of,
+    grade_of,
+    table_format_of,
+    target_of,
+    teller,
+    write_out,
+)
 from whence.app.cli.options import (
+    AgainstOption,
     FormatOption,
     LinkOption,
     MaskerOption,
     ModelOptions,
     NextTokenOption,
     OutputOption,
+    OverwriteOption,
     QuietOption,
+    RequireOption,
     SeedOption,
     SourceOptions,
     TableFormatOption,
@@ -25,7 +37,7 @@ from whence.app.cli.options import (
     UnitOption,
     with_groups,
 )
-from whence.core.errors import OptionError
+from whence.core.errors import DigestError, OptionError
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
@@ -33,6 +45,10 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "evaluate", "select", "verify"]
 
+OtherModelOption = Annotated[
+    bool,
+    typer.Option("--other-model", help="Go on although the model is not the one of the record."),
+]
 MethodsOption = Annotated[
     list[str] | None, typer.Option("--method", help="A candidate; repeat the option for more.")
 ]
@@ -62,15 +78,22 @@ def evaluate(
         int | None, typer.Option(help="Seed of the masks; default: the record's.")
     ] = None,
     masker: MaskerOption = "auto",
+    other_model: OtherModelOption = False,
+    require: RequireOption = None,
     format_: FormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
+        check_output(output, record, overwrite=overwrite)
         from whence.workflows.adopt import read_explanation
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
 
+        least = grade_of(require)
+        if metric and least is not None:
+            raise OptionError("--require goes with the label, not with --metric")
         if metric:
             form = table_format_of(format_, output, "metrics")
         elif span:
@@ -78,8 +101,9 @@ def evaluate(
         else:
             form = format_of(format_, output)
         spans = None if span is None else [_span(text) for text in span]
-        loaded = model.load()
+        loaded = model.load(model_of(record))
         explanation = read_explanation(loaded, record)
+        same_model(loaded, explanation, other_model)
         if metric:
             result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
             if form is Format.json:
@@ -92,6 +116,42 @@ def evaluate(
             return
         judged = judge(loaded, explanation, level=level, seed=seed, masker=masker)
         write_out(_shown(judged, form), output)
+        if least is not None:
+            judged.assert_trust(least)
+
+
+def model_of(record: Path) -> str | None:
+    """The model that a record names; ``None`` where the file names none.
+
+    Raises:
+        RecordError: the file cannot be read, or is not JSON.
+    """
+    from whence.core.record import parse_json, read_file
+
+    try:
+        return str(parse_json(read_file(record), str(record))["provenance"]["model"]["ref"])
+    # Whatever else the file is, its reader says.
+    except (KeyError, TypeError):
+        return None
+
+
+def same_model(loaded: Any, explanation: Attribution, other: bool) -> None:
+    """Refuse a model that is not the one of the record, unless that is asked for.
+
+    Raises:
+        OptionError: the fingerprints differ.
+    """
+    now, then = loaded.identity, explanation.provenance.model
+    # A callable has none; what it answers is all there is to go by.
+    if other or now.fingerprint is None or then.fingerprint is None:
+        return
+    if now.fingerprint == then.fingerprint:
+        return
+    raise OptionError(
+        f"the record is of {then.ref} (fingerprint {then.fingerprint[:12]}), and {now.ref} has "
+        f"fingerprint {now.fingerprint[:12]}: another model, or other weights. Give that model, or "
+        "--other-model to go on with this one"
+    )
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -123,6 +183,7 @@ def compare(
         typer.Option("--metric", help="A metric (see whence metrics); repeat the option for more."),
     ] = None,
     target: TargetOption = None,
+    against: AgainstOption = None,
     next_token: NextTokenOption = False,
     link: LinkOption = None,
     unit: UnitOption = "word",
@@ -130,10 +191,12 @@ def compare(
     seed: SeedOption = 0,
     format_: TableFormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Explain one text by several methods, judged side by side on the same masks."""
     with failing_plainly():
         source.check()
+        check_output(output, source.file, source.messages, overwrite=overwrite)
         form = table_format_of(format_, output, "a comparison")
         from whence.evaluation.metrics.registry import METRICS
         from whence.workflows.select import compare as run
@@ -144,7 +207,7 @@ def compare(
             loaded,
             source.read(),
             methods=methods,
-            target=target_of(target, None, next_token, False, None),
+            target=target_of(target, against, next_token, False, None),
             link=link,
             unit=unit,
             masker=masker,
@@ -188,6 +251,7 @@ def select(
     seed: SeedOption = 0,
     format_: TableFormatOption = None,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Choose the method for a model and its task, on some of the task's texts."""
@@ -199,6 +263,7 @@ def select(
 
         if limit < 1:
             raise OptionError(f"expected --limit of 1 or more, got {limit}")
+        check_output(output, texts, overwrite=overwrite)
         form = table_format_of(format_, output, "a selection")
         tell = teller(quiet)
         # Only so many rows are read, of a file of any length.
@@ -232,15 +297,29 @@ def verify(
     tolerance: Annotated[
         float, typer.Option(help="Largest deviation allowed, as a share of the answer or of 1.")
     ] = 1e-4,
+    other_model: OtherModelOption = False,
 ) -> None:
-    """Replay a saved explanation's answers against the model; exit code 7 where they differ."""
+    """Check a saved explanation and replay its answers; exit code 7 where it does not hold."""
     with failing_plainly():
         from whence.workflows.adopt import read_explanation
         from whence.workflows.verify import verify as run
 
-        loaded = model.load()
-        explanation = read_explanation(loaded, record)
+        try:
+            stored = model_of(record)
+            loaded = model.load(stored)
+            explanation = read_explanation(loaded, record)
+        except DigestError as error:
+            typer.echo(f"does not hold: {error}")
+            raise typer.Exit(Exit.NOT_VERIFIED) from None
+        same_model(loaded, explanation, other_model)
         result = run(loaded, explanation, masks=masks, seed=seed, tolerance=tolerance)
         typer.echo(("holds: " if result.holds else "does not hold: ") + result.says)
+        sealed = "digest" if '"digest"' in record.read_text("utf-8") else None
+        typer.echo("checked: " + ", ".join(["answers", *filter(None, [sealed]), *result.checked]))
+        missing = (
+            () if sealed else ("the record carries no digest (it was written by an older whence)",)
+        )
+        for why in (*missing, *result.unchecked):
+            typer.echo(f"not checked: {why}")
         if not result.holds:
             raise typer.Exit(Exit.NOT_VERIFIED)

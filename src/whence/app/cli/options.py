@@ -14,11 +14,14 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from whence._class_files import class_files
+from whence.app.cli.functions import PYTHON, function_named
 from whence.app.cli.inputs import Format, TableFormat
 from whence.core.errors import InputError, OptionError
 from whence.core.registry import slug
 
 __all__ = [
+    "NO_MODEL",
+    "AgainstOption",
     "DeviceOption",
     "DtypeOption",
     "FormatOption",
@@ -29,7 +32,9 @@ __all__ = [
     "NextTokenOption",
     "OptionGroup",
     "OutputOption",
+    "OverwriteOption",
     "QuietOption",
+    "RequireOption",
     "RevisionOption",
     "SeedOption",
     "SimilarOption",
@@ -50,11 +55,25 @@ def _names(package: str) -> str:
     return ", ".join(slug(name) for name in class_files([package]) if name != "Spans")
 
 
+NO_MODEL = (
+    "no model given: --model with a Hugging Face id, a folder, or an example model (embedded:health, "
+    "embedded:credit, embedded:law; 'whence models' lists them)"
+)
+
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Hugging Face id, folder, or embedded:NAME.")
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Hugging Face id, folder, embedded:NAME, or python:MODULE:FUNCTION, which is called with a "
+        "list of texts.",
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write; default: the terminal.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that whence did not write.")
 ]
 FormatOption = Annotated[
     Format | None,
@@ -76,6 +95,15 @@ TargetOption = Annotated[
     str | None,
     typer.Option(help="Label or continuation to explain; default: what the model answers."),
 ]
+AgainstOption = Annotated[
+    str | None, typer.Option(help="Second answer: explain what speaks for --target against it.")
+]
+RequireOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Least grade of trust: A, B, C or uncalibrated; a worse one is shown, with exit code 7."
+    ),
+]
 NextTokenOption = Annotated[
     bool, typer.Option("--next-token", help="Explain the next token alone.")
 ]
@@ -96,7 +124,10 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda ...")]
 DtypeOption = Annotated[str, typer.Option(help="auto, float32, bfloat16 ...")]
 TaskOption = Annotated[
     str | None,
-    typer.Option(help="Task of the model: classification, causal, seq2seq or embedding."),
+    typer.Option(
+        help="Task of the model: classification, token-classification, causal, seq2seq, masked-lm, "
+        "embedding or sparse-embedding."
+    ),
 ]
 RevisionOption = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a Hugging Face id.")
@@ -112,20 +143,34 @@ class OptionGroup:
 class ModelOptions(OptionGroup):
     """Which model, and how it is loaded."""
 
-    model: ModelOption = "embedded:credit"
+    model: ModelOption = None
     device: DeviceOption = "auto"
     dtype: DtypeOption = "auto"
     task: TaskOption = None
     revision: RevisionOption = None
 
-    def load(self) -> Any:
-        """Load the model; see :func:`whence.load`."""
+    def load(self, stored: str | None = None) -> Any:
+        """Load the model, or the one that a record names; see :func:`whence.load`.
+
+        Raises:
+            OptionError: there is neither.
+        """
         from whence.models import load
 
+        model = self.model or stored
+        if model is None:
+            raise OptionError(NO_MODEL)
         task = cast("Any", self.task)
-        return load(
-            self.model, task=task, device=self.device, dtype=self.dtype, revision=self.revision
-        )
+        if model.startswith(PYTHON):
+            given = (self.device, self.dtype, task, self.revision)
+            if given != ("auto", "auto", None, None):
+                raise OptionError(
+                    "--device, --dtype, --task and --revision go with a model, not with a function"
+                )
+            function = load(function_named(model.removeprefix(PYTHON)))
+            function.ref = model
+            return function
+        return load(model, task=task, device=self.device, dtype=self.dtype, revision=self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +190,12 @@ class SourceOptions(OptionGroup):
         """Refuse a text that is given twice.
 
         Raises:
-            OptionError: more than one of the options is there.
+            OptionError: more than one of the options is there, or the name of a file as a text.
         """
+        if self.text is not None and self.text != "-" and rows is None and _is_file(self.text):
+            raise OptionError(
+                f"{self.text} is a file; to explain what stands in it, give --file {self.text}"
+            )
         sources = [self.text not in (None, "-"), *map(bool, (self.file, self.messages, rows))]
         if sum(sources) > 1:
             raise OptionError("give the text once: as an argument, --file, --messages or --input")
@@ -161,7 +210,8 @@ class SourceOptions(OptionGroup):
         if self.messages is not None:
             try:
                 return json.loads(self.messages.read_text("utf-8"))
-            except (OSError, ValueError) as error:
+            # Nested some thousand deep, JSON ends in RecursionError.
+            except (OSError, ValueError, RecursionError) as error:
                 raise InputError(
                     f"could not read messages from {self.messages}: {error}"
                 ) from error
@@ -183,6 +233,14 @@ class SourceOptions(OptionGroup):
             return sys.stdin.read()
         except UnicodeDecodeError as error:
             raise InputError(f"standard input is not UTF-8: {error}") from error
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    # Longer than a name may be, or with a character that none may have.
+    except (OSError, ValueError):
+        return False
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

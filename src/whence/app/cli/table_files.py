@@ -1,25 +1,89 @@
-"""Explaining the rows of a file: JSONL, CSV or Parquet in, one JSON record a line out.
+"""Reading tables of texts: JSONL, CSV, TSV, Parquet, or a folder of text files.
 
-The output grows by whole lines and can be resumed: a row whose line is there is not explained
-again. Each line carries the row's number and a hash of its text, so that an output is never
-continued for another input.
+A file is read through once before anything is computed, so that what is wrong with it as a whole is
+told at once; what is wrong with one row alone stays with that row.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import os
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from whence.core.errors import InputError, OptionError, RecordError, WriteError, unknown
-from whence.core.explanations import Attribution
-from whence.core.files import write_advice
+from whence.core.errors import InputError, OptionError, unknown
 
-__all__ = ["explain_rows", "read_rows", "read_table"]
+__all__ = ["TableRow", "read_rows", "read_table", "table_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row of a table.
+
+    Attributes:
+        number: number of the row, counted from 1.
+        place: name of the place it stands at, for messages.
+        cells: cells by column; empty where the row could not be read.
+        problem: what is wrong with the row; ``None``: nothing.
+    """
+
+    number: int
+    place: str
+    cells: dict[str, Any]
+    problem: str | None = None
+
+    def text(self, column: str) -> str:
+        """The text under a column.
+
+        Raises:
+            InputError: the row is damaged, or holds no text there.
+        """
+        if self.problem is not None:
+            raise InputError(f"{self.place}: {self.problem}")
+        if column not in self.cells:
+            raise InputError(f"{self.place}: the row has no {column!r}")
+        cell = self.cells[column]
+        if not isinstance(cell, str):
+            raise InputError(
+                f"{self.place}: expected text under {column!r}, got {type(cell).__name__}"
+            )
+        return cell
+
+
+def table_rows(path: Path, column: str) -> Callable[[], Iterator[TableRow]]:
+    """A function that reads the rows of a table, which was read through once before.
+
+    Raises:
+        InputError: the file cannot be read, is damaged as a whole, or has no row.
+        OptionError: no row has such a column, or a format whence does not read.
+    """
+    readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
+    reader = _folder if path.is_dir() else readers.get(path.suffix.lower())
+    if reader is None:
+        raise OptionError(
+            f"expected a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files, got {path.name}"
+        )
+
+    def read() -> Iterator[TableRow]:
+        try:
+            yield from reader(path)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8: {error}. Convert it first.") from error
+        except OSError as error:
+            raise InputError(f"could not read {path}: {error.strerror or error}") from error
+
+    count, columns = 0, dict[str, None]()
+    for row in read():
+        count += 1
+        columns.update(dict.fromkeys(row.cells))
+    if not count:
+        raise InputError(f"{path} has no rows")
+    if column not in columns and columns:
+        raise unknown("column", column, columns)
+    return read
 
 
 def read_rows(path: Path, column: str) -> Iterator[str]:
@@ -29,147 +93,101 @@ def read_rows(path: Path, column: str) -> Iterator[str]:
         InputError: the file cannot be read, or a row is damaged.
         OptionError: no such column, or a format whence does not read.
     """
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise OptionError(f"expected a .jsonl, .csv, .tsv or .parquet file, got {path.name}")
-    try:
-        for number, row in enumerate(reader(path), start=1):
-            if column not in row:
-                raise unknown("column", column, row)
-            text = row[column]
-            if not isinstance(text, str):
-                raise InputError(
-                    f"row {number} of {path}: expected text under {column!r}, got {type(text).__name__}"
-                )
-            yield text
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error}. Convert it first.") from error
-    except OSError as error:
-        raise InputError(f"could not read {path}: {error.strerror or error}") from error
+    for row in table_rows(path, column)():
+        yield row.text(column)
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
+def _jsonl(path: Path) -> Iterator[TableRow]:
+    # utf-8-sig: a byte order mark would else stand before the first brace.
+    with path.open(encoding="utf-8-sig") as stream:
+        lines = ((line, text) for line, text in enumerate(stream, start=1) if text.strip())
+        for number, (line, text) in enumerate(lines, start=1):
+            place = f"line {line} of {path}"
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"line {number} of {path} is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise InputError(f"line {number} of {path} is no JSON object")
-            yield cast("dict[str, Any]", row)
+                cells = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield TableRow(number, place, {}, f"not JSON: {error}")
+                continue
+            if isinstance(cells, dict):
+                yield TableRow(number, place, cast("dict[str, Any]", cells))
+            else:
+                yield TableRow(number, place, {}, "no JSON object")
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
+def _csv(path: Path) -> Iterator[TableRow]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    # utf-8-sig: Excel writes a byte order mark, which would become a part of the first column's
-    # name. newline="": a quoted field may hold line breaks, and the reader of csv must see them.
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        yield from csv.DictReader(stream, delimiter=delimiter)
+    # The limit is one for the process, and 131,072 characters by default: a long note is longer.
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        # utf-8-sig: Excel writes a byte order mark, which would become a part of the first column's
+        # name. newline="": a quoted field may hold line breaks, and the reader of csv must see them.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            # strict: a quote that is never closed would else swallow every row after it.
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            head: list[str] = []
+            number, start = 0, 1
+            try:
+                for cells in reader:
+                    first, start = start, reader.line_num + 1
+                    if not cells:
+                        continue
+                    if not head:
+                        head = _head(cells, path)
+                        continue
+                    number += 1
+                    yield _csv_row(number, f"line {first} of {path}", head, cells)
+            except csv.Error as error:
+                raise InputError(
+                    f"{path} is no readable table from line {start} on: {error}. A quote that opens a "
+                    "cell has to be closed, and one inside it is written twice"
+                ) from error
+    finally:
+        csv.field_size_limit(before)
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _head(cells: list[str], path: Path) -> list[str]:
+    twice = next((cell for cell in cells if cells.count(cell) > 1), None)
+    if twice is not None:
+        raise InputError(f"the head of {path} names the column {twice!r} twice; rename one")
+    return cells
+
+
+def _csv_row(number: int, place: str, head: list[str], cells: list[str]) -> TableRow:
+    if len(cells) == len(head):
+        return TableRow(number, place, dict(zip(head, cells, strict=True)))
+    problem = (
+        f"expected {len(head)} cells as in the head, got {len(cells)}; a text with the "
+        "delimiter in it has to stand in quotes"
+    )
+    return TableRow(number, place, {}, problem)
+
+
+def _parquet(path: Path) -> Iterator[TableRow]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise OptionError(
             "reading Parquet needs pyarrow; install it with: pip install 'whence[parquet]'"
         ) from error
+    number = 0
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
-                yield from batch.to_pylist()
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield TableRow(number, f"row {number} of {path}", cells)
     except ArrowException as error:
         raise InputError(f"{path} is no readable Parquet file: {error}") from error
 
 
-def explain_rows(
-    texts: Iterator[str],
-    output: Path,
-    explain: Callable[[str], Attribution],
-    tell: Callable[[str], None],
-) -> tuple[int, int, int]:
-    """Explain each text and append its line; (explained, failed, explained before).
-
-    A row that fails gets a line with its error, and the run goes on. Rows that failed in an earlier
-    run are not explained again and count as failed. Errors that would meet every row alike (a wrong
-    option, a full disk) end it.
-
-    Raises:
-        RecordError: the output is of other rows than these.
-        WriteError: the output cannot be written; every finished line is whole.
-    """
-    finished = _resume(output)
-    explained = failed = before = 0
-    for number, text in enumerate(texts, start=1):
-        # JSON may hold half a surrogate pair, which plain UTF-8 refuses. Such a row gets its line
-        # with an error like any other that cannot be explained.
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        if number in finished:
-            standing, has_failed = finished[number]
-            if standing != digest:
-                raise RecordError(
-                    f"row {number} is another text than the one {output} was written for; "
-                    "give another --output"
-                )
-            failed += has_failed
-            before += not has_failed
-            continue
-        line: dict[str, Any] = {"row": number, "text_sha256": digest}
+def _folder(path: Path) -> Iterator[TableRow]:
+    """A row for each text file, in the order of their names: its text and its name."""
+    for number, file in enumerate(sorted(path.glob("*.txt")), start=1):
         try:
-            line["record"] = json.loads(explain(text).to_json())
-            explained += 1
-        except InputError as error:
-            line["error"] = {"type": type(error).__name__, "message": str(error)}
-            failed += 1
-        _append(output, json.dumps(line, sort_keys=True) + "\n")
-        tell(f"row {number}: {'failed' if 'error' in line else 'done'}")
-    return explained, failed, before
-
-
-def _resume(output: Path) -> dict[int, tuple[str, bool]]:
-    """Hash of each row in the output, and whether the row failed; a last line cut short by a crash is taken off it."""
-    if not output.exists():
-        return {}
-    data = output.read_bytes()
-    # A line without its end was being written when the run stopped; its row is explained again.
-    whole = data.rfind(b"\n") + 1
-    finished: dict[int, tuple[str, bool]] = {}
-    for place, line in enumerate(data[:whole].splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            finished[int(entry["row"])] = (str(entry["text_sha256"]), "error" in entry)
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordError(
-                f"line {place} of {output} was not written by whence; give another --output"
-            ) from error
-    if whole < len(data):
-        with output.open("r+b") as stream:
-            stream.truncate(whole)
-    return finished
-
-
-def _append(output: Path, line: str) -> None:
-    """Append one line whole: what a full disk left of it is taken back."""
-    size: int | None = None
-    try:
-        with output.open("ab") as stream:
-            size = stream.tell()
-            stream.write(line.encode("ascii"))
-            stream.flush()
-            # Written and synced before the next row is explained: an hour of work is not lost with
-            # the machine.
-            os.fsync(stream.fileno())
-    except OSError as error:
-        if size is not None and output.exists():
-            os.truncate(output, size)
-        raise WriteError(
-            f"could not write to {output}: {error.strerror or error}. Every finished row is in it; "
-            f"{write_advice(output, error)}, and run the same command again."
-        ) from error
+            cells = {"file": file.name, "text": file.read_text("utf-8-sig")}
+            yield TableRow(number, str(file), cells)
+        except UnicodeDecodeError as error:
+            yield TableRow(number, str(file), {}, f"not UTF-8: {error}")
 
 
 def read_table(

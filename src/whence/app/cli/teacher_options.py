@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from whence.core.errors import InputError, ModelLoadError, OptionError, WhenceError, unknown
+from whence.app.cli.functions import PYTHON, function_named
+from whence.core.errors import InputError, OptionError, WhenceError, unknown
 
 if TYPE_CHECKING:
     from whence.students.teacher.teacher import Teacher
@@ -27,20 +27,16 @@ __all__ = [
     "TeacherOptions",
     "VersionOption",
     "WordOption",
-    "function_named",
     "teaching",
 ]
 
 ANSWERS = "answers.sqlite"
 """The file of the teacher's answers in the folder of a distillation."""
 
-PYTHON = "python:"
-"""What a reference to a function begins with."""
-
 _GIVES = ("logit", "probability", "label")
 
 TeacherModelOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         "-m",
@@ -152,32 +148,6 @@ class TeacherOptions:
         return self.version is not None or not self.model.startswith(PYTHON)
 
 
-def function_named(name: str) -> Callable[[list[str]], Any]:
-    """The function of ``MODULE:FUNCTION``, from where Python finds modules.
-
-    Raises:
-        OptionError: not of that form.
-        ModelLoadError: no such module or function.
-
-    Example:
-        >>> function_named("os.path:basename")("a/b")
-        'b'
-    """
-    module, colon, function = name.partition(":")
-    if not colon or not module or not function:
-        raise OptionError(f"expected {PYTHON}MODULE:FUNCTION, got {PYTHON}{name}")
-    try:
-        result = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ModelLoadError(
-            f"could not load {PYTHON}{name}: {error}. The module must be where Python finds it; "
-            "PYTHONPATH=. adds this folder."
-        ) from error
-    if not callable(result):
-        raise ModelLoadError(f"{PYTHON}{name} is a {type(result).__name__}, not a function")
-    return result
-
-
 @contextmanager
 def teaching(options: TeacherOptions, folder: Path) -> Generator[Teacher]:
     """A teacher whose answers are kept in a folder, where they can be distinguished from another's.
@@ -188,7 +158,7 @@ def teaching(options: TeacherOptions, folder: Path) -> Generator[Teacher]:
     if not options.kept:
         yield options.teacher(None)
         return
-    from whence.games.cache import DiskCache
+    from whence.games.disk_cache import DiskCache
 
     with DiskCache(folder / ANSWERS) as cache:
         teacher = options.teacher(cache)

@@ -89,7 +89,7 @@ class AttentionKnockout(AttentionMethod):
             scores=values[0] - values[1:],
             values=values[0],
             base_values=np.full(game.k, np.nan),
-            notes=_uncut_note(game, passes, explained),
+            notes=(*_uncut_note(game, passes, explained), *passes.unfollowed()),
         )
 
     def _layers(self, passes: Passes) -> dict[str, str]:

@@ -163,6 +163,7 @@ def _on_target(game: AttentionGame) -> Estimate:
         values=values[0],
         base_values=np.full(game.k, np.nan),
         quantity="change of the target by value zeroing",
+        notes=passes.unfollowed(),
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from whence.attribution.method import Estimate, GameMethod
-from whence.attribution.perturbation.shapley_values import MOST_ENUMERATED, all_coalitions
+from whence.attribution.perturbation.coalition_sample import size_sample
 from whence.core.errors import OptionError
 from whence.games.game import Game
 
 __all__ = ["Lime", "size_odds"]
+
+RELIABLE = 4
+"""Evaluations per feature from which the standard errors cover the truth as often as they say, on the
+games of ``benchmarks.coverage``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,13 +27,17 @@ class Lime(GameMethod):
     ``v(S) ~ intercept + sum_{i in S} score[i]`` over texts near the whole one. LIME for text draws
     how many words to remove uniformly and weights each text by ``sqrt(exp(-d^2 / width^2))`` with
     ``d`` the cosine distance ``1 - sqrt(|S| / n)``; nearly all its samples then weigh nothing. Here
-    the size is drawn from that weighted distribution itself (GLIME), so every sample counts one,
-    and the same coefficients are reached with far fewer.
+    the sizes have shares of that weighted distribution itself (GLIME), so every sample counts about
+    one, and the same coefficients are reached with far fewer. No text is drawn twice; sizes that
+    the budget covers are taken whole, and each text is weighted by the inverse of its inclusion
+    probability, so that 2^n evaluations give the regression over all texts.
 
     The ridge penalty is ``ridge * trace(Z'Z) / n`` of the centred design: relative to the data, so
     that a target on a small scale is not shrunk to zero. The fit is linear in the target, so scores
-    scale with it exactly. Standard errors: heteroscedasticity-consistent (HC3) sandwich; zero where
-    the budget covers all 2^n coalitions, which then enter with their exact weights.
+    scale with it exactly. Standard errors: heteroscedasticity-consistent (HC3) sandwich with the
+    finite population factor, so that they vanish as the sample becomes the whole; NaN below 4
+    evaluations a feature. Too small where hardly any sampled text changes the answer (an "or" of
+    many words): what is not in the sample leaves no trace in it.
 
     In the target's unit; positive raised it. Cost: the budget, by default max(5 n, 200)
     evaluations. The scores need not add up, and describe the neighbourhood, not the text itself.
@@ -73,71 +80,34 @@ class Lime(GameMethod):
     def estimate(self, game: Game, *, budget: int, seed: int) -> Estimate:
         """See :class:`Lime`."""
         n = game.n
-        # The first test keeps a generous budget from making a table of millions of rows.
-        every = n < MOST_ENUMERATED and (1 << n) <= budget
-        if every:
-            rows, counts = _everything(n, self.kernel_width)
-        else:
-            rows, counts = self._draw(n, budget, np.random.default_rng(seed))
+        odds = size_odds(n, self.kernel_width)
+        rng = np.random.default_rng(seed)
+        # n itself is never drawn: LIME removes one word at least. The empty text is asked for the
+        # base value in any case, and counts by its odds.
+        drawn, inclusion, weight = size_sample(odds[1:], n, budget - 2, rng)
+        rows = np.concatenate([np.ones((1, n), dtype=bool), np.zeros((1, n), dtype=bool), drawn])
         values = game(rows)
-        # values[0] and values[1] below are the ends: both designs put the whole text and the empty
-        # one first.
-        scores, errors = _ridge_fit(rows.astype(np.float64), values, counts, self.ridge)
-        if every:
-            errors = np.zeros_like(errors)
+        # The whole text is LIME's own first sample: one beside the 2^n of which the others are a
+        # share.
+        weight = np.concatenate([[0.5**n, odds[0]], weight])
+        inclusion = np.concatenate([[1.0, 1.0], inclusion])
+        scores, errors = _ridge_fit(
+            rows.astype(np.float64), values, weight / weight.sum(), inclusion, self.ridge
+        )
+        notes: tuple[str, ...] = ()
+        if budget < RELIABLE * n and np.any(inclusion < 1):
+            errors = np.full_like(errors, np.nan)
+            notes = (
+                f"{budget} evaluations are fewer than {RELIABLE} per feature: no standard error "
+                "is given (NaN)",
+            )
         return Estimate(
             scores=scores,
             values=values[0],
             base_values=values[1],
             std_errors=errors,
+            notes=notes,
         )
-
-    def _draw(
-        self, n: int, budget: int, rng: np.random.Generator
-    ) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-        """Distinct coalitions, the whole text and the empty one first, and how often drawn.
-
-        Draws go on until the budget is full of distinct ones, or for as many draws as ten budgets:
-        where few coalitions are likely, more draws only sharpen the counts.
-        """
-        full, none = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
-        where = {full.tobytes(): 0, none.tobytes(): 1}
-        rows = [full, none]
-        # The whole text is LIME's own first sample; the empty one is asked for the base value and
-        # counts only where it is drawn.
-        counts = [1.0, 0.0]
-        odds = size_odds(n, self.kernel_width)
-        for _ in range(10 * budget):
-            if len(rows) >= budget:
-                break
-            row = np.zeros(n, dtype=bool)
-            # n itself is never drawn: LIME removes one word at least.
-            size = int(rng.choice(n, p=odds))
-            row[rng.permutation(n)[:size]] = True
-            key = row.tobytes()
-            if key in where:
-                counts[where[key]] += 1.0
-            else:
-                where[key] = len(rows)
-                rows.append(row)
-                counts.append(1.0)
-        return np.stack(rows), np.array(counts)
-
-
-def _everything(
-    n: int, kernel_width: float
-) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " m"]]:
-    """All coalitions as often as 2^n draws would take them on average; the whole one first.
-
-    The whole text counts once: it is LIME's own first sample, and is never drawn.
-    """
-    # The last row, all present, comes first and the empty one second, as in a drawn design.
-    rows = np.roll(all_coalitions(n), 1, axis=0)
-    sizes = rows.sum(axis=1)
-    odds = np.append(size_odds(n, kernel_width), 0.0)
-    counts = odds[sizes] / np.array([float(comb(n, int(size))) for size in sizes]) * len(rows)
-    counts[0] = 1.0
-    return rows, counts
 
 
 def size_odds(n: int, kernel_width: float) -> Float[np.ndarray, " n"]:
@@ -157,27 +127,28 @@ def size_odds(n: int, kernel_width: float) -> Float[np.ndarray, " n"]:
 def _ridge_fit(
     rows: Float[np.ndarray, "m n"],
     values: Float[np.ndarray, "m k"],
-    counts: Float[np.ndarray, " m"],
+    weight: Float[np.ndarray, " m"],
+    inclusion: Float[np.ndarray, " m"],
     ridge: float,
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
     """Ridge coefficients with a free intercept, and their HC3 standard errors."""
-    total = counts.sum()
-    centre = (counts @ rows) / total
-    design = rows - centre
-    aim = values - (counts @ values) / total
-    gram = (design.T * counts) @ design
+    design = rows - weight @ rows
+    aim = values - weight @ values
+    gram = (design.T * weight) @ design
     n = rows.shape[1]
     penalised = gram + ridge * np.trace(gram) / n * np.eye(n)
     # Without a ridge, features that always go together make the matrix singular; the pseudo-inverse
     # shares their effect equally.
     inverse = np.linalg.pinv(penalised, hermitian=True)
-    scores = inverse @ (design.T * counts) @ aim
+    scores = inverse @ (design.T * weight) @ aim
     residual = aim - design @ scores
-    # Repeats of one draw share a residual, so they enter as one observation of that weight.
-    # 1 / total is the part of the intercept, which the centring has taken out of the design.
-    leverage = counts * (1.0 / total + np.einsum("mi,ij,mj->m", design, inverse, design))
-    # A leverage of 1 leaves no residual to judge by; a floor of 1 % keeps the errors finite.
-    inflated = counts[:, None] * residual / np.maximum(1.0 - leverage, 1e-2)[:, None]
+    # 1 is the part of the intercept, which the centring has taken out of the design.
+    leverage = weight * (1.0 + np.einsum("mi,ij,mj->m", design, inverse, design))
+    # A leverage of 1 leaves no residual to judge by; a floor of 1 % keeps the errors finite. What
+    # was certain to be drawn adds no sampling error.
+    inflated = (np.sqrt(1.0 - inclusion) * weight / np.maximum(1.0 - leverage, 1e-2))[
+        :, None
+    ] * residual
     errors = np.stack(
         [
             np.sqrt((((inverse @ design.T) * inflated[:, output]) ** 2).sum(axis=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
@@ -14,7 +14,7 @@ from whence.core.errors import CapabilityError, OptionError
 from whence.core.measurements import Interval, Measurement
 from whence.core.provenance import Cost
 from whence.core.statistics.clopper_pearson import lower_bound
-from whence.core.targets import Label
+from whence.core.targets import Label, Target, TokenLabel
 from whence.evaluation.instance import Instance
 from whence.evaluation.robustness.rank_agreement import top_size
 from whence.games.question import Question
@@ -144,12 +144,23 @@ def decide_by_labels(question: Question, spent: list[Cost] | None = None) -> Dec
         CapabilityError: a model without two labels to choose between.
     """
     model, labels = question.model, question.model.labels
-    if len(labels) < 2:
+    number = getattr(model, "regression", False)
+    if len(labels) < 2 or number:
         raise CapabilityError(
             f"soft stability needs labels to choose between; {model.identity.ref} has "
-            f"{len(labels)}. Give decide=... of your own."
+            f"{'numbers' if number else len(labels)}. Give decide=... of your own."
         )
-    targets = [Label(label=index) for index in range(len(labels))]
+    explained = question.readout.outputs[0].target
+    if isinstance(explained, TokenLabel):
+        # Of the words whose label is explained, not of the text.
+        targets: list[Target] = [replace(explained, label=i) for i in range(len(labels))]
+    elif model.task == "token_classification":
+        raise CapabilityError(
+            "soft stability follows the label of words; expected a TokenLabel, got "
+            f"{type(explained).__name__}"
+        )
+    else:
+        targets = [Label(label=index) for index in range(len(labels))]
     if isinstance(model, TokenModel):
         assert question.encoding is not None
         # A softmax keeps the order of its logits, so the highest of them is the label.

@@ -362,7 +362,8 @@ def _beside_a_longer_one(
     model, readout = question.model, question.readout
     if isinstance(model, TokenModel) and question.encoding is not None:
         assert question.tokens is not None
-        rows = question.masker.bind(model, question.encoding, question.tokens)(coalitions)
+        tokens = question.tokens.anchored(readout)
+        rows = question.masker.bind(model, question.encoding, tokens)(coalitions)
         ids, types = question.encoding.ids, question.encoding.token_types
         # Twice the text, as far as the model reads: any longer row makes the others be padded.
         most = model.vocabulary.limit or 2 * len(ids)

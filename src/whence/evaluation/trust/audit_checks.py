@@ -65,15 +65,17 @@ def stays_when_more_is_shown(instance: Instance, scores: Float[np.ndarray, " n"]
     at least 0.7. Cost: at most 151 evaluations, of the label rather than the score.
     """
     question = instance.question
-    if question is None or len(question.model.labels) < 2:
+    try:
+        decide = None if question is None else decide_by_labels(question, instance.spent)
+    except CapabilityError:
+        decide = None
+    if decide is None:
         return Quantity(
             question=MORE,
             finding="not_measured",
-            says="The model has fewer than two labels, so its label cannot change.",
+            says="The model does not choose among two labels or more, so its label cannot change.",
         )
-    measured = SoftStability().measure(
-        instance, None, decide_by_labels(question, instance.spent), scores=scores
-    )
+    measured = SoftStability().measure(instance, None, decide, scores=scores)
     # Drawn ways are judged by what they prove, not by the share that came up.
     sure = measured.value if measured.interval is None else measured.interval.low
     return Quantity(

@@ -28,7 +28,7 @@ def default_masker(model: Model, tokens: FeatureTokens | None = None) -> tuple[M
     if not isinstance(model, TokenModel):
         return Deletion(), "the model is read in text"
     vocabulary = model.vocabulary
-    if model.task in ("classification", "embedding") and vocabulary.mask_id is not None:
+    if model.task not in ("causal", "seq2seq") and vocabulary.mask_id is not None:
         return MaskToken(), "the model's tokenizer has a mask token"
     if tokens is not None and vocabulary.bos_id is None and bool(np.all(tokens.owner >= 0)):
         return Replacement(), "deletion would leave nothing to read, and there is no start token"

@@ -19,7 +19,11 @@ __all__ = ["Deletion"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletion(Masker):
-    """Absent features are taken out, and what follows moves up."""
+    """Absent features are taken out, and what follows moves up.
+
+    A token at which the model is read (the word that is labelled) leaves the mask token in its place,
+    or the unknown one; without either it stays as it is.
+    """
 
     name: ClassVar[str] = "deletion"
     describes: ClassVar[str] = "absent features are deleted, and the text after them moves up"
@@ -30,6 +34,8 @@ class Deletion(Masker):
         """See :meth:`Masker.bind`."""
         start = self._start_row(model, tokens)
         types = encoding.token_types
+        vocabulary = model.vocabulary
+        stand_in = vocabulary.unknown_id if vocabulary.mask_id is None else vocabulary.mask_id
 
         def make(coalitions: Bool[np.ndarray, "m n"]) -> list[Row]:
             rows: list[Row] = []
@@ -38,10 +44,15 @@ class Deletion(Masker):
                 if start is not None and not present.any():
                     rows.append(start)
                     continue
+                ids = encoding.ids
+                if tokens.anchors.size and stand_in is not None:
+                    ids = np.where(present, ids, stand_in)
+                present[tokens.anchors] = True
                 rows.append(
                     Row(
-                        ids=encoding.ids[present],
+                        ids=ids[present],
                         token_types=None if types is None else types[present],
+                        places=tokens.places(np.flatnonzero(present)),
                     )
                 )
             return rows
@@ -51,7 +62,7 @@ class Deletion(Masker):
     def _start_row(self, model: TokenModel, tokens: FeatureTokens) -> Row | None:
         """The start token alone, read where deletion leaves nothing; ``None`` where it never does."""
         # A token of no feature is never deleted, so with one of them something is always left.
-        if not np.all(tokens.owner >= 0):
+        if tokens.anchors.size or not np.all(tokens.owner >= 0):
             return None
         start = model.vocabulary.bos_id
         if start is None:

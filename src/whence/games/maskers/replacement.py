@@ -57,7 +57,13 @@ class Replacement(Masker):
                 # belongs to.
                 ids[~present[index]] = np.tile(stand_in, len(absent_heads))
                 types = encoding.token_types
-                rows.append(Row(ids=ids, token_types=None if types is None else types[index]))
+                rows.append(
+                    Row(
+                        ids=ids,
+                        token_types=None if types is None else types[index],
+                        places=tokens.places(index),
+                    )
+                )
             return rows
 
         return make

@@ -18,9 +18,15 @@ __all__ = ["Sentences"]
 class Sentences(Segmenter):
     """Sentences: up to a full stop, question or exclamation mark and what closes it.
 
-    Common abbreviations and single capitals before a dot do not end a sentence; a blank line
-    does. A rule without a dictionary: "approx." of an unlisted language may end one.
+    Abbreviations of letters, clinics, courts and companies, and single capitals, do not end a sentence
+    where what follows goes on with it. A blank line, the row of a table and an item of a list begin
+    one. A rule with lists of English abbreviations: those of a house or of another language are given.
+
+    Args:
+        abbreviations: abbreviations, without their last dot, that never end a sentence.
     """
+
+    abbreviations: tuple[str, ...] = ()
 
     unit: ClassVar[str] = "sentence"
     rank: ClassVar[int] = 3
@@ -28,4 +34,4 @@ class Sentences(Segmenter):
     def _spans(
         self, document: Document, part: Part, encoding: Encoding | None
     ) -> Iterable[tuple[int, int]]:
-        return sentence_spans(document.text, part.start, part.end)
+        return sentence_spans(document.text, part.start, part.end, self.abbreviations)

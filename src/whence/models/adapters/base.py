@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -15,11 +15,7 @@ from whence.core.explanations import Decision
 from whence.models.adapters.input_gradients import look_up, prove_gradients
 from whence.models.adapters.local_model import LocalModel, gradients_of
 from whence.models.adapters.shortcuts import Answers, Scores, answers, tolerance_of
-from whence.models.internals.attention_capture import (
-    AttentionCall,
-    AttentionSink,
-    capture_attention,
-)
+from whence.models.internals.attention_capture import AttentionSink, capture_attention
 from whence.models.internals.head_outputs import DirectGradientSink, GradientSink, OutputSink
 from whence.models.internals.interventions import Change, intervene
 from whence.models.internals.kernel_hooks import hook_kernels
@@ -31,6 +27,8 @@ from whence.models.internals.residual_states import (
     last_stack,
     replace_states,
 )
+from whence.models.internals.returned_weights import pass_on_returned
+from whence.models.internals.shared_prefix import share_rows_below
 from whence.models.values import (
     BlockStates,
     CaptureResult,
@@ -157,43 +155,44 @@ class TorchModel(LocalModel):
     ) -> CaptureResult:
         """See :class:`~whence.models.access.GivesAttention`."""
         decision: Decision | None = None
+        plain: Any = None
         with torch.inference_mode(), self.running():
             with capture_attention(self.module, sink, row_block=row_block) as queries:
                 if not forced:
                     decision = cast("Any", self).decide(encoding)
                 # An embedding decides nothing, so nothing ran.
                 if forced or not queries:
-                    self._read(encoding, forced)
+                    plain = self._read(encoding, forced)
             if queries:
                 return CaptureResult((), decision)
-            # Only where nothing could be captured: output_attentions=True asks for another
-            # computation than the model's own, in most families the eager kernel.
-            weights = getattr(
-                self._read(encoding, forced, output_attentions=True), "attentions", None
+            # Only where nothing could be captured.
+            note = pass_on_returned(
+                lambda **options: self._read(encoding, forced, **options),
+                plain,
+                sink,
+                len(encoding.ids) + len(forced),
+                self.architecture,
             )
-        if not weights:
-            raise CapabilityError(
-                f"{self.architecture} gives no attention weights: its layers call no attention "
-                "function that transformers shares, and output_attentions=True returned none"
-            )
-        for index, layer in enumerate(weights):
-            _pass_on(sink, index, layer, causal=self.task == "causal")
-        note = (
-            f"the layers of {self.architecture} compute their softmax themselves: these weights are "
-            "those that the model returned, and no certificate could be computed"
-        )
         return CaptureResult((note,), decision)
 
     def evaluate_with_changes(
-        self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[Change]]
+        self,
+        encoding: Encoding,
+        readout: Any,
+        changes: Sequence[Sequence[Change]],
+        *,
+        share: bool = False,
     ) -> Evaluated:
         """See :class:`~whence.models.access.GivesHeads`."""
-        return self._evaluate_changed(
-            lambda group: intervene(self.module, [changes[i] for i in group]),
-            len(changes),
-            encoding,
-            readout,
-        )
+        layers = {change.layer for group in changes for change in group}
+
+        @contextmanager
+        def change(group: list[int]) -> Generator[None]:
+            below = share_rows_below(self.module, layers, len(group)) if share else nullcontext()
+            with below, intervene(self.module, [changes[i] for i in group]):
+                yield
+
+        return self._evaluate_changed(change, len(changes), encoding, readout)
 
     def head_outputs(
         self, rows: Sequence[Row], readout: Any
@@ -294,6 +293,30 @@ class TorchModel(LocalModel):
             "that work here: classifiers and models that write"
         )
 
+    def decoder_ids(self, encoding: Encoding) -> list[int]:
+        """Ids that a decoder behind an encoder reads of a text by itself; none without one.
+
+        Classifiers of Bart's kind let it read the text again, moved by one token. Cost: one pass.
+        """
+        if not getattr(self.config, "is_encoder_decoder", False) or not hasattr(
+            self.module, "get_decoder"
+        ):
+            return []
+        ids: list[int] = []
+
+        def store(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            read = kwargs.get("input_ids", args[0] if args else None)
+            if torch.is_tensor(read):
+                ids.extend(read[0].tolist())
+
+        with torch.inference_mode(), self.running():
+            handle = self.module.get_decoder().register_forward_pre_hook(store, with_kwargs=True)
+            try:
+                self._read(encoding, ())
+            finally:
+                handle.remove()
+        return ids
+
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
         """One pass over an input and forced tokens, for what can be watched in it."""
         types = encoding.token_types
@@ -305,21 +328,3 @@ def _uncached(ids: np.ndarray, types: np.ndarray | None) -> Row:
     # A row that states what it attends to is read from its first token on, never from a cache of
     # what rows share: a change must reach every position.
     return Row(ids=ids, attention=np.ones(len(ids), dtype=bool), token_types=types)
-
-
-def _pass_on(sink: AttentionSink, index: int, weights: torch.Tensor, *, causal: bool) -> None:
-    """Give a sink the weights that the model itself returned for one layer."""
-    _, heads, queries, keys = weights.shape
-    call = AttentionCall(
-        name=f"layer.{index}",
-        kind="causal" if causal else "bidirectional",
-        heads=heads,
-        queries=queries,
-        keys=keys,
-        query_start=0,
-        key_start=0,
-    )
-    sink.rows(call, 0, weights.float().cpu().numpy(), np.ones((len(weights), queries), bool))
-    # NaN, and not 0: without the values and the output of a kernel there is nothing to compare
-    # with.
-    sink.close(call, float("nan"), torch.finfo(weights.dtype).eps)

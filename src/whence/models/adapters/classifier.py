@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,17 @@ from whence.models.adapters.shortcuts import Answers, Scores, Shortcuts
 from whence.models.links import UNITS, check_link, label_scores
 from whence.models.protocols import Encoding, Evaluated, Precision, Row
 
-__all__ = ["LabelReadout", "SequenceClassifier", "label_decision", "resolve_labels"]
+__all__ = [
+    "Activation",
+    "LabelReadout",
+    "SequenceClassifier",
+    "label_decision",
+    "read_tensor",
+    "resolve_labels",
+]
+
+
+Activation = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,12 +84,16 @@ def resolve_labels(
             ranking.extend(np.argsort(-logits(), kind="stable").tolist())
         return ranking[place]
 
+    # By index where two labels have one name, so that a record names the one that was meant.
+    names = [
+        f"{name} (label {index})" if labels.count(name) > 1 else name
+        for index, name in enumerate(labels)
+    ]
+    keys = [index if labels.count(name) > 1 else name for index, name in enumerate(labels)]
     for target in targets or (Label(),):
         if isinstance(target, Label):
             a = ranked(0) if target.label is None else _index(target.label, labels)
-            outputs.append(
-                Output(name=labels[a], link=link, unit=unit, target=Label(label=labels[a]))
-            )
+            outputs.append(Output(name=names[a], link=link, unit=unit, target=Label(label=keys[a])))
             pairs.append((a, None))
         elif isinstance(target, Contrast):
             if len(labels) < 2:
@@ -93,10 +107,10 @@ def resolve_labels(
                 raise OptionError(f"a contrast of {labels[a]!r} with itself is always zero")
             outputs.append(
                 Output(
-                    name=f"{labels[a]} rather than {labels[b]}",
+                    name=f"{names[a]} rather than {names[b]}",
                     link=link,
                     unit=unit,
-                    target=Contrast(label=labels[a], against=labels[b]),
+                    target=Contrast(label=keys[a], against=keys[b]),
                 )
             )
             pairs.append((a, b))
@@ -110,8 +124,14 @@ def resolve_labels(
 
 def _index(label: str | int, labels: Sequence[str]) -> int:
     if isinstance(label, str):
-        if label in labels:
-            return labels.index(label)
+        places = [index for index, name in enumerate(labels) if name == label]
+        if len(places) > 1:
+            raise OptionError(
+                f"{len(places)} labels are called {label!r}: {', '.join(map(str, places))}; give the "
+                "number of one, as target=Label(label=NUMBER)"
+            )
+        if places:
+            return places[0]
         # Not where two labels differ in case only: then the caller has to say which.
         folded = [name.casefold() for name in labels]
         if folded.count(label.casefold()) == 1:
@@ -125,18 +145,32 @@ def _index(label: str | int, labels: Sequence[str]) -> int:
 
 
 def label_decision(
-    logits: Float[np.ndarray, " labels"], labels: Sequence[str], *, independent: bool
+    logits: Float[np.ndarray, " labels"],
+    labels: Sequence[str],
+    *,
+    activation: Activation,
+    unit: str = "logit",
 ) -> Decision:
-    """The decision from one input's logits: probabilities, highest first."""
-    if len(labels) == 1 and not independent:
-        value = float(logits[0])
-        return Decision(
-            text=f"{value:.4g}", scores=(NamedScore(name=labels[0], value=value),), unit="logit"
-        )
-    chances = label_scores(logits[None], "probability", independent=independent)[0]
-    order: list[int] = np.argsort(-chances, kind="stable").tolist()
-    scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
+    """The decision from one input's logits: probabilities, highest first.
+
+    Without an activation the numbers are as they are, in ``unit``; those of a regression
+    (``unit="score"``) keep their order, since the highest of them is no answer.
+    """
+    named = [
+        NamedScore(name=name, value=float(value))
+        for name, value in zip(labels, logits, strict=True)
+    ]
+    if activation == "none" and (len(labels) == 1 or unit == "score"):
+        values = [f"{score.name} {score.value:.4g}" for score in named]
+        text = f"{named[0].value:.4g}" if len(labels) == 1 else ", ".join(values)
+        return Decision(text=text, scores=tuple(named), unit=unit)
+    order: list[int] = np.argsort(-logits, kind="stable").tolist()
     text = labels[order[0]]
+    if activation == "none":
+        return Decision(text=text, scores=tuple(named[i] for i in order), unit=unit)
+    independent = activation == "sigmoid"
+    chances = label_scores(logits[None], "probability", independent=independent)[0]
+    scores = tuple(NamedScore(name=labels[i], value=float(chances[i])) for i in order)
     if independent:
         # Where each label has a sigmoid of its own, 0.5 is log-odds of 0: as probable as not.
         text = ", ".join(s.name for s in scores if s.value >= 0.5) or "none of the labels"
@@ -148,6 +182,18 @@ class SequenceClassifier(TorchModel):
 
     task = "classification"
 
+    def __init__(
+        self,
+        module: Any,
+        tokenizer: Any,
+        *,
+        ref: str,
+        revision: str | None = None,
+        activation: Activation | None = None,
+    ) -> None:
+        super().__init__(module, tokenizer, ref=ref, revision=revision)
+        self._activation: Activation | None = activation
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Names from the configuration, in the order of the outputs."""
@@ -156,20 +202,38 @@ class SequenceClassifier(TorchModel):
         return tuple(str(names.get(index, f"LABEL_{index}")) for index in range(count))
 
     @property
+    def activation(self) -> Activation:
+        """What makes scores of the logits: that of a pipeline that states one, else the problem's.
+
+        A single output has none, although a pipeline puts it through a sigmoid
+        (findings/transformers-pipeline-squashes-a-regression.sh): it is a regression or a reward.
+        """
+        if self._activation is not None:
+            return self._activation
+        if self.config.problem_type == "multi_label_classification":
+            return "sigmoid"
+        return "none" if self.regression or len(self.labels) == 1 else "softmax"
+
+    @property
+    def regression(self) -> bool:
+        """Whether the outputs are numbers in units of their own, and no labels to choose from."""
+        return self.config.problem_type == "regression"
+
+    @property
     def independent(self) -> bool:
         """Whether each label has a probability of its own (multi-label)."""
-        return self.config.problem_type == "multi_label_classification"
+        return self.activation == "sigmoid"
 
     def _links(self) -> tuple[Link, ...]:
-        if len(self.labels) == 1 and not self.independent:
-            # A regression or a reward: it has no probability, although a pipeline puts it through a
-            # sigmoid (findings/transformers-pipeline-squashes-a-regression.sh).
-            return ("logit",)
+        if self.activation == "none":
+            return ("score", "logit") if self.regression else ("logit", "score")
         return ("log_odds", "logit", "log_probability", "probability")
 
     def decide(self, encoding: Encoding) -> Decision:
-        """The predicted label and the probabilities of all."""
-        return label_decision(self._logits_of(encoding), self.labels, independent=self.independent)
+        """The predicted label and the probabilities of all; the numbers of a regression."""
+        unit = UNITS[self._links()[0]]
+        logits = self._logits_of(encoding)
+        return label_decision(logits, self.labels, activation=self.activation, unit=unit)
 
     def _logits_of(self, encoding: Encoding) -> Float[np.ndarray, " labels"]:
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
@@ -184,8 +248,13 @@ class SequenceClassifier(TorchModel):
         link: Link | None = None,
         precision: Precision = "native",
     ) -> LabelReadout:
-        """Targets resolved; the default link is log-odds, or the logit of a single output."""
+        """Targets resolved; the default link is log-odds, or the number itself without a softmax.
+
+        A regression has no answer among its outputs: without a target, all of them are explained.
+        """
         allowed = self._links()
+        if self.regression and not targets:
+            targets = tuple(Label(label=index) for index in range(len(self.labels)))
         chosen = allowed[0] if link is None else check_link(link, allowed, self.ref)
         outputs, pairs = resolve_labels(
             targets, self.labels, lambda: self._logits_of(encoding), link=chosen, ref=self.ref
@@ -205,8 +274,9 @@ class SequenceClassifier(TorchModel):
         logits = first_of(self.module(**self.batch(rows)), "logits")
         if logits.shape != (len(rows), len(self.labels)):
             raise ModelOutputError(
-                f"expected logits of shape ({len(rows)}, {len(self.labels)}), one for each label of "
-                f"the configuration; {self.ref} gave {tuple(logits.shape)}"
+                f"the head of {self.ref} gives {logits.shape[-1]} outputs, and its configuration "
+                f"names {len(self.labels)}: {', '.join(self.labels)}. Name each of them before "
+                "loading: module.config.id2label = {0: ..., 1: ...}"
             )
         return logits
 
@@ -218,7 +288,7 @@ class SequenceClassifier(TorchModel):
         return self._logits([row] * count)[:, None]
 
     def _values(self, raw: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
-        return _read_tensor(raw, readout)
+        return read_tensor(raw, readout)
 
     def _evaluated(self, result: Answers, readout: LabelReadout) -> Evaluated:
         return Evaluated(readout.read(_array(result.raw)), result.tokens, result.probes)
@@ -228,7 +298,7 @@ def _array(logits: torch.Tensor) -> np.ndarray:
     return logits.double().cpu().numpy()
 
 
-def _read_tensor(logits: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
+def read_tensor(logits: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
     """:meth:`LabelReadout.read` in torch, to differentiate through."""
     link = readout.link
     if link in ("logit", "score") or (readout.independent and link == "log_odds"):

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
 from whence.models.adapters.base import TorchModel
 from whence.models.adapters.local_model import first_of
+from whence.models.adapters.sentence_modules import MEAN, SentenceModules
 from whence.models.adapters.shortcuts import Scores, Shortcuts
+from whence.models.encoding import Encoder
+from whence.models.internals.module_lock import locked
 from whence.models.links import UNITS, check_link
 from whence.models.protocols import Encoding, Precision, Row
 
-__all__ = ["Embedder", "Pooling", "SimilarityReadout"]
-
-Pooling = Literal["mean", "cls", "last"]
+__all__ = ["Embedder", "SimilarityReadout"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,6 @@ class SimilarityReadout:
 
     outputs: tuple[Output, ...]
     others: torch.Tensor
-    pooling: Pooling
     precision: Precision = "native"
     extra_tokens: int = 0
     shortcuts: Shortcuts = field(default_factory=Shortcuts.of_batches, repr=False)
@@ -41,7 +41,7 @@ class SimilarityReadout:
         others = [output.name for output in self.outputs] + [
             hashlib.sha256(self.others.cpu().numpy().tobytes()).hexdigest()
         ]
-        return json.dumps(["similarity", others, self.pooling, self.precision])
+        return json.dumps(["similarity", others, self.precision])
 
 
 class Embedder(TorchModel):
@@ -56,19 +56,71 @@ class Embedder(TorchModel):
         *,
         ref: str,
         revision: str | None = None,
-        pooling: Pooling = "mean",
+        sentence: SentenceModules | None = None,
+        prompt: str | None = None,
     ) -> None:
         super().__init__(module, tokenizer, ref=ref, revision=revision)
-        self.pooling: Pooling = pooling
+        self.sentence = sentence or MEAN
+        if prompt is not None:
+            self.sentence = replace(self.sentence, prompt=self._prompt(prompt))
+        for part in self.sentence.modules:
+            part.to(self.device)
+        self._encoder.prompt = self.sentence.prompt
+        self._prompt_length = self._length_of(self.sentence.prompt)
+
+    def _prompt(self, name: str) -> str:
+        """The text of a prompt.
+
+        Raises:
+            OptionError: the model has none of this name.
+        """
+        if name not in self.sentence.prompts:
+            raise unknown(f"prompt of {self.ref}", name, tuple(self.sentence.prompts))
+        return self.sentence.prompts[name]
+
+    def _vector_of(self, target: Similarity) -> torch.Tensor:
+        """The other text's vector, behind the prompt that its target names, else behind the text's."""
+        prompt = self.sentence.prompt if target.prompt is None else self._prompt(target.prompt)
+        encoder = Encoder(self._tokenizer, ref=self.ref, limit=self._encoder.limit, prompt=prompt)
+        with locked(self._tokenizer):
+            other = encoder.encode(target.other)
+            length = self._length_of(prompt)
+        self._check_table(other.ids)
+        with torch.inference_mode(), self.running():
+            row = Row(ids=other.ids, token_types=other.token_types)
+            return self._vectors([row], length)[0].clone()
+
+    def _length_of(self, prompt: str) -> int:
+        """Tokens of the prompt as sentence-transformers counts them: a last special one aside."""
+        if not prompt:
+            return 0
+        ids = self._tokenizer(prompt)["input_ids"]
+        return len(ids) - (ids[-1] in self._tokenizer.all_special_ids)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the transformer's own, and over the modules and the prompt behind it."""
+        own = super().fingerprint()
+        # The folder of a bare transformer, and the transformer in memory, are one model.
+        if self.sentence.described == MEAN.described:
+            return own
+        digest = hashlib.sha256(f"{own} {self.sentence.described}".encode())
+        for part in self.sentence.modules:
+            for name, tensor in sorted(part.state_dict().items()):
+                digest.update(f"{name} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.double().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def architecture(self) -> str:
         """The module's class and how its tokens become one vector."""
-        return f"{type(self.module).__name__} ({self.pooling} pooling)"
+        return f"{type(self.module).__name__} ({self.sentence.described})"
 
     def decide(self, encoding: Encoding) -> Decision:
         """The embedding's width: an embedding by itself decides nothing."""
-        width = int(self.module.get_input_embeddings().weight.shape[1])
+        width = int(self.config.get_text_config().hidden_size)
+        state = torch.zeros(1, 1, width, device=self.device)
+        mask = torch.ones(1, 1, dtype=torch.long, device=self.device)
+        width = self.sentence.vectors(state, mask, 0).shape[1]
         score = NamedScore(name="width", value=float(width))
         return Decision(text=f"an embedding of {width} numbers", scores=(score,), unit="count")
 
@@ -95,13 +147,10 @@ class Embedder(TorchModel):
                     f"{self.ref} embeds texts and has no target {type(target).__name__}. "
                     "Targets that work here: Similarity"
                 )
-            other = self.encode(target.other)
-            row = Row(ids=other.ids, token_types=other.token_types)
-            with torch.inference_mode(), self.running():
-                vectors.append(self._vectors([row])[0].clone())
+            vectors.append(self._vector_of(target))
             name = f"similarity to {target.other[:60]!r}"
             outputs.append(Output(name=name, link=chosen, unit=UNITS[chosen], target=target))
-        return SimilarityReadout(tuple(outputs), torch.stack(vectors), self.pooling, precision)
+        return SimilarityReadout(tuple(outputs), torch.stack(vectors), precision)
 
     def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
         """Cosines with each other text."""
@@ -113,24 +162,15 @@ class Embedder(TorchModel):
     def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
         return raw
 
-    def _vectors(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _vectors(self, rows: Sequence[Row], prompt: int | None = None) -> torch.Tensor:
+        """Vectors of rows that begin with so many tokens of a prompt; none: those of the text's."""
         inputs = self.batch(rows)
-        return self._pool(
-            first_of(self.module(**inputs), "last_hidden_state"), inputs["attention_mask"]
-        )
+        hidden = first_of(self.module(**inputs), "last_hidden_state")
+        return self._pool(hidden, inputs["attention_mask"], prompt)
 
-    def _pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        if self.pooling == "cls":
-            pooled = hidden[:, 0].double()
-        elif self.pooling == "last":
-            places = torch.arange(mask.shape[1], device=mask.device)
-            # The last token that is read has the highest place among those not masked: padded
-            # places count 0.
-            last = (mask * places).argmax(dim=1)
-            pooled = hidden[torch.arange(len(mask), device=mask.device), last].double()
-        else:
-            weight = mask[:, :, None].double()
-            # clamp: a row whose tokens are all hidden has no weight, and a vector of zeros has a
-            # cosine of 0 with every text, where 0 / 0 is NaN.
-            pooled = (hidden.double() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-        return torch.nn.functional.normalize(pooled, dim=1)
+    def _pool(
+        self, hidden: torch.Tensor, mask: torch.Tensor, prompt: int | None = None
+    ) -> torch.Tensor:
+        length = self._prompt_length if prompt is None else prompt
+        vectors = self.sentence.vectors(hidden, mask, length)
+        return torch.nn.functional.normalize(vectors, dim=1)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 
-__all__ = ["fingerprint_of", "tensor_version", "token_limit", "weight_versions"]
+__all__ = ["content", "fingerprint_of", "is_plain", "token_limit"]
 
 NO_LIMIT = 1_000_000
 """A tokenizer without a limit states a number near 1e30; no position table of today is this long."""
 
 
 def fingerprint_of(module: Any, tokenizer: Any) -> str:
-    """SHA-256 over configuration, weights and tokenizer."""
+    """SHA-256 over configuration, weights, active adapters and tokenizer."""
     digest = hashlib.sha256()
     config = {
         key: value
@@ -25,32 +26,67 @@ def fingerprint_of(module: Any, tokenizer: Any) -> str:
     }
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    state = dict(module.state_dict(keep_vars=True))
+    state = module.state_dict(keep_vars=True)
     for name in sorted(state):
-        tensor = state[name].detach()
-        # Bytes alone do not say where a tensor ends, nor whether they are two numbers of float32 or
-        # four of bfloat16.
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.contiguous().cpu().reshape(-1)
-        # Through uint8, since NumPy has no bfloat16.
-        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+        digest.update(f"{name} ".encode())
+        for piece in content(state[name]):
+            digest.update(piece)
+    for name, child in module.named_modules():
+        # Which of the adapters in the weights are read (peft's layers state it so).
+        switches = [vars(child).get(switch) for switch in _SWITCHES]
+        if any(switch is not None for switch in switches):
+            digest.update(f"{name} {switches}".encode())
     return digest.hexdigest()
 
 
-def weight_versions(module: Any) -> tuple[int, ...]:
-    """A number for each tensor that changes whenever it is written to."""
-    return tuple(tensor_version(tensor) for tensor in module.state_dict(keep_vars=True).values())
+_SWITCHES = ("_active_adapter", "_disable_adapters", "merged_adapters")
 
 
-def tensor_version(tensor: torch.Tensor) -> int:
-    """How often a tensor was written to; 0 for inference tensors, which do not count it."""
-    try:
-        # The step of a fused optimiser writes weights and leaves this counter alone
-        # (findings/torch-fused-step-hides-from-version.sh). Hashing all weights at each question
-        # would find that, at the price of reading them.
-        return tensor._version  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only change counter
-    except RuntimeError:
-        return 0
+def content(value: Any) -> Iterator[bytes | memoryview]:
+    """The bytes of an entry of a state: tensors of any kind, packed weights, plain values."""
+    if torch.is_tensor(value):
+        yield from _tensor_content(value.detach())
+    elif isinstance(value, tuple | list):
+        yield f"{len(value)} entries ".encode()  # pyright: ignore[reportUnknownArgumentType]
+        for entry in cast("Sequence[Any]", value):
+            yield from content(entry)
+    elif isinstance(value, Mapping):
+        for key, entry in sorted(cast("Mapping[Any, Any]", value).items(), key=lambda i: str(i[0])):
+            yield f"{key} ".encode()
+            yield from content(entry)
+    else:
+        yield (repr(value) if is_plain(value) else type(value).__qualname__).encode()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``repr`` shows the whole value, and no address."""
+    plain = str | bytes | int | float | complex | bool | torch.dtype | torch.device
+    return value is None or isinstance(value, plain)
+
+
+def _tensor_content(tensor: torch.Tensor) -> Iterator[bytes | memoryview]:
+    # Bytes alone do not say where a tensor ends, nor whether they are two numbers of float32 or four
+    # of bfloat16.
+    yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
+    if tensor.is_meta:
+        return
+    if hasattr(tensor, "__tensor_flatten__"):
+        # Quantised weights of torchao, sharded ones of torch: a wrapper around plain tensors.
+        names, settings = cast("Any", tensor).__tensor_flatten__()
+        yield repr(settings).encode()
+        for name in names:
+            yield from _tensor_content(getattr(tensor, name))
+    elif tensor.is_quantized:
+        yield from _tensor_content(tensor.int_repr())
+        if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            yield f"{tensor.q_scale()} {tensor.q_zero_point()}".encode()
+        else:
+            yield from _tensor_content(tensor.q_per_channel_scales())
+            yield from _tensor_content(tensor.q_per_channel_zero_points())
+    elif tensor.numel():
+        flat = tensor.contiguous().cpu().reshape(-1)
+        # Through uint8, since NumPy has no bfloat16.
+        yield flat.view(torch.uint8).numpy().data
 
 
 def token_limit(module: Any, tokenizer: Any) -> int | None:
@@ -71,7 +107,7 @@ def token_limit(module: Any, tokenizer: Any) -> int | None:
         # RoBERTa's family counts positions from the padding index on.
         padding = getattr(child, "padding_idx", None)
         if name.endswith("embeddings.position_embeddings") and padding is not None:
-            limit = int(child.num_embeddings) - int(padding) - 1
+            limit = int(child.weight.shape[0]) - int(padding) - 1
             break
     tokenizer_limit = getattr(tokenizer, "model_max_length", None)
     if isinstance(tokenizer_limit, int) and tokenizer_limit < NO_LIMIT:

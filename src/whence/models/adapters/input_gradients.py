@@ -97,7 +97,7 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
     """
     shortcuts = readout.shortcuts
     key = Row(ids=encoding.ids, token_types=encoding.token_types).key()
-    if shortcuts.differentiated == key:
+    if key in shortcuts.differentiated:
         return 0
     row = Row(ids=encoding.ids, token_types=encoding.token_types)
     plain = torch.from_numpy(model.evaluate([row], readout).values[0])
@@ -123,7 +123,7 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
             "parts of the model pass no gradient, or another than their own (they are detached, "
             f"rounded to integers, or run without autograd): {deviation}"
         )
-    shortcuts.differentiated = key
+    shortcuts.differentiated.add(key)
     return passes + 1
 
 

@@ -1,7 +1,7 @@
 """A transformers module and its tokenizer: identity, tokens, batches, embeddings.
 
-The user's module stays as it is: never moved, cast or patched, and in another mode for no longer
-than one call. The tokenizer is copied, because asking a fast tokenizer for untruncated ids changes
+The user's module stays as it is: never moved, cast or patched, and in evaluation mode for no longer
+than one pass. Passes of several threads over one module take turns. The tokenizer is copied, because asking a fast tokenizer for untruncated ids changes
 the truncation setting of the one that is asked.
 """
 
@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from whence.core.errors import CapabilityError, GradientError
+from whence.core.errors import CapabilityError, GradientError, InputError
 from whence.core.provenance import ModelIdentity
-from whence.models.adapters.identity import (
-    fingerprint_of,
-    tensor_version,
-    token_limit,
-    weight_versions,
-)
+from whence.models.adapters.gradient_flow import blocked_layer
+from whence.models.adapters.identity import fingerprint_of, token_limit
+from whence.models.adapters.model_state import answer_state_of
 from whence.models.encoding import Encoder
 from whence.models.internals.kernel_hooks import announce_gradient
-from whence.models.values import Encoding, Precision, Row, Task, Vocabulary
+from whence.models.internals.module_errors import name_module_errors
+from whence.models.internals.module_lock import locked
+from whence.models.public_call import once_a_call
+from whence.models.values import AnswerState, Encoding, Precision, Row, Task, Vocabulary
 
 __all__ = ["LocalModel", "first_of", "gradients_of", "out_of_memory_as_memory_error"]
 
@@ -70,8 +70,6 @@ class LocalModel:
         self.revision = revision
         self._tokenizer: Any = copy.deepcopy(tokenizer)
         self._parameters = _parameters(module)
-        self._fingerprint: tuple[tuple[int, ...], str] | None = None
-        self._mean: tuple[int, np.ndarray] | None = None
         self._encoder = Encoder(
             self._tokenizer, ref=ref, limit=token_limit(module, self._tokenizer)
         )
@@ -125,61 +123,116 @@ class LocalModel:
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 over configuration, weights and tokenizer; computed again when a weight changed."""
-        versions = weight_versions(self.module)
-        if self._fingerprint is None or self._fingerprint[0] != versions:
-            self._fingerprint = versions, fingerprint_of(self.module, self._tokenizer)
-        return self._fingerprint[1]
+        """SHA-256 over configuration, weights, active adapters and tokenizer.
+
+        Read from the weights themselves, once in each public call: torch counts the writes to a tensor,
+        but not those of a fused optimiser or through ``.data``
+        (findings/torch-fused-step-hides-from-version.sh). Cost: about four evaluations of one short
+        text, 0.6 seconds a gigabyte on a processor with instructions for SHA-256.
+        """
+
+        def read() -> str:
+            with locked(self.module), locked(self._tokenizer):
+                return fingerprint_of(self.module, self._tokenizer)
+
+        return once_a_call(self, "fingerprint", read)
+
+    def answer_state(self) -> AnswerState:
+        """See :class:`~whence.models.protocols.GivesAnswerState`."""
+
+        def read() -> AnswerState:
+            with locked(self.module):
+                return answer_state_of(self.module, self.fingerprint())
+
+        return once_a_call(self, "answer state", read)
+
+    def no_gradients(self) -> str | None:
+        """Why gradients of this model would be wrong; ``None`` where nothing speaks against them."""
+
+        def read() -> str | None:
+            with self.running():
+                return blocked_layer(self.module)
+
+        return once_a_call(self, "no gradients", read)
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Special ids and the length limit."""
         tokenizer = self._tokenizer
         bos = tokenizer.bos_token_id
+        # Rows of the table, not len(tokenizer): tables are often padded to a round number, and
+        # what counts is which ids can be looked up.
+        size = int(self.module.get_input_embeddings().weight.shape[0])
+
+        def known(token: int | None) -> int | None:
+            return token if token is not None and token < size else None
+
         return Vocabulary(
-            # Rows of the table, not len(tokenizer): tables are often padded to a round number, and
-            # what counts is which ids can be looked up.
-            size=int(self.module.get_input_embeddings().weight.shape[0]),
-            mask_id=tokenizer.mask_token_id,
-            pad_id=tokenizer.pad_token_id,
-            bos_id=getattr(self.config, "bos_token_id", None) if bos is None else bos,
-            unknown_id=tokenizer.unk_token_id,
+            size=size,
+            mask_id=known(tokenizer.mask_token_id),
+            pad_id=known(tokenizer.pad_token_id),
+            bos_id=known(getattr(self.config, "bos_token_id", None) if bos is None else bos),
+            unknown_id=known(tokenizer.unk_token_id),
             limit=self._encoder.limit,
         )
 
     def encode(self, source: object) -> Encoding:
         """The input as the model reads it; see :class:`~whence.models.protocols.TokenModel`."""
-        return self._encoder.encode(source)
+        with locked(self._tokenizer):
+            encoding = self._encoder.encode(source)
+        self._check_table(encoding.ids)
+        return encoding
 
     def tokenize(self, text: str) -> Int[np.ndarray, " tokens"]:
         """Ids of a bare text, without special tokens."""
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return np.array(ids, dtype=np.int64)
+        # A fast tokenizer sets its truncation at each call, and refuses that while another thread reads.
+        with locked(self._tokenizer):
+            output = self._tokenizer(text, add_special_tokens=False, verbose=False)
+        ids = np.array(output["input_ids"], dtype=np.int64)
+        self._check_table(ids)
+        return ids
+
+    def _check_table(self, ids: Int[np.ndarray, " tokens"]) -> None:
+        size = self.vocabulary.size
+        beyond = ids[ids >= size]
+        if beyond.size:
+            token = self._tokenizer.convert_ids_to_tokens(int(beyond[0]))
+            raise InputError(
+                f"token {token!r} has id {beyond[0]}, and the embedding table of {self.ref} has {size} "
+                "rows: the tokenizer was given a token that the model was not. Call "
+                "model.resize_token_embeddings(len(tokenizer)) and train the new row, or take the token "
+                "out of the text"
+            )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of some ids, special tokens shown."""
         # Without clean-up, which takes the space before punctuation and so shows another text than
         # was written.
-        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+        with locked(self._tokenizer):
+            return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     @contextmanager
     def running(self, precision: Precision = "native") -> Generator[None]:
-        """Evaluation mode for one call; every submodule's own mode is put back afterwards."""
-        # Child by child: module.eval() and module.train() set one mode for all, and callers do
-        # freeze single layers (a batch norm in evaluation mode while the rest trains).
-        training = [child for child in self.module.modules() if child.training]
-        for child in training:
-            child.training = False
-        try:
-            with out_of_memory_as_memory_error():
-                if precision == "bfloat16":
-                    with torch.autocast(self.device.type, dtype=torch.bfloat16):
-                        yield
-                else:
-                    yield
-        finally:
+        """Evaluation mode for one pass; every submodule's own mode is put back afterwards.
+
+        Other threads wait: a pass never meets another one's hooks, mode or changed weights.
+        """
+        with locked(self.module):
+            # Child by child: module.eval() and module.train() set one mode for all, and callers do
+            # freeze single layers (a batch norm in evaluation mode while the rest trains).
+            training = [child for child in self.module.modules() if child.training]
             for child in training:
-                child.training = True
+                child.training = False
+            try:
+                with name_module_errors(self.architecture), out_of_memory_as_memory_error():
+                    if precision == "bfloat16":
+                        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                            yield
+                    else:
+                        yield
+            finally:
+                for child in training:
+                    child.training = True
 
     def accepts(self, name: str) -> bool:
         """Whether the module's forward pass has a parameter of this name."""
@@ -194,7 +247,8 @@ class LocalModel:
         longest = max(len(row) for row in rows)
         # The module's own first: decoders that classify look for it to find the last token.
         pad = getattr(self.config, "pad_token_id", None)
-        pad = self._tokenizer.pad_token_id if pad is None else pad
+        if not isinstance(pad, int) or not 0 <= pad < self.vocabulary.size:
+            pad = self.vocabulary.pad_id
         ids = np.full((len(rows), longest), 0 if pad is None else pad, dtype=np.int64)
         mask = np.zeros((len(rows), longest), dtype=np.int64)
         types = np.zeros((len(rows), longest), dtype=np.int64)
@@ -219,25 +273,34 @@ class LocalModel:
 
     def embed_ids(self, ids: Sequence[int]) -> Float[np.ndarray, "ids width"]:
         """The embeddings of some ids."""
-        with torch.inference_mode(), out_of_memory_as_memory_error():
+        # running(): a table that is read in another mode, or half way through a change, has other rows.
+        with torch.inference_mode(), self.running():
             index = torch.tensor(list(ids), dtype=torch.long, device=self.device)
             return self.table(index).float().cpu().numpy()
 
     def mean_embedding(self) -> Float[np.ndarray, " width"]:
-        """The mean embedding over the whole vocabulary; computed again when the table changed."""
-        version = tensor_version(self.table.weight)
-        if self._mean is None or self._mean[0] != version:
+        """The mean embedding over the whole vocabulary; computed once in each public call."""
+
+        def mean() -> np.ndarray:
             size = self.vocabulary.size
             total: np.ndarray = np.zeros(0)
             for start in range(0, size, VOCABULARY_CHUNK):
                 chunk = self.embed_ids(range(start, min(size, start + VOCABULARY_CHUNK)))
                 part = chunk.astype(np.float64).sum(axis=0)
                 total = part if total.size == 0 else total + part
-            self._mean = version, (total / size).astype(np.float32)
-        return self._mean[1]
+            return (total / size).astype(np.float32)
+
+        return once_a_call(self, "mean embedding", mean)
 
     def leaf(self, embeddings: Float[np.ndarray, "batch tokens width"]) -> torch.Tensor:
-        """Embedded inputs as a tensor to differentiate by, in the model's own dtype."""
+        """Embedded inputs as a tensor to differentiate by, in the model's own dtype.
+
+        Raises:
+            CapabilityError: a layer passes no gradients on; around it they would be wrong.
+        """
+        reason = self.no_gradients()
+        if reason is not None:
+            raise CapabilityError(f"{self.ref} gives no gradients: {reason}")
         dtype = self.table.weight.dtype
         # A quantised table holds integers, by which nothing can be differentiated.
         if not dtype.is_floating_point:

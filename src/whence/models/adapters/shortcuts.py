@@ -63,13 +63,13 @@ class Shortcuts:
         taken: shortcuts not dropped so far, in the order in which they are given up.
         proven: tokens over which each was seen to change nothing.
         dropped: reasons, each with the last shortcut that was given up for it.
-        differentiated: input whose gradients were compared with its values; none so far: empty.
+        differentiated: inputs whose gradients were compared with their values.
     """
 
     taken: list[Shortcut] = field(default_factory=lambda: list(get_args(Shortcut)))
     proven: dict[Shortcut, int] = field(default_factory=dict["Shortcut", int])
     dropped: dict[str, Shortcut] = field(default_factory=dict[str, "Shortcut"])
-    differentiated: bytes = b""
+    differentiated: set[bytes] = field(default_factory=set[bytes])
 
     @property
     def notes(self) -> list[str]:

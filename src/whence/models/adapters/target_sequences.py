@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class SequenceReadout:
     notes: tuple[str, ...] = ()
     """What a reader must know of how the continuation was written."""
 
+    def fresh(self) -> SequenceReadout:
+        """The same readout, with nothing stored yet; its shortcuts are those of the question."""
+        return replace(self, cache={})
+
     @property
     def key(self) -> str:
         """What is read, as text."""
@@ -98,7 +102,8 @@ class SequenceReadout:
         ``raw`` holds, for each sequence in turn, its logits and its log-sum-exps side by side, in
         the order of :meth:`tokens_read`.
         """
-        widths = [len(self.tokens_read(s)[0]) for s in range(len(self.sequences))]
+        # Without a forced sequence classes are read off the input itself.
+        widths = [len(self.tokens_read(s)[0]) for s in range(max(1, len(self.sequences)))]
         pieces = torch.split(raw, [width for each in widths for width in (each, each)], dim=1)
         scores = list(zip(pieces[::2], pieces[1::2], strict=True))
         columns: list[torch.Tensor] = []

@@ -18,6 +18,7 @@ from whence.models.adapters.classifier import SequenceClassifier
 from whence.models.compact.architecture import learnt_tokenizer, reduced, seeded, small_bert
 from whence.models.compact.sizes import Sizes
 from whence.models.compact.training import Batch, Epoch, logits_of, train
+from whence.models.internals.module_lock import locked
 from whence.models.protocols import Model, Row
 
 __all__ = ["Epoch", "Shrunk", "Sizes", "probabilities", "save", "shrink"]
@@ -146,7 +147,8 @@ def _blank(
         sizes = sizes if limit is None else replace(sizes, tokens=min(sizes.tokens, limit))
     module = small_bert(labels, sizes, vocabulary=rows, pad=tokenizer.pad_token_id)
     if teacher is not None and sizes.hidden_weight > 0:
-        table = teacher.module.get_input_embeddings().weight.detach().float().cpu()
+        with locked(teacher.module):
+            table = teacher.module.get_input_embeddings().weight.detach().float().cpu().clone()
         if table.shape[1] >= sizes.hidden:
             with torch.no_grad():
                 module.get_input_embeddings().weight.copy_(reduced(table, sizes.hidden))

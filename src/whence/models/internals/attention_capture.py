@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from whence.core.errors import CapabilityError
 from whence.models.internals.kernel_hooks import KernelCall, States, hook_kernels
-from whence.models.internals.token_positions import Kind, PositionTracker, kind_of
+from whence.models.internals.token_positions import Kind, PositionTracker, kind_of, readable
 
 __all__ = [
     "CERTIFICATE_LIMIT",
@@ -161,29 +162,21 @@ class _CaptureHook:
         """Compute the weights of a call again, by rows, and its certificate."""
         call = self._describe(kernel)
         reader = RowReader(kernel)
-        output = kernel.output
         # States have no batch axis: in a batch, each padded row would have keys of its own that may
         # not be read.
-        if isinstance(self.sink, StatesSink) and len(output) == 1:
+        if isinstance(self.sink, StatesSink) and len(kernel.output) == 1:
             self.sink.states(call, _states(kernel))
-        worst = torch.zeros((), dtype=torch.float32, device=output.device)
+        error = 0.0
         with torch.no_grad():
             for start in range(0, call.queries, self.row_block):
                 lines = torch.arange(start, min(start + self.row_block, call.queries))
-                lines = lines.to(output.device)
-                result, weights, seen = reader.read(lines)
-                # In the wider of the two dtypes: the output of a half-precision kernel is compared
-                # as it is, and the bound is that dtype's own step.
-                gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
-                worst = torch.maximum(worst, torch.where(seen, gap, 0.0).max())
+                result, weights, seen = reader.read(lines.to(kernel.output.device))
+                gap = max(reader.miss(lines, each, seen) for each in (result, reader.mix(weights)))
+                error = max(error, gap)
                 # Not times zero: softmax may give NaN over a row that may read nothing.
                 weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
                 self.sink.rows(call, start, weights.cpu().numpy(), seen.cpu().numpy())
-            size = float(output.float().abs().max())
-        # Over the layer's largest output and not entry by entry: an output near zero is a sum in
-        # which larger terms cancel, and its relative error has no bound.
-        error = float(worst) / size if size else float(worst)
-        self.sink.close(call, error, torch.finfo(output.dtype).eps)
+        self.sink.close(call, error, torch.finfo(kernel.output.dtype).eps)
 
     def _describe(self, kernel: KernelCall) -> AttentionCall:
         query, key, _ = kernel.states
@@ -235,11 +228,9 @@ class RowReader:
         # own rounding.
         query, key, value = (_at_least_float32(state) for state in kernel.states)
         self.states = (query, key, value)
-        # Dropout is given as 0, and the bias row by row; the rest (scale, cap, sinks) goes on as
-        # the kernel got it.
-        separate = {"dropout", "position_bias"}
-        self.options = {k: v for k, v in kernel.options.items() if k not in separate}
-        self.bias = kernel.options.get("position_bias")
+        # Dropout is given as 0; the rest (scale, cap, sinks, bias) goes on as the kernel got it, what
+        # is of each query row by row.
+        self.options = {k: v for k, v in kernel.options.items() if k != "dropout"}
         # A kernel that gets no mask draws the triangle itself, from is_causal; the eager function
         # adds nothing but the mask it gets. A single query (a step with a cache) reads every key.
         causal = kind_of(kernel) == "causal" and kernel.mask is None
@@ -260,15 +251,55 @@ class RowReader:
             least = torch.finfo(query.dtype).min
             # Twice the least number is -inf, and a softmax over a row of nothing but -inf is NaN.
             rows = cut if rows is None else (rows.to(query.dtype) + cut).clamp_min(least)
-        extra = dict(self.options)
-        if self.bias is not None:
-            # A bias of one row is broadcast over the queries.
-            one = self.bias.shape[2] == 1
-            extra["position_bias"] = self.bias if one else self.bias[:, :, lines]
+        extra = {name: self._rows_of(option, lines) for name, option in self.options.items()}
         result, weights = self.kernel.eager(
             self.kernel.module, query[:, :, lines], key, value, rows, dropout=0.0, **extra
         )
         return result, weights, seen
+
+    def mix(self, weights: torch.Tensor) -> torch.Tensor:
+        """``weights @ values``: what the weights alone make, whatever the layer does behind them.
+
+        An eager function may scale its output afterwards (by a sink in closed form), and give
+        weights that do not hold the scale.
+        """
+        value = self.states[2]
+        value = value.repeat_interleave(weights.shape[1] // value.shape[1], dim=1)
+        return (weights.to(value.dtype) @ value).transpose(1, 2)
+
+    def miss(self, lines: torch.Tensor, result: torch.Tensor, seen: torch.Tensor) -> float:
+        """How far the output of these rows, computed again, is from the kernel's own.
+
+        Over the layer's largest output and not entry by entry: an output near zero is a sum in
+        which larger terms cancel, and its relative error has no bound.
+        """
+        output = self.kernel.output
+        # In the wider of the two dtypes: the output of a half-precision kernel is compared as it
+        # is, and the bound is that dtype's own step.
+        gap = (result - output[:, lines].to(result.dtype)).abs().amax((2, 3)).float()
+        size = float(output.float().abs().max()) or 1.0
+        return float(torch.where(seen, gap, 0.0).max()) / size
+
+    def check(self, lines: torch.Tensor) -> None:
+        """Compute rows again as the kernel did, before they are changed.
+
+        Raises:
+            CapabilityError: they miss the kernel's output: a change of them would be one of another
+                function.
+        """
+        result, _, seen = self.read(lines)
+        error = self.miss(lines, result, seen)
+        if not error <= max(CERTIFICATE_LIMIT, torch.finfo(self.kernel.output.dtype).eps):
+            raise CapabilityError(
+                f"the weights of {self.kernel.name}, computed again, miss its kernel's output by "
+                f"{error:.1e} of its size, so no edge of it can be cut"
+            )
+
+    def _rows_of(self, option: Any, lines: torch.Tensor) -> Any:
+        """What an option holds for some queries; one of a single row is broadcast over them."""
+        queries = self.states[0].shape[2]
+        per_query = torch.is_tensor(option) and option.dim() == 4 and option.shape[2] == queries > 1
+        return option[:, :, lines] if per_query else option
 
 
 def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
@@ -286,7 +317,6 @@ def _row_mask(
     """Rows of the mask as what is added to the scores, and which rows see any key."""
     batch = query.shape[0]
     least = torch.finfo(query.dtype).min
-    barred = least if mask is None or mask.dtype == torch.bool else torch.finfo(mask.dtype).min
     everything = torch.ones(batch, len(lines), dtype=torch.bool, device=query.device)
     if mask is None:
         if not causal:
@@ -297,11 +327,9 @@ def _row_mask(
         return added.masked_fill(~allowed, least), everything
     rows = mask[:, :, lines] if mask.shape[2] > 1 else mask
     rows = rows[..., : key.shape[2]]
+    # A float mask may hold a bias too; only numbers near the dtype's least one bar a key.
+    open_rows = readable(rows).any(-1).any(1)
     if rows.dtype == torch.bool:
         added = torch.zeros(rows.shape, dtype=query.dtype, device=query.device)
-        added = added.masked_fill(~rows, least)
-    else:
-        added = rows
-    # A float mask may hold a bias too; only numbers near the dtype's least one bar a key.
-    open_rows = (added > barred / 2).any(-1).any(1)
-    return added, open_rows.expand(batch, len(lines))
+        rows = added.masked_fill(~rows, least)
+    return rows, open_rows.expand(batch, len(lines))

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError
 from whence.models.internals.interventions import ZeroValues, intervene
 
-__all__ = ["BlockCall", "rerun"]
+__all__ = ["BlockCall", "mapped", "rerun"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +30,8 @@ class BlockCall:
         """The call, detached, and without a cache, which every new run would extend."""
         return cls(
             module,
-            tuple(_mapped(item, _detached) for item in args),
-            {name: _mapped(item, _detached) for name, item in kwargs.items()},
+            tuple(mapped(item, _detached) for item in args),
+            {name: mapped(item, _detached) for name, item in kwargs.items()},
         )
 
 
@@ -39,17 +39,18 @@ def _detached(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach()
 
 
-def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """An argument of a block with every tensor in it changed, and caches left out."""
     if torch.is_tensor(item):
         return change(item)
     if isinstance(item, tuple | list):
         items = cast("tuple[Any, ...]", item)
-        parts = [_mapped(part, change) for part in items]
+        parts = [mapped(part, change) for part in items]
         # A named tuple takes its fields one by one.
         build = getattr(type(items), "_make", type(items))
         return build(parts)
     if isinstance(item, dict):
-        return {key: _mapped(part, change) for key, part in cast("dict[str, Any]", item).items()}
+        return {key: mapped(part, change) for key, part in cast("dict[str, Any]", item).items()}
     # A cache: the block would append the same keys to it a second time.
     return None if hasattr(item, "get_seq_length") else item
 
@@ -69,8 +70,8 @@ def rerun(
         one_row = tensor.dim() > 1 and tensor.shape[0] == 1
         return tensor.expand(count, *tensor.shape[1:]) if one_row else tensor
 
-    args = tuple(_mapped(item, repeat) for item in block.args)
-    kwargs = {name: _mapped(item, repeat) for name, item in block.kwargs.items()}
+    args = tuple(mapped(item, repeat) for item in block.args)
+    kwargs = {name: mapped(item, repeat) for name, item in block.kwargs.items()}
     if "use_cache" in inspect.signature(block.module.forward).parameters:
         kwargs["use_cache"] = False
     changes = [

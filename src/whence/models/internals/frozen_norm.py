@@ -11,6 +11,7 @@ Elhage et al. (2021), "A mathematical framework for transformer circuits", fold 
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -63,8 +64,17 @@ class FrozenNorm:
 
 
 def is_norm(module: Any) -> bool:
-    """Whether a module is a norm, by the name of its class."""
-    return "norm" in type(module).__name__.lower() and not list(module.children())
+    """Whether a module is a norm of one input, by the name of its class and what it takes.
+
+    A norm that is gated by a second input is none: with its divisor frozen it is not linear.
+    """
+    if "norm" not in type(module).__name__.lower() or list(module.children()):
+        return False
+    parameters = inspect.signature(module.forward).parameters.values()
+    # *args and **kwargs have no default either, but nothing has to be given for them.
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in several]
+    return len(required) <= 1
 
 
 def freeze(call: NormCall) -> FrozenNorm | None:
@@ -99,7 +109,9 @@ def freeze_scale(module: Any, args: tuple[Any, ...], output: Any) -> Any:
 
     The output is left as it is (``None``) where the map misses it.
     """
-    x = args[0]
+    x = args[0] if args else None
+    if not torch.is_tensor(x):
+        return None
     if not (torch.is_tensor(output) and output.requires_grad and output.shape == x.shape):
         return None
     centred = _centre(module, x.float())

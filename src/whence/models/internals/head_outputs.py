@@ -16,6 +16,7 @@ import torch
 
 from whence.models.internals.frozen_norm import freeze_scale, is_norm
 from whence.models.internals.kernel_hooks import KernelCall, States
+from whence.models.internals.module_lock import locked
 from whence.models.internals.module_paths import innermost_block
 
 __all__ = ["DirectGradientSink", "GradientSink", "OutputSink"]
@@ -95,19 +96,20 @@ class DirectGradientSink(GradientSink):
     def freeze(self, module: Any) -> Generator[None]:
         """Freeze what the class says of ``module``'s layers, in this context."""
         handles: list[Any] = []
-        try:
-            for name, child in module.named_modules():
-                if is_norm(child):
-                    handles.append(child.register_forward_hook(freeze_scale))
-                # A module with a matrix of its own is a linear map (Linear, Conv1D). Not
-                # parameters(), which holds those of children too: then every block would be frozen
-                # as a whole.
-                elif any(p is not None and p.dim() > 1 for p in child._parameters.values()):  # noqa: SLF001
-                    handles.append(child.register_forward_pre_hook(self._freeze_input(name)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        with locked(module):
+            try:
+                for name, child in module.named_modules():
+                    if is_norm(child):
+                        handles.append(child.register_forward_hook(freeze_scale))
+                    # A module with a matrix of its own is a linear map (Linear, Conv1D). Not
+                    # parameters(), which holds those of children too: then every block would be
+                    # frozen as a whole.
+                    elif any(p is not None and p.dim() > 1 for p in child._parameters.values()):  # noqa: SLF001
+                        handles.append(child.register_forward_pre_hook(self._freeze_input(name)))
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
 
     def _freeze_input(self, name: str) -> Any:
         def hook(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

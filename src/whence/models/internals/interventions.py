@@ -18,7 +18,6 @@ from jaxtyping import Bool, Float, Int
 from whence.core.errors import CapabilityError, OptionError
 from whence.models.internals.attention_capture import RowReader
 from whence.models.internals.kernel_hooks import KernelCall, States, hook_kernels
-from whence.models.internals.token_positions import kind_of
 
 __all__ = ["Change", "EdgeKnockout", "HeadReplacement", "ZeroValues", "intervene"]
 
@@ -137,8 +136,8 @@ def _cut_edges(
     call: KernelCall, output: torch.Tensor, cuts: Sequence[tuple[int, EdgeKnockout]], number: int
 ) -> None:
     """Compute the rows with a cut edge again, and write them into ``output``."""
-    query, key, _ = call.states
-    heads, queries, keys = int(query.shape[1]), query.shape[2], key.shape[2]
+    query = call.states[0]
+    heads = int(query.shape[1])
     barred = _barred(call, cuts, number)
     lines = barred.any(3).any(1).any(0).nonzero()[:, 0]
     # Only rows with a cut edge are written. All others keep the kernel's own bits, so that a change
@@ -146,15 +145,16 @@ def _cut_edges(
     touched = barred[:, :, lines].any(3).expand(-1, heads, -1)
     barred = barred[:, :, lines].to(query.device)
     reader = RowReader(call)
-    readable = torch.ones(queries, keys, dtype=torch.bool)
-    if kind_of(call) == "causal":
-        # Behind a cache the last query stands at the last key: the triangle is shifted by the
-        # cached keys.
-        readable = readable.tril(keys - queries)
-    left = readable[lines].to(query.device) & ~barred
-    if not bool(left.any(-1).all()):
-        raise OptionError(f"the cut leaves a query of {call.name} no key to read; cut fewer edges")
-    result, _, _ = reader.read(lines.to(query.device), barred=barred)
+    reader.check(lines)
+    result, weights, seen = reader.read(lines.to(query.device), barred=barred)
+    # Cut cells have weight zero unless a row has no other: a softmax over equal numbers, however low,
+    # shares its mass among them. Layers that select few keys for each query come to that first.
+    mass = (weights * barred).sum(-1).amax(1)[seen]
+    if bool((mass > 0).any()):
+        raise OptionError(
+            f"the cut leaves a query of {call.name} no key to read: {float(mass.max()):.3f} of its "
+            "weight stays on keys that were cut. Cut fewer edges"
+        )
     batch, head, line = touched.nonzero(as_tuple=True)
     output[batch, lines[line], head] = result[batch, line, head].to(output.dtype)
 

@@ -19,8 +19,17 @@ import torch
 from transformers import AttentionInterface
 
 from whence.core.errors import CapabilityError
+from whence.models.internals.module_lock import locked, uncompiled
 
-__all__ = ["Kernel", "KernelCall", "KernelHook", "States", "announce_gradient", "hook_kernels"]
+__all__ = [
+    "Kernel",
+    "KernelCall",
+    "KernelHook",
+    "States",
+    "announce_gradient",
+    "hook_kernels",
+    "is_hooked",
+]
 
 Kernel = Callable[..., tuple[torch.Tensor, Any]]
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -34,6 +43,7 @@ class KernelCall:
 
     Attributes:
         name: path of the module in the model.
+        implementation: name under which the kernel stands in transformers' table.
         eager: ``eager_attention_forward`` of the model's own file, which returns weights.
         states: query, key, value: ``[batch, heads, length, width]``, key heads not repeated.
         mask: mask that the kernel got: added to the scores, or true where allowed; or none.
@@ -42,6 +52,7 @@ class KernelCall:
     """
 
     name: str
+    implementation: str
     module: Any
     eager: Kernel
     states: States
@@ -88,22 +99,29 @@ _users = 0
 def hook_kernels(module: Any, hook: KernelHook) -> Generator[None]:
     """Put ``hook`` on the attention kernels of ``module`` in this context.
 
-    Other threads and other modules run their own kernels untouched. Everything is put back at
-    the end, after an exception too. A hook within a hook takes its place for as long as it lasts.
-    A kernel that is registered inside the context stays registered, and is hooked from the next
-    context on.
+    Other modules run their own kernels untouched, and another thread waits before it runs this one.
+    Everything is put back at the end, after an exception too. A hook within a hook takes its place for
+    as long as it lasts. A kernel that is registered inside the context stays registered, and is hooked
+    from the next context on.
 
     Raises:
         CapabilityError: in the forward pass, where a kernel's mask cannot be read by rows.
     """
-    names = {id(child): name for name, child in module.named_modules()}
-    _install()
-    token = _ACTIVE.set(_Active(names=names, hook=hook))
-    try:
-        yield
-    finally:
-        _ACTIVE.reset(token)
-        _uninstall()
+    with locked(module), uncompiled(module):
+        names = {id(child): name for name, child in module.named_modules()}
+        _install()
+        token = _ACTIVE.set(_Active(names=names, hook=hook))
+        try:
+            yield
+        finally:
+            _ACTIVE.reset(token)
+            _uninstall()
+
+
+def is_hooked(module: Any) -> bool:
+    """Whether this context has a hook on a part of ``module``."""
+    active = _ACTIVE.get()
+    return active is not None and any(id(child) in active.names for child in module.modules())
 
 
 def announce_gradient(output: int) -> None:
@@ -179,7 +197,8 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         name = active.names[id(module)]
         # Kernels of flash attention get the padding as [batch, keys]: such a mask has no row to
         # take.
-        if eager is None or (attention_mask is not None and attention_mask.dim() != 4):
+        readable = attention_mask is None or getattr(attention_mask, "ndim", 0) == 4
+        if eager is None or not readable:
             raise CapabilityError(
                 f"{name} runs {implementation!r}, whose weights cannot be computed by rows. Load the "
                 "model with attn_implementation='sdpa'."
@@ -188,6 +207,7 @@ def _shadow(implementation: str, kernel: Kernel | None) -> Kernel:
         output, weights = original(module, *states, attention_mask, **options)
         call = KernelCall(
             name=name,
+            implementation=implementation,
             module=module,
             eager=eager,
             states=states,

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from whence.models.internals.module_lock import locked, uncompiled
+
 __all__ = ["PassCount", "count_passes"]
 
 
@@ -53,7 +55,7 @@ def count_passes(model: Any) -> Generator[PassCount]:
     decodes = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
 
     def count_model(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Hooks hang on the module, which another thread may be running too.
+        # Hooks hang on the module, which another thread may run too while this one counts.
         if threading.get_ident() != thread:
             return
         rows, tokens = _read(args, kwargs, decoder=decodes)
@@ -64,16 +66,21 @@ def count_passes(model: Any) -> Generator[PassCount]:
         if threading.get_ident() == thread:
             count.tokens += _read(args, kwargs)[1]
 
-    handles = [module.register_forward_pre_hook(count_model, with_kwargs=True)]
-    if decodes:
-        encoder = module.get_encoder()
-        handles.append(encoder.register_forward_pre_hook(count_encoder, with_kwargs=True))
+    # While a hook is put on, torch notes in two steps that it takes keywords: a pass of another thread
+    # between them would call it without.
+    with locked(module):
+        handles = [module.register_forward_pre_hook(count_model, with_kwargs=True)]
+        if decodes:
+            encoder = module.get_encoder()
+            handles.append(encoder.register_forward_pre_hook(count_encoder, with_kwargs=True))
     try:
-        yield count
+        with uncompiled(module):
+            yield count
     finally:
         count.seconds = time.perf_counter() - started
-        for handle in handles:
-            handle.remove()
+        with locked(module):
+            for handle in handles:
+                handle.remove()
 
 
 def _read(

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError, OptionError
+from whence.models.internals.module_lock import locked, uncompiled
 from whence.models.internals.module_paths import stack_of
 
 __all__ = [
@@ -168,14 +169,15 @@ def _candidates(module: Any) -> dict[str, Any]:
 def _hooked(module: Any, hooks: dict[str, Any]) -> Generator[None]:
     blocks = _candidates(module)
     handles: list[Any] = []
-    try:
-        for name, hook in hooks.items():
-            # with_kwargs: some families hand the state on by name.
-            handles.append(blocks[name].register_forward_hook(hook, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with locked(module), uncompiled(module):
+        try:
+            for name, hook in hooks.items():
+                # with_kwargs: some families hand the state on by name.
+                handles.append(blocks[name].register_forward_hook(hook, with_kwargs=True))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _state(output: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 
 from whence.models.internals.kernel_hooks import KernelCall
 
-__all__ = ["Kind", "PositionTracker", "Positions", "kind_of"]
+__all__ = ["Kind", "PositionTracker", "Positions", "kind_of", "readable"]
 
 Kind = Literal["bidirectional", "causal", "cross"]
 
@@ -22,12 +22,38 @@ def kind_of(kernel: KernelCall) -> Kind:
     """Whether a call reads the whole text, the text before each query, or another text."""
     if _CROSS.search(kernel.name):
         return "cross"
+    queries = kernel.states[0].shape[2]
+    if kernel.mask is not None and min(queries, kernel.mask.shape[2]) > 1:
+        return "bidirectional" if _reads_next(kernel) else "causal"
+    # Eager functions add the mask that they get and draw no triangle of their own.
+    if kernel.mask is None and kernel.implementation == "eager" and queries > 1:
+        return "bidirectional"
     # The order in which the sdpa function of transformers decides: the argument, then the module,
     # then true.
     stated = kernel.options.get("is_causal")
+    # A single query shows no order; several families state a decoder's layers as not causal and
+    # leave that to the mask.
+    if queries == 1 and "decoder" in kernel.name.split("."):
+        return "causal"
     if stated or (stated is None and getattr(kernel.module, "is_causal", True)):
         return "causal"
     return "bidirectional"
+
+
+def _reads_next(kernel: KernelCall) -> bool:
+    """Whether the mask lets any query read the key behind its own.
+
+    One diagonal and not the whole triangle, which would be a copy of the mask.
+    """
+    queries, keys = _sizes(kernel)
+    assert kernel.mask is not None
+    diagonal = kernel.mask[..., :keys].diagonal(keys - queries + 1, dim1=2, dim2=3)
+    return bool(readable(diagonal).any())
+
+
+def readable(mask: torch.Tensor) -> torch.Tensor:
+    """Cells of a mask that may be read: true ones, or those that are not near the dtype's least number."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 class Positions(NamedTuple):
@@ -85,6 +111,5 @@ def _last_readable_key(kernel: KernelCall) -> int:
         # Without a mask, kernels count a triangle of several queries from the first key on.
         return keys - 1 if queries == 1 else queries - 1
     row = kernel.mask[:, :, min(queries, kernel.mask.shape[2]) - 1, :keys]
-    allowed = row if row.dtype == torch.bool else row > torch.finfo(row.dtype).min / 2
-    places = allowed.any(0).any(0).nonzero()
+    places = readable(row).any(0).any(0).nonzero()
     return int(places[-1]) if len(places) else keys - 1

@@ -19,8 +19,10 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError
 from whence.models.internals.attention_capture import CERTIFICATE_LIMIT, RowReader
 from whence.models.internals.block_rerun import rerun
-from whence.models.internals.module_paths import outermost_block
+from whence.models.internals.module_lock import locked
+from whence.models.internals.module_paths import outermost_block, stack_of
 from whence.models.internals.residual_addition import Addition, additions
+from whence.models.internals.returned_weights import no_kernel, softmax_runs
 from whence.models.internals.token_positions import Kind, kind_of
 from whence.models.internals.trace_hooks import TraceParts, TraceSink, record_trace
 from whence.models.values import Encoding
@@ -102,17 +104,29 @@ class Trace:
         # A reader holds float32 copies of a layer's states, so only the latest one stays.
         if self._reader is None or self._reader[0] != call.index:
             self._reader = (call.index, RowReader(self._sink.kernels[call.index]))
-        output = self._sink.kernels[call.index].output
-        lines = torch.arange(start, min(stop, call.queries), device=output.device)
-        with torch.inference_mode():
-            result, weights, seen = self._reader[1].read(lines)
-            # A kernel in half precision cannot be met more closely than its own rounding.
-            gap = (result.float() - output[:, lines].float()).abs().amax((2, 3))
-            size = max(float(output.float().abs().max()), torch.finfo(torch.float32).tiny)
-            error = float(torch.where(seen, gap, 0.0).max()) / size
+        device = self._sink.kernels[call.index].output.device
+        lines = torch.arange(start, min(stop, call.queries), device=device)
+        # The reader takes sinks and biases from the layer itself.
+        with torch.inference_mode(), locked(self._module):
+            reader = self._reader[1]
+            result, weights, seen = reader.read(lines)
+            error = max(reader.miss(lines, each, seen) for each in (result, reader.mix(weights)))
             self._errors[call.index] = max(error, self._errors.get(call.index, 0.0))
-            weights = weights.float() * seen[:, None, :, None]
+            # Not times zero: softmax may give NaN over a row that may read nothing.
+            weights = torch.where(seen[:, None, :, None], weights.float(), 0.0)
             return weights[0].cpu().numpy()
+
+    @property
+    def blocks_without_attention(self) -> tuple[str, ...]:
+        """Blocks of the stacks that attend in which no kernel ran: what they mix is not seen here."""
+        attend = {outermost_block(call.name) for call in self.calls}
+        blocks = (
+            f"{stack}.{name}"
+            for stack in dict.fromkeys(stack_of(call.name) for call in self.calls)
+            for name, _ in self._module.get_submodule(stack).named_children()
+            if name.isdigit()
+        )
+        return tuple(block for block in blocks if block not in attend)
 
     def misses(self, limit: float = CERTIFICATE_LIMIT) -> tuple[tuple[str, float], ...]:
         """Layers whose weights, times the values, missed the kernel's output, and by how much.
@@ -179,12 +193,13 @@ class Trace:
             CapabilityError: the stream could not be followed (parallel blocks, gates).
         """
         if self._additions is None:
-            self._additions = additions(
-                [kernel.name for kernel in self._sink.kernels],
-                self._sink.written,
-                self._sink.inputs,
-                self._sink.norms,
-            )
+            with locked(self._module):
+                self._additions = additions(
+                    [kernel.name for kernel in self._sink.kernels],
+                    self._sink.written,
+                    self._sink.inputs,
+                    self._sink.norms,
+                )
         addition = self._additions[call.index]
         if isinstance(addition, str):
             raise CapabilityError(addition)
@@ -251,8 +266,11 @@ def trace(
             gradients = model.gradients(encoding, embeddings, readout)
             values = np.asarray(gradients.values[0], np.float64)
     if not sink.kernels:
-        raise CapabilityError(
-            f"the layers of {model.architecture} compute their softmax themselves: they call no "
-            "attention function that transformers shares, so their weights cannot be followed"
-        )
+        attends = _softmax_runs(model, encoding)
+        raise CapabilityError(no_kernel(model.architecture, attends=attends))
     return Trace(sink, model.module, values, lambda: model.running(precision))
+
+
+def _softmax_runs(model: Any, encoding: Encoding) -> bool:
+    with torch.no_grad(), model.running():
+        return softmax_runs(lambda: model._read(encoding, ()))  # noqa: SLF001 - of the same room

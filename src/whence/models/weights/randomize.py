@@ -18,7 +18,9 @@ from typing import Any, cast
 import torch
 
 from whence.core.errors import CapabilityError, OptionError, unknown
+from whence.models.internals.module_lock import locked
 from whence.models.internals.module_paths import outermost_block
+from whence.models.public_call import forget
 
 __all__ = ["Layer", "ParameterChange", "change_parameters", "layers_of", "randomize"]
 
@@ -154,7 +156,8 @@ def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator
     """Replace each named parameter by what ``rule`` gives for it, in this context.
 
     The values are written into the tensors that the model has, so that whatever is tied stays
-    tied; they are written back, bit for bit, also after an exception.
+    tied; they are written back, bit for bit, also after an exception. Other threads wait before
+    they read the model, and go on once it is as it was.
 
     Raises:
         OptionError: no such parameter.
@@ -169,22 +172,25 @@ def change_parameters(model: Any, names: Sequence[str], rule: Rule) -> Generator
     chosen = {name: every[name] for name in names if every[name].numel()}
     for name, parameter in chosen.items():
         _check(name, parameter)
-    original = {name: parameter.detach().clone() for name, parameter in chosen.items()}
-    try:
-        with torch.no_grad():
-            for name, parameter in chosen.items():
-                parameter.copy_(rule(name, original[name]))
-            distances = {n: _distance(p.detach(), original[n]) for n, p in chosen.items()}
-        yield ParameterChange(
-            distances=distances,
-            reached=sum(chosen[n].numel() for n, d in distances.items() if d > 0),
-            named=sum(parameter.numel() for parameter in chosen.values()),
-            total=sum(parameter.numel() for parameter in every.values()),
-        )
-    finally:
-        with torch.no_grad():
-            for name, parameter in chosen.items():
-                parameter.copy_(original[name])
+    with locked(getattr(model, "module", model)):
+        original = {name: parameter.detach().clone() for name, parameter in chosen.items()}
+        try:
+            with torch.no_grad():
+                for name, parameter in chosen.items():
+                    parameter.copy_(rule(name, original[name]))
+                distances = {n: _distance(p.detach(), original[n]) for n, p in chosen.items()}
+            forget()
+            yield ParameterChange(
+                distances=distances,
+                reached=sum(chosen[n].numel() for n, d in distances.items() if d > 0),
+                named=sum(parameter.numel() for parameter in chosen.values()),
+                total=sum(parameter.numel() for parameter in every.values()),
+            )
+        finally:
+            with torch.no_grad():
+                for name, parameter in chosen.items():
+                    parameter.copy_(original[name])
+            forget()
 
 
 def _check(name: str, parameter: Any) -> None:
@@ -193,12 +199,17 @@ def _check(name: str, parameter: Any) -> None:
             f"parameter {name} holds {parameter.dtype}, which cannot be drawn from a normal; "
             "load the model without quantisation"
         )
+    if hasattr(parameter, "__tensor_flatten__"):
+        raise CapabilityError(
+            f"parameter {name} is a {type(parameter).__name__}, whose numbers cannot be replaced; load "
+            "the model without quantisation"
+        )
     if parameter.is_meta:
         raise CapabilityError(f"parameter {name} is not in memory; load the model whole")
     if parameter.is_inference():
         raise CapabilityError(
-            f"parameter {name} was created in inference mode, where torch does not count changes, so "
-            "old answers would be used for new weights; load the model outside of inference mode"
+            f"parameter {name} was created in inference mode, outside of which torch lets nobody write "
+            "to it; load the model outside of inference mode"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
-from whence.core.record import Migration, Number, Record, Tree, without_surrogates
+from whence.core.record import Migration, Number, Tree, without_surrogates
 from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.attribution_agreement import AttributionAgreement
 from whence.students.certificate.distribution_shift import Shift
@@ -14,6 +14,7 @@ from whence.students.certificate.fidelity import Flips
 from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
 from whence.students.certificate.verdict import VERDICTS, Lift, Verdict
+from whence.students.folder_record import FolderRecord
 
 __all__ = ["VERDICTS", "Certificate", "Lift", "Verdict"]
 
@@ -52,7 +53,7 @@ def _version_2(tree: Tree) -> Tree:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Certificate(Record):
+class Certificate(FolderRecord):
     """What was measured of a student on texts kept for that alone.
 
     Attributes:

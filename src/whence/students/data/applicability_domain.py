@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+import hashlib
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from whence.core.errors import InputError, OptionError
 from whence.core.record import Value
 from whence.students.features.tokenizer import words
 
-__all__ = ["ApplicabilityDomain", "unknown_token_rate"]
+__all__ = ["ApplicabilityDomain", "Known", "unknown_token_rate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -27,7 +27,10 @@ class ApplicabilityDomain(Value):
     not seen.
 
     Attributes:
-        vocabulary: words and marks of the texts a student was fitted on.
+        vocabulary: words and marks of the texts a student was fitted on; where there is a salt,
+            the hash of each, so that a stored domain spells out no customer's name. Whoever
+            guesses a word can still ask for it. Of two words in four thousand million one hash is
+            the same, and an unknown word then passes for a known one.
         longest: words of a text at most, by white space.
         rarest: share of a text's words and marks at most that are not in the vocabulary.
         cut_from: characters of the shortest text of which the teacher read only a part; ``None``
@@ -43,6 +46,7 @@ class ApplicabilityDomain(Value):
     longest: int
     rarest: float
     cut_from: int | None = None
+    salt: str | None = None
 
     def __post_init__(self) -> None:
         if self.longest < 1 or not 0 <= self.rarest <= 1:
@@ -80,9 +84,12 @@ class ApplicabilityDomain(Value):
             raise InputError("expected one text or more in each of fit and select, got none")
         if not 0 < covers <= 1:
             raise OptionError(f"expected covers above 0 and up to 1, got covers={covers}")
-        known = frozenset(word for text in fit for word in words(text))
+        plain = sorted({word for text in fit for word in words(text)})
+        # Of the words themselves: the same texts give the same file.
+        salt = hashlib.sha256("\n".join(plain).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        known = frozenset(_hashed(word, salt) for word in plain)
         lengths = [len(text.split()) for text in select]
-        rare = [unknown_token_rate(text, known) for text in select]
+        rare = [unknown_token_rate(text, Known(known, salt)) for text in select]
         longest, rarest = (
             # higher: an interpolated limit lies between two texts and would leave out
             # one more than allowed.
@@ -90,8 +97,14 @@ class ApplicabilityDomain(Value):
             for values in (lengths, rare)
         )
         return cls(
-            vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest), cut_from=cut_from
-        )
+            vocabulary=known, longest=max(int(longest), 1), rarest=float(rarest),
+            cut_from=cut_from, salt=salt,
+        )  # fmt: skip
+
+    @property
+    def known(self) -> Known:
+        """The vocabulary, to be asked for a word."""
+        return Known(self.vocabulary, self.salt)
 
     def beyond(self, text: str) -> str | None:
         """Why a text, as a whole, is beyond what was certified; ``None`` where it is not."""
@@ -100,7 +113,7 @@ class ApplicabilityDomain(Value):
         count = len(text.split())
         if count > self.longest:
             return f"{count} words; up to {self.longest} are certified"
-        share = unknown_token_rate(text, self.vocabulary)
+        share = unknown_token_rate(text, self.known)
         if share > self.rarest:
             return (
                 f"{share:.3f} of its words and marks were never met; up to {self.rarest:.3f} are "
@@ -113,7 +126,28 @@ class ApplicabilityDomain(Value):
         return np.array([self.beyond(text) is not None for text in texts], dtype=np.bool_)
 
 
-def unknown_token_rate(text: str, known: AbstractSet[str]) -> float:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Words that can be asked for, by their salted hashes where there is a salt.
+
+    Example:
+        >>> "late" in Known(frozenset(["late"]), None), "late" in Known(frozenset(["late"]), "ab")
+        (True, False)
+    """
+
+    vocabulary: frozenset[str]
+    salt: str | None
+
+    def __contains__(self, word: object) -> bool:
+        return (word if self.salt is None else _hashed(str(word), self.salt)) in self.vocabulary
+
+
+def _hashed(word: str, salt: str) -> str:
+    data = word.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=4, key=salt.encode()).hexdigest()
+
+
+def unknown_token_rate(text: str, known: Container[str]) -> float:
     """Share of a text's words and marks that are not among those known; 0 for a text without any.
 
     Args:

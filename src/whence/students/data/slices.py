@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,7 +29,7 @@ Chosen by hand; not calibrated."""
 
 
 def text_slices(
-    texts: Sequence[str], answers: Answers, vocabulary: AbstractSet[str]
+    texts: Sequence[str], answers: Answers, vocabulary: Container[str]
 ) -> dict[str, Bool[np.ndarray, " texts"]]:
     """Texts by length, denial, contrast, words never learnt from, and certainty of the teacher.
 

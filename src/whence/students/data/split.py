@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from whence.core.errors import InputError, OptionError
 from whence.core.statistics.proportions import Proportion, proportion
-from whence.students.data.near_duplicates import near_duplicates
+from whence.students.data.near_duplicates import SIMILAR, near_duplicates
 from whence.students.data.run import Run
 
 __all__ = ["FEWEST", "LEAST_TEXTS", "PARTS", "SHARES", "Part", "Split", "noise_ceiling", "split"]
@@ -36,13 +36,17 @@ LEAST_TEXTS = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Which rows of the texts are in which part, and their groups of near-duplicates."""
+    """Which rows of the texts are in which part, and their groups of near-duplicates.
+
+    ``threshold`` is the similarity from which two texts are near-duplicates.
+    """
 
     fit: Int[np.ndarray, " fit"]
     select: Int[np.ndarray, " select"]
     certify: Int[np.ndarray, " certify"]
     report: Int[np.ndarray, " report"]
     groups: Int[np.ndarray, " texts"]
+    threshold: float
 
     def rows(self, part: Part) -> Int[np.ndarray, " rows"]:
         """The rows of a part, ascending."""
@@ -65,7 +69,7 @@ def split(
     texts: Sequence[str],
     *,
     shares: tuple[float, float, float, float] = SHARES,
-    threshold: float = 0.8,
+    threshold: float = SIMILAR,
     seed: int = 0,
 ) -> Split:
     """Texts split at random into fit, select, certify and report, near-duplicates together.
@@ -92,7 +96,8 @@ def split(
     if count < needed:
         raise InputError(
             f"expected {needed} groups of near-duplicates or more, so that the smallest part has "
-            f"{FEWEST}, got {len(texts)} texts in {count} groups; give more texts that differ"
+            f"{FEWEST}, got {len(texts)} texts in {count} groups; give more texts that differ, or, "
+            f"where nearly alike texts are cases of their own, near_duplicates above {threshold:g}"
         )
     order = np.random.default_rng(seed).permutation(count)
     part_of = np.empty(count, dtype=np.int64)
@@ -107,7 +112,7 @@ def split(
     fit, select, certify, report = (
         np.flatnonzero((of_text == part) & (first | (part == 0))) for part in range(4)
     )
-    return Split(fit, select, certify, report, groups)
+    return Split(fit, select, certify, report, groups, threshold)
 
 
 def noise_ceiling(run: Run, texts: Sequence[str], *, most: int = 100) -> Proportion:

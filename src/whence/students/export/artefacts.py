@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,16 +10,15 @@ from pathlib import Path
 from whence.core.errors import CapabilityError, InputError
 from whence.core.files import write_atomic
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import ApplicabilityDomain
 from whence.students.export.model_card import model_card
 from whence.students.export.onnx import export_onnx
 from whence.students.export.sql import as_sql
 from whence.students.export.store import save_student
-from whence.students.export.student_card import DomainLimits, SplitPart, StudentCard
+from whence.students.export.student_card import StudentCard
 from whence.students.export.svg import as_svg
 from whence.students.export.text import as_markdown
 from whence.students.families.base import Fitted
-from whence.students.file_names import WEIGHTS
+from whence.students.file_names import CARD, CERTIFICATE, MODEL, ORIGIN, WEIGHTS
 
 __all__ = ["Artefacts", "save_artefacts"]
 
@@ -40,16 +39,10 @@ class Artefacts:
 def save_artefacts(
     student: Fitted,
     folder: str | Path,
-    *,
     certificate: Certificate,
+    origin: StudentCard,
+    *,
     texts: Sequence[str],
-    name: str,
-    date: str,
-    teacher: str,
-    fingerprint: str | None = None,
-    parts: Mapping[str, tuple[int, str]] | None = None,
-    regions: Sequence[str] = (),
-    applicability_domain: ApplicabilityDomain | None = None,
     also: Sequence[str] = (),
 ) -> Artefacts:
     """Write every file that a student can have, and say which it cannot.
@@ -63,14 +56,8 @@ def save_artefacts(
         student: student that is written.
         folder: folder to write to; created if missing.
         certificate: measurements of the student.
+        origin: name, teacher, date, parts of the texts and limits.
         texts: texts on which the ONNX model must answer alike; those of the report part.
-        name: name of the student, such as ``"rule-list-10"``.
-        date: date of the distillation, such as ``"2026-01-31"``.
-        teacher: name of the teacher.
-        fingerprint: fingerprint of the teacher.
-        parts: texts and SHA-256 of each part of the split.
-        regions: regions of distrust, in words.
-        applicability_domain: applicability domain: lengths and words of the certified texts.
         also: names of files that the caller writes into the folder afterwards; the card lists them.
 
     Raises:
@@ -79,22 +66,13 @@ def save_artefacts(
         WriteError: a file could not be written; those before it stand.
     """
     place = Path(folder)
-    card = partial(
-        model_card, student, certificate, name=name, date=date, teacher=teacher,
-        fingerprint=fingerprint, parts=parts, regions=regions, applicability_domain=applicability_domain,
-    )  # fmt: skip
-    origin = StudentCard(
-        name=name, date=date, teacher=teacher, fingerprint=fingerprint, parts=_parts(parts),
-        regions=tuple(regions), applicability_domain=None
-        if applicability_domain is None
-        else DomainLimits.of(applicability_domain),
-    )  # fmt: skip
+    card = partial(model_card, student, certificate, origin)
     # What cannot be written is found out before anything is.
     card()
     certificate.to_json()
     origin.to_json()
     save_student(student, place)
-    written = ["model.json", *([WEIGHTS] if (place / WEIGHTS).exists() else [])]
+    written = [MODEL, *([WEIGHTS] if (place / WEIGHTS).exists() else [])]
     left_out: dict[str, str] = {}
 
     def attempt(file: str, write: Callable[[Path], object]) -> None:
@@ -107,26 +85,20 @@ def save_artefacts(
             left_out[file] = str(error)
 
     verdict = f"{certificate.verdict}: {certificate.because}"
-    written_out = as_markdown(student, name=name).rstrip() + f"\n\nVerdict: {verdict}.\n"
+    written_out = as_markdown(student, name=origin.name).rstrip() + f"\n\nVerdict: {verdict}.\n"
     attempt("rules.md", lambda path: write_atomic(path, _utf8(written_out)))
     # In one line: behind a line break the rest of a verdict would be run as SQL.
-    lead = f"-- {name}. Verdict: {' '.join(verdict.split())}.\n"
+    lead = f"-- {origin.name}. Verdict: {' '.join(verdict.split())}.\n"
     attempt("rules.sql", lambda path: write_atomic(path, _utf8(lead + as_sql(student))))
-    attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=name))))
+    attempt("tree.svg", lambda path: write_atomic(path, _utf8(as_svg(student, title=origin.name))))
     attempt("model.onnx", lambda path: export_onnx(student, path, texts))
-    certificate.save(place / "certificate.json")
-    origin.save(place / "provenance.json")
-    written += ["certificate.json", "provenance.json", "README.md"]
+    certificate.save(place / CERTIFICATE)
+    origin.save(place / ORIGIN)
+    written += [CERTIFICATE, ORIGIN, CARD]
     # The card comes last, because it lists what was written and what could not be.
     names = [*written, *also]
-    write_atomic(place / "README.md", _utf8(card(written=names, left_out=left_out)))
+    write_atomic(place / CARD, _utf8(card(written=names, left_out=left_out)))
     return Artefacts(tuple(written), left_out)
-
-
-def _parts(parts: Mapping[str, tuple[int, str]] | None) -> dict[str, SplitPart] | None:
-    if parts is None:
-        return None
-    return {name: SplitPart(texts=count, sha256=digest) for name, (count, digest) in parts.items()}
 
 
 def _utf8(text: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from whence.core.errors import OptionError
 from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.certificate import Certificate
-from whence.students.data.applicability_domain import ApplicabilityDomain
+from whence.students.export.student_card import StudentCard
 from whence.students.export.text import inline
 from whence.students.families.base import Fitted
 
@@ -37,14 +37,8 @@ _LIMITS = (
 def model_card(
     student: Fitted,
     certificate: Certificate,
+    origin: StudentCard,
     *,
-    name: str,
-    date: str,
-    teacher: str,
-    fingerprint: str | None = None,
-    parts: Mapping[str, tuple[int, str]] | None = None,
-    regions: Sequence[str] = (),
-    applicability_domain: ApplicabilityDomain | None = None,
     written: Sequence[str] = ("model.json",),
     left_out: Mapping[str, str] | None = None,
 ) -> str:
@@ -56,14 +50,7 @@ def model_card(
     Args:
         student: student that is described.
         certificate: measurements of the student.
-        name: name of the student, such as ``"rule-list-10"``.
-        date: date of the distillation, such as ``"2026-01-31"``.
-        teacher: name of the teacher.
-        fingerprint: fingerprint of the teacher; ``None`` where it has none.
-        parts: number of texts of each part of the split, and the SHA-256 over them.
-        regions: regions of distrust, in words.
-        applicability_domain: applicability domain, and from which length on the teacher
-            read only a part.
+        origin: teacher, date, parts of the texts and limits.
         written: names of the files beside the card.
         left_out: files that could not be written, and why.
 
@@ -71,33 +58,35 @@ def model_card(
         OptionError: a date that is none.
     """
     try:
-        dt.date.fromisoformat(date)
+        dt.date.fromisoformat(origin.date)
     except ValueError as error:
-        raise OptionError(f"expected a date such as '2026-01-31', got date={date!r}") from error
+        raise OptionError(
+            f"expected a date such as '2026-01-31', got date={origin.date!r}"
+        ) from error
     sections = [
-        f"# {_line(name)}",
-        _what(student, date, teacher, fingerprint),
+        f"# {_line(origin.name)}",
+        _what(student, origin),
         f"## Verdict\n\n**{certificate.verdict}**: {_line(certificate.because)}.",
         _measured(certificate),
-        _texts(parts),
-        _limits(student, regions, applicability_domain),
+        _texts(origin),
+        _limits(student, origin),
         f"## Terms\n\n{_TERMS}",
         _run(written, left_out or {}),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _what(student: Fitted, date: str, teacher: str, fingerprint: str | None) -> str:
-    cost = student.reading_cost
+def _what(student: Fitted, origin: StudentCard) -> str:
+    cost, fingerprint = student.reading_cost, origin.fingerprint
     known = "none: it is a function without a version, and cannot be told from another"
     rows = [
         ("Kind", student.kind),
         ("Labels", ", ".join(inline(label) for label in student.labels)),
         ("Features", f"{len(student.features):,}"),
         ("To read", f"{cost.words:,} words and {cost.numbers:,} numbers"),
-        ("Teacher", inline(teacher)),
+        ("Teacher", inline(origin.teacher)),
         ("Fingerprint of the teacher", known if fingerprint is None else inline(fingerprint)),
-        ("Date", date),
+        ("Date", origin.date),
     ]
     lead = (
         "A readable student: it was distilled from the teacher's answers and decides in its place "
@@ -166,19 +155,30 @@ def _number(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.4g}"
 
 
-def _texts(parts: Mapping[str, tuple[int, str]] | None) -> str:
-    if not parts:
+def _texts(origin: StudentCard) -> str:
+    if not origin.parts:
         return "## Texts\n\nNothing was told of the texts it was distilled on."
-    rows = [(part, f"{count:,}", f"`{digest}`") for part, (count, digest) in parts.items()]
+    rows = [(name, f"{part.texts:,}", f"`{part.sha256}`") for name, part in origin.parts.items()]
     lead = (
         "Parts were drawn before any question to the teacher. The digest is over the SHA-256 of "
         "each text of a part, in order: whoever has the texts can tell that they are the same."
     )
+    if origin.near_duplicates is not None:
+        lead += (
+            f" Texts of a similarity of {origin.near_duplicates:g} or more, by the words that not "
+            "all texts share, are in one part."
+        )
     return f"## Texts\n\n{lead}\n\n" + _table(("part", "texts", "SHA-256"), rows)
 
 
-def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain | None) -> str:
+def _limits(student: Fitted, origin: StudentCard) -> str:
+    domain = origin.applicability_domain
     lines: list[str] = list(_LIMITS)
+    if origin.least_texts is not None:
+        lines.append(
+            "It holds the words that it decides by, each of which stands in "
+            f"{origin.least_texts:,} or more of the texts it was fitted on."
+        )
     if student.quotes_texts:
         lines.append("It holds training texts word for word, and so does every file of it.")
     if domain is not None:
@@ -192,7 +192,7 @@ def _limits(student: Fitted, regions: Sequence[str], domain: ApplicabilityDomain
                 "what was measured holds for that part. The student reads all that it is given: "
                 "give it only what the teacher reads."
             )
-    lines += [f"Not to be trusted: {_line(region)}" for region in regions]
+    lines += [f"Not to be trusted: {_line(region)}" for region in origin.regions]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
@@ -213,6 +213,8 @@ def _run(written: Sequence[str], left_out: Mapping[str, str]) -> str:
 _FILES = {
     "README.md": "this card",
     "certificate.json": "all that was measured",
+    "compact": "a small transformer, as transformers writes it",
+    "manifest.json": "the SHA-256 of every file, which each load checks",
     "model.json": "the student, readable, with its SHA-256",
     "model.onnx": "the student over words; its labels and probabilities were compared",
     "provenance.json": "teacher, date, parts of the texts, regions of distrust, applicability domain",

@@ -12,6 +12,7 @@ import numpy as np
 
 from whence.students.features.tokenizer import VERSION as WORDS_VERSION
 from whence.students.file_names import MODEL, WEIGHTS
+from whence.students.manifest import check_manifest
 
 __all__ = [
     "LARGE",
@@ -31,7 +32,7 @@ __all__ = [
 
 Tree = dict[str, Any]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the form that this whence writes."""
 
 _KINDS_OF_VERSION_1 = {"linear": "sparse-linear", "rules": "rule-list", "tree": "decision-tree"}
@@ -43,7 +44,12 @@ def _kinds_by_family(tree: Tree) -> Tree:
     return {**tree, "schema_version": 2, "kind": _KINDS_OF_VERSION_1.get(str(kind), kind)}
 
 
-MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {1: _kinds_by_family}
+def _no_numbers(tree: Tree) -> Tree:
+    """Version 2 to 3: features may be numbers above or up to a threshold; before, none were."""
+    return {**tree, "schema_version": 3}
+
+
+MIGRATIONS: dict[int, Callable[[Tree], Tree]] = {1: _kinds_by_family, 2: _no_numbers}
 """From an older version, the pure step to the next; steps are never deleted."""
 
 # Chosen by hand: up to here a person may still read the file.
@@ -117,6 +123,7 @@ def read_tree(folder: str | Path) -> Tree:
         NewerVersionError: written by a newer whence.
     """
     path = Path(folder) / MODEL
+    check_manifest(Path(folder))
     tree = _parsed(_read(path), path)
     version = tree.get("schema_version")
     # True is an int, and equal to 1.

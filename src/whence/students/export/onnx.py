@@ -121,6 +121,12 @@ def _present(graph: Graph, features: WordFeatures) -> str:
             f"{len(denied)} features ask what a negation reaches, which no ONNX operator counts: "
             f"{', '.join(denied[:5])}. Distil with ReadableFeatures(negation=False)."
         )
+    numeric = [f.describe() for f in features.kept if f.numeric]
+    if numeric:
+        raise CapabilityError(
+            f"{len(numeric)} features are numbers of a text, which no ONNX operator reads: "
+            f"{', '.join(numeric[:5])}. Distil with ReadableFeatures(numbers=False)."
+        )
     order: list[int] = []
     parts: list[str] = []
     for kind in ("ngram", "first", "last", "lexicon"):

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from whence.core.record import Migration, Record, Tree, Value, without_surrogates
+from whence.core.record import Migration, Tree, Value, without_surrogates
 from whence.students.data.applicability_domain import ApplicabilityDomain
+from whence.students.folder_record import FolderRecord
 
 __all__ = ["DomainLimits", "SplitPart", "StudentCard"]
 
@@ -46,8 +47,13 @@ def _named_domain(tree: Tree) -> Tree:
     return {**{names.get(name, name): value for name, value in tree.items()}, "schema_version": 2}
 
 
+def _with_options(tree: Tree) -> Tree:
+    """Version 2 did not say how near-duplicates and features were told."""
+    return {**tree, "near_duplicates": None, "least_texts": None, "schema_version": 3}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StudentCard(Record):
+class StudentCard(FolderRecord):
     """Where a stored student comes from.
 
     Attributes:
@@ -58,6 +64,9 @@ class StudentCard(Record):
         parts: each part of the split; ``None`` where nothing was told of the texts.
         regions: places where the student must not be trusted, in words.
         applicability_domain: limits of the texts that the certificate speaks of.
+        near_duplicates: similarity from which texts stayed in one part; ``None`` where it is not
+            known.
+        least_texts: texts that a word had to stand in to become a feature; ``None`` likewise.
     """
 
     name: str
@@ -67,7 +76,9 @@ class StudentCard(Record):
     parts: dict[str, SplitPart] | None
     regions: tuple[str, ...]
     applicability_domain: DomainLimits | None
+    near_duplicates: float | None = None
+    least_texts: int | None = None
     kind: Literal["student-card"] = "student-card"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _named_domain}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _named_domain, 2: _with_options}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)

@@ -192,7 +192,7 @@ class FittedDecisionTree(Fitted):
             column, before = node.column, node.chances
             places = tuple(spans.get(column, ()))
             node = self.nodes[node.there if places else node.absent]
-            says = ("" if places else "no ") + self.features.describe(column)
+            says = self.features.describe(column, there=bool(places))
             # The differences telescope: the root and all of them add up to the leaf.
             evidence.append(Evidence(says, places, node.chances - before))
         return self._reasons(text, self.nodes[0].chances, evidence, "probability")

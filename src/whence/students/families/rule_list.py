@@ -256,11 +256,9 @@ class FittedRuleList(Fitted):
 
     def condition(self, rule: Rule) -> str:
         """The conditions of a rule in words."""
-        parts = [
-            ("" if there else "no ") + self.features.describe(column)
-            for column, there in rule.literals
-        ]
-        return " and ".join(parts)
+        return " and ".join(
+            self.features.describe(column, there=there) for column, there in rule.literals
+        )
 
     def to_text(self) -> str:
         """One line a rule."""

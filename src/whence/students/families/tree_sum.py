@@ -301,7 +301,7 @@ class FittedTreeSum(Fitted):
                 column, before = branch.column, branch.adds
                 places = tuple(spans.get(column, ()))
                 branch = branches[branch.there if places else branch.absent]
-                says = ("" if places else "no ") + self.features.describe(column)
+                says = self.features.describe(column, there=bool(places))
                 evidence.append(Evidence(says, places, branch.adds - before))
         sums = self.sums(self.features.table([text]))
         cut = (onto_simplex(sums) - sums)[0]

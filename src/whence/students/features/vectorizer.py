@@ -12,6 +12,7 @@ from jaxtyping import Int
 from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
+from whence.students.features.thresholds import FEWEST, threshold_features
 from whence.students.features.tokenizer import tokens, words
 from whence.students.features.word_features import (
     Feature,
@@ -29,15 +30,18 @@ __all__ = ["Feature", "Features", "Kind", "ReadableFeatures"]
 class ReadableFeatures(Looking):
     """Which readable features are drawn from a corpus.
 
-    All are binary, so that a weight is what a text gains by having the feature.
+    All are binary, so that a weight is what a text gains by having the feature. What nearly all
+    texts have is left out: its weight would be an intercept that reads like a reason.
 
     Args:
         longest: words in a row at most.
-        least_texts: texts that must have a feature before it counts.
+        least_texts: texts that must have a feature before it counts, and of a number also lack it.
         most: features kept, those of most texts first; lexicons always are.
         negation: words that are denied, as features of their own.
         position: words at the beginning and the end of the text, likewise.
         lexicons: names to words; a text has the list once, twice, three times or more.
+        numbers: amounts, percentages, ages, dates and other numbers above thresholds, such as
+            "amount > 10,000"; see :mod:`whence.students.features.quantities` for how they are read.
 
     Example:
         >>> spec = ReadableFeatures(longest=2, least_texts=1, lexicons={"debt": ("loan", "owed")})
@@ -49,6 +53,7 @@ class ReadableFeatures(Looking):
     # Both chosen by hand. What one text alone has, a student could only learn by heart.
     least_texts: int = 2
     most: int = 50_000
+    numbers: bool = True
 
     def check(self) -> None:
         """Refuse settings that are out of their range.
@@ -79,20 +84,29 @@ class ReadableFeatures(Looking):
             if self.plain:
                 continue
             counts.update({feature for feature, _, _ in beside(self, tokens(text))})
-        counts.update(
-            {Feature("ngram", p): n for p, n in phrase_counts.items() if n >= self.least_texts}
-        )
-        lists = sorted(f for f in counts if f.kind == "lexicon" and counts[f] >= self.least_texts)
-        others = [f for f in counts if f.kind != "lexicon" and counts[f] >= self.least_texts]
+        usual = _usual(len(texts))
+        counts.update({Feature("ngram", phrase): n for phrase, n in phrase_counts.items()})
+        counted = {f: n for f, n in counts.items() if self.least_texts <= n <= usual}
+        lists = sorted(f for f in counted if f.kind == "lexicon")
+        others = [f for f in counted if f.kind != "lexicon"]
         # Equal counts by name: the same corpus gives the same columns in whatever order it comes.
         others.sort(key=lambda f: (-counts[f], f))
-        features = (*sorted(others[: self.most]), *lists)
+        numbers = threshold_features(texts, self.least_texts) if self.numbers else []
+        features = (*sorted(others[: self.most]), *lists, *numbers)
         if not features:
             raise InputError(
-                f"no feature is in {self.least_texts} or more of the {len(texts)} texts; "
-                "give more texts or a smaller least_texts"
+                f"no feature is in {self.least_texts} or more of the {len(texts)} texts and not in "
+                "nearly all of them; give more texts or a smaller least_texts"
             )
         return Features(self, features)
+
+
+def _usual(texts: int) -> int:
+    """The most texts that a feature may be in: what one text in a hundred lacks, or fewer, is left out.
+
+    Of fewer than twenty texts nobody knows what is usual.
+    """
+    return texts if texts < FEWEST else texts - max(1, texts // 100)
 
 
 class Features(WordFeatures):
@@ -142,6 +156,7 @@ class Features(WordFeatures):
         result = WordFeatures.from_json(tree)
         how = result.spec
         spec = ReadableFeatures(
-            longest=how.longest, negation=how.negation, position=how.position, lexicons=how.lexicons
-        )
+            longest=how.longest, negation=how.negation, position=how.position,
+            lexicons=how.lexicons, numbers=how.numbers,
+        )  # fmt: skip
         return cls(spec, result.kept)

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
+from whence.students.features.quantities import (
+    LOWEST,
+    QUANTITIES,
+    Measure,
+    limit_in_words,
+    quantities,
+)
 from whence.students.features.tokenizer import Token, negated, tokens, words
 
-__all__ = ["EDGE", "Feature", "Kind", "Looking", "WordFeatures", "beside", "phrases"]
+__all__ = [
+    "EDGE",
+    "Feature",
+    "Kind",
+    "Looking",
+    "WordFeatures",
+    "above",
+    "beside",
+    "phrases",
+    "up_to",
+]
 
-Kind = Literal["ngram", "denied", "lexicon", "first", "last"]
+UpTo = Literal["amount <=", "percent <=", "age <=", "date <=", "number <="]
+
+Kind = Literal["ngram", "denied", "lexicon", "first", "last"] | Measure | UpTo
 """``ngram``: words in a row. ``denied``: a word within reach of a negation. ``lexicon``: any word
-of a list, so many times. ``first``, ``last``: a word among the first or last ten of the text."""
+of a list, so many times. ``first``, ``last``: a word among the first or last ten of the text. A
+:data:`~whence.students.features.quantities.Measure`: a number above a threshold; with ``<=``, one
+that is not above it."""
 
 # Chosen by hand; not calibrated.
 EDGE = 10
@@ -25,30 +46,85 @@ _FORMS = {
     "last": "'{}' at the end",
 }
 
+_NAMES = {"amount": "an amount", "age": "an age", "percent": "a percentage", "date": "a date"}
+_NAMES |= {"number": "a number"}
+
 
 class Feature(NamedTuple):
-    """What is looked for: words, or a list's name with how many of its words are needed.
+    """What is looked for: words, a list's name with how many of its words are needed, or a number.
+
+    Of a number, ``words`` are those right before it, if any are asked for, and ``least`` is the
+    threshold; see :func:`above` and :func:`up_to`.
 
     Example:
         >>> Feature("denied", "late").describe(), Feature("lexicon", "debt", 2).describe()
         ("'late' denied", '2 or more words of debt')
+        >>> above("amount", "", 1e4).describe(), above("age", "", 30.0).describe(there=False)
+        ('amount > 10,000', 'age <= 30 (or none)')
+        >>> up_to("date", "since", 737425.0).describe()
+        "date after 'since' up to 2020-01-01"
     """
 
     kind: Kind
     words: str
-    least: int = 1
+    least: float = 1
 
-    def describe(self) -> str:
-        """The feature as a reader sees it."""
+    @property
+    def numeric(self) -> bool:
+        """Whether it is a number on one side of a threshold."""
+        return self.measure in QUANTITIES
+
+    @property
+    def measure(self) -> str:
+        """What the number measures; of other features the kind."""
+        return self.kind.partition(" ")[0]
+
+    def met(self, value: float) -> bool:
+        """Whether a number is on the side of the threshold that is looked for."""
+        return value > self.least if self.kind == self.measure else value <= self.least
+
+    def describe(self, *, there: bool = True) -> str:
+        """The feature as a reader sees it.
+
+        Args:
+            there: whether a text has it; else the words say that it lacks it.
+        """
+        if self.numeric:
+            return self._limit(there)
+        if not there:
+            return f"no {self.describe()}"
         if self.kind != "lexicon":
             return _FORMS[self.kind].format(self.words)
         many = "a word" if self.least == 1 else f"{self.least} or more words"
         return f"{many} of {self.words}"
 
+    def _limit(self, there: bool) -> str:
+        name, behind = _NAMES[self.measure], f" after '{self.words}'" if self.words else ""
+        if self.least <= LOWEST:
+            return (name if there else f"no {name.split()[1]}") + behind
+        over = (self.kind == self.measure) == there
+        # Two "after" in a row would be read as one.
+        later = "later than" if behind else "after"
+        sides = ("up to", later) if self.measure == "date" else ("<=", ">")
+        limit = limit_in_words(self.measure, self.least)
+        # What lacks "amount > 10,000" may hold no amount at all.
+        none = "" if there else " (or none)"
+        return f"{name.split()[1]}{behind} {sides[over]} {limit}{none}"
+
     @property
     def cost(self) -> int:
         """Words to be read, the list of a lexicon not counted."""
         return len(self.describe().split())
+
+
+def above(measure: Measure, after: str, limit: float) -> Feature:
+    """A number above a threshold, right after some words if any are given."""
+    return Feature(measure, after, limit)
+
+
+def up_to(measure: Measure, after: str, limit: float) -> Feature:
+    """A number that is not above a threshold."""
+    return Feature(cast("UpTo", f"{measure} <="), after, limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +137,7 @@ class Looking:
         position: words at the beginning and the end of the text, likewise.
         lexicons: names to words or phrases; a text has the list once, twice, three times or more.
             They are kept as texts are read: case folded, marks set apart by spaces.
+        numbers: numbers above thresholds.
 
     Raises:
         OptionError: a list without a word.
@@ -74,6 +151,7 @@ class Looking:
     negation: bool = False
     position: bool = False
     lexicons: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    numbers: bool = False
     entries: Mapping[str, tuple[frozenset[str], int]] = field(init=False, repr=False, compare=False)
     """Of each lexicon its entries, and the words of the longest."""
 
@@ -122,13 +200,19 @@ class WordFeatures:
         # N-grams by their words alone: to look one up without making a Feature is most of the
         # speed.
         self._phrase = {f.words: j for f, j in self._column.items() if f.kind == "ngram"}
+        # Thresholds by what they are put to: each number of a text is compared with its own alone.
+        self._limits: dict[tuple[str, str], list[tuple[Feature, int]]] = {}
+        for feature, j in self._column.items():
+            if feature.numeric:
+                name = feature.measure, feature.words
+                self._limits.setdefault(name, []).append((feature, j))
 
     def __len__(self) -> int:
         return len(self.kept)
 
-    def describe(self, column: int) -> str:
-        """The feature of a column, for a reader."""
-        return self.kept[column].describe()
+    def describe(self, column: int, *, there: bool = True) -> str:
+        """The feature of a column, or that a text lacks it, for a reader."""
+        return self.kept[column].describe(there=there)
 
     def cost(self, columns: Iterable[int]) -> int:
         """Words to be read for some features; each lexicon among them is read once, whole."""
@@ -144,6 +228,8 @@ class WordFeatures:
             column = self._column
             near = beside(self.spec, tokens(text))
             result |= {column[feature] for feature, _, _ in near if feature in column}
+        if self._limits:
+            result |= {column for column, _, _ in self._met(text)}
         # Ascending: tables and the scorers add up in this order, so that both round alike.
         return sorted(result)
 
@@ -160,7 +246,17 @@ class WordFeatures:
             column = self._column.get(feature)
             if column is not None:
                 places.setdefault(column, []).append((start, end))
+        for column, start, end in self._met(text) if self._limits else ():
+            places.setdefault(column, []).append((start, end))
         return {column: sorted(places[column]) for column in sorted(places)}
+
+    def _met(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """The thresholds on whose side a number of a text is, each with the number's characters."""
+        for quantity in quantities(text):
+            for name in quantity.names:
+                for feature, column in self._limits.get(name, ()):
+                    if feature.met(quantity.value):
+                        yield column, quantity.start, quantity.end
 
     def to_json(self, columns: Sequence[int] | None = None) -> dict[str, Any]:
         """What is needed to look for some of the features again."""
@@ -171,6 +267,7 @@ class WordFeatures:
             "negation": spec.negation,
             "position": spec.position,
             "lexicons": {name: list(words) for name, words in spec.lexicons.items()},
+            "numbers": spec.numbers,
             "features": [[f.kind, f.words, f.least] for f in (self.kept[j] for j in chosen)],
         }
 
@@ -182,6 +279,8 @@ class WordFeatures:
             negation=tree["negation"],
             position=tree["position"],
             lexicons={name: tuple(words) for name, words in tree["lexicons"].items()},
+            # Schema versions 1 and 2 knew no numbers.
+            numbers=tree.get("numbers", False),
         )
         return WordFeatures(spec, [Feature(*entry) for entry in tree["features"]])
 

@@ -57,6 +57,8 @@ def conditions_of(features: WordFeatures, text: str) -> list[str]:
 
 def _unsaid(feature: Feature, features: WordFeatures) -> str | None:
     """Why a feature cannot be looked for by ``LIKE``; ``None`` where it can."""
+    if feature.numeric:
+        return "no comparison of text reads a number"
     if feature.kind == "denied":
         return "what a negation reaches is counted in words"
     if feature.kind in ("first", "last"):

@@ -62,14 +62,16 @@ class RegionFeatures(Value):
         negation: whether denied words are features of their own.
         position: whether words at the beginning and the end are.
         lexicons: words of each list, by its name.
-        features: kind, words and least count of each column.
+        features: kind, words and least count, or threshold, of each column.
+        numbers: whether numbers above thresholds are.
     """
 
     longest: int
     negation: bool
     position: bool
     lexicons: dict[str, tuple[str, ...]]
-    features: tuple[tuple[Kind, str, int], ...]
+    features: tuple[tuple[Kind, str, int | float], ...]
+    numbers: bool = False
 
     def __post_init__(self) -> None:
         # A lexicon without a word is refused when it is read, not when a text is decided.
@@ -142,10 +144,13 @@ class Region(Value):
         """The conditions: ``contains 'late' and 'waived', has no 'fraud', at most 20 words``."""
         features = [c for c in self.conditions if isinstance(c, Has)]
         describe = self.features.reader.describe
-        there = [describe(c.column) for c in features if c.there]
-        absent = [describe(c.column) for c in features if not c.there]
+        numeric = [self.features.reader.kept[c.column].numeric for c in features]
+        words = [c for c, number in zip(features, numeric, strict=True) if not number]
+        there = [describe(c.column) for c in words if c.there]
+        absent = [describe(c.column) for c in words if not c.there]
         parts = ["contains " + " and ".join(there)] if there else []
         parts += ["has no " + " and no ".join(absent)] if absent else []
+        parts += [describe(c.column, there=c.there) for c in features if c not in words]
         for c in self.conditions:
             if isinstance(c, Words):
                 parts.append(f"{'over' if c.over else 'at most'} {c.limit} words")

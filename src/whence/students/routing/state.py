@@ -9,8 +9,16 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from whence.core.errors import RecordError
-from whence.core.record import Migration, Number, Record, Tree, Value, without_surrogates
+from whence.core.record import (
+    Migration,
+    Number,
+    Tree,
+    Value,
+    raised_to,
+    without_surrogates,
+)
 from whence.students.data.applicability_domain import ApplicabilityDomain
+from whence.students.folder_record import FolderRecord
 from whence.students.regions.region import Region
 from whence.students.routing.decision import Counts, Unreachable
 from whence.students.routing.monitor import MonitorState
@@ -95,7 +103,7 @@ def _condition(kind: str, number: int, flag: bool) -> Tree:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RouterState(Record):
+class RouterState(FolderRecord):
     """Everything of a router but its student and its teacher.
 
     Whether numbers are in range is checked by the router.
@@ -132,6 +140,6 @@ class RouterState(Record):
     counts: Counts
     random_state: GeneratorState
     kind: Literal["router"] = "router"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name}
+    schema_version: Literal[3] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _fields_by_name, 2: raised_to(3)}
     unmarked: ClassVar[tuple[str, ...]] = ("kind",)

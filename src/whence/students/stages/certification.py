@@ -140,7 +140,7 @@ def _slices(
 ) -> dict[str, Bool[np.ndarray, " texts"]]:
     """The slices of every certificate, and the caller's, marked so that none is overwritten."""
     holdout, plan = fitted.holdout, fitted.plan
-    result = text_slices(holdout.texts("certify"), holdout.answers("certify"), domain.vocabulary)
+    result = text_slices(holdout.texts("certify"), holdout.answers("certify"), domain.known)
     for name, marks in plan.slices.items():
         result[f"{name} (given)"] = marks[plan.split.certify]
     return result

@@ -61,7 +61,7 @@ def fit_students(training: Training) -> FittedStudents:
     """
     plan = training.plan
     table, choices = training.trial.table, list(training.choices)
-    if plan.features is None:
+    if plan.chooses_features:
         groups = None if training.groups is None else training.groups.lexicons
         table, more = choose_features(training.trial, training.select, groups)
         choices += more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -12,6 +12,7 @@ from whence.core.errors import InputError, OptionError
 from whence.core.record import without_surrogates
 from whence.students.certificate.check_options import Checks
 from whence.students.data.inputs import gold_indices, students_named
+from whence.students.data.near_duplicates import SIMILAR
 from whence.students.data.query_budget import Budget, QueryPlan, plan_queries
 from whence.students.data.run import Run
 from whence.students.data.slices import given_slices
@@ -38,6 +39,8 @@ class Inputs:
     compact: Transformer | None = None
     shifted: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     slices: Mapping[str, Sequence[bool]] = field(default_factory=dict[str, Sequence[bool]])
+    near_duplicates: float = SIMILAR
+    least_texts: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,7 +54,8 @@ class Plan:
         gold: indices of their true labels.
         slices: marks of them, by the caller's name.
         students: students to fit.
-        features: features they may use; ``None`` where these are chosen.
+        spec: features that a choice starts from: those given, or words and pairs of words.
+        chooses_features: whether others are tried beside them.
         compact: small transformer to fit beside them.
         shifted: texts of other corpora, by name.
         checks: checks that ask the teacher nothing.
@@ -65,17 +69,13 @@ class Plan:
     gold: Int[np.ndarray, " texts"] | None
     slices: dict[str, Bool[np.ndarray, " texts"]]
     students: tuple[Student, ...]
-    features: ReadableFeatures | None
+    spec: ReadableFeatures
+    chooses_features: bool
     compact: Transformer | None
     shifted: Mapping[str, Sequence[str]]
     checks: Checks
     queries: QueryPlan
     split: Split
-
-    @property
-    def spec(self) -> ReadableFeatures:
-        """Features that a choice starts from: those given, or words and pairs of words."""
-        return ReadableFeatures() if self.features is None else self.features
 
 
 def make_plan(run: Run, inputs: Inputs) -> Plan:
@@ -95,6 +95,7 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
     students = students_for(len(labels)) if given is None else students_named(given)
     _check_names(inputs, run.teacher)
     _check_settings(students, inputs, run.teacher)
+    spec = _spec(inputs)
     queries = plan_queries(len(texts), inputs.budget)
     rows = np.arange(len(texts))
     if queries.texts < len(texts):
@@ -112,12 +113,13 @@ def make_plan(run: Run, inputs: Inputs) -> Plan:
         gold=None if gold is None else gold[rows],
         slices=slices,
         students=tuple(students),
-        features=inputs.features,
+        spec=spec,
+        chooses_features=inputs.features is None,
         compact=inputs.compact,
         shifted=inputs.shifted,
         checks=inputs.checks,
         queries=queries,
-        split=_split(asked, len(texts), inputs.budget, run.terms.seed),
+        split=_split(asked, len(texts), inputs, run.terms.seed),
     )
     # Texts without a feature in common are refused by this.
     fit: list[int] = plan.split.fit.tolist()
@@ -147,8 +149,6 @@ def _check_names(inputs: Inputs, teacher: Teacher) -> None:
 def _check_settings(students: Sequence[Student], inputs: Inputs, teacher: Teacher) -> None:
     for student in students:
         student.check(teacher.labels)
-    if inputs.features is not None:
-        inputs.features.check()
     compact = inputs.compact
     if compact is not None:
         compact.check(teacher.labels)
@@ -162,13 +162,21 @@ def _check_settings(students: Sequence[Student], inputs: Inputs, teacher: Teache
             raise InputError(f"expected one text or more in corpus {name!r} of shifted=, got none")
 
 
-def _split(texts: Sequence[str], given: int, budget: Budget, seed: int) -> Split:
+def _spec(inputs: Inputs) -> ReadableFeatures:
+    spec = ReadableFeatures() if inputs.features is None else inputs.features
+    if inputs.least_texts is not None:
+        spec = replace(spec, least_texts=inputs.least_texts)
+    spec.check()
+    return spec
+
+
+def _split(texts: Sequence[str], given: int, inputs: Inputs, seed: int) -> Split:
     try:
-        return split(texts, seed=seed)
+        return split(texts, threshold=inputs.near_duplicates, seed=seed)
     except InputError as error:
         if len(texts) == given:
             raise
         raise OptionError(
-            f"queries={budget.queries} leave room for {len(texts)} of {given} texts, and too few "
+            f"queries={inputs.budget.queries} leave room for {len(texts)} of {given} texts, and too few "
             f"of these differ: {error}. Or allow more queries."
         ) from error

@@ -45,6 +45,7 @@ def report(certification: Certification) -> Distilled:
         applicability_domain=certification.applicability_domain,
         teacher=run.teacher.ref,
         fingerprint=run.teacher.fingerprint,
+        least_texts=plan.spec.least_texts,
         seed=run.terms.seed,
         reported=tuple(fitted.holdout.texts("report")),
     )

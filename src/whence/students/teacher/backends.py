@@ -122,6 +122,11 @@ class ScoreAnswerer:
                     f"{ref} gives each label a probability of its own; students copy one decision "
                     "among labels that exclude each other. Wrap one label in a callable."
                 )
+            if getattr(model, "regression", False):
+                raise CapabilityError(
+                    f"{ref} is a regression, whose outputs are no labels to choose from; students copy a "
+                    "decision. Wrap it in a callable that answers labels."
+                )
             if gives not in (None, "logit"):
                 raise OptionError(f"{ref} gives logits; gives={gives!r} asked")
             declared = "logit"

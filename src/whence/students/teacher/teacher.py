@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from whence.core.errors import InputError, Interrupted, ModelOutputError, OptionError
 from whence.core.progress import Progress
-from whence.games.cache import Cache, DiskCache, MemoryCache, cache_key
+from whence.games.cache import Cache, MemoryCache, cache_key
+from whence.games.disk_cache import DiskCache
 from whence.models.adapters.callable import CallableModel
-from whence.models.protocols import TokenModel
+from whence.models.protocols import GivesAnswerState, TokenModel
 from whence.students.teacher.backends import (
     Answerer,
     Gives,
@@ -265,8 +266,7 @@ class Teacher:
     ) -> Answers:
         checked = checked_texts(texts)
         distinct = list(dict.fromkeys(checked))
-        # Asked anew each time: weights may have been changed since.
-        name = self._answerer.fingerprint or self._unnamed
+        name = self._name()
         keys = [cache_key(name, turn, text.encode()) for text in distinct]
         rows_of: dict[str, np.ndarray] = {
             text: value
@@ -281,6 +281,16 @@ class Teacher:
             if tell is not None:
                 tell(len(rows_of), len(distinct))
         return self._answers(checked, rows_of)
+
+    def _name(self) -> str:
+        """What answers are kept under, read anew each time: weights may have been changed since."""
+        fingerprint = self._answerer.fingerprint
+        model = getattr(self._answerer, "model", None)
+        if fingerprint is None or not isinstance(model, GivesAnswerState):
+            return fingerprint or self._unnamed
+        state = model.answer_state()
+        # Under a hook, answers are this teacher's alone: on disk nobody finds them again.
+        return self._unnamed if state.doubts else f"{fingerprint} {state.key}"
 
     def _answers(self, texts: Sequence[str], rows_of: dict[str, np.ndarray]) -> Answers:
         width = len(self.labels)
