@@ -73,7 +73,7 @@ class TestRightOnes:
         found = explain(
             whence.load(EVERY["bert"]().pair), TEXT, method="input-x-gradient", budget=2
         )
-        assert found.provenance.cost.gradient_evaluations == 2 + 5
+        assert found.provenance.cost.gradient_evaluations in (2 + 5, 2 + 7)
 
 
 class Detached(transformers.BertForSequenceClassification):

@@ -193,7 +193,7 @@ def answer(
             # Without a guide the method's own number of evaluations is due; a budget stands.
             if budget is None and guide.scores is None:
                 allowed = max(method.default_budget(len(question.segmentation)), plan.least)
-            allowed -= guide.cost.gradient_evaluations
+            allowed -= guide.passes
         game = question.game(
             budget=allowed, cache=answers, token_budget=token_budget, progress=progress
         )
@@ -226,6 +226,8 @@ class _Guide:
     scores: Float[np.ndarray, "n k"] | None
     cost: Cost
     notes: tuple[str, ...] = ()
+    # Those of the budget: what compares gradients with the model's answer is in the cost alone.
+    passes: int = 0
 
 
 def _guide() -> IntegratedGradients:
@@ -250,10 +252,12 @@ def _guide_of(
     # Whatever a model's backward pass raises (an operation without a derivative, too little memory):
     # the scores do not need it, and what it would have saved is spent on evaluations.
     except Exception as error:
-        return _Guide(None, path.cost, (f"not guided by a gradient: {error}",))
+        note = f"not guided by a gradient: {error}"
+        return _Guide(None, path.cost, (note,), path.gradient_passes)
     if not np.all(np.isfinite(scores)):
-        return _Guide(None, path.cost, ("not guided by a gradient: it is not finite",))
-    return _Guide(scores, path.cost)
+        note = "not guided by a gradient: it is not finite"
+        return _Guide(None, path.cost, (note,), path.gradient_passes)
+    return _Guide(scores, path.cost, (), path.gradient_passes)
 
 
 def _embedding_game(

@@ -133,17 +133,20 @@ class TorchModel(LocalModel):
     def _evaluate_changed(
         self, change: Callable[[list[int]], Any], count: int, encoding: Encoding, readout: Any
     ) -> Evaluated:
-        """The readout of equal rows, of which ``change`` changes those of its indices."""
+        """The readout of equal rows, of which ``change`` changes those of its indices.
+
+        Whoever asks has a row without changes among them, which shows whether they share a pass well;
+        where other rows did not, these are read one by one.
+        """
         row = _uncached(encoding.ids, encoding.token_types)
-
-        def run(group: list[int], _: bool) -> Scores:
-            with change(group):
-                return self._scores([row] * len(group), readout)
-
+        parts: list[Scores] = []
         with torch.inference_mode(), self.running(readout.precision):
             self._prepare(encoding.ids)
-            result = answers(run, [len(row)] * count, readout.shortcuts, self.tolerance(readout))
-            return self._evaluated(result, readout)
+            for group in readout.shortcuts.groups([len(row)] * count):
+                with change(group):
+                    parts.append(self._scores([row] * len(group), readout))
+            raw = torch.cat([part.raw for part in parts])
+            return self._evaluated(Answers(raw, sum(part.tokens for part in parts), 0), readout)
 
     def attention(
         self,
@@ -157,6 +160,7 @@ class TorchModel(LocalModel):
         decision: Decision | None = None
         plain: Any = None
         with torch.inference_mode(), self.running():
+            self._prepare(encoding.ids)
             with capture_attention(self.module, sink, row_block=row_block) as queries:
                 if not forced:
                     decision = cast("Any", self).decide(encoding)
@@ -211,7 +215,7 @@ class TorchModel(LocalModel):
         # other gradient.
         embeddings = self.embed(encoding)[None]
         # Before anything is watched or frozen: under a sink its passes would be counted as well.
-        self.prove_gradients(encoding, readout)
+        probes = self.prove_gradients(encoding, readout)
         frozen = sink.freeze(self.module) if isinstance(sink, DirectGradientSink) else nullcontext()
         with frozen, hook_kernels(self.module, sink):
             self.slopes(encoding.ids[None], embeddings, encoding.token_types, readout)
@@ -224,7 +228,7 @@ class TorchModel(LocalModel):
             for name, calls in sink.gradients.items()
         }
         outputs = {name: [call[0] for call in calls] for name, calls in sink.outputs.items()}
-        return HeadGradients(outputs=outputs, gradients=gradients)
+        return HeadGradients(outputs=outputs, gradients=gradients, probes=probes)
 
     def states(self, row: Row, readout: Any) -> dict[str, list[Float[np.ndarray, "tokens width"]]]:
         """See :class:`~whence.models.access.GivesStates`."""

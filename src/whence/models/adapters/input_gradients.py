@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 
 from whence.core.errors import GradientError
-from whence.models.adapters.shortcuts import agree, refusal
+from whence.models.adapters.shortcuts import TOLERANCE, agree, refusal
 from whence.models.values import Encoding, Row
 
 __all__ = ["look_up", "prove_gradients"]
@@ -182,8 +182,10 @@ def _deviation(
     derivative = (slope * move).sum(axis=(1, 2))
     usual = np.linalg.norm(slope.reshape(len(slope), -1), axis=1) * np.linalg.norm(move)
     usual /= np.sqrt(np.count_nonzero(move))
-    # Two roundings of the values themselves, a hundredth of what the comparison of values allows.
-    noise = 0.02 * tolerance * np.maximum(1, np.abs(values).max(axis=0))
+    # Two roundings of the values: of float32, whose comparison allows a hundred times more; in half
+    # precision the tolerance itself is made of roundings.
+    noise = 0.02 * tolerance if tolerance <= TOLERANCE else tolerance
+    noise = noise * np.maximum(1, np.abs(values).max(axis=0))
     allowed = (
         DEVIATION * np.maximum(np.maximum(usual, np.abs(derivative)), np.abs(difference)) + noise
     )

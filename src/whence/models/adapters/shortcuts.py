@@ -17,7 +17,16 @@ import torch
 
 from whence.models.adapters.local_model import out_of_memory_as_memory_error
 
-__all__ = ["Answers", "Scores", "Shortcuts", "agree", "answers", "refusal", "tolerance_of"]
+__all__ = [
+    "TOLERANCE",
+    "Answers",
+    "Scores",
+    "Shortcuts",
+    "agree",
+    "answers",
+    "refusal",
+    "tolerance_of",
+]
 
 Shortcut = Literal["reuse", "padding", "company"]
 
