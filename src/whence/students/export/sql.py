@@ -5,7 +5,6 @@ from __future__ import annotations
 from whence.students.families.base import Fitted
 from whence.students.formats.sql_features import storable
 from whence.students.formats.sql_query import MOST, SqlQuery
-from whence.students.formats.sql_words import Dialect
 
 __all__ = ["MOST", "as_sql"]
 
@@ -21,7 +20,7 @@ def as_sql(
     table: str = "texts",
     key: str = "id",
     text: str = "text",
-    dialect: Dialect = "sqlite",
+    dialect: str = "sqlite",
 ) -> str:
     r"""One ``SELECT`` that gives the label and the probabilities of every row of a table.
 

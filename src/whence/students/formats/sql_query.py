@@ -16,7 +16,7 @@ import numpy as np
 from whence.core.errors import CapabilityError, OptionError
 from whence.students.features.word_features import WordFeatures
 from whence.students.formats.sql_features import conditions_of, literal
-from whence.students.formats.sql_words import Dialect, prepared
+from whence.students.formats.sql_words import prepared
 
 __all__ = ["MOST", "SqlQuery"]
 
@@ -66,7 +66,7 @@ class SqlQuery:
         table: str,
         key: str,
         text: str,
-        dialect: Dialect,
+        dialect: str,
     ) -> None:
         lower = key.lower()
         if lower in _OURS or (lower[:1] in ("f", "z") and lower[1:].isdecimal()):

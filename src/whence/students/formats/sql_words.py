@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
 
 from whence.core.errors import OptionError
 from whence.students.features.tokenizer import words
 from whence.students.formats.sql_features import literal
 
-__all__ = ["ALPHABET", "Dialect", "prepared"]
-
-Dialect = Literal["sqlite", "postgresql"]
+__all__ = ["ALPHABET", "prepared"]
 
 # Function that makes a character from its number: in literals, editors change line breaks.
 _CHARACTER = {"sqlite": "char", "postgresql": "chr"}
@@ -33,7 +30,7 @@ _NESTED = 12
 """Calls in each other: SQLite's parser takes some thirty."""
 
 
-def prepared(table: str, key: str, text: str, dialect: Dialect) -> str:
+def prepared(table: str, key: str, text: str, dialect: str) -> str:
     """Common table expressions, the last of which, ``prepared``, holds the words of each text.
 
     A space stands on both sides of every word. ``words`` is NULL of a text with a character outside
@@ -49,7 +46,7 @@ def prepared(table: str, key: str, text: str, dialect: Dialect) -> str:
         OptionError: another dialect.
     """
     if dialect not in _CHARACTER:
-        known = ", ".join(get_args(Dialect))
+        known = ", ".join(_CHARACTER)
         raise OptionError(f"expected a dialect among {known}, got {dialect!r}")
     character = _CHARACTER[dialect]
     plain = {sign: _plain(sign) for sign in ALPHABET}
