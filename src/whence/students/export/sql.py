@@ -22,7 +22,7 @@ def as_sql(
     text: str = "text",
     dialect: str = "sqlite",
 ) -> str:
-    r"""One ``SELECT`` that gives the label and the probabilities of every row of a table.
+    """One ``SELECT`` that gives the label and the probabilities of every row of a table.
 
     The query splits the raw texts into words as the student does. Of a text with a character
     outside Windows-1252, a control, a soft hyphen or 64 apostrophes in a row, and of NULL, label
@@ -56,7 +56,7 @@ def as_sql(
         ...          Rule((), np.array([0.8, 0.2]), 40.0)]
         >>> query = as_sql(FittedRuleList(("accept", "reject"), features, rules))
         >>> [line.strip() for line in query.splitlines() if "LIKE" in line]
-        ['WHEN words LIKE \'% late %\' THEN 0']
+        ["WHEN words LIKE '% late %' THEN 0"]
     """
     query = SqlQuery(
         student.labels, student.features, table=table, key=key, text=text, dialect=dialect
