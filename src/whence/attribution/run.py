@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -22,7 +23,13 @@ from whence.attribution.method import (
 )
 from whence.attribution.registry import METHODS, choose, method_by_name
 from whence.core.arrays import frozen_array
-from whence.core.errors import BudgetError, CapabilityError, Interrupted, OptionError
+from whence.core.errors import (
+    BudgetError,
+    CapabilityError,
+    GradientError,
+    Interrupted,
+    OptionError,
+)
 from whence.core.explanations import Attribution, Completeness
 from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec, Provenance, environment, now
@@ -142,6 +149,7 @@ def answer(
 
     Raises:
         CapabilityError: the model lacks what the method needs.
+        GradientError: the gradients are not of the model's answer to these ids.
         BudgetError: the budget is too small; the message gives the least.
         Interrupted: stopped by the user; finished evaluations stay in the store, where one was given.
 
@@ -170,12 +178,14 @@ def answer(
     notes: list[str] = []
     if isinstance(method, GradientMethod):
         passes = _embedding_game(method, question, allowed, token_budget)
-        estimate = method.estimate(passes, budget=allowed, seed=seed)
+        with _gradient_errors(method, question):
+            estimate = method.estimate(passes, budget=allowed, seed=seed)
         # Nothing was made absent, so the record names no masker.
         cost, used = passes.cost, None
     elif isinstance(method, AttentionMethod):
         attention = _attention_game(method, question, allowed, token_budget)
-        estimate = method.estimate(attention, budget=allowed, seed=seed)
+        with _gradient_errors(method, question):
+            estimate = method.estimate(attention, budget=allowed, seed=seed)
         cost, used = attention.cost, None
     else:
         guide: _Guide | None = None
@@ -185,7 +195,7 @@ def answer(
             # Without a guide the method's own number of evaluations is due; a budget stands.
             if budget is None and guide.scores is None:
                 allowed = max(method.default_budget(len(question.segmentation)), plan.least)
-            allowed -= guide.cost.gradient_evaluations
+            allowed -= guide.passes
         game = question.game(
             budget=allowed, cache=answers, token_budget=token_budget, progress=progress
         )
@@ -218,6 +228,8 @@ class _Guide:
     scores: Float[np.ndarray, "n k"] | None
     cost: Cost
     notes: tuple[str, ...] = ()
+    # Those of the budget: what compares gradients with the model's answer is in the cost alone.
+    passes: int = 0
 
 
 def _guide() -> IntegratedGradients:
@@ -242,10 +254,12 @@ def _guide_of(
     # Whatever a model's backward pass raises (an operation without a derivative, too little memory):
     # the scores do not need it, and what it would have saved is spent on evaluations.
     except Exception as error:
-        return _Guide(None, path.cost, (f"not guided by a gradient: {error}",))
+        note = f"not guided by a gradient: {error}"
+        return _Guide(None, path.cost, (note,), path.gradient_passes)
     if not np.all(np.isfinite(scores)):
-        return _Guide(None, path.cost, ("not guided by a gradient: it is not finite",))
-    return _Guide(scores, path.cost)
+        note = "not guided by a gradient: it is not finite"
+        return _Guide(None, path.cost, (note,), path.gradient_passes)
+    return _Guide(scores, path.cost, (), path.gradient_passes)
 
 
 def _embedding_game(
@@ -269,6 +283,19 @@ def _attention_game(
             f"scores{_reason(question)}. Methods that work here: {', '.join(working)}"
         )
     return question.attention_game(budget=budget, token_budget=token_budget, alternatives=working)
+
+
+@contextmanager
+def _gradient_errors(method: Method, question: Question) -> Generator[None]:
+    """Name the method, and those that work, where gradients are not of the model's own answer."""
+    try:
+        yield
+    except GradientError as error:
+        scores = [name for name, kind in METHODS.items() if kind.needs == "scores"]
+        raise GradientError(
+            f"{type(method).__name__} needs gradients, and those of {question.model.identity.ref} "
+            f"are not of its answers: {error}. Methods that work here: {', '.join(scores)}"
+        ) from error
 
 
 def _reason(question: Question) -> str:

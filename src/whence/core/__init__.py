@@ -7,6 +7,7 @@ from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, Le
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    GradientError,
     InputError,
     Interrupted,
     ModelLoadError,
@@ -56,6 +57,7 @@ __all__ = [
     "Edit",
     "Expansion",
     "Feature",
+    "GradientError",
     "HeadEffect",
     "HeadPatching",
     "InputError",

@@ -9,6 +9,7 @@ __all__ = [
     "BudgetError",
     "CapabilityError",
     "DigestError",
+    "GradientError",
     "InputError",
     "Interrupted",
     "ModelLoadError",
@@ -73,6 +74,10 @@ class ModelOutputError(WhenceError, ValueError):
 
 class CapabilityError(WhenceError, TypeError):
     """The model cannot give what the method needs (gradients, a mask token, ...)."""
+
+
+class GradientError(CapabilityError):
+    """What autograd gives is not the derivative of the model's answer to these token ids."""
 
 
 class BudgetError(WhenceError, ValueError):

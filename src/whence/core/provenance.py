@@ -30,8 +30,10 @@ class Cost(Value):
 
     Attributes:
         evaluations: coalitions asked of the game.
-        distinct_evaluations: inputs among these that the model really read.
-        gradient_evaluations: forward-and-backward passes, one per embedded input.
+        distinct_evaluations: inputs that the model really read: those of these coalitions that no
+            cache held, and those read once more to show that a shortcut changes no answer.
+        gradient_evaluations: forward-and-backward passes, one per embedded input; those that
+            compare the gradients with the model's own answer count too.
         tokens: tokens pushed through the model, padding left out.
         seconds: wall time, in seconds.
     """

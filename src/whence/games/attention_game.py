@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import CapabilityError
+from whence.core.errors import CapabilityError, GradientError
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.pass_game import PassGame
 from whence.games.token_alignment import FeatureTokens
@@ -135,6 +135,9 @@ class AttentionGame(PassGame):
         with self._passes(1):
             try:
                 result = trace(self._heads, self._encoding, self._readout, parts=parts)
+            # That tells what is wrong by itself, and which methods are left is another list.
+            except GradientError:
+                raise
             except CapabilityError as error:
                 raise self.refusal(str(error)) from error
         self.gradient_passes += 1

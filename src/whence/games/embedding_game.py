@@ -113,6 +113,7 @@ class EmbeddingGame(PassGame):
 
         Raises:
             BudgetError: more points than passes left; none is evaluated.
+            GradientError: the derivatives are not those of the model's answer to the ids.
         """
         count, length, width = points.shape
         values = np.empty((count, self.k))
@@ -129,5 +130,7 @@ class EmbeddingGame(PassGame):
                 # Counted batch by batch: after a stop or a lack of memory the count is of what did
                 # run.
                 self.gradient_passes += len(rows)
-                self._tokens_read += len(rows) * (length + self._readout.extra_tokens)
+                self.probes += batch.probes
+                each = length + self._readout.extra_tokens
+                self._tokens_read += (len(rows) + batch.probes) * each
         return values, slopes

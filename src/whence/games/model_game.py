@@ -118,7 +118,7 @@ class ModelGame(Game):
 
         def evaluate(row_keys: Sequence[bytes]) -> list[Float[np.ndarray, " k"]]:
             batch = self._evaluate([first[row_key] for row_key in row_keys])
-            self.distinct_evaluations += len(row_keys)
+            self.distinct_evaluations += len(row_keys) + batch.probes
             self.tokens += batch.tokens
             # Copies: a view of one row would hold the whole batch in memory for as long as it is
             # cached.

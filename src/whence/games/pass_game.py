@@ -47,6 +47,9 @@ class PassGame:
         self._token_budget = TokenBudget(token_budget)
         self.budget = budget
         self.gradient_passes = 0
+        # Passes that compare gradients with the model's own answer: part of the cost, and not of the
+        # budget, which a method divides among its own.
+        self.probes = 0
         self.evaluations = 0
         self._tokens_read = 0
         self._seconds = 0.0
@@ -81,7 +84,7 @@ class PassGame:
         return Cost(
             evaluations=self.evaluations,
             distinct_evaluations=self.evaluations,
-            gradient_evaluations=self.gradient_passes,
+            gradient_evaluations=self.gradient_passes + self.probes,
             tokens=self._tokens_read,
             seconds=self._seconds,
         )

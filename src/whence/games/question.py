@@ -234,7 +234,13 @@ class Question:
             notes.append(
                 f"{len(unread)} span(s) reach no token, so the model never reads them: {sample}"
             )
-        return notes
+        return notes + self.shortcut_notes()
+
+    def shortcut_notes(self) -> list[str]:
+        """Notes on shortcuts of the model that were dropped so far, and on what it writes."""
+        readout = self.readout
+        shortcuts = getattr(readout, "shortcuts", None)
+        return [*getattr(readout, "notes", ()), *getattr(shortcuts, "notes", ())]
 
 
 def ask(

@@ -130,21 +130,27 @@ class Vocabulary:
 
 
 class Evaluated(NamedTuple):
-    """Values of a batch, and how many tokens the model read for them."""
+    """Values of a batch, and how many tokens the model read for them.
+
+    ``probes``: rows read beside those asked for, to show that a shortcut changes no answer.
+    """
 
     values: Float[np.ndarray, "rows outputs"]
     tokens: int
+    probes: int = 0
 
 
 class Gradients(NamedTuple):
     """Values and gradients at embedded inputs.
 
     ``gradients[b, o, t, d]`` is the derivative of output ``o`` of input ``b`` with respect to
-    coordinate ``d`` of the embedding of token ``t``.
+    coordinate ``d`` of the embedding of token ``t``. ``probes``: passes beside those asked for, to
+    show that these are the derivatives of the model's own answer.
     """
 
     values: Float[np.ndarray, "batch outputs"]
     gradients: Float[np.ndarray, "batch outputs tokens width"]
+    probes: int = 0
 
 
 class CaptureResult(NamedTuple):
@@ -164,10 +170,12 @@ class HeadGradients(NamedTuple):
 
     ``outputs[layer][call]`` is ``[queries, heads, width]``; ``gradients[layer][call]`` is
     ``[outputs, queries, heads, width]``, or ``None`` where no gradient reaches the input.
+    ``probes``: passes that compared the gradients with the answer.
     """
 
     outputs: dict[str, list[np.ndarray]]
     gradients: dict[str, list[np.ndarray | None]]
+    probes: int = 0
 
 
 class BlockStates(NamedTuple):

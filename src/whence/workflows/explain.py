@@ -167,7 +167,9 @@ def explain(
             raise
         # The caller asked for scores and not for a label: scores stay where a label is impossible.
         return replace(result, notes=(*result.notes, f"not judged: {error}"))
-    return replace(result, trust=label)
+    # What the label's masks showed of the model holds for the scores too.
+    new = [note for note in question.shortcut_notes() if note not in result.notes]
+    return replace(result, trust=label, notes=(*result.notes, *new))
 
 
 def _within(question: Question, budget: int, options: dict[str, Any] | None) -> Plan | None:

@@ -66,7 +66,8 @@ def verify(
     checked by its digest when it is read (:class:`~whence.core.errors.DigestError`). A digest shows that a
     record was changed, not who wrote it.
 
-    Cost: ``masks`` + 1 evaluations, none of them from a cache.
+    Cost: ``masks`` + 1 evaluations, none of them from a cache, each a call of the bare module on
+    one row: no batch, no padding, no stored prefix.
 
     Args:
         model: model from :func:`whence.load`.
@@ -99,12 +100,14 @@ def verify(
     inner = consistency(explanation)
     question = ask_again(model, explanation, source=source)
     n = len(question.segmentation)
-    answered = [question.game().full()[None]]
+    # One row at a time: such a row is given to the bare module, and shares neither a prefix nor
+    # padding nor a pass with another. What made the record's numbers cannot confirm them.
+    answered = [question.game(token_budget=1).full()[None]]
     recorded = [explanation.values[None]]
     if explanation.trust is not None and masks:
         pool = explanation.trust.pool
         drawn = np.random.default_rng(seed).permutation(len(pool.masks))[:masks]
-        game = question.game(masker=recorded_masker(pool.masker))
+        game = question.game(masker=recorded_masker(pool.masker), token_budget=1)
         # A pool without a mask has no width either: reshape gives it that of the features.
         answered.append(game(pool.coalitions()[drawn].reshape(len(drawn), n)))
         recorded.append(pool.values[drawn])

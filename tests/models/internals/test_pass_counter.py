@@ -25,7 +25,8 @@ def test_rows_count_and_padding_does_not():
     readout = model.readout(model.encode(TEXT), [whence.Label(label="low")])
     with count_passes(model) as count:
         model.evaluate([Row(ids=ids), Row(ids=ids[:5])], readout)
-    assert (count.passes, count.tokens) == (2, len(ids) + 5)
+    # Both are read again alone, which shows that the padding of the second changes nothing.
+    assert (count.passes, count.tokens) == (4, 2 * (len(ids) + 5))
     assert count.seconds > 0
 
 
@@ -46,7 +47,8 @@ def test_an_encoder_by_itself_counts_by_its_tokens(name):
         written = model.greedy(encoding, 3)
     steps = count.passes
     assert len(written) <= steps <= len(written) + 1
-    assert count.tokens == len(encoding.ids) + sum(range(1, steps + 1))
+    # What was written before is in the cache of generate().
+    assert count.tokens == len(encoding.ids) + steps
 
 
 def test_embedded_inputs_and_inputs_given_by_place():

@@ -170,8 +170,8 @@ def cost_parts(cost: Cost) -> list[str]:
     parts: list[str] = []
     if cost.evaluations:
         parts.append(
-            f"{cost.evaluations:,} model evaluations ({cost.distinct_evaluations:,} run, the rest "
-            "known from before or alike)"
+            f"{cost.evaluations:,} model evaluations ({cost.distinct_evaluations:,} inputs read; what "
+            "is alike or known from before is not read again)"
         )
     if cost.gradient_evaluations:
         parts.append(f"{cost.gradient_evaluations:,} gradient passes")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError
 from whence.core.explanations import Decision
-from whence.models.adapters.local_model import LocalModel
+from whence.models.adapters.input_gradients import look_up, prove_gradients
+from whence.models.adapters.local_model import LocalModel, gradients_of
+from whence.models.adapters.shortcuts import Answers, Scores, answers, tolerance_of
 from whence.models.internals.attention_capture import AttentionSink, capture_attention
 from whence.models.internals.head_outputs import DirectGradientSink, GradientSink, OutputSink
 from whence.models.internals.interventions import Change, intervene
@@ -27,13 +29,124 @@ from whence.models.internals.residual_states import (
 )
 from whence.models.internals.returned_weights import pass_on_returned
 from whence.models.internals.shared_prefix import share_rows_below
-from whence.models.values import BlockStates, CaptureResult, Encoding, Evaluated, HeadGradients, Row
+from whence.models.values import (
+    BlockStates,
+    CaptureResult,
+    Encoding,
+    Evaluated,
+    Gradients,
+    HeadGradients,
+    Row,
+)
 
 __all__ = ["TorchModel"]
 
 
 class TorchModel(LocalModel):
     """A transformers module with its tokenizer; base of the adapters, one for each task."""
+
+    def evaluate(self, rows: Sequence[Row], readout: Any) -> Evaluated:
+        """The readout of some rows, each as if it were alone; see :mod:`.shortcuts`."""
+        with torch.inference_mode(), self.running(readout.precision):
+            self._prepare(rows[0].ids)
+            result = answers(
+                lambda group, reuse: self._scores([rows[i] for i in group], readout, reuse=reuse),
+                [len(row) for row in rows],
+                readout.shortcuts,
+                self.tolerance(readout),
+            )
+            return self._evaluated(result, readout)
+
+    def gradients(
+        self,
+        encoding: Encoding,
+        embeddings: Float[np.ndarray, "batch tokens width"],
+        readout: Any,
+    ) -> Gradients:
+        """Values and gradients of the readout at embedded inputs.
+
+        Raises:
+            GradientError: they are not those of the model's own answer to the ids.
+        """
+        probes = self.prove_gradients(encoding, readout)
+        ids = np.broadcast_to(encoding.ids, embeddings.shape[:2])
+        values, slopes = self.slopes(ids, embeddings, encoding.token_types, readout)
+        return Gradients(values.numpy(), slopes, probes)
+
+    def prove_gradients(self, encoding: Encoding, readout: Any) -> int:
+        """See :func:`~whence.models.adapters.input_gradients.prove_gradients`."""
+        return prove_gradients(self, encoding, readout)
+
+    def slopes(
+        self,
+        ids: Int[np.ndarray, "batch tokens"],
+        embeddings: Float[np.ndarray, "batch tokens width"],
+        token_types: Int[np.ndarray, " tokens"] | None,
+        readout: Any,
+    ) -> tuple[
+        Float[torch.Tensor, "batch outputs"], Float[np.ndarray, "batch outputs tokens width"]
+    ]:
+        """Values and gradients at embeddings that stand in the place of those of some ids."""
+
+        def run(group: list[int]) -> tuple[torch.Tensor, np.ndarray]:
+            leaf = self.leaf(embeddings[group])
+            rows = [Row(ids=ids[i], token_types=token_types) for i in group]
+            with look_up(self._tables(), self.tensor(ids[group]), leaf):
+                scores = self._scores(rows, readout)
+            values = self._values(scores.raw, readout)
+            return values.detach().cpu(), gradients_of(values, leaf)
+
+        self._prepare(ids[0])
+        with torch.enable_grad(), self.running(readout.precision):
+            parts = [run(group) for group in readout.shortcuts.groups([ids.shape[1]] * len(ids))]
+        return torch.cat([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def _tables(self) -> list[Any]:
+        """Every table through which the input is read: the same weights under several names."""
+        table = self.table
+        return [
+            child
+            for child in self.module.modules()
+            if type(child) is type(table) and child.weight is table.weight
+        ]
+
+    def tolerance(self, readout: Any) -> float:
+        """Deviation of two answers that rounding explains, as a share of their size or of 1."""
+        own = self.table.weight.dtype
+        return tolerance_of(own, torch.bfloat16 if readout.precision == "bfloat16" else own)
+
+    def _prepare(self, ids: np.ndarray) -> None:
+        """What has to be known of the module before a pass that hooks watch or change."""
+
+    def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
+        """Raw numbers of rows in one pass; of one row without ``reuse`` the bare module's call."""
+        raise NotImplementedError
+
+    def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
+        """The readout's outputs of raw numbers, to differentiate through."""
+        raise NotImplementedError
+
+    def _evaluated(self, result: Answers, readout: Any) -> Evaluated:
+        values = self._values(result.raw, readout).cpu().numpy()
+        return Evaluated(values, result.tokens, result.probes)
+
+    def _evaluate_changed(
+        self, change: Callable[[list[int]], Any], count: int, encoding: Encoding, readout: Any
+    ) -> Evaluated:
+        """The readout of equal rows, of which ``change`` changes those of its indices.
+
+        Whoever asks has a row without changes among them, which shows whether they share a pass well;
+        where other rows did not, these are read one by one.
+        """
+        row = _uncached(encoding.ids, encoding.token_types)
+        parts: list[Scores] = []
+        with torch.inference_mode(), self.running(readout.precision):
+            self._prepare(encoding.ids)
+            for group in readout.shortcuts.groups([len(row)] * count):
+                with change(group):
+                    parts.append(self._scores([row] * len(group), readout))
+            raw = torch.cat([part.raw for part in parts])
+            return self._evaluated(Answers(raw, sum(part.tokens for part in parts), 0), readout)
 
     def attention(
         self,
@@ -47,6 +160,7 @@ class TorchModel(LocalModel):
         decision: Decision | None = None
         plain: Any = None
         with torch.inference_mode(), self.running():
+            self._prepare(encoding.ids)
             with capture_attention(self.module, sink, row_block=row_block) as queries:
                 if not forced:
                     decision = cast("Any", self).decide(encoding)
@@ -74,19 +188,22 @@ class TorchModel(LocalModel):
         share: bool = False,
     ) -> Evaluated:
         """See :class:`~whence.models.access.GivesHeads`."""
-        rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
         layers = {change.layer for group in changes for change in group}
-        below = share_rows_below(self.module, layers, len(rows)) if share else nullcontext()
-        with below, intervene(self.module, changes):
-            return cast("Any", self).evaluate(rows, readout)
+
+        @contextmanager
+        def change(group: list[int]) -> Generator[None]:
+            below = share_rows_below(self.module, layers, len(group)) if share else nullcontext()
+            with below, intervene(self.module, [changes[i] for i in group]):
+                yield
+
+        return self._evaluate_changed(change, len(changes), encoding, readout)
 
     def head_outputs(
         self, rows: Sequence[Row], readout: Any
     ) -> dict[str, list[Float[np.ndarray, "rows queries heads width"]]]:
         """See :class:`~whence.models.access.GivesHeads`."""
         sink = OutputSink()
-        with hook_kernels(self.module, sink):
-            cast("Any", self).evaluate([_uncached(r.ids, r.token_types) for r in rows], readout)
+        self._watched(rows, readout, hook_kernels(self.module, sink))
         return sink.outputs
 
     def head_gradients(
@@ -97,9 +214,11 @@ class TorchModel(LocalModel):
         # Gradients by heads need a graph, and the graph begins at the embedded input, as for any
         # other gradient.
         embeddings = self.embed(encoding)[None]
+        # Before anything is watched or frozen: under a sink its passes would be counted as well.
+        probes = self.prove_gradients(encoding, readout)
         frozen = sink.freeze(self.module) if isinstance(sink, DirectGradientSink) else nullcontext()
         with frozen, hook_kernels(self.module, sink):
-            cast("Any", self).gradients(encoding, embeddings, readout)
+            self.slopes(encoding.ids[None], embeddings, encoding.token_types, readout)
         count = len(readout.outputs)
         gradients = {
             # Autograd calls a hook only where a gradient arrives. Fewer calls than explained
@@ -109,13 +228,12 @@ class TorchModel(LocalModel):
             for name, calls in sink.gradients.items()
         }
         outputs = {name: [call[0] for call in calls] for name, calls in sink.outputs.items()}
-        return HeadGradients(outputs=outputs, gradients=gradients)
+        return HeadGradients(outputs=outputs, gradients=gradients, probes=probes)
 
     def states(self, row: Row, readout: Any) -> dict[str, list[Float[np.ndarray, "tokens width"]]]:
         """See :class:`~whence.models.access.GivesStates`."""
         sink = StateSink()
-        with capture_states(self.module, sink):
-            cast("Any", self).evaluate([_uncached(row.ids, row.token_types)], readout)
+        self._watched([row], readout, capture_states(self.module, sink))
         sink.check(self.architecture, len(getattr(readout, "sequences", (None,))))
         return {name: [call[0] for call in calls] for name, calls in sink.states.items()}
 
@@ -123,17 +241,22 @@ class TorchModel(LocalModel):
         self, encoding: Encoding, readout: Any, changes: Sequence[Sequence[StateReplacement]]
     ) -> Evaluated:
         """See :class:`~whence.models.access.GivesStates`."""
-        rows = [_uncached(encoding.ids, encoding.token_types)] * len(changes)
-        with replace_states(self.module, changes):
-            return cast("Any", self).evaluate(rows, readout)
+        return self._evaluate_changed(
+            lambda group: replace_states(self.module, [changes[i] for i in group]),
+            len(changes),
+            encoding,
+            readout,
+        )
 
     def block_states(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int]
     ) -> BlockStates:
         """See :class:`~whence.models.access.GivesStates`."""
         sink = StateSink()
-        with torch.inference_mode(), self.running(), capture_states(self.module, sink):
-            logits = array_of(self._logits_at(encoding, forced, positions, 1)[0])
+        with torch.inference_mode(), self.running():
+            self._prepare(encoding.ids)
+            with capture_states(self.module, sink):
+                logits = array_of(self._logits_at(encoding, forced, positions, 1)[0])
         sink.check(self.architecture, 1)
         names = last_stack(list(sink.states))
         return BlockStates(names, np.stack([sink.states[name][0][0] for name in names]), logits)
@@ -151,8 +274,19 @@ class TorchModel(LocalModel):
         changes = [
             (StateReplacement(block=block, positions=places, states=(state,)),) for state in states
         ]
-        with torch.inference_mode(), self.running(), replace_states(self.module, changes):
-            return array_of(self._logits_at(encoding, forced, positions, len(changes)))
+        with torch.inference_mode(), self.running():
+            self._prepare(encoding.ids)
+            with replace_states(self.module, changes):
+                return array_of(self._logits_at(encoding, forced, positions, len(changes)))
+
+    def _watched(
+        self, rows: Sequence[Row], readout: Any, watch: AbstractContextManager[Any]
+    ) -> None:
+        """One pass over some rows, for what can be watched in it."""
+        with torch.inference_mode(), self.running(readout.precision):
+            self._prepare(rows[0].ids)
+            with watch:
+                self._scores([_uncached(row.ids, row.token_types) for row in rows], readout)
 
     def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int

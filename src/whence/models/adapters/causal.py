@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Target
 from whence.models.adapters.base import TorchModel
-from whence.models.adapters.local_model import gradients_of
+from whence.models.adapters.generation import written
+from whence.models.adapters.local_model import first_of
+from whence.models.adapters.shortcuts import Scores, agree, tolerance_of
 from whence.models.adapters.target_sequences import (
     SEQUENCE_LINKS,
     SequenceReadout,
-    TokenScores,
     Writer,
     gather_tokens,
-    numbers,
     resolve_sequences,
 )
 from whence.models.encoding import too_long
 from whence.models.links import check_link
-from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+from whence.models.protocols import Encoding, Precision, Row
 
 __all__ = ["CausalLM"]
 
@@ -38,10 +40,19 @@ LEAST_PART = 4
 computes it costs more than it saves. Chosen by hand; not calibrated."""
 
 
+KEEP = "logits_to_keep"
+"""Argument by which a module gives the logits of some positions alone."""
+
+SHORT = 64
+"""Tokens of the row on which it is compared with all logits, so that a vocabulary's worth of numbers at
+each position fits into memory."""
+
+
 class CausalLM(TorchModel):
     """A transformers causal language model, read by teacher forcing."""
 
     task = "causal"
+    _keeps: bool | None = None
 
     def decide(self, encoding: Encoding) -> Decision:
         """The five most probable next tokens."""
@@ -67,17 +78,28 @@ class CausalLM(TorchModel):
     ) -> SequenceReadout:
         """The targets resolved; none: the model's own greedy continuation. Default link: log-probability."""
         resolved = SEQUENCE_LINKS[0] if link is None else check_link(link, SEQUENCE_LINKS, self.ref)
+        notes: list[str] = []
+
+        def generate(count: int) -> list[int]:
+            tokens, notes[:] = self._greedy(encoding, count)
+            return tokens
+
         writer = Writer(
             ref=self.ref,
             tokenize=lambda text: self._continuation_ids(encoding, text),
             decode=self.decode,
-            generate=lambda count: self.greedy(encoding, count),
+            generate=generate,
             size=self.vocabulary.size,
         )
         readout = resolve_sequences(targets, writer, link=resolved, precision=precision)
+        readout = replace(readout, notes=(*self._forced_notes(), *notes))
         # The last token is predicted but never read, so it needs no position.
         self._room(encoding, max(len(sequence) for sequence in readout.sequences) - 1)
         return readout
+
+    def _forced_notes(self) -> tuple[str, ...]:
+        """What is written before the continuation without a choice of the model's."""
+        return ()
 
     def _room(self, encoding: Encoding, longest: int) -> None:
         limit = self.vocabulary.limit
@@ -100,106 +122,111 @@ class CausalLM(TorchModel):
         return self.tokenize(text)
 
     def greedy(self, encoding: Encoding, count: int) -> list[int]:
-        """The most probable next token, ``count`` times or until the end token.
+        """What ``generate`` writes without sampling and beams: at most ``count`` tokens.
 
         The end token itself is left out unless it comes first.
         """
-        stops = self._stops()
+        return self._greedy(encoding, count)[0]
+
+    def _greedy(self, encoding: Encoding, count: int) -> tuple[list[int], list[str]]:
+        """The same, with notes on how it was written."""
         room = self.vocabulary.limit
         if room is not None:
             # One more than there are free positions: the last token is written and never read.
             count = min(count, room - len(encoding.ids) + 1)
-        # Not generate(): a model's generation_config may set sampling, penalties or beams, and the
-        # tokens would no longer be those that its logits rank first.
-        written: list[int] = []
+        return self._write(self.batch([Row(ids=encoding.ids)]), count)
+
+    def _write(self, inputs: dict[str, torch.Tensor], count: int) -> tuple[list[int], list[str]]:
+        stops = self._stops()
         with torch.inference_mode(), self.running():
-            ids = self.tensor(encoding.ids[None])
-            while len(written) < count:
-                tail = torch.tensor([written], dtype=torch.long, device=ids.device)
-                token = int(self._next(torch.cat([ids, tail], dim=1))[0].argmax())
-                if token in stops and written:
-                    break
-                written.append(token)
-                if token in stops:
-                    break
-        return written
+            tokens, notes = written(self.module, inputs, count, stops, self._tokenizer)
+        return (tokens[:-1] if len(tokens) > 1 and tokens[-1] in stops else tokens), notes
 
     def _stops(self) -> set[int]:
+        # Those that generate() stops at; a model without any stops where its tokenizer ends a text.
         generation = getattr(self.module, "generation_config", None)
-        ids: set[int] = set()
-        for source in (self.config, generation, self._tokenizer):
+        for source in (generation, self.config, self._tokenizer):
             stop = getattr(source, "eos_token_id", None)
-            if isinstance(stop, int):
-                ids.add(stop)
-            elif isinstance(stop, list | tuple):
-                ids.update(int(token) for token in stop)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return ids
+            if stop is not None:
+                return {int(each) for each in ([stop] if isinstance(stop, int) else stop)}
+        return set()
 
     def _next(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits of the token that follows each row."""
-        last = {"logits_to_keep": 1} if self.accepts("logits_to_keep") else {}
-        mask = torch.ones_like(ids)
-        output = self.module(input_ids=ids, attention_mask=mask, use_cache=False, **last)
-        return output.logits[:, -1]
+        self._prepare(ids[0].cpu().numpy())
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
+        return self._logits_of(inputs, np.full((len(ids), 1), ids.shape[1] - 1))[0][:, 0]
 
-    def evaluate(self, rows: Sequence[Row], readout: SequenceReadout) -> Evaluated:
-        """The readout of a batch, one pass for each forced sequence."""
-        with torch.inference_mode(), self.running(readout.precision):
-            scores: list[TokenScores] = []
-            count = 0
-            for index, sequence in enumerate(readout.sequences):
-                forced = np.array(sequence[:-1], dtype=np.int64)
-                full = [_append(row, forced) for row in rows]
-                pair, tokens = self._forced(full, [len(row) for row in rows], index, readout)
-                scores.append(pair)
-                count += tokens
-            values = numbers(readout.combine(scores))
-        return Evaluated(values, count)
+    def _prepare(self, ids: np.ndarray) -> None:
+        """Show once, on a short row, that logits of some positions are those of all."""
+        if self._keeps is None:
+            self._keeps = self.accepts(KEEP) and self._keeps_right(self.tensor(ids[None, :SHORT]))
 
-    def _forced(
-        self, rows: Sequence[Row], starts: Sequence[int], sequence: int, readout: SequenceReadout
-    ) -> tuple[TokenScores, int]:
-        """Scores of one forced sequence's tokens, and how many tokens were read for them.
+    def _keeps_right(self, ids: torch.Tensor) -> bool:
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
+        places = torch.tensor(sorted({0, ids.shape[1] - 1}), device=ids.device)
+        every = first_of(self.module(**inputs), "logits")
+        some = first_of(self.module(**inputs, **{KEEP: places}), "logits")
+        every = every[:, -ids.shape[1] :][:, places]
+        same = some.shape == every.shape
+        return same and agree(some.double(), every.double(), tolerance_of(every.dtype))
 
-        ``starts`` are the lengths of the prompts.
-        """
-        positions, tokens = readout.tokens_read(sequence)
-        # The last token of the shortest prompt is left to its own row: the logits at its place
-        # predict the first forced token, and a prefix that holds it would leave nothing to run.
-        shared = self._shared(rows, min(starts) - 1)
-        cache = self._prefix(rows[0].ids[:shared], len(rows), readout) if shared else None
-        if cache is None:
-            shared = 0
-        inputs = self.batch([_drop(row, shared) for row in rows])
-        if cache is not None:
-            ones = torch.ones((len(rows), shared), dtype=torch.long, device=self.device)
-            inputs["attention_mask"] = torch.cat([ones, inputs["attention_mask"]], dim=1)
-        # The position in each row that predicts each token, counted from the end of the prefix.
-        places = np.array([[start - 1 + p - shared for p in positions] for start in starts])
-        keep: dict[str, Any] = {}
-        if self.accepts("logits_to_keep"):
+    def _logits_of(
+        self, inputs: dict[str, Any], places: Int[np.ndarray, "rows positions"]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits that hold those at some places of each row, and where in them these stand."""
+        width = inputs["input_ids"].shape[1]
+        if self._keeps:
             # logits_to_keep names columns for the whole batch. Rows of several lengths are read at
             # several columns: all of them are kept, and each row finds its own in the union.
             union, where = np.unique(places, return_inverse=True)
             places = where.reshape(places.shape)
-            keep["logits_to_keep"] = self.tensor(union)
-        logits = self.module(
-            **inputs, past_key_values=cache, use_cache=cache is not None, **keep
-        ).logits
-        index = torch.arange(len(rows), device=logits.device)
-        scores = gather_tokens(logits, index, torch.from_numpy(places).to(logits.device), tokens)
-        return scores, sum(len(row) - shared for row in rows)
+            inputs = {**inputs, KEEP: self.tensor(union)}
+            width = len(union)
+        logits = first_of(self.module(**inputs), "logits")
+        # Prompts that were trained are read before the text and have logits of their own.
+        index = self.tensor(places + (logits.shape[1] - width))
+        return logits, index.to(logits.device)
+
+    def _scores(
+        self, rows: Sequence[Row], readout: SequenceReadout, *, reuse: bool = False
+    ) -> Scores:
+        """Logits and log-sum-exps of the forced tokens, one pass for each forced sequence."""
+        parts: list[torch.Tensor] = []
+        tokens = reused = 0
+        for index, sequence in enumerate(readout.sequences):
+            forced = np.array(sequence[:-1], dtype=np.int64)
+            full = [_append(row, forced) for row in rows]
+            starts = [len(row) for row in rows]
+            # The last token of the shortest prompt is left to its own row: the logits at its place
+            # predict the first forced token, and a prefix that holds it would leave nothing to run.
+            shared = self._shared(full, min(starts) - 1) if reuse else 0
+            cache = self._prefix(rows[0].ids[:shared], len(rows), readout) if shared else {}
+            shared = shared if cache else 0
+            inputs: dict[str, Any] = self.batch([_drop(row, shared) for row in full])
+            if shared:
+                ones = torch.ones((len(rows), shared), dtype=torch.long, device=self.device)
+                inputs["attention_mask"] = torch.cat([ones, inputs["attention_mask"]], dim=1)
+            positions, read = readout.tokens_read(index)
+            # The position in each row that predicts each token, counted from the end of the prefix.
+            places = np.array([[start - 1 + p - shared for p in positions] for start in starts])
+            logits, where = self._logits_of({**inputs, "use_cache": bool(cache), **cache}, places)
+            parts += gather_tokens(logits, where, read)
+            tokens += sum(len(row) - shared for row in full)
+            reused = max(reused, shared)
+        return Scores(torch.cat(parts, dim=1), tokens, reused)
+
+    def _values(self, raw: torch.Tensor, readout: SequenceReadout) -> torch.Tensor:
+        return readout.combine(raw)
 
     def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
     ) -> torch.Tensor:
         """Logits at some positions of the text and the forced tokens after it."""
         ids = np.concatenate([encoding.ids, np.array(list(forced), dtype=np.int64)])
-        inputs = self.batch([Row(ids=ids)] * count)
-        places = self.tensor(np.array(list(positions), dtype=np.int64))
-        if self.accepts("logits_to_keep"):
-            return self.module(**inputs, use_cache=False, logits_to_keep=places).logits
-        return self.module(**inputs, use_cache=False).logits[:, places]
+        inputs = {**self.batch([Row(ids=ids)] * count), "use_cache": False}
+        logits, where = self._logits_of(inputs, np.array([list(positions)] * count))
+        return logits[torch.arange(count, device=logits.device)[:, None], where]
 
     # -- the unperturbed prefix --------------------------------------------------------------
 
@@ -208,8 +235,6 @@ class CausalLM(TorchModel):
         # A token that is hidden changes the state of every later one, so that rows with masks of
         # their own share no keys even where they share tokens.
         if len(rows) < 2 or any(row.attention is not None for row in rows):
-            return 0
-        if not self.accepts("past_key_values"):
             return 0
         first = rows[0].ids[:most]
         for row in rows[1:]:
@@ -220,75 +245,32 @@ class CausalLM(TorchModel):
         longest = max(len(row) for row in rows)
         return shared if shared >= LEAST_SHARED and LEAST_PART * shared >= longest else 0
 
-    def _prefix(self, ids: np.ndarray, count: int, readout: SequenceReadout) -> Any | None:
-        """A cache of a prefix for ``count`` rows; ``None`` where the model's cache is not plain.
+    def _prefix(self, ids: np.ndarray, count: int, readout: SequenceReadout) -> dict[str, Any]:
+        """The state after a prefix, for ``count`` rows, under the name that the module gives it.
 
-        Only caches that store every key and value unchanged are reused: a sliding or recurrent
-        layer stores a part of its state, from which a longer pass cannot be continued safely.
+        Whether a longer pass can go on from it is not read off its class: windows, recurrent states
+        and caches of models' own are compared on the rows at hand like any other. Empty where
+        the module returns no state, or takes none of that name.
         """
-        from transformers import DynamicCache
-        from transformers.cache_utils import DynamicLayer
-
         stored = readout.cache
         key = ids.tobytes()
         if stored.get("ids") != key:
-            stored.clear()
-            last = {"logits_to_keep": 1} if self.accepts("logits_to_keep") else {}
+            last = {KEEP: 1} if self._keeps else {}
             output = self.module(input_ids=self.tensor(ids[None]), use_cache=True, **last)
-            cache: Any = getattr(output, "past_key_values", None)
-            # type() and not isinstance(): the layers of sliding windows derive from the plain one.
-            plain = isinstance(cache, DynamicCache) and all(
-                type(layer) is DynamicLayer for layer in cache.layers
-            )
-            stored["ids"] = key
-            stored["layers"] = (
-                [(layer.keys, layer.values) for layer in cast("Any", cache).layers]
-                if plain
-                else None
-            )
-        if stored["layers"] is None:
-            return None
-        # A new cache for each batch: the pass appends its own keys to the one it gets. What is
+            named = output.items() if isinstance(output, Mapping) else ()
+            state = {
+                name: value
+                for name, value in cast("Iterable[tuple[str, Any]]", named)
+                if hasattr(value, "reorder_cache") and self.accepts(name)
+            }
+            stored.update(ids=key, state=state)
+        # A new state for each batch: the pass appends its own keys to the one it gets. What is
         # stored stays the bare prefix.
-        fresh = DynamicCache()
-        for index, (keys, values) in enumerate(stored["layers"]):
-            fresh.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), index)
+        fresh = copy.deepcopy(stored["state"])
+        for cache in fresh.values():
+            # What beam search does to a cache whose rows all go on from the first.
+            cache.reorder_cache(torch.zeros(count, dtype=torch.long, device=self.device))
         return fresh
-
-    # -- gradients ---------------------------------------------------------------------------
-
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: SequenceReadout,
-    ) -> Gradients:
-        """Values and gradients of the readout at embedded prompts."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            count = len(leaf)
-            scores: list[TokenScores] = []
-            for index, sequence in enumerate(readout.sequences):
-                forced = torch.tensor(sequence[:-1], dtype=torch.long, device=leaf.device)
-                with torch.no_grad():
-                    tail = self.module.get_input_embeddings()(forced).to(leaf.dtype)
-                whole = torch.cat([leaf, tail.expand(count, -1, -1)], dim=1)
-                mask = torch.ones(whole.shape[:2], dtype=torch.long, device=leaf.device)
-                positions, tokens = readout.tokens_read(index)
-                # The prompt is followed by all forced tokens but the last, so the last
-                # len(sequence) positions are the prompt's last token, which predicts the first
-                # forced one, and what follows it.
-                start = len(sequence)
-                keep = {"logits_to_keep": start} if self.accepts("logits_to_keep") else {}
-                logits = self.module(
-                    inputs_embeds=whole, attention_mask=mask, use_cache=False, **keep
-                ).logits[:, -start:]
-                places = torch.tensor([positions] * count, device=logits.device)
-                rows = torch.arange(count, device=logits.device)
-                scores.append(gather_tokens(logits, rows, places, tokens))
-            values = readout.combine(scores)
-            gradients = gradients_of(values, leaf)
-        return Gradients(numbers(values), gradients)
 
 
 def _append(row: Row, forced: np.ndarray) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +15,10 @@ from whence.core.errors import CapabilityError, ModelOutputError, OptionError, u
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Contrast, Label, Link, Output, Target
 from whence.models.adapters.base import TorchModel
-from whence.models.adapters.local_model import gradients_of
+from whence.models.adapters.local_model import first_of
+from whence.models.adapters.shortcuts import Answers, Scores, Shortcuts
 from whence.models.links import UNITS, check_link, label_scores
-from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+from whence.models.protocols import Encoding, Evaluated, Precision, Row
 
 __all__ = [
     "Activation",
@@ -42,6 +43,7 @@ class LabelReadout:
     independent: bool
     precision: Precision = "native"
     extra_tokens: int = 0
+    shortcuts: Shortcuts = field(default_factory=Shortcuts.of_batches, repr=False)
 
     @property
     def key(self) -> str:
@@ -236,14 +238,7 @@ class SequenceClassifier(TorchModel):
     def _logits_of(self, encoding: Encoding) -> Float[np.ndarray, " labels"]:
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         with torch.inference_mode(), self.running():
-            logits = _array(self._logits([row]))[0]
-        if len(logits) != len(self.labels):
-            raise ModelOutputError(
-                f"the head of {self.ref} gives {len(logits)} outputs, and its configuration names "
-                f"{len(self.labels)}: {', '.join(self.labels)}. Name each of them before loading: "
-                "module.config.id2label = {0: ..., 1: ...}"
-            )
-        return logits
+            return _array(self._logits([row]))[0]
 
     def readout(
         self,
@@ -266,37 +261,24 @@ class SequenceClassifier(TorchModel):
         )
         return LabelReadout(outputs, pairs, chosen, self.independent, precision)
 
-    def evaluate(self, rows: Sequence[Row], readout: LabelReadout) -> Evaluated:
-        """The readout of a batch in one pass (one for each length where padding would tell)."""
-        with torch.inference_mode(), self.running(readout.precision):
-            if self._reads_last_token():
-                logits = self._by_length(rows)
-            else:
-                logits = _array(self._logits(rows))
-        return Evaluated(readout.read(logits), sum(len(row) for row in rows))
+    def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
+        """The logits that the module itself gives: pooling and head are its own.
 
-    def _reads_last_token(self) -> bool:
-        """Decoders classify at the last token that is not padding, found by its id.
-
-        A pad token that a masker wrote on purpose would count as padding, and batches are refused
-        where no pad id is set; rows of one length need no padding.
+        Of a decoder whose padding token is its end token that is not the last token of a text that
+        ends with it (findings/transformers-classifier-skips-a-final-end-token.sh); what a pipeline
+        decides, it decides so.
         """
-        return hasattr(self.module, "score") and not self.config.is_encoder_decoder
-
-    def _by_length(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows labels"]:
-        logits = np.empty((len(rows), len(self.labels)))
-        lengths = np.array([len(row) for row in rows])
-        for length in np.unique(lengths):
-            chosen: list[int] = np.flatnonzero(lengths == length).tolist()
-            logits[chosen] = _array(self._logits([rows[i] for i in chosen]))
-        return logits
+        return Scores(self._logits(rows).double(), sum(len(row) for row in rows))
 
     def _logits(self, rows: Sequence[Row]) -> torch.Tensor:
-        inputs = self.batch(rows)
-        if self._reads_last_token():
-            seen = inputs["attention_mask"]
-            return self._score_last(seen, **inputs)
-        return self.module(**inputs).logits
+        logits = first_of(self.module(**self.batch(rows)), "logits")
+        if logits.shape != (len(rows), len(self.labels)):
+            raise ModelOutputError(
+                f"the head of {self.ref} gives {logits.shape[-1]} outputs, and its configuration "
+                f"names {len(self.labels)}: {', '.join(self.labels)}. Name each of them before "
+                "loading: module.config.id2label = {0: ..., 1: ...}"
+            )
+        return logits
 
     def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
@@ -305,42 +287,11 @@ class SequenceClassifier(TorchModel):
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         return self._logits([row] * count)[:, None]
 
-    def _score_last(self, seen: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        # Not the module's own pooling: it takes the last token whose id is not the padding id, and
-        # so skips a real end token where both have one id
-        # (findings/transformers-classifier-skips-a-final-end-token.sh).
-        # Around a model, peft calls its own wrapper the base model.
-        wrapped = hasattr(self.module, "get_base_model")
-        inner = self.module.get_base_model() if wrapped else self.module
-        hidden = inner.base_model(**inputs).last_hidden_state
-        places = torch.arange(seen.shape[1], device=seen.device)
-        last = (seen * places).argmax(dim=1)
-        rows = torch.arange(len(seen), device=seen.device)
-        return inner.score(hidden[rows, last.to(hidden.device)])
+    def _values(self, raw: torch.Tensor, readout: LabelReadout) -> torch.Tensor:
+        return read_tensor(raw, readout)
 
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: LabelReadout,
-    ) -> Gradients:
-        """Values and gradients of the readout at embedded inputs."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            inputs: dict[str, Any] = {
-                "inputs_embeds": leaf,
-                "attention_mask": torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device),
-            }
-            if encoding.token_types is not None and self.accepts("token_type_ids"):
-                types = self.tensor(encoding.token_types)
-                inputs["token_type_ids"] = types.expand(leaf.shape[0], -1)
-            if self._reads_last_token():
-                logits = self._score_last(inputs["attention_mask"], **inputs)
-            else:
-                logits = self.module(**inputs).logits
-            values = read_tensor(logits.double(), readout)
-            gradients = gradients_of(values, leaf)
-        return Gradients(values.detach().cpu().numpy(), gradients)
+    def _evaluated(self, result: Answers, readout: LabelReadout) -> Evaluated:
+        return Evaluated(readout.read(_array(result.raw)), result.tokens, result.probes)
 
 
 def _array(logits: torch.Tensor) -> np.ndarray:

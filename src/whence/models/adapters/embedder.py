@@ -5,23 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
 from whence.models.adapters.base import TorchModel
-from whence.models.adapters.local_model import gradients_of
+from whence.models.adapters.local_model import first_of
 from whence.models.adapters.sentence_modules import MEAN, SentenceModules
+from whence.models.adapters.shortcuts import Scores, Shortcuts
 from whence.models.encoding import Encoder
 from whence.models.internals.module_lock import locked
 from whence.models.links import UNITS, check_link
-from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
+from whence.models.protocols import Encoding, Precision, Row
 
 __all__ = ["Embedder", "SimilarityReadout"]
 
@@ -34,6 +33,7 @@ class SimilarityReadout:
     others: torch.Tensor
     precision: Precision = "native"
     extra_tokens: int = 0
+    shortcuts: Shortcuts = field(default_factory=Shortcuts.of_batches, repr=False)
 
     @property
     def key(self) -> str:
@@ -152,16 +152,21 @@ class Embedder(TorchModel):
             outputs.append(Output(name=name, link=chosen, unit=UNITS[chosen], target=target))
         return SimilarityReadout(tuple(outputs), torch.stack(vectors), precision)
 
-    def evaluate(self, rows: Sequence[Row], readout: SimilarityReadout) -> Evaluated:
-        """Cosines of a batch with each other text, in one pass."""
-        with torch.inference_mode(), self.running(readout.precision):
-            values = self._vectors(rows) @ readout.others.T
-        return Evaluated(values.cpu().numpy(), sum(len(row) for row in rows))
+    def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
+        """Cosines with each other text."""
+        # clone: the vectors were made in inference mode, and autograd refuses to save inference
+        # tensors for the backward pass. A copy made outside of that mode is an ordinary tensor.
+        cosines = self._vectors(rows) @ readout.others.clone().T
+        return Scores(cosines, sum(len(row) for row in rows))
+
+    def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
+        return raw
 
     def _vectors(self, rows: Sequence[Row], prompt: int | None = None) -> torch.Tensor:
         """Vectors of rows that begin with so many tokens of a prompt; none: those of the text's."""
         inputs = self.batch(rows)
-        return self._pool(self.module(**inputs).last_hidden_state, inputs["attention_mask"], prompt)
+        hidden = first_of(self.module(**inputs), "last_hidden_state")
+        return self._pool(hidden, inputs["attention_mask"], prompt)
 
     def _pool(
         self, hidden: torch.Tensor, mask: torch.Tensor, prompt: int | None = None
@@ -169,23 +174,3 @@ class Embedder(TorchModel):
         length = self._prompt_length if prompt is None else prompt
         vectors = self.sentence.vectors(hidden, mask, length)
         return torch.nn.functional.normalize(vectors, dim=1)
-
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: SimilarityReadout,
-    ) -> Gradients:
-        """Values and gradients of the similarities at embedded inputs."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            mask = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
-            types: dict[str, Any] = {}
-            if encoding.token_types is not None and self.accepts("token_type_ids"):
-                types["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
-            hidden = self.module(inputs_embeds=leaf, attention_mask=mask, **types)
-            # clone: the vectors were made in inference mode, and autograd refuses to save inference
-            # tensors for the backward pass. A copy made outside of that mode is an ordinary tensor.
-            values = self._pool(hidden.last_hidden_state, mask) @ readout.others.clone().T
-            gradients = gradients_of(values, leaf)
-        return Gradients(values.detach().cpu().numpy(), gradients)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -18,9 +18,11 @@ def blocked_layer(module: Any) -> str | None:
     """
     for name, layer in module.named_modules():
         width = getattr(layer, "in_features", None)
-        if not isinstance(width, int) or _is_plain(layer):
+        # Heads that read something else than rows may name their input's width too.
+        linear = isinstance(width, int) and isinstance(getattr(layer, "out_features", None), int)
+        if not linear or _is_plain(layer):
             continue
-        if not _passes_gradients(layer, width, module):
+        if not _passes_gradients(layer, cast("int", width), module):
             return (
                 f"{name} ({type(layer).__module__}.{type(layer).__qualname__}) computes in integers and "
                 "passes no gradients on; load the model without quantisation for methods that need them"

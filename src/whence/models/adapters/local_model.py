@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from whence.core.errors import CapabilityError, InputError
+from whence.core.errors import CapabilityError, GradientError, InputError
 from whence.core.provenance import ModelIdentity
 from whence.models.adapters.gradient_flow import blocked_layer
 from whence.models.adapters.identity import fingerprint_of, token_limit
@@ -29,7 +29,7 @@ from whence.models.internals.module_lock import locked
 from whence.models.public_call import once_a_call
 from whence.models.values import AnswerState, Encoding, Precision, Row, Task, Vocabulary
 
-__all__ = ["LocalModel", "gradients_of", "out_of_memory_as_memory_error"]
+__all__ = ["LocalModel", "first_of", "gradients_of", "out_of_memory_as_memory_error"]
 
 VOCABULARY_CHUNK = 8192
 """Embeddings raised to float64 at once for their mean: 64 MB at a width of 1,024."""
@@ -69,7 +69,7 @@ class LocalModel:
         self.ref = ref
         self.revision = revision
         self._tokenizer: Any = copy.deepcopy(tokenizer)
-        self._parameters = frozenset(inspect.signature(module.forward).parameters)
+        self._parameters = _parameters(module)
         self._encoder = Encoder(
             self._tokenizer, ref=ref, limit=token_limit(module, self._tokenizer)
         )
@@ -83,6 +83,16 @@ class LocalModel:
     def device(self) -> torch.device:
         """Where inputs go: the device of the input embeddings."""
         return cast("torch.device", self.module.get_input_embeddings().weight.device)
+
+    @property
+    def table(self) -> Any:
+        """The table that the input's tokens are looked up in: of two stacks, the encoder's own."""
+        if getattr(self.config, "is_encoder_decoder", False):
+            encoder = self.module.get_encoder()
+            # Where the stacks do not share their weights, the module's own table is the decoder's.
+            if encoder is not None and encoder.get_input_embeddings() is not None:
+                return encoder.get_input_embeddings()
+        return self.module.get_input_embeddings()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -231,11 +241,14 @@ class LocalModel:
     def batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """Rows padded on the right to one length, as the module's keyword arguments.
 
-        Padding on the right leaves every real token at its own position; the id used under it
-        is of no effect, since attention never reaches it.
+        Padding on the right leaves every real token at its own position. That a model does not
+        mind it is shown on the rows at hand (:mod:`whence.models.adapters.shortcuts`).
         """
         longest = max(len(row) for row in rows)
-        pad = self.vocabulary.pad_id
+        # The module's own first: decoders that classify look for it to find the last token.
+        pad = getattr(self.config, "pad_token_id", None)
+        if not isinstance(pad, int) or not 0 <= pad < self.vocabulary.size:
+            pad = self.vocabulary.pad_id
         ids = np.full((len(rows), longest), 0 if pad is None else pad, dtype=np.int64)
         mask = np.zeros((len(rows), longest), dtype=np.int64)
         types = np.zeros((len(rows), longest), dtype=np.int64)
@@ -263,7 +276,7 @@ class LocalModel:
         # running(): a table that is read in another mode, or half way through a change, has other rows.
         with torch.inference_mode(), self.running():
             index = torch.tensor(list(ids), dtype=torch.long, device=self.device)
-            return self.module.get_input_embeddings()(index).float().cpu().numpy()
+            return self.table(index).float().cpu().numpy()
 
     def mean_embedding(self) -> Float[np.ndarray, " width"]:
         """The mean embedding over the whole vocabulary; computed once in each public call."""
@@ -288,7 +301,7 @@ class LocalModel:
         reason = self.no_gradients()
         if reason is not None:
             raise CapabilityError(f"{self.ref} gives no gradients: {reason}")
-        dtype = self.module.get_input_embeddings().weight.dtype
+        dtype = self.table.weight.dtype
         # A quantised table holds integers, by which nothing can be differentiated.
         if not dtype.is_floating_point:
             dtype = torch.float32
@@ -296,16 +309,50 @@ class LocalModel:
         return tensor.to(self.device, dtype).requires_grad_(True)
 
 
+def _parameters(module: Any) -> frozenset[str]:
+    """Names that a module's forward pass takes; a wrapper of adapters passes on those inside it."""
+    names = frozenset(inspect.signature(module.forward).parameters)
+    inner = getattr(module, "get_base_model", None)
+    return names | _parameters(inner()) if callable(inner) else names
+
+
+def first_of(output: Any, name: str) -> torch.Tensor:
+    """The tensor of a name in what a module returned; of a tuple the first, of a tensor itself.
+
+    Raises:
+        CapabilityError: there is none.
+    """
+    # A module answers with a tuple where its configuration says return_dict=False, and one of
+    # another author with what he chose.
+    result = output.get(name) if isinstance(output, Mapping) else getattr(output, name, output)
+    if isinstance(result, tuple | list) and result:
+        result = cast("Sequence[Any]", result)[0]
+    if not torch.is_tensor(result):
+        raise CapabilityError(
+            f"expected {name} as a tensor, alone, first in a tuple or by name; the model returned "
+            f"{type(output).__name__}"
+        )
+    return result
+
+
 def gradients_of(values: torch.Tensor, leaf: torch.Tensor) -> np.ndarray:
-    """Gradients ``[batch, outputs, tokens, width]`` of ``values[batch, outputs]`` by ``leaf``."""
+    """Gradients ``[batch, outputs, tokens, width]`` of ``values[batch, outputs]`` by ``leaf``.
+
+    Raises:
+        GradientError: autograd finds no way from a value to the leaf.
+    """
     # Inputs of a batch do not depend on each other, so the gradient of the sum over the batch holds
     # the gradient of each: one backward pass for each output, whatever the size of the batch.
     count = values.shape[1]
     gradients: list[np.ndarray] = []
     for output in range(count):
         announce_gradient(output)
-        (gradient,) = torch.autograd.grad(
-            values[:, output].sum(), leaf, retain_graph=output + 1 < count
-        )
+        gradient = None
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(
+                values[:, output].sum(), leaf, retain_graph=output + 1 < count, allow_unused=True
+            )
+        if gradient is None:
+            raise GradientError("no gradient of the value reaches the embeddings")
         gradients.append(gradient.float().cpu().numpy())
     return np.stack(gradients, axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from jaxtyping import Float
 from whence.core.errors import CapabilityError, InputError, ModelLoadError, OptionError
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Contrast, Expansion, Label, Link, MaskFill, Output, Target
+from whence.models.adapters.local_model import first_of
 from whence.models.adapters.placed_tokens import PlacedTokens, PlaceReadout, Question
-from whence.models.adapters.target_sequences import SEQUENCE_LINKS, numbers
+from whence.models.adapters.shortcuts import Shortcuts
+from whence.models.adapters.target_sequences import SEQUENCE_LINKS
 from whence.models.links import UNITS, check_link, label_scores
 from whence.models.protocols import Encoding, Precision, Row
 
@@ -197,7 +199,8 @@ class MaskedLM(PlacedTokens):
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         with torch.inference_mode(), self.running():
             inputs = self.batch([row])
-            return numbers(pooling(self.module(**inputs).logits, inputs["attention_mask"]))[0]
+            logits = first_of(self.module(**inputs), "logits")
+            return pooling(logits, inputs["attention_mask"])[0].cpu().numpy()
 
     def heaviest(self, encoding: Encoding, pooling: Pooling) -> Decision:
         """The tokens of the largest weights."""
@@ -268,6 +271,7 @@ class ExpansionReadout:
     pooling: Pooling
     precision: Precision = "native"
     extra_tokens: int = 0
+    shortcuts: Shortcuts = field(default_factory=Shortcuts.of_batches, repr=False)
 
     @property
     def key(self) -> str:

@@ -13,15 +13,11 @@ from jaxtyping import Float
 
 from whence.core.targets import Link, Output, Target
 from whence.models.adapters.base import TorchModel
-from whence.models.adapters.local_model import gradients_of
-from whence.models.adapters.target_sequences import (
-    Reading,
-    SequenceReadout,
-    gather_tokens,
-    numbers,
-)
+from whence.models.adapters.local_model import first_of
+from whence.models.adapters.shortcuts import Scores, Shortcuts
+from whence.models.adapters.target_sequences import Reading, SequenceReadout, gather_tokens
 from whence.models.links import UNITS
-from whence.models.protocols import Encoding, Evaluated, Gradients, Row
+from whence.models.protocols import Encoding, Row
 
 __all__ = ["PlaceReadout", "PlacedTokens", "Question"]
 
@@ -57,7 +53,15 @@ class PlaceReadout(SequenceReadout):
             assert first is not None
             outputs.append(Output(name=name, link=link, unit=UNITS[link], target=target))
             readings.append((first, reading(minus)))
-        return cls(tuple(outputs), (), tuple(readings), link, precision, anchors=tuple(anchors))
+        return cls(
+            tuple(outputs),
+            (),
+            tuple(readings),
+            link,
+            precision,
+            shortcuts=Shortcuts.of_batches(),
+            anchors=tuple(anchors),
+        )
 
     @property
     def key(self) -> str:
@@ -71,58 +75,26 @@ class PlaceReadout(SequenceReadout):
 class PlacedTokens(TorchModel):
     """Base of the models whose logits are ``[tokens, classes]``."""
 
-    def evaluate(self, rows: Sequence[Row], readout: Any) -> Evaluated:
-        """The readout of a batch, each row read where its anchors stand.
-
-        One pass for each length among the rows: there are models that read what a row is padded with.
-        """
-        lengths = np.array([len(row) for row in rows])
-        values = np.empty((len(rows), len(readout.outputs)))
-        with torch.inference_mode(), self.running(readout.precision):
-            for length in np.unique(lengths):
-                chosen: list[int] = np.flatnonzero(lengths == length).tolist()
-                group = [rows[index] for index in chosen]
-                inputs = self.batch(group)
-                logits = self.module(**inputs).logits
-                raw = self._raw(logits, inputs["attention_mask"], group, readout)
-                values[chosen] = numbers(self._values(raw, readout))
-        return Evaluated(values, int(lengths.sum()))
+    def _scores(self, rows: Sequence[Row], readout: Any, *, reuse: bool = False) -> Scores:
+        """The logits of the readout's classes where its anchors stand, and the norms beside them."""
+        inputs = self.batch(rows)
+        logits = first_of(self.module(**inputs), "logits")
+        raw = self._raw(logits, inputs["attention_mask"], rows, readout)
+        return Scores(raw, sum(len(row) for row in rows))
 
     def _raw(
         self, logits: torch.Tensor, seen: torch.Tensor, rows: Sequence[Row], readout: Any
     ) -> torch.Tensor:
-        """What the readout is computed from: the logits of its classes, and the norms beside them."""
+        """What the readout is computed from."""
         places = [np.array(readout.anchors) if r.places is None else r.places for r in rows]
         positions, classes = readout.tokens_read(0)
         where = torch.from_numpy(np.stack(places)[:, positions]).to(logits.device)
-        index = torch.arange(len(rows), device=logits.device)
-        return torch.cat(gather_tokens(logits, index, where, classes), dim=1)
+        return torch.cat(gather_tokens(logits, where, classes), dim=1)
 
     def _values(self, raw: torch.Tensor, readout: Any) -> torch.Tensor:
-        half = raw.shape[1] // 2
-        return readout.combine([(raw[:, :half], raw[:, half:])])
+        return readout.combine(raw)
 
     def _logits_of(self, encoding: Encoding) -> Float[np.ndarray, "tokens classes"]:
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         with torch.inference_mode(), self.running():
-            return self.module(**self.batch([row])).logits[0].double().cpu().numpy()
-
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: Any,
-    ) -> Gradients:
-        """Values and gradients of the readout at embedded inputs."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            seen = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
-            inputs: dict[str, Any] = {"inputs_embeds": leaf, "attention_mask": seen}
-            if encoding.token_types is not None and self.accepts("token_type_ids"):
-                inputs["token_type_ids"] = self.tensor(encoding.token_types).expand(len(leaf), -1)
-            rows = [Row(ids=encoding.ids)] * len(leaf)
-            values = self._values(
-                self._raw(self.module(**inputs).logits, seen, rows, readout), readout
-            )
-            gradients = gradients_of(values, leaf)
-        return Gradients(numbers(values), gradients)
+            return first_of(self.module(**self.batch([row])), "logits")[0].double().cpu().numpy()

@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from whence.core.errors import ModelLoadError
 from whence.models.adapters.causal import CausalLM
-from whence.models.adapters.local_model import gradients_of
-from whence.models.adapters.target_sequences import (
-    SequenceReadout,
-    TokenScores,
-    gather_tokens,
-    numbers,
-)
-from whence.models.protocols import Encoding, Evaluated, Gradients, Row
+from whence.models.adapters.local_model import first_of
+from whence.models.adapters.shortcuts import Scores
+from whence.models.adapters.target_sequences import SequenceReadout, gather_tokens
+from whence.models.protocols import Encoding, Row
 
 __all__ = ["Seq2SeqLM"]
 
@@ -32,109 +27,90 @@ class Seq2SeqLM(CausalLM):
         """Ids of an answer: it begins a text of its own, whatever the prompt."""
         return self.tokenize(text)
 
-    def _start(self) -> int:
+    def _start(self) -> list[int]:
+        """What the decoder begins with before anything is chosen: its start, and a forced token."""
         # No fallback to bos: T5 starts with its padding token, BART with its end token, and a
         # decoder that starts with another token writes another answer.
-        start = self.config.decoder_start_token_id
+        start = self._setting("decoder_start_token_id")
         if start is None:
             raise ModelLoadError(
                 f"{self.ref} has no decoder_start_token_id in its configuration; set it there: the "
                 "decoder begins with it"
             )
-        return int(start)
+        forced = self._setting("forced_bos_token_id")
+        return [int(start)] if forced is None else [int(start), int(forced)]
+
+    def _setting(self, name: str) -> Any:
+        """A setting of generation, from where generate() takes it."""
+        value = getattr(getattr(self.module, "generation_config", None), name, None)
+        return getattr(self.config, name, None) if value is None else value
+
+    def _forced_notes(self) -> tuple[str, ...]:
+        forced = self._start()[1:]
+        if not forced:
+            return ()
+        return (
+            f"the decoder is forced to begin with {self.decode(forced)!r} (forced_bos_token_id): this "
+            "token is read and not scored, as the model does not choose it",
+        )
 
     def _room(self, encoding: Encoding, longest: int) -> None:
         """The answer has positions of its own; only the encoder's text is limited."""
 
-    def greedy(self, encoding: Encoding, count: int) -> list[int]:
-        """The decoder's most probable tokens, until its end token (left out unless first)."""
-        stops = self._stops()
-        written: list[int] = []
-        with torch.inference_mode(), self.running():
-            inputs = self.batch([Row(ids=encoding.ids)])
-            encoded: Any = self.module.get_encoder()(**inputs)
-            while len(written) < count:
-                forced = torch.tensor([[self._start(), *written]], device=self.device)
-                logits = self.module(
-                    encoder_outputs=encoded,
-                    attention_mask=inputs["attention_mask"],
-                    decoder_input_ids=forced,
-                    use_cache=False,
-                ).logits
-                token = int(logits[0, -1].argmax())
-                if token in stops and written:
-                    break
-                written.append(token)
-                if token in stops:
-                    break
-        return written
+    def _prepare(self, ids: np.ndarray) -> None:
+        """The decoder's logits are all kept: an answer is short."""
+
+    def _greedy(self, encoding: Encoding, count: int) -> tuple[list[int], list[str]]:
+        """Forced tokens are given, so that they are left out of what is written."""
+        inputs = self.batch([Row(ids=encoding.ids)])
+        return self._write({**inputs, "decoder_input_ids": self._decoder_ids((), 1)}, count)
+
+    def _tables(self) -> list[Any]:
+        # What the decoder reads is forced, and no part of the text.
+        return [self.table]
+
+    def _decoder_ids(self, forced: Sequence[int], count: int) -> torch.Tensor:
+        ids = torch.tensor([[*self._start(), *forced]], device=self.device)
+        return ids.expand(count, -1)
 
     def _read(self, encoding: Encoding, forced: Sequence[int], **options: Any) -> Any:
-        """The decoder begins with its start token; forced tokens follow it."""
-        start = torch.tensor([[self._start(), *forced]], device=self.device)
+        """The decoder begins with its start; forced tokens follow it."""
         inputs = self.batch([Row(ids=encoding.ids)])
-        return self.module(**inputs, decoder_input_ids=start, use_cache=False, **options)
+        ids = self._decoder_ids(forced, 1)
+        return self.module(**inputs, decoder_input_ids=ids, use_cache=False, **options)
 
     def _logits_at(
         self, encoding: Encoding, forced: Sequence[int], positions: Sequence[int], count: int
     ) -> torch.Tensor:
         """Logits at some positions of what the decoder reads."""
         inputs = self.batch([Row(ids=encoding.ids)] * count)
-        start = torch.tensor([[self._start(), *forced]], device=self.device).expand(count, -1)
-        logits = self.module(**inputs, decoder_input_ids=start, use_cache=False).logits
+        ids = self._decoder_ids(forced, count)
+        logits = first_of(self.module(**inputs, decoder_input_ids=ids, use_cache=False), "logits")
         return logits[:, list(positions)]
 
     def _next(self, ids: torch.Tensor) -> torch.Tensor:
-        start = torch.full((len(ids), 1), self._start(), device=ids.device)
-        return self.module(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            decoder_input_ids=start,
-            use_cache=False,
-        ).logits[:, -1]
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
+        start = self._decoder_ids((), len(ids))
+        return first_of(self.module(**inputs, decoder_input_ids=start), "logits")[:, -1]
 
-    def evaluate(self, rows: Sequence[Row], readout: SequenceReadout) -> Evaluated:
-        """The readout of a batch: one pass of the encoder, one of the decoder per sequence."""
-        with torch.inference_mode(), self.running(readout.precision):
-            inputs = self.batch(rows)
-            # The encoder reads the perturbed text once; each forced sequence costs a pass of the
-            # decoder only.
+    def _scores(
+        self, rows: Sequence[Row], readout: SequenceReadout, *, reuse: bool = False
+    ) -> Scores:
+        """One pass of the module for each forced sequence; with ``reuse`` one of its encoder."""
+        inputs = self.batch(rows)
+        read = sum(len(row) for row in rows)
+        tokens = read if reuse else 0
+        if reuse:
             encoded = self.module.get_encoder()(**inputs)
-            scores = self._decode(encoded, inputs["attention_mask"], readout)
-            values = numbers(readout.combine(scores))
-        forced = sum(len(sequence) for sequence in readout.sequences)
-        return Evaluated(values, sum(len(row) + forced for row in rows))
-
-    def _decode(
-        self, encoded: Any, mask: torch.Tensor, readout: SequenceReadout
-    ) -> list[TokenScores]:
-        count = len(mask)
-        scores: list[TokenScores] = []
+            inputs = {"encoder_outputs": encoded, "attention_mask": inputs["attention_mask"]}
+        parts: list[torch.Tensor] = []
         for index, sequence in enumerate(readout.sequences):
-            forced = torch.tensor([[self._start(), *sequence[:-1]]], device=self.device)
-            logits = self.module(
-                encoder_outputs=encoded,
-                attention_mask=mask,
-                decoder_input_ids=forced.expand(count, -1),
-                use_cache=False,
-            ).logits
-            positions, tokens = readout.tokens_read(index)
-            places = torch.tensor([positions] * count, device=logits.device)
-            rows = torch.arange(count, device=logits.device)
-            scores.append(gather_tokens(logits, rows, places, tokens))
-        return scores
-
-    def gradients(
-        self,
-        encoding: Encoding,
-        embeddings: Float[np.ndarray, "batch tokens width"],
-        readout: SequenceReadout,
-    ) -> Gradients:
-        """Values and gradients of the readout at embedded texts of the encoder."""
-        with torch.enable_grad(), self.running(readout.precision):
-            leaf = self.leaf(embeddings)
-            mask = torch.ones(leaf.shape[:2], dtype=torch.long, device=leaf.device)
-            encoded = self.module.get_encoder()(inputs_embeds=leaf, attention_mask=mask)
-            values = readout.combine(self._decode(encoded, mask, readout))
-            gradients = gradients_of(values, leaf)
-        return Gradients(numbers(values), gradients)
+            ids = self._decoder_ids(sequence[:-1], len(rows))
+            output = self.module(**inputs, decoder_input_ids=ids, use_cache=False)
+            positions, chosen = readout.tokens_read(index)
+            before = len(self._start()) - 1
+            places = torch.tensor([[before + p for p in positions]] * len(rows))
+            logits = first_of(output, "logits")
+            parts += gather_tokens(logits, places.to(logits.device), chosen)
+            tokens += len(rows) * len(sequence) + (0 if reuse else read)
+        return Scores(torch.cat(parts, dim=1), tokens, read if reuse else 0)

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.targets import Continuation, Contrast, Link, NextToken, Output, Target
+from whence.models.adapters.shortcuts import Shortcuts
 from whence.models.links import UNITS
 from whence.models.protocols import Precision
 
@@ -28,7 +29,6 @@ __all__ = [
     "TokenScores",
     "Writer",
     "gather_tokens",
-    "numbers",
     "resolve_sequences",
 ]
 
@@ -59,9 +59,12 @@ class SequenceReadout:
     precision: Precision = "native"
     cache: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What the adapter reuses between batches, for as long as the readout lives."""
+    shortcuts: Shortcuts = field(default_factory=Shortcuts, repr=False)
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how the continuation was written."""
 
     def fresh(self) -> SequenceReadout:
-        """The same readout, with nothing stored yet."""
+        """The same readout, with nothing stored yet; its shortcuts are those of the question."""
         return replace(self, cache={})
 
     @property
@@ -93,11 +96,16 @@ class SequenceReadout:
         both = [reading for pair in self.readings for reading in pair if reading is not None]
         return [reading for reading in both if reading.sequence == sequence]
 
-    def combine(self, scores: Sequence[TokenScores]) -> torch.Tensor:
+    def combine(self, raw: torch.Tensor) -> torch.Tensor:
         """Outputs ``[rows, outputs]`` from the scores of each sequence's tokens.
 
-        ``scores[s]`` are in the order of :meth:`tokens_read`.
+        ``raw`` holds, for each sequence in turn, its logits and its log-sum-exps side by side, in
+        the order of :meth:`tokens_read`.
         """
+        # Without a forced sequence classes are read off the input itself.
+        widths = [len(self.tokens_read(s)[0]) for s in range(max(1, len(self.sequences)))]
+        pieces = torch.split(raw, [width for each in widths for width in (each, each)], dim=1)
+        scores = list(zip(pieces[::2], pieces[1::2], strict=True))
         columns: list[torch.Tensor] = []
         for plus, minus in self.readings:
             column = self._value(plus, scores)
@@ -283,21 +291,19 @@ def _check_ids(ids: Sequence[int], writer: Writer) -> None:
 
 
 def gather_tokens(
-    logits: torch.Tensor, rows: torch.Tensor, places: torch.Tensor, tokens: Sequence[int]
+    logits: Float[torch.Tensor, "rows positions vocabulary"],
+    places: Int[torch.Tensor, "rows tokens"],
+    tokens: Sequence[int],
 ) -> TokenScores:
-    """Scores of some tokens, computed in float32, then float64.
+    """Scores of some tokens, each at a place of its own in each row, in float32, then float64.
 
-    ``logits[B, U, V]``; ``places[B, W]`` indexes the second axis. Only the target slice is
-    raised to float32: a whole vocabulary at every position would be the largest array of all.
+    Only the target slice is raised to float32: a whole vocabulary at every position would be the
+    largest array of all.
     """
     # In float32: the log-sum-exp of bfloat16 logits would be rounded to bfloat16 itself, which near
     # 20 has steps of 0.125 nat.
+    rows = torch.arange(len(logits), device=logits.device)
     slice_ = logits[rows[:, None], places].float()
     index = torch.tensor(list(tokens), device=logits.device)
     chosen = slice_.gather(2, index.expand(len(slice_), -1)[:, :, None])[:, :, 0]
     return chosen.double(), torch.logsumexp(slice_, dim=2).double()
-
-
-def numbers(values: torch.Tensor) -> Float[np.ndarray, "rows outputs"]:
-    """Values as float64 on the CPU."""
-    return values.detach().double().cpu().numpy()

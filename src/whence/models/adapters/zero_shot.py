@@ -23,6 +23,7 @@ from whence.models.adapters.classifier import (
     resolve_labels,
 )
 from whence.models.adapters.local_model import LocalModel
+from whence.models.adapters.shortcuts import Shortcuts
 from whence.models.encoding import Encoder, too_long
 from whence.models.links import check_link
 from whence.models.protocols import Encoding, Evaluated, Gradients, Precision, Row
@@ -50,6 +51,11 @@ class ZeroShotReadout:
     def outputs(self) -> tuple[Output, ...]:
         """The numbers, one output each."""
         return self.labels.outputs
+
+    @property
+    def shortcuts(self) -> Shortcuts:
+        """What was found of batches of texts with hypotheses."""
+        return self.classes.shortcuts
 
     @property
     def key(self) -> str:
@@ -205,18 +211,18 @@ class ZeroShotClassifier(LocalModel):
 
     def evaluate(self, rows: Sequence[Row], readout: ZeroShotReadout) -> Evaluated:
         """The readout of a batch: each row with each label's hypothesis, in one pass."""
-        logits, tokens = self._logits(rows, readout)
-        return Evaluated(readout.labels.read(logits), tokens)
+        logits, tokens, probes = self._logits(rows, readout)
+        return Evaluated(readout.labels.read(logits), tokens, probes)
 
     def _logits(
         self, rows: Sequence[Row], readout: ZeroShotReadout
-    ) -> tuple[Float[np.ndarray, "rows labels"], int]:
+    ) -> tuple[Float[np.ndarray, "rows labels"], int, int]:
         """What the softmax over labels, or the sigmoid of each, is taken of."""
         whole = [_joined(row, readout.hypotheses[i]) for row in rows for i in readout.needed]
-        values, tokens = self._inner.evaluate(whole, readout.classes)
+        values, tokens, probes = self._inner.evaluate(whole, readout.classes)
         logits = np.zeros((len(rows), len(self._labels)))
         logits[:, readout.needed] = values.reshape(len(rows), len(readout.needed))
-        return logits, tokens
+        return logits, tokens, probes
 
     def _classes(self, labels: LabelReadout) -> LabelReadout:
         """Entailment among the module's own classes, less contradiction for independent labels."""
@@ -239,6 +245,7 @@ class ZeroShotClassifier(LocalModel):
         """Values and gradients of the readout at embedded texts, by the chain rule over labels."""
         logits = np.zeros((len(embeddings), len(self._labels)))
         slopes = np.zeros((len(self._labels), *embeddings.shape))
+        probes = 0
         text = Row(ids=encoding.ids, token_types=encoding.token_types)
         for index in readout.needed:
             row = _joined(text, readout.hypotheses[index])
@@ -255,6 +262,7 @@ class ZeroShotClassifier(LocalModel):
                 token_types=row.token_types,
             )
             one = self._inner.gradients(whole, points, readout.classes)
+            probes += one.probes
             logits[:, index] = one.values[:, 0]
             slopes[index] = one.gradients[:, 0, : len(encoding.ids)]
         leaf = torch.tensor(logits, requires_grad=True)
@@ -266,7 +274,7 @@ class ZeroShotClassifier(LocalModel):
             ]
         )
         gradients = np.einsum("obl,lbtd->botd", by_label, slopes)
-        return Gradients(values.detach().numpy(), gradients)
+        return Gradients(values.detach().numpy(), gradients, probes)
 
 
 def _joined(row: Row, hypothesis: Row) -> Row:

@@ -252,6 +252,9 @@ def trace(
         MemoryError: the pass does not fit.
     """
     precision = "native" if readout is None else readout.precision
+    if readout is not None:
+        # Before anything is recorded: its passes are no part of the trace.
+        model.prove_gradients(encoding, readout)
     sink = TraceSink(parts)
     with record_trace(model.module, sink):
         if readout is None:

@@ -1,0 +1,214 @@
+"""Gradients by the input's embeddings, taken on the way that the module itself goes from token ids.
+
+The module is called with ids, and what its table of embeddings looks up for them is put in place of
+the table's own answer. Scaling behind the table, positions counted from ids and pooling found by ids
+are then those of the answer that is explained, which ``inputs_embeds`` does not promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from whence.core.errors import GradientError
+from whence.models.adapters.shortcuts import TOLERANCE, agree, refusal
+from whence.models.values import Encoding, Row
+
+__all__ = ["look_up", "prove_gradients"]
+
+STEPS = (1e-2, 1e-3)
+"""Lengths of the finite differences, as shares of the input's own length. The second where the first
+does not agree: over 1 % of the way a function with kinks can bend."""
+DEVIATION = 0.1
+"""Largest deviation of a difference from the derivative, as a share of the derivative's usual size in a
+random direction, its norm over the root of the number of coordinates. Chosen by hand above what the
+families of the test zoo show (below 0.01); parts without a gradient deviate by its whole size."""
+
+
+@contextmanager
+def look_up(tables: Sequence[Any], ids: torch.Tensor, leaf: torch.Tensor) -> Generator[None]:
+    """Let tables of embeddings give ``leaf[batch, tokens, width]`` for ``ids[batch, tokens]``.
+
+    Raises:
+        GradientError: none was asked for them.
+    """
+    asked = 0
+
+    def instead(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        nonlocal asked
+        given = next((each for each in (*args, *kwargs.values()) if torch.is_tensor(each)), None)
+        if given is None or not torch.is_tensor(output):
+            return None
+        result = _placed(given, output.detach(), ids, leaf.to(output.dtype))
+        asked += result is not None
+        # A copy: a module that scales in place what it looked up must not write to the leaf.
+        return None if result is None else result.clone()
+
+    handles = [table.register_forward_hook(instead, with_kwargs=True) for table in tables]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not asked:
+        raise GradientError(
+            "the model does not look the tokens of its input up in its table of embeddings"
+        )
+
+
+def _placed(
+    given: torch.Tensor, output: torch.Tensor, ids: torch.Tensor, leaf: torch.Tensor
+) -> torch.Tensor | None:
+    """A table's answer with the leaf in the places of the input; ``None`` where that was not asked."""
+    count, length = ids.shape
+    if given.numel() == ids.numel() and torch.equal(given.reshape(ids.shape), ids):
+        return leaf.reshape(output.shape)
+    # Some families look up the tokens of all rows at one place, then those at the next.
+    if given.shape == (length, count) and torch.equal(given.T, ids):
+        return leaf.transpose(0, 1)
+    if given.dim() != 2 or len(given) != count:
+        return None
+    # Forced tokens, or padding of the module's own, follow the input.
+    if torch.equal(given[:, :length], ids):
+        return torch.cat([leaf, output[:, length:]], dim=1)
+    # The decoder of a classifier reads the text once more, behind a start token.
+    if given.shape == ids.shape and length > 1 and torch.equal(given[:, 1:], ids[:, :-1]):
+        return torch.cat([output[:, :1], leaf[:, :-1]], dim=1)
+    return None
+
+
+def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
+    """Show that gradients at the embeddings are the derivatives of the answer to the ids.
+
+    Three comparisons, once for each input: the value at the embeddings with the value at the ids;
+    the same with other ids beside these embeddings, which shows whether the model reads ids on
+    another way too; and the derivative in one random direction with a finite difference.
+
+    Returns:
+        Passes that it took: 5 or 7, and none for an input that was proven before.
+
+    Raises:
+        GradientError: they differ.
+    """
+    shortcuts = readout.shortcuts
+    key = Row(ids=encoding.ids, token_types=encoding.token_types).key()
+    if key in shortcuts.differentiated:
+        return 0
+    row = Row(ids=encoding.ids, token_types=encoding.token_types)
+    plain = torch.from_numpy(model.evaluate([row], readout).values[0])
+    point = model.embed(encoding)
+    direction = np.random.default_rng(0).standard_normal(point.shape)
+    # Frozen tokens never move on the way of any method.
+    direction[encoding.frozen] = 0
+    direction *= np.linalg.norm(point[~encoding.frozen]) / np.linalg.norm(direction)
+    near, far = (step * direction.astype(np.float32) for step in STEPS[::-1])
+    ids = np.stack([encoding.ids, _others(encoding), encoding.ids, encoding.ids])
+    points = np.stack([point, point, point + far, point - far])
+    values, slopes, passes = _at(model, (ids, points), encoding.token_types, readout, plain)
+    tolerance = model.tolerance(readout)
+    _same_value(values, plain, tolerance)
+    deviation = _deviation(values[2:].numpy(), slopes[0], far, tolerance)
+    if deviation is not None:
+        points = np.stack([point + near, point - near])
+        values, _ = model.slopes(ids[2:], points, encoding.token_types, readout)
+        passes += 2
+        deviation = _deviation(values.numpy(), slopes[0], near, tolerance)
+    if deviation is not None:
+        raise GradientError(
+            "parts of the model pass no gradient, or another than their own (they are detached, "
+            f"rounded to integers, or run without autograd): {deviation}"
+        )
+    shortcuts.differentiated.add(key)
+    return passes + 1
+
+
+def _at(
+    model: Any,
+    rows: tuple[np.ndarray, np.ndarray],
+    token_types: np.ndarray | None,
+    readout: Any,
+    plain: torch.Tensor,
+) -> tuple[torch.Tensor, np.ndarray, int]:
+    """Values, gradients and passes; one by one where rows that share a pass change each other."""
+    count = len(rows[0])
+    try:
+        values, slopes = model.slopes(*rows, token_types, readout)
+    except (MemoryError, GradientError):
+        raise
+    except Exception as error:
+        if not readout.shortcuts.drop({"company": 1}, refusal(error)):
+            raise
+    else:
+        why = "at embeddings, together, the value is another than alone"
+        if agree(values[0], plain, model.tolerance(readout)) or not readout.shortcuts.drop(
+            {"company": 1}, why
+        ):
+            return values, slopes, count
+    return *model.slopes(*rows, token_types, readout), 2 * count
+
+
+def _same_value(
+    values: Float[torch.Tensor, "rows outputs"],
+    plain: Float[torch.Tensor, " outputs"],
+    tolerance: float,
+) -> None:
+    """Refuse where the value at the embeddings, or beside other ids, is not that of the ids."""
+    if not agree(values[0], plain, tolerance):
+        raise GradientError(
+            f"at the embeddings of the input the value is {_listed(values[0])}, at its token ids "
+            f"{_listed(plain)}"
+        )
+    if not agree(values[1], plain, tolerance):
+        raise GradientError(
+            "the model reads token ids on another way beside their embeddings (tables of each layer, "
+            f"routes chosen by id): with other ids and the same embeddings the value is "
+            f"{_listed(values[1])} in place of {_listed(plain)}"
+        )
+
+
+def _deviation(
+    values: Float[np.ndarray, "2 outputs"],
+    slope: Float[np.ndarray, "outputs tokens width"],
+    move: Float[np.ndarray, "tokens width"],
+    tolerance: float,
+) -> str | None:
+    """What a finite difference shows beside the derivative; ``None`` where they agree."""
+    difference = (values[0] - values[1]) / 2
+    derivative = (slope * move).sum(axis=(1, 2))
+    usual = np.linalg.norm(slope.reshape(len(slope), -1), axis=1) * np.linalg.norm(move)
+    usual /= np.sqrt(np.count_nonzero(move))
+    # Two roundings of the values: of float32, whose comparison allows a hundred times more; in half
+    # precision the tolerance itself is made of roundings.
+    noise = 0.02 * tolerance if tolerance <= TOLERANCE else tolerance
+    noise = noise * np.maximum(1, np.abs(values).max(axis=0))
+    allowed = (
+        DEVIATION * np.maximum(np.maximum(usual, np.abs(derivative)), np.abs(difference)) + noise
+    )
+    wrong = np.flatnonzero(~(np.abs(difference - derivative) <= allowed))
+    if not wrong.size:
+        return None
+    first = int(wrong[0])
+    return (
+        f"along a random direction the value changes by {difference[first]:.3g}, its gradient says "
+        f"{derivative[first]:.3g}"
+    )
+
+
+def _others(encoding: Encoding) -> Int[np.ndarray, " tokens"]:
+    """The ids with those of features moved on by one place; of equal ones, one other id."""
+    ids = encoding.ids.copy()
+    places = np.flatnonzero(~encoding.frozen)
+    ids[places] = np.roll(ids[places], 1)
+    if np.array_equal(ids, encoding.ids):
+        # A text of one token, or of one repeated: its neighbour in the table will do.
+        ids[places] = np.where(ids[places] > 0, ids[places] - 1, 1)
+    return ids
+
+
+def _listed(values: Sequence[Any] | torch.Tensor) -> str:
+    return ", ".join(f"{float(value):.6g}" for value in values[:4])
