@@ -30,8 +30,8 @@ class LinearDatamodel(GameMethod):
     but every two features are together as often as apart (Plackett & Burman 1946,
     doi:10.1093/biomet/33.4.305). The complements follow, so that pairs of features that act
     together do not disturb the scores. The fit is shrunk by a ridge averaged over all strengths by
-    how likely the evaluations make each. On this sample a Lasso predicts no better
-    (``benchmarks.context_attribution``), and a ridge gives every feature a standard error.
+    how likely the evaluations make each, which gives every feature a standard error; a Lasso of
+    independent draws predicts less well (``benchmarks.context_attribution``).
 
     Standard errors: HC3 sandwich, with the bias that the prior expects of shrinking. The residuals
     of a coalition and its complement may be equal but for the sign, so the variance is doubled,
