@@ -12,7 +12,7 @@ import itertools
 import sys
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import rankdata
 
 import whence
 from benchmarks.common import SHARED, store, table
@@ -82,13 +82,15 @@ def measured(known: np.ndarray, budget: int, seed: int) -> dict[str, tuple[float
         results[type(method).__name__] = scores
     game = FunctionGame(N, lambda rows: known[rows @ powers])
     results["Lasso of independent halves"] = lasso(game, budget=budget, seed=seed)
-    # A constant prediction has no correlation; it predicts nothing, which is 0.
-    return {
-        name: (float(spearmanr(holdout @ s, real)[0]), float(pearsonr(holdout @ s, real)[0]))
-        if np.ptp(holdout @ s) > 0
-        else (0.0, 0.0)
-        for name, s in results.items()
-    }
+    return {name: agreement(holdout @ scores, real) for name, scores in results.items()}
+
+
+def agreement(predicted: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """Spearman and Pearson correlation; a constant predicts nothing, which is 0."""
+    if np.ptp(predicted) == 0:
+        return 0.0, 0.0
+    ranks = np.corrcoef(rankdata(predicted), rankdata(real))[0, 1]
+    return float(ranks), float(np.corrcoef(predicted, real)[0, 1])
 
 
 def main(texts: int = 8, seeds: int = 8) -> None:
