@@ -3,6 +3,7 @@
 from benchmarks import (
     attention,
     attention_page,
+    context_attribution,
     coverage,
     faithfulness,
     generation,
@@ -25,6 +26,7 @@ if __name__ == "__main__":
         integrated_gradients,
         shapley_error,
         coverage,
+        context_attribution,
         long_texts,
         attention,
         attention_page,
