@@ -20,6 +20,7 @@ from whence.app.cli.main import app
 from whence.app.cli.table_files import read_table
 from whence.app.cli.teacher_options import ANSWERS, TeacherOptions
 from whence.core.errors import InputError, ModelLoadError, OptionError
+from whence.students.file_names import LOCK
 
 TEACHER = """
 from tests.students.worlds import rule
@@ -99,7 +100,7 @@ class TestDistill:
         assert page.startswith("<!doctype html>")
         card = (out / "README.md").read_text("utf-8")
         for path in out.iterdir():
-            if path.name != ANSWERS:
+            if path.name not in (ANSWERS, LOCK):
                 assert f"| `{path.name}` | " in card
         assert "else if 'late' and no 'waived'" in result.stdout
 

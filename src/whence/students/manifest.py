@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from whence.students.file_names import MANIFEST, ROUTER
 
@@ -85,7 +85,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     from whence.core.errors import RecordError
 
     raise RecordError(message)

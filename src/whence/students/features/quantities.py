@@ -36,8 +36,11 @@ _CURRENCY = (
     r"(?:[$€£¥]|(?:us)?\$|(?:eur(?:os?)?|usd|dollars?|gbp|pounds?(?: sterling)?|chf|francs?|jpy|yen|"
     r"cad|aud|sek|nok|dkk|pln|inr|rupees?|cny|yuan|rmb)(?![^\W\d_]))"
 )
-_SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "bn": 1e9}
-_SCALES |= {"tsd": 1e3, "billion": 1e9}
+_SCALES = {
+    **dict.fromkeys(("k", "tsd", "thousand"), 1e3),
+    **dict.fromkeys(("m", "mn", "mio", "million"), 1e6),
+    **dict.fromkeys(("bn", "billion"), 1e9),
+}
 
 # Groups of three take one sign throughout, and the decimals another; a space may group, since
 # letters do ("10 000 EUR"), but a line break may not.

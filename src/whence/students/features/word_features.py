@@ -46,8 +46,13 @@ _FORMS = {
     "last": "'{}' at the end",
 }
 
-_NAMES = {"amount": "an amount", "age": "an age", "percent": "a percentage", "date": "a date"}
-_NAMES |= {"number": "a number"}
+_NAMES = {
+    "amount": "an amount",
+    "age": "an age",
+    "percent": "a percentage",
+    "date": "a date",
+    "number": "a number",
+}
 
 
 class Feature(NamedTuple):
