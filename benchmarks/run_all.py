@@ -3,6 +3,7 @@
 from benchmarks import (
     attention,
     attention_page,
+    context_attribution,
     coverage,
     faithfulness,
     generation,
@@ -14,6 +15,7 @@ from benchmarks import (
     shapley_error,
     student_peers,
     students,
+    table_intervals,
 )
 
 if __name__ == "__main__":
@@ -24,11 +26,13 @@ if __name__ == "__main__":
         integrated_gradients,
         shapley_error,
         coverage,
+        context_attribution,
         long_texts,
         attention,
         attention_page,
         faithfulness,
         students,
+        table_intervals,
         runtime,
         student_peers,
     ):

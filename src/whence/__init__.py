@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         KernelShap as KernelShap,
         LeaveOneOut as LeaveOneOut,
         Lime as Lime,
+        LinearDatamodel as LinearDatamodel,
         NormBased as NormBased,
         Random as Random,
         Rollout as Rollout,

@@ -29,6 +29,7 @@ from whence.app.distill.wording import (
     region_lines,
     region_mark,
     share,
+    two_measurements,
     verdict_sentence,
 )
 from whence.core.display import fragment_of, page_of, text_of
@@ -110,6 +111,26 @@ class TestWording:
             if "in the teacher's place on" in verdict_sentence(judged(v).certificate)
         ]
         assert alone == ["faithful enough to replace"]
+
+    def test_two_agreements_name_their_texts_counts_and_controls(self):
+        found = distilled()
+        lifts = {
+            name: replace(lift, control=proportion(72, 84))
+            for name, lift in found.certificate.lifts.items()
+        }
+        certificate = replace(found.certificate, agreement=proportion(68, 84), lifts=lifts)
+        found = replace(found, certificate=certificate)
+        chart = {r.name: r for r in found.frontier.rungs if r.name in (*lifts, found.chosen)}
+        says = two_measurements(found)
+        assert f"here on the {chart[found.chosen].agreement.n} of \u201creport\u201d" in says
+        assert "there on the 84 of \u201ccertify\u201d" in says
+        assert (
+            "The chosen student 100 % (93.1 % to 100 %) here, 81.0 % (72.5 % to 87.7 %) there"
+            in says
+        )
+        assert says.count("85.7 % (77.8 % to 91.6 %) there") == len(set(chart) & set(lifts)) > 0
+        for view in (plain_text(found, width=4000), page(found), fragment(found)):
+            assert "81.0 % (72.5 % to 87.7 %) there" in " ".join(view.split())
 
     @pytest.mark.parametrize(
         ("low", "high", "says"),

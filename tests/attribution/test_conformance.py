@@ -256,9 +256,9 @@ def test_known_answer_on_a_linear_model(method, masker):
     assert result.values[0] == pytest.approx(sum(expected), abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["KernelShap", "Lime"])
+@pytest.mark.parametrize("method", ["KernelShap", "Lime", "LinearDatamodel"])
 def test_a_fit_to_an_additive_game_has_no_error(method):
-    """Both fit linear models, so that here their standard errors allow nothing beyond 2e-4."""
+    """All fit linear models, so that here their standard errors allow nothing beyond 2e-4."""
     result, _ = answer_on_linear_model(method)
     assert result.std_errors.max() < 5e-5
 
@@ -293,7 +293,7 @@ def test_evaluations_build_no_graph_and_count_right():
     handle = tiny.module.register_forward_hook(look)
     try:
         model = whence.load(tiny.pair)
-        found = explain(model, TEXT, method="kernel-shap", budget=40)
+        found = explain(model, TEXT, method="lime", budget=40)
     finally:
         handle.remove()
     assert not any(graph for graph, _ in seen)

@@ -8,12 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.attribution import naive
 
-from whence.attribution import KernelShap, LeaveOneOut, Lime, Random, ShapleyValues
+from whence.attribution import (
+    KernelShap,
+    LeaveOneOut,
+    Lime,
+    LinearDatamodel,
+    Random,
+    ShapleyValues,
+)
 from whence.attribution.perturbation.coalition_sample import pair_sample
+from whence.attribution.perturbation.linear_datamodel import _sample
 from whence.core import OptionError
 from whence.games import FunctionGame
 
-ALL = [LeaveOneOut(), Lime(), KernelShap(), ShapleyValues(), Random()]
+ALL = [LeaveOneOut(), Lime(), LinearDatamodel(), KernelShap(), ShapleyValues(), Random()]
 SHAPLEY = [KernelShap(), ShapleyValues()]
 
 
@@ -415,3 +423,101 @@ class TestLime:
     def test_options_out_of_range(self, bad):
         with pytest.raises(OptionError, match="expected a"):
             Lime(**bad)
+
+
+def removal_score(scores, function, seed=0):
+    """Linear datamodelling score: correlation of predicted and real values on 400 random halves."""
+    rows = np.random.default_rng([seed, 7]).random((400, len(scores))) < 0.5
+    return np.corrcoef(rows @ scores, function(rows))[0, 1]
+
+
+class TestLinearDatamodel:
+    @given(st.integers(1, 7), st.integers(0, 1000))
+    def test_with_every_coalition_it_is_the_banzhaf_value(self, n, seed):
+        game = table_game(n, seed, k=2)
+        rows = (np.arange(1 << n)[:, None] >> np.arange(n)) % 2 == 1
+        values = game(rows)
+        expected = np.stack(
+            [values[rows[:, i]].mean(axis=0) - values[~rows[:, i]].mean(axis=0) for i in range(n)]
+        )
+        found = run(LinearDatamodel(), game, budget=1 << n)
+        assert np.allclose(found.scores, expected, atol=1e-9)
+        assert np.allclose(found.std_errors, 0, atol=1e-9)
+
+    @given(st.integers(1, 40), st.integers(0, 1000))
+    def test_an_additive_game_is_met_at_the_default_budget(self, n, seed):
+        effects = np.random.default_rng(seed).standard_normal(n)
+        found = run(LinearDatamodel(), FunctionGame(n, lambda S: 2.0 + S @ effects), seed=seed)
+        assert np.allclose(found.scores[:, 0], effects, atol=1e-6)
+
+    @pytest.mark.parametrize(("n", "count"), [(3, 4), (5, 30), (8, 128), (12, 32), (12, 100)])
+    def test_coalitions_are_distinct_and_equally_likely(self, n, count):
+        rounds = 400
+        present = np.zeros((n, n))
+        for seed in range(rounds):
+            rows = _sample(n, count, np.random.default_rng(seed))
+            assert rows.shape == (count, n)
+            assert len({row.tobytes() for row in rows}) == count
+            present += rows.T.astype(float) @ rows / count
+        share = present / rounds
+        # Independent draws would have five standard deviations of 2.5 / sqrt(rounds * count).
+        slack = 2.5 / np.sqrt(rounds * count)
+        assert np.all(np.abs(np.diag(share) - 0.5) < slack)
+        assert np.all(np.abs(share[~np.eye(n, dtype=bool)] - 0.25) < slack)
+
+    def test_one_matrix_and_its_complements_see_no_pairs(self):
+        """Effects of pairs cancel, so additive parts are met to the shrinking alone."""
+        pairs = np.triu(np.random.default_rng(0).standard_normal((12, 12)), 1)
+        signed = lambda S: 2.0 * S - 1.0  # noqa: E731 - pairs of signs have no additive part
+        game = FunctionGame(12, lambda S: np.einsum("mi,ij,mj->m", signed(S), pairs, signed(S)))
+        assert np.allclose(LinearDatamodel().estimate(game, budget=34, seed=1).scores, 0, atol=1e-9)
+
+    def test_it_predicts_removals_better_than_shapley_values_do(self):
+        """Few statements matter, two of them only together, one only without another."""
+
+        def function(S):
+            logit = 4.0 * S[:, 2] + 3.0 * (S[:, 5] & S[:, 7]) - 2.0 * (S[:, 2] & S[:, 9])
+            return np.log(1e-3 + 1.0 / (1.0 + np.exp(3.0 - logit)))
+
+        ahead = [
+            removal_score(run(LinearDatamodel(), game, 34, s).scores[:, 0], function, s)
+            - removal_score(run(KernelShap(guide=False), game, 34, s).scores[:, 0], function, s)
+            for s in range(20)
+            for game in [FunctionGame(12, function)]
+        ]
+        assert np.mean(ahead) > 3 * np.std(ahead) / np.sqrt(len(ahead))
+
+    @pytest.mark.parametrize(
+        "name", [name for name in GAMES if name not in ("parity", "random table")]
+    )
+    def test_more_evaluations_do_not_raise_the_error(self, name):
+        def estimate(budget, seed):
+            return run(LinearDatamodel(), FunctionGame(12, GAMES[name]), budget, seed).scores
+
+        exact = estimate(1 << 12, 0)
+        errors = np.array(
+            [
+                [np.linalg.norm(estimate(budget, seed) - exact) for seed in range(12)]
+                for budget in (14, 24, 34, 50, 66, 130, 514, 3000)
+            ]
+        )
+        means = errors.mean(axis=1)
+        slack = 2 * errors.std(axis=1) / np.sqrt(12) + 1e-6
+        assert np.all(np.diff(means) < slack[:-1] + slack[1:])
+        assert means[-1] < means[0]
+
+    @pytest.mark.parametrize("multiple", [34 / 12, 5, 11, 40])
+    def test_standard_errors_cover(self, multiple):
+        name = "squashed sum"
+        assert coverage(LinearDatamodel(), name, multiple, seeds=40) >= 0.8
+
+    def test_less_than_a_matrix_and_its_complements_has_no_standard_errors(self):
+        found = run(LinearDatamodel(), FunctionGame(12, GAMES["squashed sum"]), budget=33)
+        assert np.isnan(found.std_errors).all()
+        assert "fewer than 34" in found.notes[1]
+
+    @pytest.mark.parametrize(
+        ("n", "budget"), [(1, 2), (5, 32), (6, 34), (12, 34), (16, 66), (40, 130)]
+    )
+    def test_the_default_budget(self, n, budget):
+        assert LinearDatamodel().default_budget(n) == budget

@@ -11,6 +11,7 @@ from whence.attribution import (
     KernelShap,
     LeaveOneOut,
     Lime,
+    LinearDatamodel,
     ShapleyValues,
     method_by_name,
 )
@@ -56,6 +57,21 @@ def test_misspelt_names_and_options():
 )
 def test_the_budget_chooses(n, budget, gradients, kind):
     method, why = choose(n, budget, gradients=gradients)
+    assert isinstance(method, kind)
+    assert why.startswith(kind.__name__)
+
+
+@pytest.mark.parametrize(
+    ("n", "budget", "kind"),
+    [
+        (3, None, LinearDatamodel),
+        (12, None, LinearDatamodel),
+        (40, 42, LinearDatamodel),
+        (40, 41, IntegratedGradients),
+    ],
+)
+def test_sources_of_an_answer_are_sought_by_a_linear_datamodel(n, budget, kind):
+    method, why = choose(n, budget, gradients=True, sources=True)
     assert isinstance(method, kind)
     assert why.startswith(kind.__name__)
 

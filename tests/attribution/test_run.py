@@ -128,9 +128,9 @@ def test_a_model_whose_backward_pass_fails_is_explained_without_a_guide(model, m
 
 
 def test_long_texts_take_a_quarter_where_a_gradient_guides(model):
-    question = ask(model, " ".join(["chest pain and cough"] * 30))
+    question = ask(model, " ".join(["chest pain and cough"] * 24))
     n = len(question.segmentation)
-    assert n == 120
+    assert n == 96
     assert plan_for(question).usual == 258 + 7
     assert plan_for(question, KernelShap(guide=False)).usual == 8 * n + 2
 
@@ -213,3 +213,35 @@ def test_models_that_read_neither_tokens_nor_text():
     )
     with pytest.raises(CapabilityError, match="neither tokens nor text"):
         explain(odd, "a b")
+
+
+@pytest.mark.parametrize(
+    ("unit", "target", "method"),
+    [
+        ("sentence", whence.Continuation(text=" yes"), "LinearDatamodel"),
+        ("passage", whence.NextToken(), "LinearDatamodel"),
+        ("sentence", whence.NextToken(), "LinearDatamodel"),
+        ("word", None, "KernelShap"),
+    ],
+)
+def test_sources_of_an_answer_are_sought_among_statements(unit, target, method):
+    model = whence.load("embedded:decider")
+    text = " ".join(f"Patient {i} has pain and fever." for i in range(12))
+    found = plan_for(ask(model, text, unit=unit, target=target))
+    assert type(found.method).__name__ == method
+
+
+def test_a_record_says_which_question_its_scores_answer():
+    model = whence.load("embedded:decider")
+    text = " ".join(f"Patient {i} has pain." for i in range(6))
+    found = explain(model, text, unit="sentence", target=whence.NextToken())
+    assert "averaged over random halves" in found.quantity
+    assert any("which removals change the target" in note for note in found.notes)
+    assert found.provenance.choice.startswith("LinearDatamodel")
+    assert found.provenance.cost.evaluations <= 34
+    assert np.isfinite(found.std_errors).all()
+
+
+def test_statements_of_a_classifier_are_explained_as_before(model):
+    text = " ".join(["chest pain and cough."] * 12)
+    assert type(plan_for(ask(model, text, unit="sentence")).method).__name__ == "KernelShap"

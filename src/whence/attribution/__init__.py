@@ -18,6 +18,7 @@ from whence.attribution.method import AttentionMethod, Estimate, GameMethod, Gra
 from whence.attribution.perturbation.kernel_shap import KernelShap
 from whence.attribution.perturbation.leave_one_out import LeaveOneOut
 from whence.attribution.perturbation.lime import Lime
+from whence.attribution.perturbation.linear_datamodel import LinearDatamodel
 from whence.attribution.perturbation.shapley_values import ShapleyValues
 from whence.attribution.registry import METHODS, method_by_name
 
@@ -36,6 +37,7 @@ __all__ = [
     "KernelShap",
     "LeaveOneOut",
     "Lime",
+    "LinearDatamodel",
     "Method",
     "NormBased",
     "Random",

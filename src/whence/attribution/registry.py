@@ -9,6 +9,7 @@ from whence.attribution.gradient.integrated_gradients import IntegratedGradients
 from whence.attribution.method import Method
 from whence.attribution.perturbation.kernel_shap import UNGUIDED, KernelShap
 from whence.attribution.perturbation.leave_one_out import LeaveOneOut
+from whence.attribution.perturbation.linear_datamodel import LinearDatamodel
 from whence.attribution.perturbation.shapley_values import MOST_FEATURES, ShapleyValues
 from whence.core.errors import BudgetError
 from whence.core.registry import Registry
@@ -46,15 +47,25 @@ def method_by_name(name: str | Method, options: dict[str, Any] | None = None) ->
     return METHODS.make(name, options)
 
 
-def choose(n: int, budget: int | None, *, gradients: bool) -> tuple[Method, str]:
+def choose(
+    n: int, budget: int | None, *, gradients: bool, sources: bool = False
+) -> tuple[Method, str]:
     """A method that the budget allows for ``n`` features, and the reason in a sentence.
 
     Exact Shapley values where all coalitions fit; else a designed sample of them; with few
-    evaluations one per feature; with hardly any a gradient, where the model gives one.
+    evaluations one per feature; with hardly any a gradient, where the model gives one. For the
+    sources of an answer a linear datamodel, which predicts best what removals do
+    (``benchmarks.context_attribution``), where the budget allows for one.
 
     Raises:
         BudgetError: no method works with so little.
     """
+    datamodel = LinearDatamodel()
+    if sources and (budget is None or budget >= datamodel.least(n)):
+        return datamodel, (
+            "LinearDatamodel: for statements of a context and an answer that the model writes, the "
+            "scores that predict best what removals of several do"
+        )
     exact = ShapleyValues()
     if n <= MOST_FEATURES and (n <= EXACT_BY_DEFAULT if budget is None else (1 << n) <= budget):
         limit = "no budget was set" if budget is None else f"the budget is {budget:,}"

@@ -102,7 +102,9 @@ def plan_for(
             raise OptionError(
                 f"options {', '.join(options)} go with a named method, got method='auto'"
             )
-        resolved, choice = choose(n, budget, gradients=question.differentiable)
+        resolved, choice = choose(
+            n, budget, gradients=question.differentiable, sources=question.asks_for_sources
+        )
     else:
         resolved = method_by_name(method, options)
     if isinstance(resolved, AttentionMethod):

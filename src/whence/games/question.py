@@ -18,7 +18,7 @@ from whence.core.explanations import Attribution, Decision
 from whence.core.features import Document, Segmentation, Span
 from whence.core.progress import Progress
 from whence.core.provenance import MethodSpec
-from whence.core.targets import LINKS, Continuation, Label, Target, TokenLabel
+from whence.core.targets import LINKS, Continuation, Label, NextToken, Target, TokenLabel
 from whence.games.attention_game import AttentionGame
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
@@ -139,6 +139,17 @@ class Question:
         """Why the model's gradients would be wrong, where it can tell and they would."""
         reason = getattr(self.model, "no_gradients", None)
         return None if reason is None else reason()
+
+    @property
+    def asks_for_sources(self) -> bool:
+        """Whether it is asked which statements of its context made a model write what it writes."""
+        targets = (output.target for output in self.readout.outputs)
+        return (
+            isinstance(self.model, TokenModel)
+            and self.model.task in ("causal", "seq2seq")
+            and self.segmenter.statements
+            and all(isinstance(target, Continuation | NextToken) for target in targets)
+        )
 
     @property
     def attends(self) -> bool:

@@ -145,7 +145,7 @@ class TestAgreement:
             features=features, labels=LABELS,
         )  # fmt: skip
         found = agreement(student, teacher, texts[350:])
-        assert found.correlation.lower > 0.8
+        assert found.correlation.lower > 0.7
         assert "rank correlation" in str(found)
 
 

@@ -207,6 +207,14 @@ def measured():
 
 
 class TestCalibrationAndDistance:
+    def test_a_student_that_always_agrees_is_not_certain_to(self):
+        t, _ = world(60, 0.9)
+        found = certified(answers(t), one_hot(t), controls={"majority": one_hot(0 * t)})
+        for interval in (found.kappa, found.macro_f1):
+            assert interval.value == 1.0
+            assert interval.lower < 0.98
+        assert found.brier.upper > found.brier.value + 0.02
+
     def test_gap_needs_gold_and_probabilities(self):
         t, s = world(800, 0.9)
         gold = world(800, 0.8, seed=3)[0]

@@ -180,6 +180,12 @@ def test_refusals(tmp_path):
     denied = linear(Features(stored.RICH, [Feature("denied", "late")]), np.ones((1, 2)))
     with pytest.raises(CapabilityError, match=re.escape("1 features ask what a negation reaches")):
         export_onnx(denied, path, ["late"])
+    number = linear(Features(stored.PLAIN, [Feature("amount", "", 1e4)]), np.ones((1, 2)))
+    with pytest.raises(
+        CapabilityError,
+        match=re.escape("numbers of a text, which no ONNX operator reads: amount > 10,000"),
+    ):
+        export_onnx(number, path, ["late"])
     half = linear(Features(stored.PLAIN, [Feature("ngram", "\ud800")]), np.ones((1, 2)))
     with pytest.raises(CapabilityError, match="half a surrogate"):
         export_onnx(half, path, ["late"])

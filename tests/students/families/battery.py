@@ -17,7 +17,7 @@ from whence.app.distill.student import student_view
 from whence.core.errors import CapabilityError, InputError, OptionError
 from whence.core.registry import slug
 from whence.students.export.runtime import Runtime
-from whence.students.export.sql import as_sql, spaced
+from whence.students.export.sql import as_sql
 from whence.students.export.store import load_student, save_student
 from whence.students.export.svg import as_svg
 from whence.students.families.registry import FAMILIES, FITTED, student_by_name
@@ -207,9 +207,8 @@ def refusal_of(call):
 def answers_of(query, texts):
     db = sqlite3.connect(":memory:")
     try:
-        db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, tokens TEXT)")
-        rows = [(place, spaced(text)) for place, text in enumerate(texts)]
-        db.executemany("INSERT INTO texts VALUES (?, ?)", rows)
+        db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT)")
+        db.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(texts))
         done = db.execute(query)
         place = [column[0] for column in done.description].index("label")
         return [row[place] for row in sorted(done.fetchall())]

@@ -225,9 +225,17 @@ def _opened(output: Path) -> Generator[IO[bytes]]:
             f"could not write to {output}: {error.strerror or error}; {write_advice(output, error)}"
         ) from error
     with os.fdopen(descriptor, "r+b" if plain else "wb", buffering=0) as stream:
-        if not lock_file(stream.fileno()):
+        # Retrying replaces the file in one step: a lock on the one of before would guard nothing.
+        if not lock_file(stream.fileno()) or (plain and not _same_file(stream, output)):
             raise OptionError(f"another process writes to {output}; give another --output")
         yield stream
+
+
+def _same_file(stream: IO[bytes], output: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), output.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _regular(stream: IO[bytes]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from whence.app.distill.rows import Group, Row, between, place_of, shared
@@ -31,7 +32,8 @@ def certificate_groups(certificate: Certificate) -> list[Group]:
     groups = [
         Group(
             title="Agreement with the teacher.",
-            about=f"{sided}; intervals are two-sided at {level}, from resampled texts.",
+            about=f"{sided}; intervals are two-sided at {level}, over texts; of kappa, "
+            "macro-F1 and Brier they count one imagined text more that speaks against each end.",
             rows=tuple(_with_teacher(certificate)),
         ),
         Group(
@@ -200,7 +202,7 @@ def _with_teacher(certificate: Certificate) -> list[Row]:
             "certify",
             "share of texts with the teacher's answer",
         ),
-        between("kappa", certificate.kappa, "agreement beyond chance: 0 is chance, 1 is perfect"),
+        between("kappa", certificate.kappa, _of_kappa(certificate)),
         between(
             "macro-F1",
             certificate.macro_f1,
@@ -232,6 +234,12 @@ def _with_teacher(certificate: Certificate) -> list[Row]:
         about = "the teacher asked the same text twice: no student can do better"
         rows.append(shared("teacher with itself", certificate.ceiling, "fit, asked again", about))
     return rows
+
+
+def _of_kappa(certificate: Certificate) -> str:
+    if math.isnan(certificate.kappa.value):
+        return "undefined, without an interval: both gave one and the same answer to every text"
+    return "agreement beyond chance: 0 is chance, 1 is perfect"
 
 
 def _chance(value: float) -> str:

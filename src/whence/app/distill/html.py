@@ -32,6 +32,7 @@ from whence.app.distill.wording import (
     region_lines,
     region_mark,
     share,
+    two_measurements,
     verdict_sentence,
 )
 from whence.app.shared.colour import ramp
@@ -118,6 +119,7 @@ def _view(result: Distilled, mark: str) -> dict[str, Any]:
         "teacher_time": result.frontier.teacher_microseconds
         and number(result.frontier.teacher_microseconds),
         "prices": prices(result),
+        "measured_twice": two_measurements(result),
         "groups": [
             {"title": group.title, "about": group.about, "rows": group.rows}
             for group in certificate_groups(certificate)

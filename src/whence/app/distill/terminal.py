@@ -24,6 +24,7 @@ from whence.app.distill.wording import (
     region_lines,
     region_mark,
     share,
+    two_measurements,
     verdict_sentence,
 )
 from whence.app.shared.formatting import visible
@@ -82,7 +83,7 @@ def _sections(result: Distilled, width: int) -> list[tuple[str, RenderableType]]
                 Text(frontier_plot(result.frontier, result.chosen, width - 2, PLOT_HEIGHT)),
                 Text(""),
                 _frontier(result, width),
-                Text(""),
+                Text(two_measurements(result), style="dim"),
                 *(Text(line) for line in prices(result)),
             ),
         ),
@@ -153,8 +154,7 @@ def _frontier(result: Distilled, width: int) -> RenderableType:
             *(more if wide else ()),
         )
     note = (
-        "* chosen. Without a letter: controls. Measured on the report texts, so agreement differs "
-        "from the certificate's, which is of other texts. Bounds are one-sided, below and above. To "
+        "* chosen. Without a letter: controls. Bounds are one-sided, below and above. To "
         "read: words and numbers of the whole student, and of what decides one text; µs: time a text"
     )
     return Group(table, Text(note, style="dim"))

@@ -6,7 +6,7 @@ import math
 
 from whence.app.shared.formatting import visible
 from whence.app.trust.wording import Mark
-from whence.core.statistics.proportions import Interval
+from whence.core.statistics.proportions import Interval, Proportion
 from whence.students.certificate.certificate import Certificate, Verdict
 from whence.students.certificate.fidelity import Flips
 from whence.students.certificate.learning_curve import LearningCurve
@@ -29,6 +29,7 @@ __all__ = [
     "region_lines",
     "region_mark",
     "share",
+    "two_measurements",
     "verdict_sentence",
 ]
 
@@ -155,6 +156,40 @@ def verdict_sentence(certificate: Certificate) -> str:
         "student that never saw the teacher's answers. Decided on the texts of the certificate; on "
         "those of the chart, which are others, it may still come out ahead."
     )
+
+
+def two_measurements(result: Distilled) -> str:
+    """The agreements of the student and of each control, on the chart's texts and the certificate's.
+
+    The verdict compares a student with its controls on the second, and the chart draws the first.
+    """
+    charted = {rung.name: rung.agreement for rung in result.frontier.rungs if rung.control}
+    chosen = next(
+        rung.agreement
+        for rung in result.frontier.rungs
+        if rung.name == result.chosen and not rung.control
+    )
+    pairs = [("the chosen student", chosen, result.certificate.agreement)]
+    pairs += [
+        (f"control \u201c{control_name(name)}\u201d", charted[name], lift.control)
+        for name, lift in result.certificate.lifts.items()
+        if name in charted
+    ]
+    rows = "; ".join(
+        f"{name} {_with_bounds(here)} here, {_with_bounds(there)} there"
+        for name, here, there in pairs
+    )
+    return (
+        f"Agreement is measured twice, on texts that are not the same: here on the {chosen.n:,} of "
+        f"\u201creport\u201d, there on the {result.certificate.agreement.n:,} of \u201ccertify\u201d, "
+        f"which alone decide the verdict. In brackets one-sided {100 * result.certificate.level:g} % "
+        f"bounds. {rows[0].upper()}{rows[1:]}."
+    )
+
+
+def _with_bounds(agreement: Proportion) -> str:
+    ends = f"{bound(agreement.lower)} to {bound(agreement.upper, down=False)}"
+    return f"{share(agreement.value)} ({ends})"
 
 
 def prices(result: Distilled) -> list[str]:

@@ -21,6 +21,8 @@ class Segmenter(ABC):
 
     unit: ClassVar[str]
     """Name of one feature, such as ``"word"``."""
+    statements: ClassVar[bool] = False
+    """Whether a feature says something by itself, so that it may be the source of an answer."""
     rank: ClassVar[int] = 100
     """Place in lists; the lowest comes first."""
 

@@ -23,6 +23,7 @@ class Paragraphs(Segmenter):
     """Paragraphs: blocks of text between blank lines."""
 
     unit: ClassVar[str] = "paragraph"
+    statements: ClassVar[bool] = True
     rank: ClassVar[int] = 4
 
     def _spans(

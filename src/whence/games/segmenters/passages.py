@@ -26,6 +26,7 @@ class Passages(Segmenter):
 
     words: int = 100
     unit: ClassVar[str] = "passage"
+    statements: ClassVar[bool] = True
     rank: ClassVar[int] = 5
 
     def __post_init__(self) -> None:

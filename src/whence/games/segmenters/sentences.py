@@ -29,6 +29,7 @@ class Sentences(Segmenter):
     abbreviations: tuple[str, ...] = ()
 
     unit: ClassVar[str] = "sentence"
+    statements: ClassVar[bool] = True
     rank: ClassVar[int] = 3
 
     def _spans(

@@ -24,6 +24,7 @@ class Spans(Segmenter):
 
     spans: tuple[tuple[int, int], ...] = field(default=())
     unit: ClassVar[str] = "span"
+    statements: ClassVar[bool] = True
     rank: ClassVar[int] = 7
 
     def segment(self, document: Document, encoding: Encoding | None = None) -> Segmentation:

@@ -19,6 +19,7 @@ class Turns(Segmenter):
     """The parts of the document: chat turns, or the texts of a pair."""
 
     unit: ClassVar[str] = "turn"
+    statements: ClassVar[bool] = True
     rank: ClassVar[int] = 6
 
     def _spans(

@@ -11,7 +11,8 @@ from scipy.stats import rankdata
 
 from whence.core.errors import OptionError
 from whence.core.record import Number, Value
-from whence.core.statistics.proportions import Interval, bootstrap
+from whence.core.statistics.imagined_row import mean_interval
+from whence.core.statistics.proportions import Interval
 from whence.students.data.run import Run
 from whence.students.families.base import Fitted
 from whence.students.teacher.teacher import FLOOR, Answers, Teacher
@@ -100,7 +101,7 @@ def attribution_agreement(
     Args:
         fitted: student.
         texts: texts held out, as far as the teacher reads them.
-        run: teacher, level of the intervals over resampled texts, and seed.
+        run: teacher, level of the intervals over texts, and seed.
         most: texts compared; they are drawn at random among those with two pieces or more.
         top: pieces compared by the overlap.
         permutations: random contributions that the chances are counted over.
@@ -147,17 +148,10 @@ def attribution_agreement(
     compared = _compared(questions, run.teacher)
     correlations, overlaps, at_random, chances = _against_random(compared, top, permutations, rng)
 
-    def over_texts(values: np.ndarray) -> Interval:
-        return bootstrap(
-            lambda rows: float(values[rows].mean()),
-            len(values),
-            level=run.terms.level,
-            seed=run.terms.seed,
-        )
-
+    level, seed = run.terms.level, run.terms.seed
     return AttributionAgreement(
-        correlation=over_texts(correlations),
-        overlap=over_texts(overlaps),
+        correlation=mean_interval(correlations, (-1.0, 1.0), level=level, seed=seed),
+        overlap=mean_interval(overlaps, (0.0, 1.0), level=level, seed=seed),
         overlap_at_random=at_random,
         chance=chances[0],
         chance_of_overlap=chances[1],

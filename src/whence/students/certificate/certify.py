@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from whence.core.errors import InputError, OptionError
+from whence.core.statistics.imagined_row import mean_interval, table_interval
 from whence.core.statistics.proportions import Interval, Proportion, bootstrap, proportion
 from whence.students.certificate.attribution_agreement import AttributionAgreement
 from whence.students.certificate.certificate import VERDICTS, Certificate, Lift
@@ -17,9 +18,9 @@ from whence.students.certificate.fidelity import (
     Flips,
     calibration_gap,
     expected_calibration_error,
-    kappa,
-    macro_f1,
     sign_test,
+    table_kappa,
+    table_macro_f1,
     teacher_brier,
     teacher_kl,
 )
@@ -134,23 +135,19 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
     same = t == s
     agreement = proportion(int(same.sum()), len(t), level=level)
 
-    def resampled(statistic: Callable[[np.ndarray], float]) -> Interval:
-        # One seed for every statistic draws the same resamples, so that kappa, F1 and the rest are
-        # of the same texts in each draw.
-        return bootstrap(statistic, len(t), draws=DRAWS, level=level, seed=terms.seed)
-
     lifts = {
         name: _lift(same, control.argmax(axis=1) == t, terms)
         for name, control in decided.controls.items()
     }
-    beyond = resampled(lambda rows: kappa(t[rows], s[rows]))
+    beyond = table_interval(table_kappa, t, s, level=level, seed=terms.seed)
     outcome, because = verdict(
         agreement, beyond.value, lifts, probes.flips, terms.target, level, probes.coverage
     )
     # Only where the student is let answer can a label that was hardly ever seen do harm.
     if outcome in VERDICTS[:2]:
         because += _silent(teacher)
-    squares = teacher_brier(teacher.probabilities, student)
+    # Of probabilities that sum to 1 but for their last digits the square may lie as far above 2.
+    squares = np.minimum(teacher_brier(teacher.probabilities, student), 2.0)
     # Of bare labels the teacher's certainty is unknown: a divergence from probabilities of 0 and 1
     # would blame the student for every doubt.
     divergence = teacher_kl(teacher.probabilities, student) if teacher.soft else None
@@ -166,8 +163,16 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
         level=level,
         agreement=agreement,
         kappa=beyond,
-        macro_f1=resampled(lambda rows: macro_f1(t[rows], s[rows])),
-        kl=None if divergence is None else resampled(lambda rows: float(divergence[rows].mean())),
+        macro_f1=table_interval(table_macro_f1, t, s, level=level, seed=terms.seed),
+        kl=None
+        if divergence is None
+        else bootstrap(
+            lambda rows: float(divergence[rows].mean()),
+            len(t),
+            draws=DRAWS,
+            level=level,
+            seed=terms.seed,
+        ),
         calibration_to_teacher=expected_calibration_error(student, same),
         lifts=lifts,
         on_mistakes=None if wrong is None else _within(same, wrong, level),
@@ -177,7 +182,7 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
         flips=probes.flips,
         ceiling=probes.ceiling,
         calibration_gap=_calibration_gap(decided, terms),
-        brier=resampled(lambda rows: float(squares[rows].mean())),
+        brier=mean_interval(squares, (0.0, 2.0), level=level, seed=terms.seed),
         refits=probes.refits,
         attributions=probes.attributions,
         shift=probes.shift,
@@ -188,14 +193,12 @@ def certify(decided: Decided, probes: Probes, terms: Terms) -> Certificate:
 def _lift(
     same: Bool[np.ndarray, " texts"], right: Bool[np.ndarray, " texts"], terms: Terms
 ) -> Lift:
-    """Agreement of a control, and that of the student above it, on resampled texts."""
+    """Agreement of a control, and that of the student above it, paired over texts."""
     n = len(same)
-    # Student and control are resampled on the same texts: what makes a text hard for both cancels
-    # in the difference, so the interval is narrower than that of two shares.
-    above = bootstrap(
-        lambda rows: float(same[rows].mean() - right[rows].mean()),
-        n, draws=DRAWS, level=terms.level, seed=terms.seed,
-    )  # fmt: skip
+    # Text by text: what makes a text hard for both cancels in the difference, so the interval is
+    # narrower than that of two shares.
+    won = same.astype(np.float64) - right
+    above = mean_interval(won, (-1.0, 1.0), level=terms.level, seed=terms.seed)
     control = proportion(int(right.sum()), n, level=terms.level)
     return Lift(control, above, sign_test(same, right))
 

@@ -20,6 +20,8 @@ __all__ = [
     "kappa",
     "macro_f1",
     "sign_test",
+    "table_kappa",
+    "table_macro_f1",
     "teacher_brier",
     "teacher_kl",
 ]
@@ -35,26 +37,55 @@ def kappa(a: Int[np.ndarray, " texts"], b: Int[np.ndarray, " texts"]) -> float:
         >>> kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
         0.5
     """
-    size = int(max(a.max(initial=0), b.max(initial=0))) + 1
+    return float(table_kappa(*_counts(a, b)))
+
+
+def table_kappa(
+    hits: Float[np.ndarray, "*tables labels"],
+    first: Float[np.ndarray, "*tables labels"],
+    second: Float[np.ndarray, "*tables labels"],
+) -> Float[np.ndarray, "*tables"]:
+    """:func:`kappa` of tables: of what both say, of what each of them says, for every label."""
+    total = first.sum(axis=-1)
     # Whole counts are multiplied and divided once, so that one label everywhere gives exactly 1,
     # which is asked below.
-    expected = float(np.bincount(a, minlength=size) @ np.bincount(b, minlength=size))
-    expected /= max(len(a), 1) ** 2
-    return float("nan") if expected >= 1 else float(((a == b).mean() - expected) / (1 - expected))
+    expected = (first * second).sum(axis=-1) / np.maximum(total, 1e-300) ** 2
+    # The divisor where nothing is left beyond chance is of no use: its result is replaced by NaN.
+    beyond = (hits.sum(axis=-1) / np.maximum(total, 1e-300) - expected) / np.where(
+        expected >= 1, 1, 1 - expected
+    )
+    return np.where((expected >= 1) | (total == 0), np.nan, beyond)
 
 
 def macro_f1(teacher: Int[np.ndarray, " texts"], student: Int[np.ndarray, " texts"]) -> float:
-    """Mean over the teacher's labels of the harmonic mean of precision and recall.
+    """Mean over the labels that either gives of the harmonic mean of precision and recall."""
+    return float(table_macro_f1(*_counts(teacher, student)))
 
-    Labels that neither ever gives are left out.
-    """
-    values: list[float] = []
-    # F1 = 2 TP / (2 TP + FP + FN), whose denominator is how often either says the label: above 0
-    # for every label that one of them gives.
-    for label in np.union1d(teacher, student).tolist():
-        both = int(((teacher == label) & (student == label)).sum())
-        values.append(2 * both / int((teacher == label).sum() + (student == label).sum()))
-    return float(np.mean(values)) if values else float("nan")
+
+def table_macro_f1(
+    hits: Float[np.ndarray, "*tables labels"],
+    first: Float[np.ndarray, "*tables labels"],
+    second: Float[np.ndarray, "*tables labels"],
+) -> Float[np.ndarray, "*tables"]:
+    """:func:`macro_f1` of tables: of what both say, of what each of them says, for every label."""
+    # F1 = 2 TP / (2 TP + FP + FN), whose denominator is how often either says the label.
+    either = first + second
+    given = (either > 0).sum(axis=-1)
+    scores = (2 * hits / np.where(either > 0, either, 1)).sum(axis=-1)
+    return np.where(given > 0, scores / np.maximum(given, 1), np.nan)
+
+
+def _counts(
+    a: Int[np.ndarray, " texts"], b: Int[np.ndarray, " texts"]
+) -> tuple[
+    Float[np.ndarray, " labels"], Float[np.ndarray, " labels"], Float[np.ndarray, " labels"]
+]:
+    """How often both say each label, and how often each of them does."""
+    size = int(max(a.max(initial=0), b.max(initial=0))) + 1
+    hits, first, second = (
+        np.bincount(x, minlength=size).astype(np.float64) for x in (a[a == b], a, b)
+    )
+    return hits, first, second
 
 
 def teacher_kl(

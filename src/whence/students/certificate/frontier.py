@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from whence.core.errors import OptionError
-from whence.core.statistics.proportions import Interval, Proportion, bootstrap, proportion
-from whence.students.certificate.fidelity import kappa
+from whence.core.statistics.imagined_row import mean_interval, table_interval
+from whence.core.statistics.proportions import Interval, Proportion, proportion
+from whence.students.certificate.fidelity import table_kappa
 from whence.students.data.run import Terms
 from whence.students.families.base import Fitted
 from whence.students.families.registry import tie_key
@@ -31,10 +32,6 @@ __all__ = [
 
 TIMED = 64
 """Texts that are timed, one by one. Chosen by hand."""
-
-DRAWS = 400
-"""Resamples of an interval of kappa, as many as the certificate draws. Chosen by hand: fewer than the
-1,000 of other intervals, since kappa takes longer than a mean."""
 
 
 class Answered(NamedTuple):
@@ -165,12 +162,10 @@ def price(
 ) -> Interval:
     """Agreement lost by taking the second student in place of the first, paired over texts."""
     first, second = ceiling.argmax(axis=1) == teacher, chosen.argmax(axis=1) == teacher
-    # Differences text by text, of -1, 0 and 1: to resample them keeps the pairing of the two, as
-    # the difference of two separate intervals would not.
+    # Differences text by text, of -1, 0 and 1, keep the pairing of the two, as the difference of two
+    # separate intervals would not.
     lost = first.astype(np.float64) - second
-    return bootstrap(
-        lambda rows: float(lost[rows].mean()), len(lost), level=terms.level, seed=terms.seed
-    )
+    return mean_interval(lost, (-1.0, 1.0), level=terms.level, seed=terms.seed)
 
 
 def median_microseconds(decide: Callable[[list[str]], object], texts: Sequence[str]) -> float:
@@ -249,10 +244,7 @@ def _rung(name: str, entry: Entry, answered: Answered, terms: Terms) -> Rung:
         name=name,
         reading=entry.reading,
         agreement=proportion(int((decisions == teacher).sum()), len(teacher), level=terms.level),
-        kappa=bootstrap(
-            lambda rows: kappa(teacher[rows], decisions[rows]),
-            len(teacher), draws=DRAWS, level=terms.level, seed=terms.seed,
-        ),
+        kappa=table_interval(table_kappa, teacher, decisions, level=terms.level, seed=terms.seed),
         readable=not entry.control,
         control=entry.control,
         best=False,
@@ -260,7 +252,7 @@ def _rung(name: str, entry: Entry, answered: Answered, terms: Terms) -> Rung:
         a_text=entry.a_text,
         microseconds=entry.microseconds,
         bytes=entry.bytes,
-    )  # fmt: skip
+    )
 
 
 def _accuracy(

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from whence.core.errors import InputError, OptionError, UndefinedError
+from whence.core.statistics.imagined_row import table_interval
 from whence.core.statistics.proportions import Interval
-from whence.students.certificate.fidelity import kappa
+from whence.students.certificate.fidelity import kappa, table_kappa
 from whence.students.certificate.power_law import PowerLaw, power_law
 from whence.students.data.run import Terms
 
@@ -218,7 +219,7 @@ def learning_curve(
         Point(
             texts=size,
             draws=counts[place],
-            kappa=_interval(values[place], again[:, place], terms.level, len(teacher)),
+            kappa=_interval(values[place], again[:, place], (teacher, decisions[place]), terms),
         )
         for place, size in enumerate(sizes)
     ]
@@ -226,13 +227,29 @@ def learning_curve(
     return LearningCurve(points=tuple(points), law=law, resampled=laws, level=terms.level)
 
 
-def _interval(value: float, replicates: np.ndarray, level: float, n: int) -> Interval:
-    """A kappa with the quantiles of its replicates; those that are no number are left out."""
+def _interval(
+    value: float,
+    replicates: np.ndarray,
+    decided: tuple[Int[np.ndarray, " texts"], Int[np.ndarray, "draws texts"]],
+    terms: Terms,
+) -> Interval:
+    """The mean kappa of some draws with its interval, over texts and over draws."""
+    teacher, draws = decided
     # Kappa is no number where resampled texts leave one label to both.
     finite = replicates[np.isfinite(replicates)]
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(finite, shares).tolist() if len(finite) else (math.nan, math.nan)
-    return Interval(value, low, high, n)
+    if not np.isfinite(value) or not len(finite):
+        return Interval(value, math.nan, math.nan, len(teacher))
+    shares = [(1 - terms.level) / 2, (1 + terms.level) / 2]
+    low, high = np.quantile(finite, shares).tolist()
+    # Replicates know how the draws differ, but of students that agree on every text they are all
+    # 1; the ends over texts hold there and know nothing of the draws: the farther of each counts.
+    over_texts = [
+        table_interval(table_kappa, teacher, draw, level=terms.level, seed=terms.seed)
+        for draw in draws
+    ]
+    low = min(low, float(np.mean([each.lower for each in over_texts])))
+    high = max(high, float(np.mean([each.upper for each in over_texts])))
+    return Interval(value, low, high, len(teacher))
 
 
 def _laws(

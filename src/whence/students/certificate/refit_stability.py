@@ -11,7 +11,8 @@ from scipy import sparse
 
 from whence.core.errors import InputError, OptionError
 from whence.core.record import Number, Value
-from whence.core.statistics.proportions import Interval, bootstrap
+from whence.core.statistics.imagined_row import mean_interval
+from whence.core.statistics.proportions import Interval
 from whence.students.data.run import Terms
 from whence.students.data.training_set import Candidate, TrainingTable
 from whence.students.families.base import Fitted, Student
@@ -174,8 +175,8 @@ def refits(
     return Refits(
         draws=draws,
         level=terms.level,
-        # Resampled over texts and not over pairs, which share refits and so are not independent.
-        agreement=bootstrap(lambda chosen: float(same[chosen].mean()), len(same), seed=terms.seed),
+        # Over texts and not over pairs, which share refits and so are not independent.
+        agreement=mean_interval(same, (0.0, 1.0), seed=terms.seed),
         features=_jaccard(used[:, ever]),
         groups=_jaccard(in_group),
         grouped=grouped,

@@ -221,7 +221,7 @@ _FILES = {
     "report.html": "the report, in one page",
     "router.json": "from which certainty on the student answers, where it must not, and the audits",
     "rules.md": "the whole student, for a reader",
-    "rules.sql": "the student as a query over a table of words",
+    "rules.sql": "the student as a query over a table of raw texts, for SQLite",
     "tree.svg": "the tree, drawn",
     "weights.safetensors": "large arrays of the student",
 }

@@ -1,37 +1,21 @@
-"""Features of words as conditions of SQL on texts that were split beforehand."""
+"""Features of words as conditions of SQL on words between single spaces."""
 
 from __future__ import annotations
 
 import re
 
 from whence.core.errors import CapabilityError, InputError
-from whence.students.features.tokenizer import words
 from whence.students.features.word_features import Feature, WordFeatures
 
-__all__ = ["conditions_of", "literal", "spaced", "storable"]
+__all__ = ["conditions_of", "literal", "storable"]
 
 _CAPITAL = re.compile("[A-Z]")
 
 
-def spaced(text: str) -> str:
-    r"""The words of a text, a space before, between and after them: what the query looks at.
-
-    Raises:
-        InputError: a NUL character, at which SQL's functions of text would end, or half a
-            surrogate pair, which no database stores.
-
-    Example:
-        >>> spaced("Didn’t pay, twice."), spaced("")
-        (" didn't pay , twice . ", ' ')
-    """
-    storable(text)
-    # A space on both sides of every word: a word is then found whole, never within a longer one, at
-    # the ends of a text as well.
-    return " " + "".join(f"{word} " for word in words(text))
-
-
 def conditions_of(features: WordFeatures, text: str) -> list[str]:
-    """What holds of a text that has each feature, in the column that holds :func:`spaced` texts.
+    """What holds of a text that has each feature, in the column of its words.
+
+    A space stands on both sides of every word: it is then found whole, never within a longer one.
 
     Raises:
         CapabilityError: a feature that no comparison of text finds.
@@ -100,7 +84,8 @@ def _like(phrase: str, text: str) -> str:
     # The mark of escape comes first, or it would be doubled where it was just put. It is no
     # backslash, which MySQL takes for an escape of the literal itself.
     safe = phrase.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    escape = "" if safe == phrase else " ESCAPE '!'"
+    # Without a mark of its own PostgreSQL takes the backslash for one.
+    escape = "" if safe == phrase and "\\" not in phrase else " ESCAPE '!'"
     return f"{text} LIKE {literal(f'% {safe} %')}{escape}"
 
 

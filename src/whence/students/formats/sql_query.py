@@ -6,6 +6,7 @@ questions, points looked up in a table, a weighted sum. The text of the query is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -15,6 +16,7 @@ import numpy as np
 from whence.core.errors import CapabilityError, OptionError
 from whence.students.features.word_features import WordFeatures
 from whence.students.formats.sql_features import conditions_of, literal
+from whence.students.formats.sql_words import prepared
 
 __all__ = ["MOST", "SqlQuery"]
 
@@ -23,7 +25,10 @@ MOST = 300
 SQLITE_MAX_EXPR_DEPTH), and each term nests some three deep."""
 
 # Columns of the inner queries, which a key of the same name would make ambiguous.
-_OURS = ("answer", "label", "points")
+_OURS = ("answer", "label", "points", "words", "rest")
+
+# Inner queries: a table of the same name would be asked for by itself.
+_INNER = re.compile(r"answered|added|found|scored|prepared|text\d+", re.IGNORECASE)
 
 
 @runtime_checkable
@@ -46,20 +51,32 @@ class SqlQuery:
         features: features of the student.
         table: name of the table; a dot separates a schema from a table.
         key: name of the column that identifies a row.
-        text: name of the column that holds the words.
+        text: name of the column that holds the texts.
+        dialect: database that the query is for.
 
     Raises:
-        OptionError: an empty name, or one that the query uses itself.
+        OptionError: an empty name, one that the query uses itself, or an unknown dialect.
     """
 
     def __init__(
-        self, labels: Sequence[str], features: WordFeatures, *, table: str, key: str, text: str
+        self,
+        labels: Sequence[str],
+        features: WordFeatures,
+        *,
+        table: str,
+        key: str,
+        text: str,
+        dialect: str,
     ) -> None:
-        if key in _OURS or (key[:1] in ("f", "z") and key[1:].isdecimal()):
+        lower = key.lower()
+        if lower in _OURS or (lower[:1] in ("f", "z") and lower[1:].isdecimal()):
             raise OptionError(f"key={key!r} is a column of the query itself; rename it in a view")
+        if _INNER.fullmatch(table):
+            raise OptionError(f"table={table!r} is part of the query itself; make a view of it")
         self.labels, self.features = tuple(labels), features
-        self.table = ".".join(_name(part) for part in table.split("."))
         self.key, self.text = _name(key), _name(text)
+        named = ".".join(_name(part) for part in table.split("."))
+        self._prepared = prepared(named, self.key, self.text, dialect)
 
     @cached_property
     def conditions(self) -> list[str]:
@@ -68,7 +85,7 @@ class SqlQuery:
         Raises:
             CapabilityError: a feature that no comparison of text finds.
         """
-        return conditions_of(self.features, self.text)
+        return conditions_of(self.features, "words")
 
     def first_that_holds(
         self, rules: Sequence[Sequence[tuple[int, bool]]], answers: Sequence[np.ndarray]
@@ -149,8 +166,7 @@ class SqlQuery:
             numbers = [_number(float(answer[place])) for _, answer in answers]
             columns.append(column(numbers, _probability(label)))
         total = "\n".join(["0", *added])
-        inner = f"WITH added AS (\n SELECT {self.key},\n {total} AS points\n FROM {self.table}\n)"
-        return f"{inner}\nSELECT {self.key},\n" + ",\n".join(columns) + "\nFROM added\n"
+        return self._whole([("added", [f"{total} AS points"])], columns)
 
     def weighted_sum(
         self, weights: np.ndarray, start: np.ndarray, pairs: Sequence[tuple[int, int]] = ()
@@ -172,19 +188,29 @@ class SqlQuery:
                 f"expected a student of at most {MOST} terms, got {len(terms)}: databases limit the "
                 "depth of a sum. Distil one of fewer features"
             )
-        cells = [f" CASE WHEN {c} THEN 1 ELSE 0 END AS f{j}" for j, c in enumerate(self.conditions)]
-        inner = ",\n".join([f" SELECT {self.key}", *cells]) + f"\n FROM {self.table}"
+        cells = [f"CASE WHEN {c} THEN 1 ELSE 0 END AS f{j}" for j, c in enumerate(self.conditions)]
         sums: list[str] = []
         for place in range(len(self.labels)):
             # The intercept comes last, as when the student decides: then ties stay ties.
             column: list[float] = weights[:, place].tolist()
             added = [_signed(w, f" * {term}") for w, term in zip(column, terms, strict=True)]
             added.append(_signed(float(start[place]), ""))
-            sums.append(" 0.0" + "".join(added) + f" AS z{place}")
-        scored = ",\n".join([f" SELECT {self.key}", *sums]) + "\n FROM found"
+            # Of decimals PostgreSQL makes exact sums, which tie where the student's do not.
+            sums.append("CAST(0.0 AS DOUBLE PRECISION)" + "".join(added) + f" AS z{place}")
+        return self._whole([("found", cells), ("scored", sums)], self._softmax())
+
+    def _whole(self, inner: Sequence[tuple[str, Sequence[str]]], columns: Sequence[str]) -> str:
+        """The query: names and columns of queries that ask the one before, then the answer's."""
+        parts, source = [self._prepared], "prepared WHERE words IS NOT NULL"
+        for name, cells in inner:
+            listed = ",\n ".join([self.key, *cells])
+            parts.append(f"{name} AS (\n SELECT {listed}\n FROM {source}\n)")
+            source = name
+        answer = ",\n".join([self.key, *columns])
+        unsaid = ", ".join([self.key, *["NULL"] * len(columns)])
         return (
-            f"WITH found AS (\n{inner}\n), scored AS (\n{scored}\n)\n"
-            f"SELECT {self.key},\n" + ",\n".join(self._softmax()) + "\nFROM scored\n"
+            f"WITH {', '.join(parts)}\nSELECT {answer}\nFROM {source}\n"
+            f"UNION ALL SELECT {unsaid} FROM prepared WHERE words IS NULL\n"
         )
 
     def _softmax(self) -> list[str]:
@@ -202,7 +228,9 @@ class SqlQuery:
         for place, label in enumerate(self.labels):
             # 1 / (1 + sum e^(z_o - z_p)), not e^z_p over the sum: large logits would make that inf
             # / inf.
-            others = "".join(f" + EXP(z{o} - z{place})" for o in range(labels) if o != place)
+            others = "".join(
+                f" + EXP({_bounded(f'z{o} - z{place}')})" for o in range(labels) if o != place
+            )
             columns.append(f"1.0 / (1.0{others}) AS {_probability(label)}")
         return columns
 
@@ -213,10 +241,7 @@ class SqlQuery:
         for place, label in enumerate(self.labels):
             numbers = [_number(float(answer[place])) for answer in answers]
             columns.append(f"{_chosen('answer', numbers)} AS {_probability(label)}")
-        inner = (
-            f"WITH answered AS (\n SELECT {self.key},\n {which} AS answer\n FROM {self.table}\n)"
-        )
-        return f"{inner}\nSELECT {self.key},\n" + ",\n".join(columns) + "\nFROM answered\n"
+        return self._whole([("answered", [f"{which} AS answer"])], columns)
 
     def _holds(self, column: int, there: bool) -> str:
         condition = self.conditions[column]
@@ -257,6 +282,11 @@ def _number(value: float) -> str:
 
 def _signed(value: float, rest: str) -> str:
     return f"\n {'-' if value < 0 else '+'} {_number(abs(value))}{rest}"
+
+
+def _bounded(power: str) -> str:
+    # PostgreSQL refuses what is too great or too small for a number; SQLite gives inf or 0.
+    return f"CASE WHEN {power} > 700 THEN 700 WHEN {power} < -700 THEN -700 ELSE {power} END"
 
 
 def _probability(label: str) -> str:
