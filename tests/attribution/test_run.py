@@ -105,9 +105,9 @@ def test_forecasts_come_before_the_work(model):
 def test_a_gradient_guides_where_evaluations_are_few(model):
     found = explain(model, TEXT, method="kernel-shap", budget=40)
     cost = found.provenance.cost
-    # 33, less one where the evaluations left for pairs are odd, and the guide's own passes; five
-    # more show that its gradients are those of the answer, and are of no budget.
-    assert (cost.evaluations, cost.gradient_evaluations) in [(32, 7 + 5), (32, 7 + 7)]
+    # 33, less one where the evaluations left for pairs are odd, and the guide's own passes; seven
+    # or more show that its gradients are those of the answer, and are of no budget.
+    assert (cost.evaluations, cost.gradient_evaluations) in [(32, 7 + n) for n in range(7, 17, 2)]
     assert any(note.startswith("guided by integrated gradients") for note in found.notes)
     plain = explain(model, TEXT, method=KernelShap(guide=False), budget=40)
     assert plain.provenance.cost.gradient_evaluations == 0

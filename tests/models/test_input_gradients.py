@@ -39,7 +39,7 @@ class TestRightOnes:
         plain = model.evaluate([row], readout).values[0]
         point = model.embed(encoding)
         found = model.gradients(encoding, np.stack([point, point]), readout)
-        assert found.probes in (5, 7, 9, 11)
+        assert found.probes in range(7, 23, 2)
         assert model.gradients(encoding, point[None], readout).probes == 0
         assert np.allclose(found.values, plain, atol=1e-4)
         # The table itself is moved, under the names that all its readers know it by: the answers to
@@ -73,7 +73,7 @@ class TestRightOnes:
         found = explain(
             whence.load(EVERY["bert"]().pair), TEXT, method="input-x-gradient", budget=2
         )
-        assert found.provenance.cost.gradient_evaluations in (2 + 5, 2 + 7)
+        assert found.provenance.cost.gradient_evaluations in range(2 + 7, 2 + 17, 2)
 
 
 class Detached(transformers.BertForSequenceClassification):

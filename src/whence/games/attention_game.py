@@ -134,6 +134,9 @@ class AttentionGame(PassGame):
         parts = TraceParts(gradients=slopes, stream=stream, blocks=blocks)
         with self._passes(1):
             try:
+                prove = getattr(self._heads, "prove_gradients", None)
+                if slopes and prove is not None:
+                    self.probes += prove(self._encoding, self._readout)
                 result = trace(self._heads, self._encoding, self._readout, parts=parts)
             # That tells what is wrong by itself, and which methods are left is another list.
             except GradientError:

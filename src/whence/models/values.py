@@ -170,12 +170,10 @@ class HeadGradients(NamedTuple):
 
     ``outputs[layer][call]`` is ``[queries, heads, width]``; ``gradients[layer][call]`` is
     ``[outputs, queries, heads, width]``, or ``None`` where no gradient reaches the input.
-    ``probes``: passes that compared the gradients with the answer.
     """
 
     outputs: dict[str, list[np.ndarray]]
     gradients: dict[str, list[np.ndarray | None]]
-    probes: int = 0
 
 
 class BlockStates(NamedTuple):

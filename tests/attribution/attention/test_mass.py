@@ -246,10 +246,13 @@ def test_passes_are_counted_and_blocks_run_as_often_as_said(method, passes):
     finally:
         hook.remove()
     cost = found.provenance.cost
-    assert (cost.gradient_evaluations, cost.evaluations) == (passes[0], passes[1] * size)
+    # Where gradients are reported, seven passes or more hold them to the answer.
+    probes = cost.gradient_evaluations - passes[0]
+    assert probes in (range(7, 17, 2) if method == "GradientWeightedAttention" else (0,))
+    assert cost.evaluations == passes[1] * size
     # One row more in each batch of zeroed keys, for the block as it is; and the decision's pass.
     batches = -(-size // (DEFAULT_TOKEN_BUDGET // size))
-    assert sum(rows) == 2 + passes[1] * (size + batches)
+    assert sum(rows) == 2 + probes + passes[1] * (size + batches)
 
 
 def test_too_small_a_budget_is_refused_before_anything_runs():

@@ -139,14 +139,16 @@ class TorchModel(LocalModel):
         where other rows did not, these are read one by one.
         """
         row = _uncached(encoding.ids, encoding.token_types)
-        parts: list[Scores] = []
+
+        def run(group: list[int], _: bool) -> Scores:
+            with change(group):
+                return self._scores([row] * len(group), readout)
+
         with torch.inference_mode(), self.running(readout.precision):
             self._prepare(encoding.ids)
-            for group in readout.shortcuts.groups([len(row)] * count):
-                with change(group):
-                    parts.append(self._scores([row] * len(group), readout))
-            raw = torch.cat([part.raw for part in parts])
-            return self._evaluated(Answers(raw, sum(part.tokens for part in parts), 0), readout)
+            lengths, tolerance = [len(row)] * count, self.tolerance(readout)
+            result = answers(run, lengths, readout.shortcuts, tolerance, compare=False)
+            return self._evaluated(result, readout)
 
     def attention(
         self,
@@ -214,8 +216,7 @@ class TorchModel(LocalModel):
         # Gradients by heads need a graph, and the graph begins at the embedded input, as for any
         # other gradient.
         embeddings = self.embed(encoding)[None]
-        # Before anything is watched or frozen: under a sink its passes would be counted as well.
-        probes = self.prove_gradients(encoding, readout)
+        self._prepare(encoding.ids)
         frozen = sink.freeze(self.module) if isinstance(sink, DirectGradientSink) else nullcontext()
         with frozen, hook_kernels(self.module, sink):
             self.slopes(encoding.ids[None], embeddings, encoding.token_types, readout)
@@ -228,7 +229,7 @@ class TorchModel(LocalModel):
             for name, calls in sink.gradients.items()
         }
         outputs = {name: [call[0] for call in calls] for name, calls in sink.outputs.items()}
-        return HeadGradients(outputs=outputs, gradients=gradients, probes=probes)
+        return HeadGradients(outputs=outputs, gradients=gradients)
 
     def states(self, row: Row, readout: Any) -> dict[str, list[Float[np.ndarray, "tokens width"]]]:
         """See :class:`~whence.models.access.GivesStates`."""

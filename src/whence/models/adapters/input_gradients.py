@@ -21,9 +21,12 @@ from whence.models.values import Encoding, Row
 
 __all__ = ["look_up", "prove_gradients"]
 
-STEPS = (1e-2, 1e-3)
-"""Lengths of the finite differences, as shares of the input's own length. The second where the first
-does not agree: over 1 % of the way a function with kinks can bend."""
+STEPS = (1e-2, 1e-3, 1e-4)
+"""Lengths of the finite differences, as shares of the input's own length; a shorter one where the longer
+does not agree: over 1 % of the way a function with kinks can bend, and experts can change."""
+DIRECTIONS = 2
+"""Random directions. In one of them a missing part as large as the gradient itself is hidden by chance
+once in ten times."""
 DEVIATION = 0.1
 """Largest deviation of a difference from the derivative, as a share of the derivative's usual size in a
 random direction, its norm over the root of the number of coordinates. Chosen by hand above what the
@@ -87,10 +90,10 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
 
     Three comparisons, once for each input: the value at the embeddings with the value at the ids;
     the same with other ids beside these embeddings, which shows whether the model reads ids on
-    another way too; and the derivative in one random direction with a finite difference.
+    another way too; and the derivatives in two random directions with finite differences.
 
     Returns:
-        Passes that it took: 5 or 7, and none for an input that was proven before.
+        Passes that it took: 7, two more for each shorter step, and none for an input that was proven before.
 
     Raises:
         GradientError: they differ.
@@ -102,22 +105,35 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
     row = Row(ids=encoding.ids, token_types=encoding.token_types)
     plain = torch.from_numpy(model.evaluate([row], readout).values[0])
     point = model.embed(encoding)
-    direction = np.random.default_rng(0).standard_normal(point.shape)
+    directions = np.random.default_rng(0).standard_normal((DIRECTIONS, *point.shape))
     # Frozen tokens never move on the way of any method.
-    direction[encoding.frozen] = 0
-    direction *= np.linalg.norm(point[~encoding.frozen]) / np.linalg.norm(direction)
-    near, far = (step * direction.astype(np.float32) for step in STEPS[::-1])
-    ids = np.stack([encoding.ids, _others(encoding), encoding.ids, encoding.ids])
-    points = np.stack([point, point, point + far, point - far])
-    values, slopes, passes = _at(model, (ids, points), encoding.token_types, readout, plain)
+    directions[:, encoding.frozen] = 0
+    size = np.linalg.norm(point[~encoding.frozen])
+    directions *= size / np.linalg.norm(directions, axis=(1, 2), keepdims=True)
+    far = [STEPS[0] * direction.astype(np.float32) for direction in directions]
+    points = np.stack([point, point, *(p for move in far for p in (point + move, point - move))])
+    ids = np.tile(encoding.ids, (len(points), 1))
+    ids[1] = _others(encoding)
+    types = encoding.token_types
+    values, slopes, passes = _at(model, (ids, points), types, readout, plain)
     tolerance = model.tolerance(readout)
     _same_value(values, plain, tolerance)
-    deviation = _deviation(values[2:].numpy(), slopes[0], far, tolerance)
-    if deviation is not None:
-        points = np.stack([point + near, point - near])
-        values, _ = model.slopes(ids[2:], points, encoding.token_types, readout)
-        passes += 2
-        deviation = _deviation(values.numpy(), slopes[0], near, tolerance)
+    here = values[0].numpy()
+    deviation = None
+    for index, direction in enumerate(directions):
+        ends = values[2 + 2 * index : 4 + 2 * index].numpy()
+        deviation = _deviation(here, ends, slopes[0], far[index], tolerance)
+        for step in STEPS[1:]:
+            if deviation is None:
+                break
+            move = step * direction.astype(np.float32)
+            near, _ = model.slopes(ids[2:4], np.stack([point + move, point - move]), types, readout)
+            passes += 2
+            shorter = _deviation(here, near.numpy(), slopes[0], move, tolerance, hides=False)
+            # Empty: so short a step that rounding hides what it shows decides nothing.
+            deviation = deviation if shorter == "" else shorter
+        if deviation is not None:
+            break
     if deviation is not None:
         raise GradientError(
             "parts of the model pass no gradient, or another than their own (they are detached, "
@@ -172,29 +188,35 @@ def _same_value(
 
 
 def _deviation(
+    here: Float[np.ndarray, " outputs"],
     values: Float[np.ndarray, "2 outputs"],
     slope: Float[np.ndarray, "outputs tokens width"],
     move: Float[np.ndarray, "tokens width"],
     tolerance: float,
+    *,
+    hides: bool = True,
 ) -> str | None:
-    """What a finite difference shows beside the derivative; ``None`` where they agree."""
-    difference = (values[0] - values[1]) / 2
+    """What finite differences show beside the derivative; ``None`` where one of them agrees.
+
+    Forwards, backwards and central: where an expert changes on one side of the input, the value jumps
+    there, and the other side shows the derivative. A wrong derivative agrees with none.
+    """
+    differences = np.stack([values[0] - here, here - values[1], (values[0] - values[1]) / 2])
     derivative = (slope * move).sum(axis=(1, 2))
     usual = np.linalg.norm(slope.reshape(len(slope), -1), axis=1) * np.linalg.norm(move)
-    usual /= np.sqrt(np.count_nonzero(move))
+    usual = np.maximum(usual / np.sqrt(np.count_nonzero(move)), np.abs(derivative))
     # Two roundings of the values: of float32, whose comparison allows a hundred times more; in half
     # precision the tolerance itself is made of roundings.
     noise = 0.02 * tolerance if tolerance <= TOLERANCE else tolerance
-    noise = noise * np.maximum(1, np.abs(values).max(axis=0))
-    allowed = (
-        DEVIATION * np.maximum(np.maximum(usual, np.abs(derivative)), np.abs(difference)) + noise
-    )
-    wrong = np.flatnonzero(~(np.abs(difference - derivative) <= allowed))
+    noise = noise * np.maximum(1, np.abs(here))
+    allowed = DEVIATION * np.maximum(usual, np.abs(differences)) + noise
+    wrong = np.flatnonzero(~(np.abs(differences - derivative) <= allowed).any(axis=0))
     if not wrong.size:
-        return None
+        # Beside a longer step that disagreed, agreement within the rounding alone is none.
+        return None if hides or np.all(noise < usual) else ""
     first = int(wrong[0])
     return (
-        f"along a random direction the value changes by {difference[first]:.3g}, its gradient says "
+        f"along a random direction the value changes by {differences[2, first]:.3g}, its gradient says "
         f"{derivative[first]:.3g}"
     )
 

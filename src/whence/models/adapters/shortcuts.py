@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
+from whence.core.errors import WhenceError
 from whence.models.adapters.local_model import out_of_memory_as_memory_error
 
 __all__ = [
@@ -135,6 +136,8 @@ def answers(
     lengths: Sequence[int],
     shortcuts: Shortcuts,
     coarseness: float,
+    *,
+    compare: bool = True,
 ) -> Answers:
     """Raw numbers of some rows, each within a tolerance of what the row gets alone.
 
@@ -144,6 +147,7 @@ def answers(
         lengths: tokens of each row.
         shortcuts: state of the readout, changed where a shortcut is proven or dropped.
         coarseness: rounding of the arithmetic, see :func:`tolerance_of`.
+        compare: flag without which only what was dropped before, or is refused now, is left out.
 
     Cost: two rows read once more where a shortcut is compared, and all rows where one is dropped.
     """
@@ -157,7 +161,7 @@ def answers(
                     (group, run(group, reuse and len(group) > 1))
                     for group in shortcuts.groups(lengths)
                 ]
-        except MemoryError:
+        except (MemoryError, WhenceError):
             raise
         # A model may refuse a batch, a padded row or a stored prefix in any way its author chose.
         # What is an error of the row itself comes again when it is alone.
@@ -171,7 +175,7 @@ def answers(
             tokens += scores.tokens
         read += len(lengths)
         used = shortcuts.used(lengths, max(scores.reused for _, scores in parts))
-        if not shortcuts.due(used):
+        if not compare or not shortcuts.due(used):
             break
         # Of the largest pass the longest row, the shortest, and of equal ones the first and the
         # last: experts with room for so many tokens serve the first ones first.

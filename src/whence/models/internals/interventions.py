@@ -140,6 +140,9 @@ def _cut_edges(
     heads = int(query.shape[1])
     barred = _barred(call, cuts, number)
     lines = barred.any(3).any(1).any(0).nonzero()[:, 0]
+    # A last token that nothing reads, alone in its batch.
+    if not lines.numel():
+        return
     # Only rows with a cut edge are written. All others keep the kernel's own bits, so that a change
     # of one head moves nothing else by a rounding.
     touched = barred[:, :, lines].any(3).expand(-1, heads, -1)

@@ -252,8 +252,9 @@ def trace(
         MemoryError: the pass does not fit.
     """
     precision = "native" if readout is None else readout.precision
-    if readout is not None:
-        # Before anything is recorded: its passes are no part of the trace.
+    # Before anything is recorded: what has to be known of the model takes passes of its own.
+    model._prepare(encoding.ids)  # noqa: SLF001 - of the same room
+    if readout is not None and parts.gradients:
         model.prove_gradients(encoding, readout)
     sink = TraceSink(parts)
     with record_trace(model.module, sink):
@@ -263,8 +264,9 @@ def trace(
             values = np.zeros(0)
         else:
             embeddings = model.embed(encoding)[None]
-            gradients = model.gradients(encoding, embeddings, readout)
-            values = np.asarray(gradients.values[0], np.float64)
+            types = encoding.token_types
+            outputs, _ = model.slopes(encoding.ids[None], embeddings, types, readout)
+            values = outputs[0].double().numpy()
     if not sink.kernels:
         attends = _softmax_runs(model, encoding)
         raise CapabilityError(no_kernel(model.architecture, attends=attends))
