@@ -173,9 +173,9 @@ def test_a_method(added):
     added("whence.attribution.perturbation", METHODS, "coin_flips", METHOD)
     assert "CoinFlips" in whence.__all__
     assert whence.CoinFlips is METHODS["CoinFlips"]
-    assert list(METHODS)[3] == "CoinFlips"
+    assert list(METHODS)[4] == "CoinFlips"
     rows = json.loads(run("methods", "--json"))
-    assert {"slug": "coin-flips", "options": {"honesty": 1.0}}.items() <= rows[3].items()
+    assert {"slug": "coin-flips", "options": {"honesty": 1.0}}.items() <= rows[4].items()
     record = explained("--method", "coin-flips", "--option", "honesty=2")
     assert record["provenance"]["method"] == {"name": "CoinFlips", "options": {"honesty": 2.0}}
     page = fill_lists((ROOT / "docs/reference/methods.md").read_text("utf-8"))

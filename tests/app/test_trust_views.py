@@ -272,7 +272,7 @@ class TestEvidence:
             assert part in cells, part
         text = " ".join(cells)
         assert "0.315 of the variance of the answers" in text
-        assert "41 model evaluations (41 run" in text
+        assert "41 model evaluations (41 inputs read" in text
         assert "9 explanations made again, 0.10 s" in text
 
     def test_an_uncalibrated_label_says_so(self):

@@ -126,7 +126,7 @@ class TestTerminal:
             "± SE",
             "KernelShap()",
             "because",
-            "8 model evaluations (7 run",
+            "8 model evaluations (7 inputs read",
             "did not converge; try more",
             "a note",
             "add up by construction",

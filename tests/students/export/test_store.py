@@ -56,7 +56,7 @@ def test_a_person_can_read_it(tmp_path):
     save_student(stored.fitted("rule-list"), tmp_path)
     text = (tmp_path / "model.json").read_text()
     tree = json.loads(text)
-    assert tree["schema_version"] == 2
+    assert tree["schema_version"] == 3
     assert tree["words_version"] == VERSION
     assert tree["labels"] == ["accept", "reject"]
     assert '["ngram", "late", 1]' in text
@@ -115,9 +115,9 @@ class TestLarge:
 class TestVersions:
     def test_a_newer_one_is_refused_by_name(self, tmp_path):
         save_student(stored.fitted("decision-tree"), tmp_path)
-        rewritten(tmp_path, lambda tree: tree.update(schema_version=3))
+        rewritten(tmp_path, lambda tree: tree.update(schema_version=4))
         for read in (load_student, Runtime.load):
-            with pytest.raises(NewerVersionError, match=r"schema version 3; .* versions 1 to 2"):
+            with pytest.raises(NewerVersionError, match=r"schema version 4; .* versions 1 to 3"):
                 read(tmp_path)
 
     def test_an_older_one_is_migrated(self, tmp_path, monkeypatch):
@@ -129,8 +129,8 @@ class TestVersions:
             return {**new, "labels": tree["names"]}
 
         rewritten(tmp_path, lambda tree: tree.update(names=tree.pop("labels")))
-        monkeypatch.setattr(model_file, "SCHEMA_VERSION", 3)
-        monkeypatch.setitem(model_file.MIGRATIONS, 2, renamed)
+        monkeypatch.setattr(model_file, "SCHEMA_VERSION", 4)
+        monkeypatch.setitem(model_file.MIGRATIONS, 3, renamed)
         assert load_student(tmp_path).to_json() == student.to_json()
 
     def test_every_older_version_has_its_step(self):

@@ -52,8 +52,8 @@ class Lime(GameMethod):
     Example:
         >>> from whence.games.game import FunctionGame
         >>> game = FunctionGame(3, lambda S: S @ np.array([2.0, 0.0, -1.0]))
-        >>> Lime(ridge=0.0).estimate(game, budget=8, seed=0).scores[:, 0].round(6).tolist()
-        [2.0, -0.0, -1.0]
+        >>> Lime(ridge=0.0).estimate(game, budget=8, seed=0).scores[:, 0].round(6).astype(int).tolist()
+        [2, 0, -1]
     """
 
     kernel_width: float = 0.25

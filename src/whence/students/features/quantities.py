@@ -147,7 +147,10 @@ def _value(body: str, percent: bool) -> float:
     if grouped and not (percent and regex.fullmatch(r"\d+[.,]\d+", body)):
         # The sign of the groups is the first that is no digit, and what is left marks decimals.
         body = body.replace(body.lstrip("0123456789")[0], "")
-    return float(body.replace(",", "."))
+    if len(regex.findall(r"\D", body)) > 1:
+        # Groups that begin with 0 number something (a file, a telephone) and have no decimals.
+        return float(regex.sub(r"\D", "", body))
+    return float(regex.sub(r"\D", ".", body))
 
 
 def _date(parts: Mapping[str, str]) -> tuple[Measure, float] | None:
