@@ -166,8 +166,9 @@ class TestExplain:
 
     def test_a_cache_on_disk(self, folder, tmp_path):
         cache = tmp_path / "c.sqlite"
-        # The second run asks one row again, to see that the model is still the same.
-        for distinct in (16, 1):
+        # Two rows are read alone too, to see that the model minds no batch; the second run asks one
+        # row again, to see that the model is still the same.
+        for distinct in (18, 1):
             result = explained(folder, "--cache", cache, "-f", "json", "He denies chest pain")
             cost = Attribution.from_json(result.stdout).provenance.cost
             assert cost.distinct_evaluations == distinct

@@ -106,14 +106,16 @@ def test_audits_outlive_another_run_that_gives_the_same_student(found, tmp_path,
     serve(tmp_path)
     path = tmp_path / "model.json"
     tree = json.loads(path.read_text("utf-8"))
-    assert tree["schema_version"] == 2
+    assert tree["schema_version"] == 3
     if version == 1:
         tree |= {"schema_version": 1, "kind": "rules"}
+        # A folder of that version has no manifest.
+        (tmp_path / "manifest.json").unlink()
         path.write_text(json.dumps(tree | {"sha256": digest(tree)}), "utf-8")
     seen = (tmp_path / "router.json").read_bytes()
     found.save(tmp_path, date="2026-01-31")
     assert (tmp_path / "router.json").read_bytes() == seen
-    assert json.loads(path.read_text("utf-8"))["schema_version"] == 2
+    assert json.loads(path.read_text("utf-8"))["schema_version"] == 3
 
 
 @pytest.mark.parametrize("damaged", ["another student", "no JSON", "no file"])

@@ -98,7 +98,7 @@ def regions(
 
     Example:
         >>> from whence.students.features.vectorizer import ReadableFeatures
-        >>> texts = [f"{'late' if i % 3 else 'paid'} {'waived' if i % 4 else 'due'} {i % 7}"
+        >>> texts = [f"{'late' if i % 3 else 'paid'} {'waived' if i % 4 else 'due'} {'abcdefg'[i % 7]}"
         ...          for i in range(600)]
         >>> features = ReadableFeatures(longest=1).learn(texts)
         >>> says = np.array([[0.2, 0.8] if "late" in t else [0.9, 0.1] for t in texts])
