@@ -83,7 +83,7 @@ def kills(table, folder, count, seed):
 
 def test_a_run_that_is_killed_goes_on(table, tmp_path):
     # Most kills fall between the first row and the last, or the test would show little.
-    assert kills(table, tmp_path, 8, seed=0) >= 2
+    assert kills(table, tmp_path, 4, seed=0) >= 1
 
 
 @pytest.mark.slow
