@@ -151,7 +151,7 @@ def trust_label(**changes) -> TrustLabel:
     )
     settings = {
         "output": "one",
-        "level": "quick",
+        "level": "default",
         "grade": "B",
         "says": "Without the marked word the probability falls from 82 % to 41 %.",
         "reasons": (),

@@ -91,6 +91,12 @@ class TestMark:
         assert mark_of(label).state == state
         assert about(label) == words
 
+    @pytest.mark.parametrize("grade", ["A", "B", "C"])
+    def test_a_quick_label_is_never_green_and_says_what_was_not_asked(self, grade):
+        label = trust_label(grade=grade, level="quick", **CALIBRATED)
+        assert mark_of(label).state == "care"
+        assert about(label).startswith(f"grade {grade}, not asked: ")
+
     def test_no_two_states_share_a_symbol_or_a_word(self):
         marks = [mark_of(trust_label(grade=g, **CALIBRATED)) for g in ("A", "C", "abstain")]
         for kinds in (marks, list(FINDINGS.values())):

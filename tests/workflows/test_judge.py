@@ -59,7 +59,7 @@ def test_scores_from_elsewhere_are_judged(tmp_path):
     good = whence.judge(model, whence.adopt(model, TEXT, words, method="lime 0.2"), level="default")
     assert good.trust.grade == "uncalibrated"
     assert good.provenance.method.name == "lime 0.2"
-    assert good.trust.quantities[3].finding == "not_measured"
+    assert good.trust.quantities[4].finding == "not_measured"
     rng = np.random.default_rng(3)
     bad = [(word, float(rng.normal())) for word in TEXT.split()]
     assert whence.judge(model, whence.adopt(model, TEXT, bad)).trust.grade == "abstain"
@@ -169,4 +169,4 @@ def test_scores_from_elsewhere_are_not_made_again_under_a_name_of_ours():
     model = whence.load(_late)
     words = [(word, float(word == "late")) for word in TEXT.split()]
     judged = whence.judge(model, whence.adopt(model, TEXT, words, method="lime"))
-    assert judged.trust.quantities[3].finding == "not_measured"
+    assert judged.trust.quantities[4].finding == "not_measured"

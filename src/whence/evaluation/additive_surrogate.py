@@ -8,19 +8,21 @@ told even with more features than masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import chi2
 
 from whence.core.measurements import Interval
 from whence.evaluation.mask_pool import Pool
 
 __all__ = ["AdditiveFit", "additive_fit", "beyond_size"]
+
+
+LEAST_FREEDOM = 8
+RESAMPLES = 1_000
+"""Draws for the interval of the share: its ends then have a standard error of half a percent of the
+probability that they cut off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,21 +34,23 @@ class AdditiveFit:
             the effect of the mask's size: what a feature adds beyond the mean feature.
         slope: effect of the mean feature: the slope of v(S) against the size of S.
         share: share of the variance of v(S) beyond size that a sum over features explains.
-        interval: interval of the share, by profile likelihood; ``None`` where it is exact.
+        interval: interval of the share, by profile likelihood; ``None`` where it is exact, or where
+            ``sampled`` says that the pool is too small for one.
         slope_error: standard error of the slope.
         varies: whether anything is left of v(S) once the size of S is regressed out.
-        reach: correlation of such a fit with masks it was not fitted to; ``None`` where a
-            pool has too few for that.
+        best: largest correlation that any sum over features has with these answers, size apart.
+        sampled: whether the pool holds some of the masks only.
     """
 
     weights: Float[np.ndarray, " n"]
     errors: Float[np.ndarray, " n"]
-    share: float
+    share: float | None
     interval: Interval | None
-    reach: float | None
+    best: float = 0.0
     slope: float = 0.0
     slope_error: float = 0.0
     varies: bool = True
+    sampled: bool = False
 
 
 def beyond_size(
@@ -73,23 +77,10 @@ def additive_fit(pool: Pool, output: int = 0) -> AdditiveFit:
     """
     values = pool.values[:, output]
     fit = _fit(pool.masks, values, exact=pool.complete)
-    reach = None
-    # A half of fewer than four masks has nothing left once three terms of size are regressed out.
-    if len(pool) >= 8 and not pool.complete:
-        halves = pool.halves()
-        correlations = [
-            _correlation(judge, _fit(learner.masks, learner.values[:, output]).weights, output)
-            for learner, judge in (halves, halves[::-1])
-        ]
-        reach = float(np.mean(correlations))
-    elif pool.complete:
-        # A least-squares fit correlates with what it was fitted to by the root of the share
-        # explained.
-        reach = float(np.sqrt(max(0.0, fit.share)))
     sizes = pool.masks.sum(axis=1)
     varies = len(pool) > 0 and np.ptp(sizes) > 0
     slope, slope_error = _line(sizes, values) if varies else (0.0, 0.0)
-    return replace(fit, reach=reach, slope=slope, slope_error=0.0 if pool.complete else slope_error)
+    return replace(fit, slope=slope, slope_error=0.0 if pool.complete else slope_error)
 
 
 def _line(sizes: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"]) -> tuple[float, float]:
@@ -102,13 +93,6 @@ def _line(sizes: Int[np.ndarray, " m"], values: Float[np.ndarray, " m"]) -> tupl
     return slope, float(np.sqrt(rest @ rest / freedom / spread))
 
 
-def _correlation(judge: Pool, weights: Float[np.ndarray, " n"], output: int) -> float:
-    design, response = beyond_size(judge.masks, judge.values[:, output])
-    sums = design @ weights
-    scale = float(np.linalg.norm(sums) * np.linalg.norm(response))
-    return 0.0 if scale <= 1e-12 else float(sums @ response) / scale
-
-
 def _fit(
     masks: Bool[np.ndarray, "m n"], values: Float[np.ndarray, " m"], *, exact: bool = False
 ) -> AdditiveFit:
@@ -117,84 +101,89 @@ def _fit(
     total = float(response @ response)
     # Squares of a relative rounding of 1e-10: the answers do not vary beyond size.
     if total <= 1e-20 * max(1.0, float(values @ values)):
-        return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, None, varies=False)
-    # In the coordinates left.T @ response the model falls apart into independent normal variables
-    # of variance share * eigen + (1 - share): no matrix is inverted for each share that is tried.
-    left, singular, right = np.linalg.svd(design, full_matrices=False)
-    nonzero = singular > 1e-9 * singular.max(initial=0.0)
-    left, singular, right = left[:, nonzero], singular[nonzero], right[nonzero]
-    along = left.T @ response
+        return AdditiveFit(np.zeros(n), np.zeros(n), 0.0, None, varies=False, sampled=not exact)
     if exact:
+        left, singular, right = _directions(design)
+        along = left.T @ response
         weights = right.T @ (along / singular)
-        share = float(along @ along) / total
-        return AdditiveFit(weights, np.zeros(n), min(1.0, share), None, None)
-    # Directions of the response that no sum over features reaches, size apart.
-    freedom = len(masks) - _size_terms(masks) - int(nonzero.sum())
-    beyond = max(0.0, total - float(along @ along))
-    # The eigenvalues then average 1 over all directions that size leaves, so `share` is the share
-    # of the variance of an answer and not of a single weight.
-    scale = float((singular**2).sum()) / max(1, len(masks) - _size_terms(masks))
-    eigen = singular**2 / scale
-
-    freedoms = len(eigen) + freedom
-
-    def variance(share: float) -> float:
-        """The overall variance that is likeliest with this share."""
-        # Directions without a weight hold the remainder alone, of variance 1 - share.
-        rest = beyond / max(1e-12, 1 - share) if freedom else 0.0
-        return (float((along**2 / (share * eigen + (1 - share))).sum()) + rest) / freedoms
-
-    def deviance(share: float) -> float:
-        """-2 log restricted likelihood, the overall variance profiled out."""
-        logs = float(np.log(share * eigen + (1 - share)).sum())
-        logs += freedom * np.log(max(1e-12, 1 - share))
-        # A perfect fit has a variance of 0, which has no logarithm; 1e-300 is near the least of
-        # float64.
-        return freedoms * np.log(max(variance(share), 1e-300 / freedoms)) + logs
-
-    # At a share of 1 the likelihood has no finite value; a millionth below is 1 to any reader.
-    top = 1 - 1e-6
-    optimum = cast(
-        "Any",
-        minimize_scalar(deviance, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6}),
-    )
-    share, lowest = float(optimum.x), float(optimum.fun)
-    # The bounded search never asks at the ends of its interval, where the optimum often lies.
-    for edge in (0.0, top):
-        if deviance(edge) < lowest:
-            share, lowest = edge, deviance(edge)
-    interval = _profile(deviance, share, lowest, top)
-    ratio = share / max(1e-12, 1 - share) / scale
+        share = min(1.0, float(along @ along) / total)
+        return AdditiveFit(weights, np.zeros(n), share, None, best=float(np.sqrt(share)))
+    # Half the difference of a pair's two answers holds every sum over features, half their sum holds
+    # none (Covert & Lee 2021, arXiv:2012.01536, section 3.3). So a pair is one independent answer
+    # about weights; counted as two, the parity of three features would pass for a sum.
+    odd = (response[0::2] - response[1::2]) / np.sqrt(2.0)
+    even = (response[0::2] + response[1::2]) / np.sqrt(2.0)
+    left, singular, right = _directions((design[0::2] - design[1::2]) / np.sqrt(2.0))
+    along = left.T @ odd
+    # The differences lose one direction to size, where sizes differ from their complements'.
+    directions = len(odd) - int(np.any(2 * masks[0::2].sum(axis=1) != n))
+    beyond = max(0.0, float(odd @ odd) - float(along @ along))
+    freedom = max(0, directions - len(singular))
+    scale = float((singular**2).sum()) / max(1, directions) or 1.0
+    fraction, variance = _likeliest(along, singular**2 / scale, beyond, freedom)
     # The posterior mean of the weights (best linear unbiased prediction): a ridge whose strength is
     # the ratio of the two variances, so nothing is left to choose.
-    shrunk = ratio * singular / (1 + ratio * singular**2)
-    weights = right.T @ (shrunk * along)
-    prior = variance(share) * share / scale
-    # Posterior variance: the prior's, less what the masks told along each direction.
+    ratio = fraction / (1 - fraction) / scale
     learned = ratio * singular**2 / (1 + ratio * singular**2)
-    posterior = prior * np.clip(1.0 - (right.T**2) @ learned, 0.0, None)
-    return AdditiveFit(weights, np.sqrt(posterior), share, interval, None)
+    weights = right.T @ (learned * along / singular)
+    # Posterior variance: the prior's, less what the masks told along each direction.
+    posterior = variance * fraction / scale * np.clip(1.0 - (right.T**2) @ learned, 0.0, None)
+    best = float(np.sqrt(min(1.0, float(along @ along) / total)))
+    share, interval = None, None
+    if freedom >= LEAST_FREEDOM:
+        share, interval = _share(odd, even, directions * beyond / freedom, freedom)
+    return AdditiveFit(weights, np.sqrt(posterior), share, interval, best, sampled=True)
 
 
-def _size_terms(masks: Bool[np.ndarray, "m n"]) -> int:
-    # The columns 1, s and s^2 span as many directions as there are sizes, up to three.
-    return min(3, len(np.unique(masks.sum(axis=1))))
+def _share(
+    odd: Float[np.ndarray, " pairs"], even: Float[np.ndarray, " pairs"], rest: float, freedom: int
+) -> tuple[float, Interval]:
+    """The share that is additive, adjusted for the features that were fitted, and its interval.
+
+    Formula: 1 - (rest + even^2) / (odd^2 + even^2), where ``rest`` are the squares of the
+    differences beyond all sums, scaled up from the ``freedom`` directions that the fit left to all
+    of them: an adjusted R^2. The interval draws pairs anew for the squares, and the variance beyond
+    the sums from its chi-square distribution.
+    """
+    share = float(np.clip(1 - (rest + even @ even) / (odd @ odd + even @ even), 0.0, 1.0))
+    rng = np.random.default_rng(0)
+    # Three fewer than there are: the terms of size took as many.
+    count = len(odd) - 3
+    drawn = rng.integers(len(odd), size=(RESAMPLES, count))
+    totals = (odd**2 + even**2)[drawn].sum(axis=1)
+    rests = (even**2)[drawn].sum(axis=1)
+    rests += rest * count / len(odd) * freedom / rng.chisquare(freedom, size=RESAMPLES)
+    shares = np.clip(1 - rests / np.where(totals > 0, totals, 1.0), 0.0, 1.0)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    how = f"{RESAMPLES} draws of the {len(odd)} pairs of masks, {freedom} degrees of freedom"
+    return share, Interval(
+        low=min(share, float(low)), high=max(share, float(high)), level=0.95, how=how
+    )
 
 
-def _profile(
-    deviance: Callable[[float], float], share: float, lowest: float, top: float
-) -> Interval:
-    """Shares whose likelihood is not worse than the best by more than chi-square(1) allows."""
-    cut = lowest + float(chi2.ppf(0.95, 1))
+def _likeliest(
+    along: Float[np.ndarray, " r"], eigen: Float[np.ndarray, " r"], beyond: float, freedom: int
+) -> tuple[float, float]:
+    """The additive fraction of the differences' variance by restricted likelihood, and the variance.
 
-    def excess(at: float) -> float:
-        return deviance(at) - cut
+    Along each direction the variance is fraction * eigen + (1 - fraction) times the overall one,
+    which is profiled out. At a fraction of 1 the likelihood has no finite value; a millionth below
+    is 1 to any reader.
+    """
+    at = np.concatenate([np.linspace(0, 0.99, 200), 1 - np.geomspace(0.01, 1e-6, 100)[1:]])[:, None]
+    shape = at * eigen + (1 - at)
+    squares = (along**2 / shape).sum(axis=1) + beyond / (1 - at[:, 0]) * bool(freedom)
+    count = len(along) + freedom
+    # A perfect fit has a variance of 0, which has no logarithm; 1e-300 is near the least of float64.
+    deviance = count * np.log(np.maximum(squares, 1e-300)) + np.log(shape).sum(axis=1)
+    best = int(np.argmin(deviance + freedom * np.log(1 - at[:, 0])))
+    return float(at[best, 0]), float(squares[best]) / max(1, count)
 
-    def crossing(left: float, right: float) -> float:
-        return float(cast("Any", brentq(excess, left, right)))
 
-    low = 0.0 if share <= 0 or excess(0.0) <= 0 else crossing(0.0, share)
-    high = top if share >= top or excess(top) <= 0 else crossing(share, top)
-    # The search stops a millionth short of 1; an interval that reaches it is open to 1.
-    high = 1.0 if high == top else high
-    return Interval(low=low, high=high, level=0.95, how="profile likelihood")
+def _directions(
+    design: Float[np.ndarray, "m n"],
+) -> tuple[Float[np.ndarray, "m r"], Float[np.ndarray, " r"], Float[np.ndarray, "r n"]]:
+    """The singular value decomposition of a design, directions of mere rounding left out."""
+    left, singular, right = np.linalg.svd(design, full_matrices=False)
+    nonzero = singular > 1e-9 * singular.max(initial=0.0)
+    return left[:, nonzero], singular[nonzero], right[nonzero]

@@ -10,6 +10,7 @@ from tests.evaluation.instances import game_instance, linear
 
 from whence.core import Label, Output
 from whence.evaluation.trust.grading import Verdict
+from whence.evaluation.trust.marked import marked_words
 from whence.evaluation.trust.summary import summary_sentence
 
 USABLE = Verdict("B", ())
@@ -17,9 +18,9 @@ TEXTS = ("chest", "pain", "denied", "today", "by", "her")
 
 
 def sentence(instance, scores, **options):
-    return summary_sentence(
-        replace(instance, texts=TEXTS), np.asarray(scores, dtype=float), USABLE, False, **options
-    )
+    phi = np.asarray(scores, dtype=float)
+    named = replace(instance, texts=TEXTS)
+    return summary_sentence(named, marked_words(named, phi, None, "default"), USABLE, **options)
 
 
 def test_it_names_the_words_and_both_numbers():
@@ -34,7 +35,7 @@ def test_it_names_the_words_and_both_numbers():
 def test_what_is_removed_in_vain_is_said_to_stay():
     """Over 99.9 % before and after: no fall is claimed, and log-odds tell what moved."""
     saturated = linear([3.0, 1, 0, 0, 0, 0], bias=12.0, link="log_odds")
-    text = sentence(saturated, [3.0, 1, 0, 0, 0, 0])
+    text = sentence(saturated, [3.0, 0, 0, 0, 0, 0])
     assert "stays over 99.9 % (log-odds 16.0 before and 13.0 nat after)" in text
     assert "falls" not in text
     assert "over 99.9 % to over 99.9 %" not in text
@@ -51,7 +52,9 @@ def test_a_generated_text_is_told_by_its_log_probability():
         ),
     )
     text = sentence(instance, [5.0, 0, 0, 0, 0, 0])
-    assert "stays under 0.1 % (log-probability -25.0 before and -30.0 nat after)" in text
+    assert "becomes 148 times less likely (its logarithm -25.0 before, -30.0 nat after)" in text
+    assert "removing another word makes it as likely as before" in text
+    assert "under 0.1 %" not in text
     assert "\u201cDecision: reject, since" in text
     assert "\u2026\u201d" in text
 
@@ -70,8 +73,8 @@ def test_many_words_are_counted_and_not_named(n, named):
     instance = replace(
         game_instance(n, lambda S: S @ weights), texts=tuple(f"w{i}" for i in range(n))
     )
-    text = summary_sentence(instance, weights, USABLE, False)
+    text = summary_sentence(instance, marked_words(instance, weights, None, "quick"), USABLE)
     assert ("(\u201cw0\u201d" in text) is named
     assert text.startswith(
-        "When the highest-scored" if named else "When the 8 highest-scored words are"
+        "When the 3 highest-scored" if named else "When the 20 highest-scored words are"
     )

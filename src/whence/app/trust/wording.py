@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 NOT_A_REASON = "Do not use as a reason"
+QUICK = "Quick check passed"
+UNASKED = "not asked: fair test, idle edits, same answer again, other methods"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,23 +53,26 @@ FINDINGS: dict[Finding, Mark] = {
 def mark_of(label: TrustLabel) -> Mark:
     """The three-state mark of a label: usable, with care, do not use.
 
-    Grades A and B are usable, C is to be used with care; so is whatever no thresholds cover.
+    Grades A and B are usable, C is to be used with care; so is whatever no thresholds cover. A quick
+    label is never green: what it did not ask may forbid the use.
     """
     if not label.usable:
         return Mark(state="never", symbol="\u2715", word=NOT_A_REASON)
     if label.grade in ("A", "B") and label.calibration is not None:
+        if label.level == "quick":
+            return Mark(state="care", symbol="!", word=QUICK)
         return Mark(state="usable", symbol="\u2713", word="Usable")
     return Mark(state="care", symbol="!", word="Use with care")
 
 
 def about(label: TrustLabel) -> str:
-    """The few words beside the mark: the grade, and that no thresholds cover it."""
+    """The few words beside the mark: the grade, no thresholds, and what a quick label leaves open."""
     if not label.usable:
         return ""
     graded = "" if label.grade == "uncalibrated" else f"grade {label.grade}"
-    return ", ".join(
-        part for part in (graded, "uncalibrated" if label.calibration is None else "") if part
-    )
+    uncalibrated = "uncalibrated" if label.calibration is None else ""
+    quick = UNASKED if label.level == "quick" else ""
+    return ", ".join(part for part in (graded, uncalibrated, quick) if part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +194,7 @@ UNCALIBRATED = "uncalibrated: no thresholds were measured for this family of mod
 
 def _share(share: Measurement | None) -> str:
     if share is None:
-        return "none: the answers did not vary over the masks"
+        return "none: the answers did not vary, or the masks are too few for so many features"
     around = "" if share.interval is None else f", {interval(share.interval)}"
     return (
         f"{number(share.value)} of the variance of the answers is explained by the best sum over "

@@ -25,8 +25,8 @@ class PoolFidelity(Metric):
     because more words say more. Sign: +1 best, 0 as good as chance, -1 upside down. No unit.
     Cost: none beyond the pool, which all explanations of an input share. The interval is a
     bootstrap over pairs of masks; the value of a complete pool is exact and has none.
-    ``random`` is 0, the mean over shuffled scores; ``best`` what the best additive scores reach
-    on masks they were not fitted to.
+    ``random`` is 0, the mean over shuffled scores; ``best`` the most that any scores reach on
+    these masks (with more features than pairs of masks it is 1 or near it, whatever the model).
 
     When it misleads: where the answer depends on combinations of words no scores do well, and
     this is a fault of their form; see :func:`~whence.evaluation.additive_surrogate.additive_fit`.
@@ -67,7 +67,7 @@ class PoolFidelity(Metric):
             value = float(fidelities(pool.masks, instance.responses, phi[None])[0])
             if not pool.complete:
                 interval = self._interval(instance, phi)
-        best = instance.additive.reach if len(pool) else None
+        best = instance.additive.best if len(pool) else None
         return self._measurement(
             instance,
             value,

@@ -7,14 +7,14 @@ from math import comb
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from whence.core.errors import OptionError, UndefinedError
 from whence.core.measurements import Measurement
 from whence.core.statistics.clopper_pearson import share_interval
 from whence.evaluation.instance import Instance
 from whence.evaluation.metrics.base import Direction, Metric
-from whence.evaluation.metrics.removal import BINS, bin_sizes, descending, random_answers
+from whence.evaluation.metrics.removal import BINS, bin_sizes, descending, random_sets
 
 __all__ = ["ComprehensivenessPercentile", "SufficiencyPercentile"]
 
@@ -24,7 +24,7 @@ class _RandomPercentile(Metric):
     """Share of random sets of the same size that the highest-scored features beat."""
 
     bins: str = BINS
-    extra: int = 0
+    extra: int = 19
     direction: ClassVar[Direction] = "higher"
     keep: ClassVar[bool]
     """Whether the highest-scored features are kept alone, in place of being removed."""
@@ -41,8 +41,8 @@ class _RandomPercentile(Metric):
             UndefinedError: one feature has no other set of its size.
         """
         phi, n = self._checked(instance, scores), instance.n
-        if self.extra < 0:
-            raise OptionError(f"{self.name}: expected extra of 0 or more, got {self.extra}")
+        if self.extra < 1:
+            raise OptionError(f"{self.name}: expected extra of 1 or more, got {self.extra}")
         sizes = bin_sizes(n, self.bins)
         if not sizes:
             raise UndefinedError(f"{self.name}: one feature has no other set of its size beside it")
@@ -56,10 +56,8 @@ class _RandomPercentile(Metric):
             marked = np.full(n, not self.keep)
             marked[order[:size]] = self.keep
             answer = float(instance.decided(marked[None])[0])
-            if self.extra:
-                null = instance.decided(_same_size(instance, marked, self.extra, rng))
-            else:
-                null = random_answers(instance, marked)
+            known = int(np.count_nonzero(instance.pool.masks.sum(axis=1) == marked.sum()))
+            null = instance.decided(random_sets(instance, marked, known + self.extra, rng))
             # All other sets of the size were compared, so the share is exact and needs no interval.
             complete &= len(null) == comb(n, size) - 1
             worse = null < answer if self.keep else null > answer
@@ -84,9 +82,8 @@ class ComprehensivenessPercentile(_RandomPercentile):
     """Share of random sets of features whose removal lowers the answer less than the marked.
 
     Formula: over the bins the mean share of random sets of the same size whose removal leaves a
-    higher answer; equal ones count half. Random sets come from the pool: those of exactly the
-    size where it has enough, else the nearest, moved to the size; with ``extra`` also fresh sets
-    of exactly the size, and then only sets of exactly that size count. Sign: higher is better,
+    higher answer; equal ones count half. Random sets have exactly the size: those of the
+    pool, and ``extra`` fresh ones. Sign: higher is better,
     0.5 is chance. Unit: share of random sets. Cost: bins x (2 + extra) evaluations at most. The
     interval is Clopper and Pearson's for the sets of all bins together, and missing where all
     sets of every size were compared.
@@ -148,21 +145,3 @@ class SufficiencyPercentile(_RandomPercentile):
     question: ClassVar[str] = "Do other words alone do as much?"
     rank: ClassVar[int] = 34
     keep: ClassVar[bool] = True
-
-
-def _same_size(
-    instance: Instance, marked: Bool[np.ndarray, " n"], extra: int, rng: np.random.Generator
-) -> Bool[np.ndarray, "m n"]:
-    """The pool's sets of exactly the marked one's size, and fresh ones; itself is left out."""
-    n, present = instance.n, int(marked.sum())
-    pool = instance.pool.masks
-    rows = {row.tobytes(): row for row in pool[pool.sum(axis=1) == present]}
-    rows.pop(marked.tobytes(), None)
-    # No more than there are besides the marked one, else the loop would never end.
-    target = min(len(rows) + extra, comb(n, present) - 1)
-    while len(rows) < target:
-        row = np.zeros(n, dtype=bool)
-        row[rng.permutation(n)[:present]] = True
-        if row.tobytes() != marked.tobytes():
-            rows[row.tobytes()] = row
-    return np.stack(list(rows.values()))

@@ -8,6 +8,7 @@ size in question, an additive fit to the whole pool moves the answers of other s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,6 +24,7 @@ __all__ = [
     "bin_sizes",
     "descending",
     "random_answers",
+    "random_sets",
     "removal",
 ]
 
@@ -190,3 +192,24 @@ def random_answers(
     lowest, highest = RANGES.get(instance.what.link, (-np.inf, np.inf))
     moved = np.clip(moved, lowest, highest)
     return on_a_scale_of_decisions(moved, instance.what)
+
+
+def random_sets(
+    instance: Instance, marked: Bool[np.ndarray, " n"], least: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "m n"]:
+    """Distinct masks with as many features present as in ``marked``, itself left out.
+
+    Those of the pool, and random ones up to ``least`` in all. Fewer where there are no more.
+    """
+    n, present = instance.n, int(marked.sum())
+    pool = instance.pool.masks
+    rows = {row.tobytes(): row for row in pool[pool.sum(axis=1) == present]}
+    rows.pop(marked.tobytes(), None)
+    # No more than there are besides the marked one, else the loop would never end.
+    target = min(max(len(rows), least), comb(n, present) - 1)
+    while len(rows) < target:
+        row = np.zeros(n, dtype=bool)
+        row[rng.permutation(n)[:present]] = True
+        if row.tobytes() != marked.tobytes():
+            rows[row.tobytes()] = row
+    return np.stack(list(rows.values()))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from whence.core.explanations import Attribution
 from whence.core.measurements import Interval, Measurement
@@ -20,12 +20,14 @@ from whence.core.provenance import Cost
 from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import Pool
+from whence.evaluation.metrics.permutation_test import noise_share
 from whence.evaluation.robustness.rank_agreement import (
     Agreement,
     agreement,
     align_features,
     least_overlap_chance,
     overlap_chance,
+    without_noise,
 )
 from whence.evaluation.robustness.stability import Axis, Stability
 from whence.evaluation.robustness.text_perturbations import (
@@ -66,7 +68,9 @@ def paired_stability(
     question = instance.question
     assert question is not None
     scores = np.asarray(explanation.scores[:, instance.output], dtype=np.float64)
-    seeded = _another_seed(instance, explanation, scores, draws)
+    noise = noise_share(instance, scores)
+    seeded = _another_seed(instance, explanation, noise, draws)
+    scores = without_noise(scores, noise)
     measurements = [] if seeded is None else [seeded]
     before = decides(question, question.source)
     fit = instance.additive
@@ -92,7 +96,8 @@ def paired_stability(
             # Scores of features that the edit left; with the mean feature's effect, since ranks are
             # by absolute size.
             first = (fit.weights + fit.slope)[again.partners]
-            rows.append((edit.says, agreement(first, after.weights + after.slope)))
+            second = without_noise(after.weights + after.slope, noise)
+            rows.append((edit.says, agreement(without_noise(first, noise), second)))
         agreements[axis] = tuple(rows)
         if rows:
             chance = least_overlap_chance(scores, len(rows), seed=instance.seed).value
@@ -111,8 +116,11 @@ def paired_stability(
 
 
 def _another_seed(
-    instance: Instance, explanation: Attribution, scores: Float[np.ndarray, " n"], draws: int
+    instance: Instance, explanation: Attribution, share: float, draws: int
 ) -> Measurement | None:
+    scores = without_noise(
+        np.asarray(explanation.scores[:, instance.output], dtype=np.float64), share
+    )
     chance = overlap_chance(scores, scores).value
     if explanation.std_errors is None:
         return _measured(instance, "seed", 1.0, 1, chance, None)
@@ -123,7 +131,10 @@ def _another_seed(
     rng = np.random.default_rng([instance.seed, 4])
     # Two runs with other seeds both err; one drawn set beside the scores would count half of it.
     noise = errors * rng.normal(size=(draws, 2, len(scores)))
-    overlaps = [agreement(scores + one, scores + two).overlap for one, two in noise]
+    overlaps = [
+        agreement(without_noise(scores + one, share), without_noise(scores + two, share)).overlap
+        for one, two in noise
+    ]
     low, high = np.quantile(overlaps, [0.025, 0.975])
     interval = Interval(
         low=float(low), high=float(high), level=0.95, how=f"{draws} draws from the standard errors"

@@ -29,6 +29,7 @@ __all__ = [
     "jaccard_chance",
     "kendall_tau",
     "least_overlap_chance",
+    "median_overlap_chance",
     "overlap_chance",
     "rank_biased_overlap",
     "sign_agreement",
@@ -36,6 +37,7 @@ __all__ = [
     "spearman",
     "top_jaccard",
     "top_size",
+    "without_noise",
 ]
 
 PERSISTENCE = 0.8
@@ -52,10 +54,17 @@ Pairs = Int[np.ndarray, "pairs 2"]
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """What random rankings give. ``error`` is the standard error where it was simulated, else 0."""
+    """What random rankings give.
+
+    Attributes:
+        value: mean.
+        error: standard error of the mean where it was simulated, else 0.
+        high: value that 5 % of random rankings reach or pass; ``None`` where it was not simulated.
+    """
 
     value: float
     error: float = 0.0
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,17 @@ def agreement(
         signs=sign_agreement(first, second, pairs),
         tau=kendall_tau(first, second, pairs),
     )
+
+
+def without_noise(scores: Float[np.ndarray, " n"], share: float) -> Float[np.ndarray, " n"]:
+    """Scores of at most a share of the largest set to zero: level, so that no order is read in them.
+
+    Example:
+        >>> without_noise(np.array([3.0, -0.01, 0.02]), 0.01).tolist()
+        [3.0, 0.0, 0.0]
+    """
+    size = np.abs(scores)
+    return np.where(size <= share * size.max(initial=0.0), 0.0, scores)
 
 
 def align_features(first: Sequence[str], second: Sequence[str]) -> Pairs:
@@ -194,17 +214,46 @@ def overlap_chance(
 def least_overlap_chance(
     first: Float[np.ndarray, " n"], repeats: int, *, p: float = PERSISTENCE, seed: int = 0
 ) -> Chance:
-    """The least rank-biased overlap among several shuffles of the scores, on average; simulated."""
-    rng = np.random.default_rng(seed)
-    # A shuffle costs n^2 products for each repeat, so long texts get fewer. Chosen by hand.
-    draws = max(50, min(500, 4_000_000 // max(1, len(first) ** 2 * repeats)))
+    """The least rank-biased overlap among several shuffles of the scores; simulated."""
     one = _among_first(first)
     everyone = _pairs(first, first, None)
-    least = np.empty(draws)
-    for index in range(draws):
+
+    def draw(rng: np.random.Generator) -> float:
         orders = np.stack([rng.permutation(len(first)) for _ in range(repeats)])
-        least[index] = _overlaps(one, one[:, orders], everyone, p).min()
-    return Chance(float(least.mean()), float(least.std(ddof=1) / np.sqrt(draws)))
+        return float(_overlaps(one, one[:, orders], everyone, p).min())
+
+    return _shuffled(draw, len(first) ** 2 * repeats, seed)
+
+
+def median_overlap_chance(
+    first: Float[np.ndarray, " n"],
+    others: Sequence[Float[np.ndarray, " n"]],
+    *,
+    p: float = PERSISTENCE,
+    seed: int = 0,
+) -> Chance:
+    """The median rank-biased overlap of a shuffle of the scores with some others; simulated.
+
+    The others stay as they are: that two of them are alike is no chance.
+    """
+    one, rest = _among_first(first), [_among_first(other) for other in others]
+    everyone = _pairs(first, first, None)
+
+    def draw(rng: np.random.Generator) -> float:
+        shuffled = one[:, rng.permutation(len(first))][:, None]
+        return float(np.median([_overlaps(other, shuffled, everyone, p)[0] for other in rest]))
+
+    return _shuffled(draw, len(first) ** 2 * len(rest), seed)
+
+
+def _shuffled(draw: Callable[[np.random.Generator], float], products: int, seed: int) -> Chance:
+    """The mean of a drawn number, and what it reaches in 5 % of the draws."""
+    rng = np.random.default_rng(seed)
+    # A shuffle costs n^2 products for each repeat, so long texts get fewer. Chosen by hand.
+    draws = max(50, min(500, 4_000_000 // max(1, products)))
+    values = np.array([draw(rng) for _ in range(draws)])
+    error = float(values.std(ddof=1) / np.sqrt(draws))
+    return Chance(float(values.mean()), error, float(np.quantile(values, 0.95, method="higher")))
 
 
 def _overlaps(

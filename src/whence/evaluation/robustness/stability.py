@@ -14,6 +14,7 @@ from whence.core.errors import CapabilityError, OptionError, unknown
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.evaluation.instance import Explain, Instance, Neighbours
+from whence.evaluation.metrics.permutation_test import noise_share
 from whence.evaluation.robustness.rank_agreement import (
     PERSISTENCE,
     Agreement,
@@ -22,6 +23,7 @@ from whence.evaluation.robustness.rank_agreement import (
     jaccard_chance,
     least_overlap_chance,
     sign_chance,
+    without_noise,
 )
 from whence.evaluation.robustness.text_perturbations import (
     TEMPLATES,
@@ -124,7 +126,8 @@ def stability(
     """Explain again along some axes, and compare with the first explanation.
 
     Only changes that leave the prediction as it was count. ``random`` is what shuffled scores
-    would give: the least of as many shuffles, where the value is a least.
+    would give: the least of as many shuffles, where the value is a least. Scores within the noise
+    of the first explanation are level: their order is not compared.
 
     ``dtype`` and ``quantisation`` round the weights (:func:`whence.models.weights.quantize.quantize`).
     ``padding`` and ``batch`` compare the model's answers on eight coalitions, asked one by one,
@@ -207,7 +210,9 @@ class _Run:
         # Only the axis "seed" takes another: elsewhere the noise of sampling would be counted as
         # well.
         self.seed = explanation.provenance.seed
-        self.scores = np.array(explanation.scores[:, instance.output])
+        scores = np.array(explanation.scores[:, instance.output])
+        self.noise = noise_share(instance, scores)
+        self.scores = without_noise(scores, self.noise)
         self.texts = [feature.text for feature in explanation.segmentation.features]
         self.before = decides(question, question.source)
         self.measurements: list[Measurement] = []
@@ -220,7 +225,7 @@ class _Run:
     def compare(self, axis: Axis, says: str, again: Attribution) -> None:
         self.explanations += 1
         texts = [feature.text for feature in again.segmentation.features]
-        other = np.array(again.scores[:, self.instance.output])
+        other = without_noise(np.array(again.scores[:, self.instance.output]), self.noise)
         pairs = align_features(self.texts, texts)
         self.repeats.setdefault(axis, []).append((says, agreement(self.scores, other, pairs)))
 

@@ -24,11 +24,13 @@ from jaxtyping import Bool, Float
 from whence.core.errors import RecordError
 from whence.core.provenance import ModelIdentity
 from whence.core.trust import Level
+from whence.evaluation.additive_surrogate import AdditiveFit
 
 __all__ = [
     "RISK",
     "Calibration",
     "Threshold",
+    "additive_enough",
     "calibration_of",
     "family_of",
     "risk_controlled",
@@ -38,9 +40,6 @@ __all__ = [
 RISK = 0.05
 """The share of wrong explanations that is allowed among those that may have grade A: the promise
 of the grade, chosen when the label was designed (decision 8)."""
-
-CHANCE = 0.01
-"""The p-value that grade A needs; benchmarks/calibration.py sets the fidelities under it."""
 
 ADDITIVE = 0.5
 """The additive share of the answer that grade A needs. Without it 0.295 of all explanations of a
@@ -123,18 +122,15 @@ def risk_controlled(
     return None if len(allowed) == 0 else float(values[allowed[-1]])
 
 
-def may_be_a(p: float, share: float) -> bool:
-    """Whether an explanation can have grade A at all, whatever its fidelity.
+def additive_enough(fit: AdditiveFit) -> bool:
+    """Whether single words carry at least half of the answer, with 95 % confidence.
 
-    Chance clearly beaten, and an answer that is at least half a sum over features. The second was
-    measured to matter: where pairs of words decide, a list of words can follow the answer well and
+    Measured to matter: where pairs of words decide, a list of words can follow the answer well and
     still miss one of the pair.
-
-    Example:
-        >>> may_be_a(0.001, 0.8), may_be_a(0.03, 0.8), may_be_a(0.001, 0.4)
-        (True, False, False)
     """
-    return p <= CHANCE and share >= ADDITIVE
+    if fit.share is None:
+        return False
+    return (fit.share if fit.interval is None else fit.interval.low) >= ADDITIVE
 
 
 def calibration_of(identity: ModelIdentity, level: Level) -> tuple[Threshold, str] | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-from math import factorial, prod
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,13 +14,24 @@ from whence.core.measurements import Measurement
 from whence.core.statistics.clopper_pearson import share_interval
 from whence.core.trust import Finding, Quantity
 from whence.evaluation.instance import Explain, Instance
-from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.permutation_test import permutation_test
+from whence.evaluation.metrics.permutation_test import (
+    Concentrated,
+    answer_test,
+    concentrated,
+    noise_share,
+    permutation_test,
+)
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity
-from whence.evaluation.metrics.removal import BINS, NEAREST, Removal
 from whence.evaluation.robustness.masker_agreement import masker_agreement
-from whence.evaluation.robustness.rank_agreement import overlap_chance, rank_biased_overlap
+from whence.evaluation.robustness.rank_agreement import (
+    Chance,
+    least_overlap_chance,
+    median_overlap_chance,
+    rank_biased_overlap,
+    without_noise,
+)
 from whence.evaluation.robustness.stability import Stability
+from whence.evaluation.trust.marked import Marked, in_probabilities
 from whence.games.cache import Cache
 
 __all__ = [
@@ -51,9 +60,7 @@ p-value that passes."""
 # benchmarks/calibration.py). The others were chosen by hand when the label was designed; they are
 # not calibrated, and benchmarks/calibration.py sets the fidelity of grade A on top of them.
 P_VALUE = (0.01, 0.05)
-CARRIED_PERCENTILE = 0.95
-LEAST_RANKINGS = 20
-"""Rankings that must exist for first place to be rarer than 1 - CARRIED_PERCENTILE by chance."""
+CARRIED_P = 0.05
 MASKER_CORRELATION = (0.7, 0.4)
 SAME_RANKING = (0.8, 0.5)
 GAP = (0.05, 0.2)
@@ -107,47 +114,73 @@ def not_measured(
 
 
 def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
-    """Whether the scores tell which masks raise the output, better than the same scores shuffled.
+    """Whether the scores tell which masks raise the output, better than chance would.
 
-    Pass: p <= 0.01, and p <= 0.05 where scores are shuffled among content words and among stop
-    words apart. Caution: p <= 0.05. Cost: none beyond the pool.
+    Two tests. The scores are shuffled: pass at p <= 0.01, and p <= 0.05 among content words and
+    among stop words apart; caution at p <= 0.05. Where so few scores say all there is that they
+    have fewer than a hundred arrangements, no shuffle can be rare; there the model's answers are
+    shuffled in their place, and no other arrangement may fit them better. Where neither test could
+    have been passed, nothing is shown. Cost: none beyond the pool.
     """
     fidelity = PoolFidelity().measure(instance, scores)
     p, least = permutation_test(instance, scores, draws=DRAWS)
-    common = instance.common
-    # With one kind only, shuffling within kinds is the test that was made already.
-    kinds = min(int(common.sum()), int((~common).sum()))
-    apart = permutation_test(instance, scores, draws=DRAWS, within=common) if kinds >= 1 else None
     measurements = [fidelity, _p_value(instance, "p-value", p, least, fidelity.n)]
-    if apart is not None:
-        measurements.append(_p_value(instance, "p-value-within-kinds", *apart, fidelity.n))
     text = (
         "Over random sets of words, the summed scores and the model's answer correlate by "
         f"{fidelity.value:.2f}"
     )
-    if least > P_VALUE[1]:
-        # So few features, or so many equal scores, that no arrangement can stand out.
-        finding: Finding = "caution" if p <= least + 1e-12 and fidelity.value > 0 else "fail"
-        text += (
-            f"; the scores of these {instance.n} features can be arranged in only "
-            f"{round(1 / least)} ways, too few to rule out chance"
-        )
+    few = concentrated(instance, scores)
+    rare = few.arrangements * P_VALUE[0] >= 1
+    if p > P_VALUE[0] and not rare and few.first:
+        finding, more, measurement = _by_answers(instance, few, fidelity.n)
         return Quantity(
-            question=CHANCE, finding=finding, says=text + ".", measurements=tuple(measurements)
+            question=CHANCE,
+            finding=finding,
+            says=f"{text}; {more}.",
+            measurements=(*measurements, measurement),
         )
     finding = graded(p, *P_VALUE)
-    within = None if apart is None or apart[1] > P_VALUE[1] else apart[0]
-    if finding == "pass" and within is not None and within > P_VALUE[1]:
-        finding = "caution"
-        text += (
-            "; the scores separate content words from stop words, but among content words they do "
-            f"no better than chance (p = {within:.2g})"
-        )
+    text += f"; shuffled scores do as well with permutation p = {p:.2g}"
+    common = instance.common
+    # With one kind only, shuffling within kinds is the test that was made already; and few scores
+    # have too few arrangements within a kind.
+    if rare and 1 <= int(common.sum()) < instance.n:
+        within = permutation_test(instance, scores, draws=DRAWS, within=common)
+        measurements.append(_p_value(instance, "p-value-within-kinds", *within, fidelity.n))
+        if finding == "pass" and within[0] > P_VALUE[1] >= within[1]:
+            finding = "caution"
+            text += (
+                "; the scores separate content words from stop words, but among content words they "
+                f"do no better than chance (p = {within[0]:.2g})"
+            )
     return Quantity(
-        question=CHANCE,
-        finding=finding,
-        says=f"{text}; shuffled scores do as well with permutation p = {p:.2g}.",
-        measurements=tuple(measurements),
+        question=CHANCE, finding=finding, says=f"{text}.", measurements=tuple(measurements)
+    )
+
+
+def _by_answers(instance: Instance, few: Concentrated, n: int) -> tuple[Finding, str, Measurement]:
+    """The second test: the answers shuffled, for scores that have few arrangements."""
+    p, least = answer_test(instance, few.scores, draws=DRAWS)
+    measurement = replace(
+        _p_value(instance, "p-value-of-answers", p, least, n),
+        specification=instance.specification("answer_test", draws=DRAWS, sided="one"),
+    )
+    text = (
+        f"the scores of these {instance.n} features say no more than {few.size} of them do, which "
+        f"can be arranged in only {few.arrangements} ways, too few to rule out chance by shuffling; "
+        "no other arrangement fits better"
+    )
+    # A pass needs 1 %, so a test that cannot reach it shows nothing, however well it went.
+    if least > P_VALUE[0]:
+        return (
+            "not_measured",
+            f"{text}, but so few words leave too few answers to tell",
+            measurement,
+        )
+    return (
+        graded(p, *P_VALUE),
+        f"{text}, and with the model's answers shuffled in their place p = {p:.2g}",
+        measurement,
     )
 
 
@@ -202,67 +235,65 @@ def adds_up(instance: Instance, explanation: Attribution) -> Quantity:
     return Quantity(question=ADDS_UP, finding="not_measured", says=why)
 
 
-def carried_by_the_marked(instance: Instance, scores: Float[np.ndarray, " n"]) -> Quantity:
-    """Whether the answer needs the highest-scored features, and whether they are enough.
+def carried_by_the_marked(instance: Instance, marked: Marked | None) -> Quantity:
+    """Whether the answer needs the marked features, and whether they are enough.
 
-    Both are set against random sets of the same size. Pass: both beyond the 95th percentile;
-    caution: one of them; fail: neither. Cost: at most eight evaluations.
+    Both are set against random sets of the same size; equal ones count for these. Pass: as good as
+    at most 5 % of them by chance on each side; caution: on one side, or no set was better on
+    either; else fail. A quick label looks at removal alone. Cost: none beyond
+    :func:`~whence.evaluation.trust.marked.marked_words`.
     """
-    comprehensiveness, sufficiency = Comprehensiveness(), Sufficiency()
-    gone = comprehensiveness.erased(instance, scores)
-    alone = sufficiency.erased(instance, scores)
-    if not gone.sizes:
+    if marked is None:
         return Quantity(
             question=CARRIED,
             finding="not_measured",
             says="There is only one feature, so there is nothing to compare it with.",
         )
-    beyond = sum(erasure.percentile >= CARRIED_PERCENTILE for erasure in (gone, alone))
-    finding: Finding = "pass" if beyond == 2 else "caution" if beyond else "fail"
-    if finding == "pass" and _rankings(instance.n, gone.sizes) < LEAST_RANKINGS:
-        # So few ways to be marked that chance comes first more often than once in twenty.
-        finding = "caution"
-    measurements = (
-        comprehensiveness.measured(instance, gone),
-        sufficiency.measured(instance, alone),
-        _percentile(instance, "comprehensiveness-percentile", gone),
-        _percentile(instance, "sufficiency-percentile", alone),
+    size, gone, alone = len(marked.features), marked.without, marked.alone
+    sides = [gone] if len(alone.others) == 0 else [gone, alone]
+    passed = sum(side.p <= CARRIED_P for side in sides)
+    unbeaten = all(side.better == 0 for side in sides)
+    finding: Finding = (
+        "pass" if passed == len(sides) else "caution" if passed or unbeaten else "fail"
     )
+    before = in_probabilities(instance, marked.whole)
+    measurements: list[Measurement] = []
+    for side, name, better in (
+        (gone, "comprehensiveness", "higher"),
+        (alone, "sufficiency", "lower"),
+    ):
+        falls = [before - in_probabilities(instance, float(answer)) for answer in side.others]
+        measurements.append(
+            Measurement(
+                name=name,
+                value=before - in_probabilities(instance, side.answer),
+                unit=instance.unit,
+                n=1,
+                direction=better,
+                interval=None,
+                specification=instance.specification("marked_words", marked=size),
+                random=float(np.mean(falls)) if falls else None,
+            )
+        )
+    measurements += [
+        side.measured(instance, f"{name}-percentile", size)
+        for side, name in zip(sides, ("comprehensiveness", "sufficiency"), strict=False)
+    ]
+    text = (
+        f"Removing the marked {_features(size)} lowers the answer more than removing "
+        f"{100 * gone.worse:.0f} % of {len(gone.others)} other sets of that size"
+    )
+    if len(sides) == 2:
+        text += f"; keeping only them preserves it better than keeping {100 * alone.worse:.0f} %"
+    if unbeaten and finding != "pass":
+        text += "; no other set was better, but there are too few that differ, or too many as good"
     return Quantity(
-        question=CARRIED,
-        finding=finding,
-        says=(
-            "Removing the highest-scored features lowers the answer more than removing "
-            f"{100 * gone.percentile:.0f} % of random sets of the same size; keeping only them preserves "
-            f"it better than keeping {100 * alone.percentile:.0f} % of such sets."
-        ),
-        measurements=measurements,
+        question=CARRIED, finding=finding, says=f"{text}.", measurements=tuple(measurements)
     )
 
 
-def _rankings(n: int, sizes: tuple[int, ...]) -> int:
-    """In how many ways the nested tops of a ranking can fall."""
-    edges = (0, *sizes, n)
-    return factorial(n) // prod(factorial(b - a) for a, b in pairwise(edges))
-
-
-def _percentile(instance: Instance, name: str, erasure: Removal) -> Measurement:
-    # The sizes' sets are combined, so that no more is known than the fewest of them tell.
-    sets = min(len(null) for null in erasure.null_answers)
-    how = f"as of the {sets} sets of the size that has fewest"
-    return Measurement(
-        name=name,
-        value=erasure.percentile,
-        unit="share of random sets",
-        n=sum(len(null) for null in erasure.null_answers),
-        direction="higher",
-        interval=None
-        if instance.pool.complete
-        else share_interval(round(erasure.percentile * sets), sets, how),
-        specification=instance.specification("removal", bins=BINS, nearest=NEAREST),
-        random=0.5,
-        best=1.0,
-    )
+def _features(count: int) -> str:
+    return "feature" if count == 1 else f"{count} features"
 
 
 def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
@@ -298,10 +329,34 @@ def fair_test(instance: Instance, cache: Cache | None = None) -> Quantity:
     )
 
 
-def same_answer_again(stability: Stability) -> Quantity:
+def beyond_chance(
+    value: float, limits: tuple[float, float], chance: Chance, n: int
+) -> tuple[Finding, str]:
+    """The finding on an overlap of rankings: it has to pass its limits and what chance gives.
+
+    Pass: the first limit, and more than 95 % of shuffled scores reach; caution: the second limit,
+    or no more than those; not measured: where 5 % of shuffled scores overlap fully, so that no
+    overlap could show anything.
+    """
+    assert chance.high is not None
+    expected = (
+        f"{chance.value:.2f} is expected by chance, and 5 % of shuffles reach {chance.high:.2f}"
+    )
+    if chance.high >= 1 - 1e-9:
+        return "not_measured", f"{expected}: with {n} features nothing can be shown"
+    finding = graded(value, *limits)
+    if finding == "pass" and value <= chance.high:
+        return "caution", f"{expected}, so this may be chance"
+    return finding, expected
+
+
+def same_answer_again(
+    instance: Instance, scores: Float[np.ndarray, " n"], stability: Stability
+) -> Quantity:
     """Whether other seeds, typos and neutral edits leave the ranking as it is.
 
-    The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5.
+    The least mean overlap of any axis counts. Pass: 0.8; caution: 0.5; and beside chance as in
+    :func:`beyond_chance`.
     """
     least = stability.least
     if least is None:
@@ -313,16 +368,19 @@ def same_answer_again(stability: Stability) -> Quantity:
     overlaps = [m for m in stability.measurements if m.name.startswith("overlap-")]
     parts = [f"{m.name.removeprefix('overlap-')} {m.value:.2f}" for m in overlaps]
     again, runs = same_top(stability)
-    expected = "" if least.random is None else f"; {least.random:.2f} is expected by chance"
+    # Three at most: draws from standard errors are averaged, and not the least of hundreds.
+    mine = without_noise(scores, noise_share(instance, scores))
+    chance = least_overlap_chance(mine, min(least.n, 3), seed=instance.seed)
+    finding, expected = beyond_chance(least.value, SAME_RANKING, chance, instance.n)
     text = (
         f"Explained again, the ranking overlaps with the first: {', '.join(parts)} (1 is the same "
-        f"ranking{expected})."
+        f"ranking; {expected})."
     )
-    if runs:
+    if runs and finding != "not_measured":
         text += f" After small edits mostly the same words came top in {again} of {runs} runs."
     return Quantity(
         question=AGAIN,
-        finding=graded(least.value, *SAME_RANKING),
+        finding=finding,
         says=text,
         measurements=stability.measurements,
     )
@@ -351,7 +409,8 @@ def agrees_with_others(
 ) -> Quantity:
     """Whether methods of other families rank the features alike.
 
-    The median of the rank-biased overlaps counts. Pass: 0.6; caution: 0.4.
+    The median of the rank-biased overlaps counts. Pass: 0.6; caution: 0.4; and beside chance as in
+    :func:`beyond_chance`.
     """
     if not others:
         return Quantity(
@@ -360,17 +419,19 @@ def agrees_with_others(
             says="No other method was tried.",
         )
     output = instance.output
-    mine = np.asarray(explanation.scores[:, output], dtype=np.float64)
+    scores = np.asarray(explanation.scores[:, output], dtype=np.float64)
+    noise = noise_share(instance, scores)
+    mine = without_noise(scores, noise)
+    theirs = [without_noise(np.array(other.scores[:, output]), noise) for other in others]
     overlaps = {
-        other.provenance.method.name: rank_biased_overlap(
-            mine, np.asarray(other.scores[:, output], dtype=np.float64)
-        )
-        for other in others
+        other.provenance.method.name: rank_biased_overlap(mine, ranking)
+        for other, ranking in zip(others, theirs, strict=True)
     }
-    chance = overlap_chance(mine, mine).value
     parts = ", ".join(f"{name} {value:.2f}" for name, value in overlaps.items())
     # The median: of several methods one that fails on this input does not decide.
     value = float(np.median(list(overlaps.values())))
+    chance = median_overlap_chance(mine, theirs, seed=instance.seed)
+    finding, expected = beyond_chance(value, OTHERS_OVERLAP, chance, instance.n)
     measurement = Measurement(
         name="agreement-with-others",
         value=value,
@@ -381,15 +442,12 @@ def agrees_with_others(
         specification=instance.specification(
             "agreement", persistence=0.8, others=", ".join(overlaps)
         ),
-        random=chance,
+        random=chance.value,
         best=1.0,
     )
     return Quantity(
         question=OTHERS,
-        finding=graded(value, *OTHERS_OVERLAP),
-        says=(
-            f"Rankings by other methods overlap with this one: {parts} (1 is the same ranking; "
-            f"{chance:.2f} is expected by chance)."
-        ),
+        finding=finding,
+        says=f"Rankings by other methods overlap with this one: {parts} (1 is the same ranking; {expected}).",
         measurements=(measurement,),
     )

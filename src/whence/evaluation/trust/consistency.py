@@ -10,6 +10,7 @@ from whence.core.explanations import Attribution
 from whence.core.trust import GRADES, Grade, TrustLabel
 from whence.evaluation.metrics.pool_fidelity import fidelities
 from whence.evaluation.trust.checks import CHANCE, FAIR
+from whence.evaluation.trust.effect import MATTERS
 
 __all__ = ["Consistency", "consistency"]
 
@@ -89,10 +90,11 @@ def _grade(label: TrustLabel) -> list[str]:
     """Whether the findings allow the grade; see :func:`~whence.evaluation.trust.grading.verdict`."""
     failed = [quantity.question for quantity in label.quantities if quantity.finding == "fail"]
     cautions = sum(quantity.finding == "caution" for quantity in label.quantities)
+    chance = next((q.finding for q in label.quantities if q.question == CHANCE), "not_measured")
     best: Grade = "A"
-    if len(failed) > 1 or CHANCE in failed or FAIR in failed:
+    if len(failed) > 1 or {CHANCE, FAIR, MATTERS} & set(failed) or (failed and chance != "pass"):
         best = "abstain"
-    elif failed:
+    elif failed or chance != "pass":
         best = "C"
     # Every finding gives one reason; a reason beyond them is one against grade A.
     elif cautions > 1 or len(label.reasons) > cautions:

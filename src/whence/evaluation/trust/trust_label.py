@@ -1,8 +1,10 @@
-"""The trust label: seven questions put to an explanation, and the verdict on them."""
+"""The trust label: eight questions put to an explanation, and the verdict on them."""
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student_t
 
 from whence.core.arrays import frozen_array
 from whence.core.errors import (
@@ -16,7 +18,7 @@ from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.progress import Progress
 from whence.core.provenance import Cost, MethodSpec
-from whence.core.trust import KeptPool, Level, TrustLabel
+from whence.core.trust import KeptPool, Level, Quantity, TrustLabel
 from whence.evaluation.additive_surrogate import AdditiveFit
 from whence.evaluation.instance import Explain, Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
@@ -27,7 +29,7 @@ from whence.evaluation.trust.audit_checks import (
     depends_on_the_model,
     stays_when_more_is_shown,
 )
-from whence.evaluation.trust.calibration import calibration_of
+from whence.evaluation.trust.calibration import ADDITIVE, calibration_of
 from whence.evaluation.trust.checks import (
     AGAIN,
     RerunAccess,
@@ -40,8 +42,10 @@ from whence.evaluation.trust.checks import (
     not_measured,
     same_answer_again,
 )
-from whence.evaluation.trust.grading import verdict
-from whence.evaluation.trust.summary import summary_sentence
+from whence.evaluation.trust.effect import EDITS, MATTERS, does_it_matter, idle_moves
+from whence.evaluation.trust.grading import COMBINATIONS, OTHERS_DO, Verdict, verdict
+from whence.evaluation.trust.marked import SETS, TIE, Marked, marked_words
+from whence.evaluation.trust.summary import others_do_as_much, summary_sentence
 from whence.games.batching import DEFAULT_TOKEN_BUDGET
 from whence.games.cache import Cache
 from whence.games.question import Question
@@ -53,17 +57,19 @@ __all__ = ["RerunAccess", "evaluations_of", "label", "label_of"]
 def evaluations_of(level: Level) -> int:
     """Evaluations of a label at most, those of explaining again not counted.
 
-    The pool, the whole input, four sets of marked words removed and four kept alone; from the
-    default up, twelve masks made otherwise and the two ends.
+    The pool, the whole input and none of it, the marked words removed and alone, and random sets of
+    as many removed; from the default up as many kept alone, twelve masks made otherwise with the
+    two ends, and the edits without meaning.
 
     Example:
         >>> evaluations_of("quick"), evaluations_of("default")
-        (41, 87)
+        (55, 124)
     """
-    # Twelve masks made otherwise and two ends; the audit's 150 ways to show more, and the marked
-    # alone.
-    more = {"quick": 0, "default": 14, "audit": 14 + 151}
-    return SIZES[level] + 1 + 8 + more[level]
+    first = SIZES[level] + 2 + 2 + SETS[level]
+    if level == "quick":
+        return first
+    # The audit's 150 ways to show more, and the marked alone.
+    return first + SETS[level] + 14 + EDITS + (151 if level == "audit" else 0)
 
 
 def label(
@@ -78,17 +84,17 @@ def label(
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """Put the seven questions to an explanation, and give the verdict on the answers.
+    """Put the eight questions to an explanation, and give the verdict on the answers.
 
     Args:
         question: question that was answered.
         explanation: explanation.
-        level: ``quick`` asks whether the scores beat chance, carry the answer and add up;
+        level: ``quick`` asks whether the scores beat chance, matter, carry the answer and add up;
             ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
             asks all of a larger pool, explains again in full, replaces the model's parameters for
             one explanation, and certifies the marked words.
         output: index of the judged output.
-        access: explainers to run again; without it questions 4, 6 and 7 stay open.
+        access: explainers to run again; without it the questions that need them stay open.
         seed: seed of the masks and of whatever else is drawn.
         cache: store of evaluations.
         token_budget: tokens in a batch to begin with.
@@ -118,20 +124,27 @@ def label_of(
 ) -> TrustLabel:
     """The label on an instance that is already drawn; see :func:`label`."""
     scores = explanation.scores[:, instance.output]
+    errors = None if explanation.std_errors is None else explanation.std_errors[:, instance.output]
     fit = instance.additive
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
+    steadiness = not_measured(AGAIN)
     again_in_all = 0
-    notes: list[str] = []
+    notes = list(_undecided(explanation))
+    marked = None if instance.n < 2 else marked_words(instance, scores, errors, level)
     chance = better_than_chance(instance, scores)
-    # Its eight evaluations also answer the summary's sentence, which is therefore made last.
-    carried = carried_by_the_marked(instance, scores)
+    carried = carried_by_the_marked(instance, marked)
     if level == "quick":
-        quantities = [chance, carried, adds_up(instance, explanation)]
+        quantities = [
+            chance,
+            _mattering(instance, marked, None),
+            carried,
+            adds_up(instance, explanation),
+        ]
+        notes.append(UNASKED)
     else:
         fair = fair_test(instance, cache)
         again = None if access.again is None else _counted(instance, access.again)
-        steadiness = not_measured(AGAIN)
         if again is not None and instance.n > 1:
             try:
                 steady = (
@@ -139,7 +152,7 @@ def label_of(
                     if access.expensive
                     else stability(instance, explanation, again)
                 )
-                steadiness = same_answer_again(steady)
+                steadiness = same_answer_again(instance, scores, steady)
             except _REFUSALS as error:
                 steadiness = not_measured(AGAIN, str(error))
         others = _second_opinions(access, notes) if instance.n > 1 else ()
@@ -147,6 +160,7 @@ def label_of(
         again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
             chance,
+            _mattering(instance, marked, idle_moves(instance, cache)),
             carried,
             fair,
             steadiness,
@@ -168,33 +182,35 @@ def label_of(
         notes.append(
             f"graded by the thresholds of level {calibrated[0].level!r}; none were measured for an audit"
         )
+    moves = None if steady is None else instability_reason(steady)
     decided = verdict(
         quantities,
         features=instance.n,
         fidelity=chance.measurements[0].value,
-        share=fit.share,
+        fit=fit,
         threshold=None if calibrated is None else calibrated[0],
-        moves=None if steady is None else instability_reason(steady),
+        against=_against(marked, fit),
     )
-    reasons = list(decided.reasons)
-    combined = _mostly_combined(fit)
-    share = _share(instance, fit)
-    if share is not None and combined:
-        reasons.append(COMBINATIONS)
+    # Before any finding: where the answer turns at a changed capital, reasons for it turn as well.
+    if moves is not None and instance.n > 1:
+        decided = Verdict("abstain", (moves, *decided.reasons))
     if explanation.unit is not None:
         notes.append(
             "the scores have no sign; they are judged as if every feature raised the output"
         )
+    shown = chance.finding == "pass" and carried.finding != "fail"
     return TrustLabel(
         output=instance.what.name,
         level=level,
         grade=decided.grade,
-        says=summary_sentence(instance, scores, decided, combined, steady),
-        reasons=tuple(reasons),
+        says=summary_sentence(
+            instance, marked, decided, steady if steadiness.finding != "not_measured" else None
+        ),
+        reasons=decided.reasons,
         calibration=None if calibrated is None else calibrated[1],
         quantities=tuple(quantities),
-        additive_share=share,
-        reliable=_reliable(instance, fit, explanation),
+        additive_share=_share(instance, fit),
+        reliable=_reliable(instance, explanation, marked if shown else None),
         pool=_kept(instance),
         discarded=() if steady is None else steady.discarded,
         cost=Cost.total((instance.game.cost, *instance.spent)),
@@ -229,20 +245,51 @@ def _counted(instance: Instance, again: Explain) -> Explain:
     return explain
 
 
-COMBINATIONS = (
-    "this answer depends on combinations of words: the best sum over single words explains less "
-    "than half of it, so no list of words can carry it"
+UNASKED = (
+    "a quick label does not ask whether the test is fair, whether edits without meaning do as much, "
+    "whether the scores stay when the question is put again, or whether other methods agree; "
+    "trust='default' asks"
 )
+UNDECIDED = 0.1
+"""Probability of the likeliest answer below which the model is said to be undecided. Chosen by hand."""
 
 
-def _mostly_combined(fit: AdditiveFit) -> bool:
-    """Whether even the best additive fit explains less than half; with 95 % confidence, where it is sampled."""
-    # One half as in the requirement of grade A (calibration.ADDITIVE).
-    return fit.varies and (fit.share if fit.interval is None else fit.interval.high) < 0.5
+def _undecided(explanation: Attribution) -> tuple[str, ...]:
+    """The remark that the model chose among many: reasons for one of them are no reasons against."""
+    decision = explanation.decision
+    if decision.unit != "probability" or len(decision.scores) < 3:
+        return ()
+    first = decision.scores[0]
+    if first.value >= UNDECIDED:
+        return ()
+    return (
+        f"the model is undecided: its likeliest answer {first.name!r} has a probability of "
+        f"{100 * first.value:.1f} %, among {len(decision.scores)} or more",
+    )
+
+
+def _mattering(
+    instance: Instance, marked: Marked | None, idle: Float[np.ndarray, " edits"] | None
+) -> Quantity:
+    if marked is None:
+        return not_measured(
+            MATTERS, "There is only one feature, so there is nothing to compare it with."
+        )
+    return does_it_matter(instance, marked, idle)
+
+
+def _against(marked: Marked | None, fit: AdditiveFit) -> list[str]:
+    """What keeps single words from being read as reasons, though no question failed."""
+    # One half as in the requirement of grade A (calibration.ADDITIVE); where the share is sampled,
+    # with 95 % confidence.
+    known = fit.varies and fit.share is not None and (fit.interval is not None or not fit.sampled)
+    most = None if not known else fit.share if fit.interval is None else fit.interval.high
+    against = [COMBINATIONS] if most is not None and most < ADDITIVE else []
+    return [*against, OTHERS_DO] if marked is not None and others_do_as_much(marked) else against
 
 
 def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
-    if len(instance.pool) == 0 or not fit.varies:
+    if len(instance.pool) == 0 or not fit.varies or fit.share is None:
         return None
     return Measurement(
         name="additive-share",
@@ -251,28 +298,41 @@ def _share(instance: Instance, fit: AdditiveFit) -> Measurement | None:
         n=len(instance.pool),
         direction="higher",
         interval=fit.interval,
-        specification=instance.specification("additive_fit", estimator="restricted likelihood"),
+        specification=instance.specification(
+            "additive_fit", estimator="adjusted, pairs of masks counted once"
+        ),
     )
 
 
-def _reliable(instance: Instance, fit: AdditiveFit, explanation: Attribution) -> tuple[bool, ...]:
-    """Features whose effect is distinguishable from zero at 95 %, by the pool or the scores' errors.
+def _reliable(
+    instance: Instance, explanation: Attribution, marked: Marked | None
+) -> tuple[bool, ...]:
+    """Features whose effect is distinguishable from zero at 95 %: what pictures shade.
 
-    A method that samples has asked more than a small pool; its errors are as good a witness.
+    By the scores' own errors where they have any, and exact effects by being none; else by the
+    pool. ``marked`` are words that have shown their effect together; ``None``: none have.
     """
     if len(instance.pool) == 0:
         return (True,) * instance.n
+    fit, scores = instance.additive, explanation.scores[:, instance.output]
     # Independent: the weights are fitted to masks from which size, the slope's variable, is taken
-    # out.
+    # out. The addend is for exact pools, whose errors are 0: a score of rounding is no effect.
     errors = np.hypot(fit.errors, fit.slope_error)
-    # The addend is for exact pools, whose errors are 0: a score of rounding is no effect.
-    distinguishable = np.abs(fit.weights + fit.slope) > 1.96 * errors + 1e-12
+    # A pair of masks is one observation, of which a small pool has few: Student's t.
+    reach = float(student_t.ppf(0.975, max(1, len(instance.pool) // 2 - 1)))
+    distinguishable = np.abs(fit.weights + fit.slope) > reach * errors + 1e-12
     if explanation.std_errors is not None:
-        std_errors = explanation.std_errors[:, instance.output]
-        distinguishable |= (
-            np.abs(explanation.scores[:, instance.output]) > 1.96 * std_errors + 1e-12
-        )
+        # Where an error is unknown nothing is shown, as in every picture.
+        return tuple((np.abs(scores) > 2 * explanation.std_errors[:, instance.output]).tolist())
+    if explanation.quantity in EXACT:
+        distinguishable = np.abs(scores) > TIE * float(np.abs(scores).max(initial=0.0)) + 1e-12
+    if marked is not None:
+        distinguishable |= marked.mask(instance.n)
     return tuple(distinguishable.tolist())
+
+
+EXACT = ("Shapley value", "leave-one-out effect")
+"""Quantities that are effects of the features, and exact where they come without errors."""
 
 
 def _kept(instance: Instance) -> KeptPool:
