@@ -27,11 +27,7 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import HERE, store, table
-from ground_truth import (
-    TASKS,
-    TaskItem,
-    reciprocal_rank,
-)
+from ground_truth import RULES, TASKS, RuleModel, TaskItem, reciprocal_rank
 from whence.attribution.registry import METHODS
 from whence.attribution.run import answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, OptionError
@@ -40,10 +36,10 @@ from whence.evaluation.additive_surrogate import additive_fit
 from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import SIZES
 from whence.evaluation.metrics.erasure import Comprehensiveness, Sufficiency
-from whence.evaluation.metrics.permutation_test import permutation_test
 from whence.evaluation.metrics.pool_fidelity import fidelities
 from whence.evaluation.metrics.ranking import average_precision, precision_at_k
-from whence.evaluation.trust.calibration import RISK, family_of, may_be_a, risk_controlled
+from whence.evaluation.trust.calibration import RISK, additive_enough, family_of, risk_controlled
+from whence.evaluation.trust.checks import better_than_chance
 from whence.games.cache import MemoryCache
 from whence.games.question import ask
 
@@ -53,16 +49,18 @@ DEAR = {"ShapleyValues"}
 SEED = 7_000_003
 LEVELS = ("quick", "default")
 COLUMNS = (
-    "model task architecture method item level fidelity p share reach comp suff ap pk k n".split()  # noqa: SIM905
+    "model task architecture method item level fidelity p chance share additive comp suff ap pk k n".split()  # noqa: SIM905
 )
 DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
+RULE, BY = "Rule", "Bert"
+"""The architecture that rules are stored under, and the family whose thresholds judge them."""
 FOUND = 0.8
 """Precision at k from which an explanation counts as right."""
 
 Row = list[Any]
 
 
-def models(build: Path, *, cases: bool = True) -> Iterator[tuple[str, str, Path | str, Path]]:
+def models(build: Path, *, cases: bool = True) -> Iterator[tuple[str, str, Any, Path]]:
     """Name, task, what to load, and where to keep what was judged, of every model kept."""
     for card in sorted(build.glob("*/*/card.json")):
         facts = json.loads(card.read_text())
@@ -74,12 +72,17 @@ def models(build: Path, *, cases: bool = True) -> Iterator[tuple[str, str, Path 
             place = build / task.name
             place.mkdir(parents=True, exist_ok=True)
             yield ref, task.name, ref, place
+    for name in RULES:
+        place = build / name
+        place.mkdir(parents=True, exist_ok=True)
+        yield name, name, RuleModel(kind=name.removeprefix("rule-")), place
 
 
-def judge(name: str, task: str, ref: Path | str, count: int) -> dict[str, Any]:
+def judge(name: str, task: str, ref: Any, count: int) -> dict[str, Any]:
     """Rows of every explanation of a model's held-out items, and its dose-response curves."""
     model: Any = whence.load(ref)
-    architecture = model.identity.architecture
+    # Rules belong to no family: they are judged by the thresholds of one, and set none.
+    architecture = RULE if name in RULES else model.identity.architecture
     rows: list[Row] = []
     doses: list[list[float]] = []
     kept = seen = 0
@@ -92,7 +95,8 @@ def judge(name: str, task: str, ref: Path | str, count: int) -> dict[str, Any]:
         relevant = item.relevant(question.segmentation)
         n = len(relevant)
         # Where labels are by chance no answer is right, and every text is looked at.
-        unusable = question.decision.text != item.label or n < 3 or relevant.all()
+        wrong = name not in RULES and question.decision.text != item.label
+        unusable = wrong or n < 3 or relevant.all()
         if item.truth and unusable:
             continue
         kept += 1
@@ -122,7 +126,7 @@ def judge(name: str, task: str, ref: Path | str, count: int) -> dict[str, Any]:
                         index,
                         level,
                         *_judged(instance, scores),
-                        *(_short(fits[level].share), _short(fits[level].reach)),
+                        *(_short(fits[level].share), additive_enough(fits[level])),
                         *(_percentiles(instance, scores) if level == "default" else (None, None)),
                         *truth,
                         n,
@@ -143,10 +147,11 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def _judged(instance: Instance, scores: np.ndarray) -> list[float | None]:
-    fidelity = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
-    p = permutation_test(instance, scores)[0]
-    return [_short(fidelity), _short(p)]
+def _judged(instance: Instance, scores: np.ndarray) -> list[Any]:
+    """Fidelity, the p-value of shuffled scores, and whether the label's question passes."""
+    chance = better_than_chance(instance, scores)
+    fidelity, p = (m.value for m in chance.measurements[:2])
+    return [_short(fidelity), _short(p), chance.finding == "pass"]
 
 
 def _percentiles(instance: Instance, scores: np.ndarray) -> list[float | None]:
@@ -224,8 +229,7 @@ def least_fidelity(rows: Sequence[Row], risk: float = RISK) -> float | None:
 
 
 def eligible(row: Row) -> bool:
-    p, share = row[COLUMNS.index("p")], row[COLUMNS.index("share")]
-    return p is not None and share is not None and may_be_a(p, share)
+    return bool(row[COLUMNS.index("chance")] and row[COLUMNS.index("additive")])
 
 
 def tried(rows: Sequence[Row], least: float | None) -> tuple[float, float]:
@@ -240,7 +244,7 @@ def thresholds(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For each family and level: the threshold set on half of the inputs, tried on the others."""
     result: list[dict[str, Any]] = []
     judged = [row for row in rows if row[COLUMNS.index("pk")] is not None]
-    for family in sorted({family_of(row[2]) for row in judged}):
+    for family in sorted({family_of(row[2]) for row in judged} - {RULE}):
         for level in LEVELS:
             chosen = [r for r in judged if family_of(r[2]) == family and r[5] == level]
             half = [r for r in chosen if zlib.crc32(f"{r[0]} {r[4]}".encode()) % 2 == 0]
@@ -268,13 +272,20 @@ def held_out_tasks(rows: Sequence[Row], level: str = "default") -> list[dict[str
     """The threshold set on all tasks but one, tried on that one: what a new task must expect."""
     judged = [r for r in rows if r[COLUMNS.index("pk")] is not None and r[5] == level]
     result: list[dict[str, Any]] = []
-    for family in sorted({family_of(row[2]) for row in judged}):
+    for family in sorted({family_of(row[2]) for row in judged} - {RULE}):
         mine = [row for row in judged if family_of(row[2]) == family]
         for task in sorted({row[1] for row in mine}):
             rest = [row for row in mine if row[1] != task]
             if rest:
                 wrong, granted = tried([r for r in mine if r[1] == task], least_fidelity(rest))
                 result.append({"family": family, "task": task, "wrong": wrong, "granted": granted})
+    # A rule set none of the thresholds, so all tasks of the family set the one it is tried on.
+    least = least_fidelity([row for row in judged if family_of(row[2]) == BY])
+    rules = [row for row in judged if row[2] == RULE]
+    for task in sorted({row[1] for row in rules}):
+        mine = [row for row in rules if row[1] == task]
+        wrong, granted = tried(mine, least)
+        result.append({"family": BY, "task": task, "wrong": wrong, "granted": granted})
     return result
 
 
@@ -290,7 +301,8 @@ def summary(judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
     default = [row for row in rows if row[5] == "default"]
     for task in dict.fromkeys(row[1] for row in default):
         mine = [row for row in default if row[1] == task]
-        share = float(np.mean([row[COLUMNS.index("share")] for row in mine]))
+        known = [row[COLUMNS.index("share")] for row in mine]
+        share = float(np.mean([value for value in known if value is not None] or [np.nan]))
         passed = float(np.mean([row[COLUMNS.index("p")] <= 0.05 for row in mine]))
         values = within(mine, "fidelity")
         result["by task"][task] = {

@@ -335,8 +335,8 @@ def _nat(n, function):
 @pytest.mark.parametrize(
     ("effect", "bias", "idle", "finding"),
     [
-        (0.03, 0.0, None, "fail"),
-        (0.05, 0.0, None, "pass"),
+        (0.09, 0.0, None, "fail"),
+        (0.11, 0.0, None, "pass"),
         (0.5, 8.0, None, "caution"),
         (0.5, 0.2, [0.6, 0.7], "fail"),
         (0.5, 0.2, [0.1, 0.7], "caution"),
@@ -344,7 +344,7 @@ def _nat(n, function):
     ],
 )
 def test_an_effect_has_to_matter(effect, bias, idle, finding):
-    """0.04 nat are a percentage point; a tenth of the margin, and what idle edits do."""
+    """0.1 nat change the odds by a tenth; a tenth of the margin, and what idle edits do."""
     instance = _nat(8, lambda S: effect * S[:, 1] + bias)
     marked = marked_words(instance, np.eye(8)[1], None, "default")
     result = does_it_matter(instance, marked, None if idle is None else np.array(idle))

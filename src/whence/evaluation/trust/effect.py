@@ -21,10 +21,10 @@ __all__ = ["EDITS", "MATTERS", "does_it_matter", "idle_moves"]
 MATTERS = "Does the effect matter?"
 EDITS = 4
 """Edits without meaning: every one that :func:`neutral_edits` has."""
-FLOOR = {"nat": 0.04, "logit": 0.04, "probability": 0.01}
-"""The least effect that is one: 0.04 nat move an even probability by one percentage point
-(0.04 x 0.5 x 0.5), the least change that whole percents show. Classifiers of random parameters
-stay below it (benchmarks/calibration.py)."""
+FLOOR = {"nat": 0.1, "logit": 0.1, "probability": 0.025}
+"""The least effect that is one: 0.1 nat change the odds by a tenth, and move an even probability by two
+and a half percentage points (0.1 x 0.5 x 0.5). Classifiers of random parameters stay below it
+(benchmarks/random_weights.py)."""
 OF_THE_MARGIN = 0.1
 """Share of the distance to another decision below which an effect calls for caution. Chosen by hand."""
 
@@ -76,7 +76,7 @@ def does_it_matter(
     finding: Finding = "pass"
     if floor is not None and effect < floor:
         finding = "fail"
-        text += f", less than {floor:g}, the least that can be read off a probability in percent"
+        text += f", less than {floor:g}, the least that is worth an explanation"
     elif margin is not None and effect < OF_THE_MARGIN * margin:
         finding = "caution"
         text += f", less than a tenth of the {margin:.3g} to another decision"
