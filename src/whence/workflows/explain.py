@@ -61,7 +61,7 @@ def explain(
             ``whence.Spans`` with your own spans.
         masker: masker, by name or instance, or ``"auto"``: the mask token where the model has one.
         trust: level at which the scores of the first output are judged: ``"off"``, ``"quick"``
-            (41 evaluations), ``"default"`` (87 and a few explanations more) or ``"audit"``; none:
+            (55 evaluations), ``"default"`` (124 and a few explanations more) or ``"audit"``; none:
             quick, save where a budget leaves no room for it, which is noted.
         budget: most model evaluations (coalitions; for gradient methods passes), those of the
             label's masks included; explanations repeated for a default label or an audit come on
