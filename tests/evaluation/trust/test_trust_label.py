@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,7 @@ from tests.samples import attribution
 
 from whence.core import Label, MethodSpec, Output, Quantity
 from whence.core.arrays import frozen_array
-from whence.core.explanations import Completeness
+from whence.core.explanations import Completeness, Decision, NamedScore
 from whence.evaluation.additive_surrogate import AdditiveFit
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
@@ -443,6 +444,24 @@ def test_a_quick_label_says_what_it_did_not_ask():
     assert any("does not ask" in note for note in quick.notes)
     _, default = _judged(12, lambda S: S @ weights, weights)
     assert not any("does not ask" in note for note in default.notes)
+
+
+def test_an_answer_among_many_is_said_to_be_undecided():
+    weights = np.arange(1.0, 13)
+    game = FunctionGame(12, lambda S: S @ weights)
+    instance = Instance(game, pool_of(game))
+    names = [NamedScore(name=f"t{i}", value=0.022) for i in range(62)]
+    drawn = attribution(
+        text="ab " * 12,
+        scores=[(w, 0.0) for w in weights],
+        completeness=None,
+        decision=Decision(text="t0", scores=tuple(names)),
+    )
+    label = label_of(instance, drawn, level="quick", access=RerunAccess())
+    assert any("probability of 2.2 %, among 62" in note for note in label.notes)
+    sure = replace(drawn, decision=Decision(text="t0", scores=(NamedScore(name="t0", value=0.9),)))
+    notes = label_of(instance, sure, level="quick", access=RerunAccess()).notes
+    assert not any("undecided" in note for note in notes)
 
 
 def test_exact_effects_are_distinguishable_by_being_exact():

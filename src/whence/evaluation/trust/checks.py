@@ -258,10 +258,7 @@ def carried_by_the_marked(instance: Instance, marked: Marked | None) -> Quantity
     )
     before = in_probabilities(instance, marked.whole)
     measurements: list[Measurement] = []
-    for side, name, better in (
-        (gone, "comprehensiveness", "higher"),
-        (alone, "sufficiency", "lower"),
-    ):
+    for side, name in ((gone, "comprehensiveness"), (alone, "sufficiency")):
         falls = [before - in_probabilities(instance, float(answer)) for answer in side.others]
         measurements.append(
             Measurement(
@@ -269,7 +266,7 @@ def carried_by_the_marked(instance: Instance, marked: Marked | None) -> Quantity
                 value=before - in_probabilities(instance, side.answer),
                 unit=instance.unit,
                 n=1,
-                direction=better,
+                direction="higher" if side is gone else "lower",
                 interval=None,
                 specification=instance.specification("marked_words", marked=size),
                 random=float(np.mean(falls)) if falls else None,
