@@ -104,3 +104,13 @@ def test_no_edge_is_cut_where_the_rows_computed_again_miss_the_kernel():
             cut(model, len(model.encode(TEXT).ids), [1])
     finally:
         file.eager_attention_forward = own
+
+
+def test_asking_a_model_for_its_weights_leaves_no_hooks():
+    model = loaded("XGLMForCausalLM")
+    hooks = [dict(child._forward_hooks) for child in model.module.modules()]
+    attributes = [set(vars(child)) for child in model.module.modules()]
+    record = whence.attend(model, TEXT, effects=None, flow=False).record
+    assert any("that the model returned" in note for note in record.notes)
+    assert [dict(child._forward_hooks) for child in model.module.modules()] == hooks
+    assert [set(vars(child)) for child in model.module.modules()] == attributes

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -183,14 +185,17 @@ class TestWhoseAnswersTheyAre:
         assert model.identity.fingerprint in teacher.fingerprint
 
     def test_weights_changed_in_place_are_asked_again(self):
-        tiny = FAMILIES["bert"]()
-        teacher = Teacher.of(whence.load(tiny.pair))
-        before = teacher.ask(["a text"]).values
-        with torch.no_grad():
-            for weight in tiny.module.parameters():
-                weight.add_(0.05)
-        assert not np.allclose(teacher.ask(["a text"]).values, before)
-        assert teacher.asked == 2
+        module, tokenizer = copy.deepcopy(FAMILIES["bert"]().pair)
+        for hooked in (False, True):
+            if hooked:
+                module.classifier.register_forward_hook(lambda *_: None)
+            teacher = Teacher.of(whence.load((module, tokenizer)))
+            before = teacher.ask(["a text"]).values
+            with torch.no_grad():
+                for weight in module.parameters():
+                    weight.add_(0.05)
+            assert not np.allclose(teacher.ask(["a text"]).values, before)
+            assert teacher.asked == 2
 
     def test_one_strange_label_does_not_cost_the_others_theirs(self):
         asked = []
@@ -209,15 +214,15 @@ class TestWhoseAnswersTheyAre:
 
 
 def test_answers_under_a_hook_are_not_found_by_the_model_without_it(tmp_path):
-    tiny = FAMILIES["bert"]()
+    pair = copy.deepcopy(FAMILIES["bert"]().pair)
     with DiskCache(tmp_path / "answers") as cache:
-        handle = tiny.module.classifier.register_forward_hook(lambda *a: 3 * a[-1])
+        handle = pair[0].classifier.register_forward_hook(lambda *a: 3 * a[-1])
         try:
-            hooked = Teacher.of(whence.load(tiny.pair), cache=cache).ask(["He coughs ."]).values
+            hooked = Teacher.of(whence.load(pair), cache=cache).ask(["He coughs ."]).values
         finally:
             handle.remove()
-        plain = Teacher.of(whence.load(tiny.pair), cache=cache)
+        plain = Teacher.of(whence.load(pair), cache=cache)
         assert np.allclose(3 * plain.ask(["He coughs ."]).values, hooked, rtol=1e-5)
-        again = Teacher.of(whence.load(tiny.pair), cache=cache)
+        again = Teacher.of(whence.load(pair), cache=cache)
         again.ask(["He coughs ."])
         assert (plain.asked, again.asked) == (1, 0)

@@ -173,11 +173,11 @@ class TorchModel(LocalModel):
                 return CaptureResult((), decision)
             # Only where nothing could be captured.
             note = pass_on_returned(
+                self.module,
                 lambda **options: self._read(encoding, forced, **options),
                 plain,
                 sink,
                 len(encoding.ids) + len(forced),
-                self.architecture,
             )
         return CaptureResult((note,), decision)
 

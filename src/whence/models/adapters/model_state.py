@@ -19,14 +19,18 @@ from whence.models.values import AnswerState
 
 __all__ = ["answer_state_of"]
 
-OWN = frozenset(vars(torch.nn.Module())) | {"_is_hf_initialized"}
-"""Attributes that every module has: what matters of them (children, weights, hooks) is read apart."""
+OWN = frozenset(vars(torch.nn.Module())) | {
+    "_is_hf_initialized",
+    "_output_capturing_hooks_installed",
+}
+"""Attributes that decide no answer, or whose share (children, weights, hooks) is read apart."""
 
 SHOWN_ONLY = {"extra_repr", "__repr__"}
 """Methods that say how a module is printed; torchao replaces them."""
 
-HARMLESS = "whence.models.internals.pass_counter"
-"""Whose hooks count, and change nothing."""
+HARMLESS = ("whence.models.internals.pass_counter", "transformers.utils.output_capturing")
+"""Whose hooks count or collect, and change nothing. Those of transformers stay on a module that was
+once asked for its states or weights."""
 
 
 def answer_state_of(module: Any, fingerprint: str) -> AnswerState:
@@ -71,7 +75,7 @@ def _doubts(module: Any) -> Iterator[str]:
     for name, child in module.named_modules():
         place = name or type(child).__name__
         for hook in (*child._forward_hooks.values(), *child._forward_pre_hooks.values()):  # noqa: SLF001
-            if getattr(hook, "__module__", None) != HARMLESS:
+            if getattr(hook, "__module__", None) not in HARMLESS:
                 yield f"a hook is on {place}"
         for attribute, value in vars(child).items():
             shadows = callable(value) and callable(getattr(type(child), attribute, None))

@@ -7,7 +7,8 @@ weights over the tokens that were read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -29,22 +30,23 @@ ROW_SUM = 1e-3
 
 
 def pass_on_returned(
-    read: Callable[..., Any], plain: Any, sink: AttentionSink, tokens: int, architecture: str
+    module: Any, read: Callable[..., Any], plain: Any, sink: AttentionSink, tokens: int
 ) -> str:
     """Give a sink the weights that a model returns, and say in a note what they are.
 
     Args:
+        module: module that is read.
         read: pass over the input, which takes options of the module.
         plain: output of a pass without options.
         sink: sink of the weights.
         tokens: number of tokens that are read.
-        architecture: name of the model for messages.
 
     Raises:
         CapabilityError: there are none, they are of another computation, or not over the tokens.
     """
-    answer = _numbers(plain)
-    output = read(output_attentions=True)
+    answer, architecture = _numbers(plain), type(module).__name__
+    with _hooks_put_back(module):
+        output = read(output_attentions=True)
     layers = getattr(output, "attentions", None)
     if not layers:
         attends = softmax_runs(read)
@@ -88,6 +90,24 @@ def no_kernel(architecture: str, *, attends: bool) -> str:
         f"no layer of {architecture} takes a softmax over tokens (it mixes them by a state, a "
         "convolution or a transform), so it has no attention weights"
     )
+
+
+@contextmanager
+def _hooks_put_back(module: Any) -> Generator[None]:
+    """Take away the hooks that transformers leaves on a module once asked for its weights."""
+    mark = "_output_capturing_hooks_installed"
+    before = [
+        (child, mark in vars(child), set(child._forward_hooks))  # noqa: SLF001
+        for child in module.modules()
+    ]
+    try:
+        yield
+    finally:
+        for child, marked, hooks in before:
+            for key in set(child._forward_hooks) - hooks:  # noqa: SLF001
+                del child._forward_hooks[key]  # noqa: SLF001
+            if not marked:
+                vars(child).pop(mark, None)
 
 
 def softmax_runs(read: Callable[..., Any]) -> bool:

@@ -290,7 +290,7 @@ class Teacher:
             return fingerprint or self._unnamed
         state = model.answer_state()
         # Under a hook, answers are this teacher's alone: on disk nobody finds them again.
-        return self._unnamed if state.doubts else f"{fingerprint} {state.key}"
+        return f"{self._unnamed if state.doubts else fingerprint} {state.key}"
 
     def _answers(self, texts: Sequence[str], rows_of: dict[str, np.ndarray]) -> Answers:
         width = len(self.labels)
