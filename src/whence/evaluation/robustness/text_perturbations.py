@@ -24,6 +24,7 @@ from whence.games.question import Question
 from whence.models.protocols import GivesGradients, Input, Model, TextModel, TokenModel
 
 __all__ = [
+    "MOST",
     "TEMPLATES",
     "Perturbation",
     "PerturbationSet",
