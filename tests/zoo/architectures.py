@@ -300,14 +300,14 @@ def architectures() -> list[Architecture]:
         for name in lists:
             for model_type, kind in getattr(modeling_auto, f"{name}_MAPPING_NAMES").items():
                 add(row, kind, model_type)
+
     # A model without a head is an embedder where the family has a head that reads whole texts.
-    heads = ("MODEL_FOR_MASKED_LM", "MODEL_FOR_SEQUENCE_CLASSIFICATION")
-    texts = {t for name in heads for t in getattr(modeling_auto, f"{name}_MAPPING_NAMES")}
+    def named(name: str) -> dict[str, Any]:
+        return getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")
+
+    texts = {*named("MASKED_LM"), *named("SEQUENCE_CLASSIFICATION")} - {*named("CAUSAL_LM")}
     for model_type, kind in modeling_auto.MODEL_MAPPING_NAMES.items():
-        if (
-            model_type in texts
-            and model_type not in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        ):
+        if model_type in texts | {*named("SEQ_TO_SEQ_CAUSAL_LM")}:
             add("embedding", kind, model_type)
     return list(rows.values())
 
