@@ -6,6 +6,7 @@ a knock-out with that implementation where the scores of the cut cells are made 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -299,9 +300,9 @@ def _eager(model: Model, cut: int | None = None) -> Generator[list[np.ndarray] |
 
     With ``cut`` no query but its own reads that key. ``None`` where eager answers otherwise.
     """
+    # A copy: parts that have no other implementation refuse to be put back.
     module, found = model.module, []
     before = model.output(model.ids)
-    implementation = module.config._attn_implementation
     original, original_sum = torch.nn.functional.softmax, torch.logsumexp
     count = len(model.inputs(model.ids)["input_ids"][0])
 
@@ -325,13 +326,14 @@ def _eager(model: Model, cut: int | None = None) -> Generator[list[np.ndarray] |
         return weights
 
     try:
-        module.set_attn_implementation("eager")
+        model.module = copy.deepcopy(module)
+        model.module.set_attn_implementation("eager")
         same = float((model.output(model.ids) - before).abs().max()) < 1e-4
         torch.nn.functional.softmax, torch.logsumexp = softmax, logsumexp
         yield found if same else None
     finally:
         torch.nn.functional.softmax, torch.logsumexp = original, original_sum
-        module.set_attn_implementation(implementation)
+        model.module = module
 
 
 def knockout(model: Model) -> str | None:
