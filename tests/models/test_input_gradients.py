@@ -168,6 +168,7 @@ class TestWrongOnes:
     "kind",
     [
         "IBertForSequenceClassification",  # its table gives embeddings and a scale
+        "XLNetForSequenceClassification",
         "XLNetLMHeadModel",  # positions first, with forced tokens behind the text
         "CpmAntForCausalLM",  # a prompt of the module's own before the text
         "Florence2ForConditionalGeneration",  # the text is looked up outside the encoder
@@ -187,5 +188,6 @@ def test_a_prompt_and_forced_tokens_keep_their_own_embeddings():
     right[:, 2:4] = leaf
     with look_up([table], ids, leaf):
         assert torch.equal(table(read), right)
-        # Places first; of equal numbers of rows and places the rows come first.
+        # Places first, also where there are as many of them as rows.
         assert torch.equal(table(read.T), right.transpose(0, 1))
+        assert torch.equal(table(ids.T), leaf.transpose(0, 1))
