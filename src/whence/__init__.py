@@ -42,6 +42,15 @@ if TYPE_CHECKING:
         Rollout as Rollout,
         ShapleyValues as ShapleyValues,
         ValueZeroing as ValueZeroing,
+        PermutationShap as PermutationShap,
+        BanzhafValues as BanzhafValues,
+        PartitionShap as PartitionShap,
+        Sobol as Sobol,
+        Saliency as Saliency,
+        SmoothGrad as SmoothGrad,
+        VarGrad as VarGrad,
+        GradientShap as GradientShap,
+        SequentialIntegratedGradients as SequentialIntegratedGradients,
     )
     from whence.core import (
         Attribution as Attribution,
