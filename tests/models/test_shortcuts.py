@@ -11,7 +11,7 @@ import torch
 import transformers
 from tests.asking import explain
 from tests.zoo.architecture_checks import Model, scores
-from tests.zoo.architectures import architectures
+from tests.zoo.architectures import architectures, build
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.odd import ODD
 from transformers.utils import ModelOutput
@@ -325,6 +325,27 @@ def test_a_replay_finds_what_a_shortcut_hid(monkeypatch):
         patch.setattr(Shortcuts, "due", lambda self, used: False)
         record = whence.explain(model, TEXT, method="leave-one-out", masker="deletion")
     assert not whence.verify(whence.load(ODD["fnet"]().pair), record, masks=20).holds
+
+
+def test_a_forced_translation_does_not_see_its_future():
+    """Read with the cache that its configuration asks for, an FSMT has no causal mask."""
+    architecture = next(
+        each for each in architectures() if each.kind == "FSMTForConditionalGeneration"
+    )
+    model = whence.load(build(architecture))
+    encoding = model.encode(TEXT)
+    first = [
+        model.readout(encoding, [Continuation(token_ids=ids)]) for ids in ((9,), (9, 17), (9, 30))
+    ]
+    values = [model.evaluate([Row(ids=encoding.ids)], each) for each in first]
+    alone, *longer = (float(each.values[0, 0]) for each in values)
+    with torch.no_grad():
+        ids = torch.tensor(encoding.ids[None])
+        for token, value in zip((17, 30), longer, strict=True):
+            start = torch.tensor([[model.module.config.decoder_start_token_id, 9]])
+            logits = model.module(input_ids=ids, decoder_input_ids=start, use_cache=False).logits
+            last = float(torch.log_softmax(logits[0, 1].double(), -1)[token])
+            assert np.isclose(value, alone + last, atol=1e-4)
 
 
 class TestAnswersThatDoNotStandStill:
