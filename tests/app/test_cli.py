@@ -231,7 +231,6 @@ class TestExplain:
         explained(folder, "a dog and a fox")
         assert "evaluations for 5 features" in lines[0]
 
-
     def test_the_hint_names_a_coarser_unit(self, folder, monkeypatch):
         from whence.app.cli import explain as module
 
