@@ -104,8 +104,9 @@ class Question:
         """
         readout = readout or self.readout
         masker = masker or self.masker
+        game: ModelGame
         if self.encoding is not None and self.tokens is not None:
-            return TokenGame(
+            game = TokenGame(
                 cast("TokenModel", self.model),
                 self.encoding,
                 readout,
@@ -116,16 +117,19 @@ class Question:
                 token_budget=token_budget,
                 progress=progress,
             )
-        return TextGame(
-            cast("TextModel", self.model),
-            self.segmentation.document,
-            self.segmentation,
-            readout,
-            masker,
-            budget=budget,
-            cache=cache,
-            progress=progress,
-        )
+        else:
+            game = TextGame(
+                cast("TextModel", self.model),
+                self.segmentation.document,
+                self.segmentation,
+                readout,
+                masker,
+                budget=budget,
+                cache=cache,
+                progress=progress,
+            )
+        game.segmentation = self.segmentation
+        return game
 
     @property
     def decision(self) -> Decision:
