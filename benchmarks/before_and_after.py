@@ -1,29 +1,29 @@
 """What do a label, a long text, a distillation and small things cost, beside another state of the code?
 
-``python -m benchmarks.before_and_after SRC [PART ...]``: SRC is the ``src`` folder of the other state
-(such as a worktree of an older commit), a part one of label, notes, distill, small. Both run in processes
-of their own, one thread each, in turn; seconds are of the processor, ratios are of pairs of runs next to
-each other. Each side of a note is judged on 256 masks that neither has seen.
+``python -m benchmarks.before_and_after SRC [PART ...] [--rounds N]``: SRC is the ``src`` folder of the
+other state (such as a worktree of an older commit), a part one of label, notes, distill, small. Both run
+in processes of their own, one thread each, in turn; seconds are of the processor, ratios are medians over
+pairs of runs next to each other. The scores of a note are judged on 256 masks that neither side has seen.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import HERE, SHARED, median, model_folder, store, table
+from benchmarks.common import HERE, median, model_folder, prompts, store, table
 
-WORDS = 165
-ROUNDS = 3
+PARTS = ("label", "notes", "distill", "small")
 SENTENCES = {
     "minilm-sst2": [
         "The plot is thin and the ending is far too neat, but the acting is so warm that I did not "
@@ -211,16 +211,17 @@ def ratio(pairs: list[tuple[float, float]]) -> str:
     return f"{median([new / old for old, new in pairs]):.2f}"
 
 
-def labels(before: Side, after: Side) -> tuple[str, Any]:
+def labels(before: Side, after: Side, rounds: int) -> tuple[str, Any]:
     """Seconds of the default label: those with it less those without."""
     rows, data = [], {}
     for name, texts in SENTENCES.items():
         pairs: list[tuple[float, float]] = []
         reads: list[tuple[int, int]] = []
+        for side in (before, after):
+            # Loads the model and compiles its kernels.
+            side("explain", name=name, text=min(texts, key=len), trust="default")
         for text in texts:
-            for side in (before, after):
-                side("explain", name=name, text=text, trust="default")
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 sides = []
                 for side in (before, after):
                     plain = side("explain", name=name, text=text, trust="off")
@@ -252,40 +253,20 @@ def labels(before: Side, after: Side) -> tuple[str, Any]:
     return table(rows, head), data
 
 
-def generated(kind: str, count: int) -> list[str]:
-    """Notes of one ward's day, or letters of one bank's: cases one after the other."""
-    from whence.cases import generate
-
-    cases = iter(generate(kind, 12 * count, seed=77))
-    result = []
-    for _ in range(count):
-        text = ""
-        while len(text.split()) < WORDS:
-            text = f"{text} {next(cases).text}".strip()
-        result.append(text)
-    return result
-
-
-def reviews(count: int) -> list[str]:
-    path = SHARED / "data" / "counterfactual_imdb_snli" / "sentiment" / "orig" / "test.tsv"
-    if not path.is_file():
-        sys.exit(f"the reviews are not here ({path}); set WHENCE_SHARED")
-    rows = [line.split("\t")[1].strip() for line in path.read_text("utf-8").splitlines()[1:]]
-    return [row for row in rows if 180 <= len(row.split()) <= 215][:count]
-
-
 def stories(count: int) -> list[str]:
-    from benchmarks.common import prompts
-
     parts = iter(prompts(12 * count, 20))
     return [". ".join(next(parts) for _ in range(10)) + ". One day" for _ in range(count)]
 
 
-def notes(before: Side, after: Side, count: int = 3) -> tuple[str, Any]:
-    """A note of about 200 words by default settings: what it takes, and how faithful it is."""
+def notes(before: Side, after: Side, count: int) -> tuple[str, Any]:
+    """Notes of about 200 words by default settings: what they take, and how faithful the scores are."""
+    # Here and not above: the older state has no such modules.
+    from benchmarks.long_texts import notes as ward_notes
+    from benchmarks.long_texts import reviews
+
     rows, data = [], {}
     tasks = {
-        "embedded:health": generated("health", count),
+        "embedded:health": ward_notes(count),
         "minilm-sst2": reviews(count),
         "stories260K": stories(count),
     }
@@ -316,12 +297,12 @@ def notes(before: Side, after: Side, count: int = 3) -> tuple[str, Any]:
     return table(rows, head), data
 
 
-def distillations(before: Side, after: Side) -> tuple[str, Any]:
+def distillations(before: Side, after: Side, rounds: int) -> tuple[str, Any]:
     """Seconds of distilling 600 texts beside the teacher's."""
     pairs, results = [], []
     for side in (before, after):
         side("distill", seed=0)
-    for seed in range(ROUNDS):
+    for seed in range(rounds):
         old, new = before("distill", seed=seed), after("distill", seed=seed)
         pairs.append((old["seconds"], new["seconds"]))
         results.append((old, new))
@@ -345,7 +326,7 @@ SMALL = {
 }
 
 
-def small(sources: tuple[Path, Path]) -> tuple[str, Any]:
+def small(sources: tuple[Path, Path], rounds: int) -> tuple[str, Any]:
     """Seconds of a process that does one small thing."""
     import resource
 
@@ -359,36 +340,42 @@ def small(sources: tuple[Path, Path]) -> tuple[str, Any]:
 
     rows, data = [], {}
     for name, code in SMALL.items():
-        pairs = [(seconds(sources[0], code), seconds(sources[1], code)) for _ in range(5)]
+        pairs = [(seconds(sources[0], code), seconds(sources[1], code)) for _ in range(rounds)]
         data[name] = pairs
         cells = [f"{median([p[i] for p in pairs]):.2f}" for i in (0, 1)]
         rows.append([f"`{name}`", *cells, ratio(pairs)])
     return table(rows, ["process", "before, s", "after, s", "ratio"]), data
 
 
-def main(source: str | None = None, *parts: str) -> None:
+def main(source: Path | None = None, parts: Sequence[str] = PARTS, rounds: int = 3) -> None:
+    """Measure some parts; tables of the others stay as they were stored."""
     if source is None:
         print("benchmarks.before_and_after needs the src folder of another state; left out")
         return
-    sources = Path(source).resolve(), HERE.parent / "src"
+    sources = source.resolve(), HERE.parent / "src"
     before, after = (Side(each) for each in sources)
     runs: dict[str, Callable[[], tuple[str, Any]]] = {
-        "label": lambda: labels(before, after),
-        "notes": lambda: notes(before, after),
-        "distill": lambda: distillations(before, after),
-        "small": lambda: small(sources),
+        "label": lambda: labels(before, after, rounds),
+        "notes": lambda: notes(before, after, rounds),
+        "distill": lambda: distillations(before, after, rounds),
+        "small": lambda: small(sources, rounds),
     }
-    texts, data = [], {}
-    for name in parts or tuple(runs):
-        text, data[name] = runs[name]()
-        texts.append(text)
-        print(text, flush=True)
-    if not parts:
-        store("before_and_after", (__doc__ or "").split("\n")[0], "\n\n".join(texts), data)
+    path = HERE / "results" / "before_and_after.json"
+    data = json.loads(path.read_text())["data"] if path.is_file() else {}
+    for part in parts:
+        text, numbers = runs[part]()
+        data[part] = {"table": f"{rounds} rounds.\n\n{text}", "numbers": numbers}
+        text = "\n\n".join(data[each]["table"] for each in PARTS if each in data)
+        store("before_and_after", (__doc__ or "").split("\n")[0], text, data)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--answer"]:
         answer_requests()
     else:
-        main(*sys.argv[1:])
+        parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+        parser.add_argument("source", type=Path, help="src folder of the other state")
+        parser.add_argument("parts", nargs="*", default=PARTS, help="parts to measure")
+        parser.add_argument("--rounds", type=int, default=3, help="runs of each, or notes")
+        given = parser.parse_args()
+        main(given.source, given.parts, given.rounds)
