@@ -37,9 +37,9 @@ def test_a_fit_is_nearer_than_sample_reuse(name, budget):
     ours, theirs = (
         np.mean([np.linalg.norm(estimate(seed) - exact) for seed in range(10)])
         for estimate in (
-            lambda seed: (
-                run(BanzhafValues(), FunctionGame(12, GAMES[name]), budget, seed).scores[:, 0]
-            ),
+            lambda seed: run(BanzhafValues(), FunctionGame(12, GAMES[name]), budget, seed).scores[
+                :, 0
+            ],
             lambda seed: reuse(GAMES[name], 12, budget, seed),
         )
     )

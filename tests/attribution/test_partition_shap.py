@@ -135,6 +135,8 @@ def test_a_model_is_asked_by_its_text():
     assert "'He was late.'" in found.notes[-1]
     assert found.completeness.by_construction
     whole = explain(model, text, method="partition-shap")
-    by_word = {f.text: s for f, s in zip(whole.segmentation.features, whole.scores[:, 0], strict=True)}
+    by_word = {
+        f.text: s for f, s in zip(whole.segmentation.features, whole.scores[:, 0], strict=True)
+    }
     assert by_word["late"] == pytest.approx(1.0)
     assert by_word["twice"] == pytest.approx(1.0)

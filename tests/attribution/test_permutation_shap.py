@@ -38,7 +38,11 @@ def test_one_order_is_the_least():
 @pytest.mark.parametrize(
     ("budget", "says", "spent"),
     [
-        (13, "0.5 pairs of orders; 3 of 13 evaluations were not spent: another order may take 8", 10),
+        (
+            13,
+            "0.5 pairs of orders; 3 of 13 evaluations were not spent: another order may take 8",
+            10,
+        ),
         (18, "1 pairs of orders", 18),
         (26, "1.5 pairs of orders", 26),
     ],

@@ -93,7 +93,9 @@ class TestSmoothGrad:
 
         table = np.random.default_rng(3).standard_normal((50, 400)).astype(np.float32)
         encoding = encoding_of("one two three")
-        game = EmbeddingGame(FakeModel(rough, table=table), encoding, readout(), tokens_of(encoding))
+        game = EmbeddingGame(
+            FakeModel(rough, table=table), encoding, readout(), tokens_of(encoding)
+        )
         found = run(SmoothGrad(), game)
         # Of 32 gradients of length 20 the mean has length 3.5, whatever the truth.
         assert found.scores.max() < 1.5
@@ -162,7 +164,9 @@ class TestGradientShap:
         drawn = game.random_baselines(300, np.random.default_rng(0))
         for token in (0, 1, 2, 4):
             assert not np.any(np.all(drawn[:, 1:-1] == model.table[token], axis=2))
-        assert np.array_equal(drawn[:, [0, -1]], np.repeat(game.point()[None, [0, -1]], 300, axis=0))
+        assert np.array_equal(
+            drawn[:, [0, -1]], np.repeat(game.point()[None, [0, -1]], 300, axis=0)
+        )
 
 
 class TestSequentialIntegratedGradients:

@@ -15,7 +15,11 @@ from whence.attribution import BanzhafValues, Sobol
 from whence.core import OptionError
 from whence.games import FunctionGame
 
-COVERS = {("one term of five", "first"): 0.6, ("or", "first"): 0.8, ("one term of five", "total"): 0.8}
+COVERS = {
+    ("one term of five", "first"): 0.6,
+    ("or", "first"): 0.8,
+    ("one term of five", "total"): 0.8,
+}
 """Games that move in one coalition of 16 or 32: few coalitions may hold none. Elsewhere 0.8."""
 
 
