@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import torch
+from tests.asking import explain
 from tests.attribution.test_gradient_methods import cubic, game_of, linear, run
 from tests.fakes import FakeModel, encoding_of, readout, tokens_of
+from tests.zoo.families import FAMILIES
 
+import whence
 from whence.attribution import (
     GradientShap,
     IntegratedGradients,
@@ -216,6 +222,20 @@ def test_noise_out_of_range(kind, noise):
 def test_an_unknown_baseline(kind):
     with pytest.raises(OptionError, match="did you mean 'mean'"):
         kind(baseline="meen")
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_models_in_half_precision(family, precision):
+    """Points and sums are ours, in full precision; what is left is the model's own rounding."""
+    tiny = FAMILIES[family]()
+    half = whence.load((copy.deepcopy(tiny.module).to(precision), tiny.tokenizer))
+    for method in [Saliency(), SequentialIntegratedGradients(), *SAMPLED]:
+        exact = explain(whence.load(tiny.pair), "She missed it", method=method, budget=9)
+        rough = explain(half, "She missed it", method=method, budget=9)
+        assert np.allclose(rough.scores, exact.scores, atol=0.06 * np.abs(exact.scores).max())
+        if exact.std_errors is not None:
+            assert np.all(np.isfinite(rough.std_errors))
 
 
 @pytest.mark.slow
