@@ -43,8 +43,8 @@ from whence.core.targets import (
 from whence.core.trust import KeptPool, Quantity, TrustLabel
 
 __all__ = [
-    "Boundary",
     "Attribution",
+    "Boundary",
     "BudgetError",
     "Candidate",
     "CapabilityError",

@@ -104,7 +104,8 @@ def anchor(
         model: model from :func:`whence.load`.
         source: text, a pair of texts, or messages.
         precision: share of texts that the anchor must keep, in (0, 1).
-        target, threshold: output and its edge, where no label decides by itself.
+        target: output to compare with the threshold, where no label decides by itself.
+        threshold: edge of that output.
         unit: kind of feature.
         masker: masker, by name or instance, or ``"auto"``.
         texts: texts of whatever the model reads, by which coverage is measured.
@@ -182,7 +183,11 @@ def anchor(
             question,
             MethodSpec(
                 name="Anchors",
-                options={**MethodSpec.of(settings).options, "precision": precision, "budget": budget},
+                options={
+                    **MethodSpec.of(settings).options,
+                    "precision": precision,
+                    "budget": budget,
+                },
             ),
             seed=seed,
             cost=game.cost,
@@ -311,9 +316,7 @@ class _Search:
         arm.n += len(rows)
         return True
 
-    def _rows(
-        self, features: tuple[int, ...], count: int, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _rows(self, features: tuple[int, ...], count: int, rng: np.random.Generator) -> np.ndarray:
         rows = rng.random((count, self._game.n)) >= self.settings.absent
         rows[:, list(features)] = True
         return rows

@@ -49,9 +49,7 @@ class Candidates:
         """The feature with another number in it."""
         feature, number = self.segmentation.features[index], self.number(index)
         assert number is not None
-        return Edit(
-            start=feature.start, end=feature.end, text=number.written(steps), how="number"
-        )
+        return Edit(start=feature.start, end=feature.end, text=number.written(steps), how="number")
 
     def substitutions(self, index: int) -> Iterator[Edit]:
         """The feature turned round by the table, replaced by a model's words, then by the text's own."""

@@ -145,7 +145,11 @@ def counterfactuals(
     rule = decision_rule(question, threshold=threshold, wanted=wanted)
     # One is set aside for each flip, which is asked once more.
     texts = EditedTexts(
-        question, rule, budget=budget - min(count, budget - 2), token_budget=token_budget, progress=progress
+        question,
+        rule,
+        budget=budget - min(count, budget - 2),
+        token_budget=token_budget,
+        progress=progress,
     )
     order, guided = _order(question, settings, seed, token_budget)
     texts([()])
@@ -170,7 +174,9 @@ def counterfactuals(
     answers = [judge.confirmed(flip) for flip in flips]
     origin = origin_of(
         question,
-        MethodSpec(name="EditSearch", options={**MethodSpec.of(settings).options, "budget": budget}),
+        MethodSpec(
+            name="EditSearch", options={**MethodSpec.of(settings).options, "budget": budget}
+        ),
         seed=seed,
         cost=Cost.total([texts.cost, guided]),
     )
@@ -294,4 +300,3 @@ class _Judge:
                 f"{self._texts.unread[0]}"
             )
         return tuple(notes)
-

@@ -141,9 +141,9 @@ def _edge(question: Question, threshold: float | None) -> float:
     output = outputs[0]
     if isinstance(output.target, Contrast):
         return 0.0
-    if isinstance(output.target, Label) and getattr(question.model, "independent", False):
-        if output.target.label is not None and output.link in EVEN:
-            return EVEN[output.link]
+    own = isinstance(output.target, Label) and getattr(question.model, "independent", False)
+    if own and output.link in EVEN:
+        return EVEN[output.link]
     raise OptionError(
         f"{question.model.identity.ref} gives one number, {output.name!r} in {output.unit}, and none "
         "of its values is a decision by itself; expected threshold=NUMBER, or a Contrast as target"

@@ -84,10 +84,8 @@ class EditSearch:
 
     def smallest(self, banned: frozenset[int]) -> Flip | None:
         """The first set of edits found that flips and touches none of some features."""
-        singles = {
-            move: lead for move, lead in self._singles.items() if move[0] not in banned
-        }
-        flipped = [(move,) for move, lead in singles.items() if self._flipped((move,))]
+        singles = {move: lead for move, lead in self._singles.items() if move[0] not in banned}
+        flipped = [(move,) for move in singles if self._flipped((move,))]
         if flipped:
             return self._checked(min(flipped, key=self._prefer))
         moves = self._moves(singles)
@@ -116,7 +114,11 @@ class EditSearch:
             for index in ranked:
                 singles |= self._numbers(index)
         moves = chain.from_iterable(
-            ((index, edit) for edit in self._candidates.substitutions(index) if edit.how in self._kinds)
+            (
+                (index, edit)
+                for edit in self._candidates.substitutions(index)
+                if edit.how in self._kinds
+            )
             for index in ranked
         )
         # Half of what is left goes to combinations of what these show.

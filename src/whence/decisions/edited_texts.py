@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from whence.core.errors import InputError
+from whence.core.errors import InputError, ModelOutputError
 from whence.core.explanations import Decision
 from whence.core.other_explanations import Edit
 from whence.core.progress import Progress
@@ -20,7 +20,7 @@ from whence.decisions.decision_rule import DecisionRule
 from whence.evaluation.robustness.text_perturbations import decides, replaced
 from whence.games.batching import DEFAULT_TOKEN_BUDGET, TokenBudget
 from whence.games.question import Question, ask_otherwise
-from whence.models.protocols import Encoding, Input, Row, TextModel, TokenModel
+from whence.models.protocols import Encoding, Evaluated, Input, Row, TextModel, TokenModel
 
 __all__ = ["EditedTexts", "composed"]
 
@@ -69,6 +69,7 @@ class EditedTexts:
         self.question, self.rule, self.budget = question, rule, budget
         self.evaluations = 0
         self.tokens = 0
+        self.probes = 0
         self.exhausted = False
         self.unread: list[str] = []
         self._token_budget = TokenBudget(token_budget)
@@ -86,7 +87,7 @@ class EditedTexts:
         """Texts asked so far, tokens, and seconds since the first."""
         return Cost(
             evaluations=self.evaluations,
-            distinct_evaluations=self.evaluations,
+            distinct_evaluations=self.evaluations + self.probes,
             tokens=self.tokens,
             seconds=time.perf_counter() - self._started,
         )
@@ -142,8 +143,8 @@ class EditedTexts:
         keys = [key for key, text in texts.items() if text is not None]
         for start in range(0, len(keys), 64):
             part = keys[start : start + 64]
-            batch = reader.evaluate_text([cast("str", texts[key]) for key in part], self.rule.readout)
-            self._store(part, batch.values, 0)
+            asked = [cast("str", texts[key]) for key in part]
+            self._store(part, reader.evaluate_text(asked, self.rule.readout))
 
     def _encoded(self, model: TokenModel, sources: dict[str, Input]) -> dict[str, Encoding]:
         encodings: dict[str, Encoding] = {}
@@ -174,7 +175,7 @@ class EditedTexts:
             return model.evaluate([rows[place] for place in places], self.rule.readout)
 
         for places, batch in self._token_budget.batches(len(rows), lambda i: len(rows[i]), run):
-            self._store([keys[place] for place in places], batch.values, batch.tokens)
+            self._store([keys[place] for place in places], batch)
 
     def _alone(self, model: TokenModel, key: str, source: Input) -> None:
         outputs = self.rule.readout.outputs
@@ -189,11 +190,18 @@ class EditedTexts:
             return self._skip(key, error)
         row = Row(ids=encoding.ids, token_types=encoding.token_types)
         batch = model.evaluate([row], readout)
-        return self._store([key], batch.values, batch.tokens)
+        return self._store([key], batch)
 
-    def _store(self, keys: Sequence[str], values: Float[np.ndarray, "m k"], tokens: int) -> None:
-        self._memory.update(zip(keys, np.array(values, dtype=np.float64), strict=True))
+    def _store(self, keys: Sequence[str], batch: Evaluated) -> None:
+        values = np.array(batch.values, dtype=np.float64)
+        if not np.all(np.isfinite(values)):
+            raise ModelOutputError(
+                f"expected finite numbers for an edited text, got {values.tolist()} from "
+                f"{self.question.model.identity.ref}; load the model in float32"
+            )
+        self._memory.update(zip(keys, values, strict=True))
         self.evaluations += len(keys)
-        self.tokens += tokens
+        self.tokens += batch.tokens
+        self.probes += batch.probes
         if self._progress is not None:
             self._progress("edited texts", self.evaluations, self.budget)

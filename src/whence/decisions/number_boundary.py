@@ -47,11 +47,14 @@ def nearest_flip(number: Numeral, flips: Asker) -> tuple[int, Boundary] | None:
             if answers[value]:
                 held, flipped = _bisected(held, value, flips)
                 if best is None or abs(flipped - here) < abs(best[0] - here):
-                    best = flipped, Boundary(
-                        original=number.value,
-                        held=held / 10**number.decimals,
-                        flipped=flipped / 10**number.decimals,
-                        step=number.step,
+                    best = (
+                        flipped,
+                        Boundary(
+                            original=number.value,
+                            held=held / 10**number.decimals,
+                            flipped=flipped / 10**number.decimals,
+                            step=number.step,
+                        ),
                     )
                 break
             held = value

@@ -45,9 +45,7 @@ def _causal(model: Any, text: str) -> tuple[float | None, int]:
     if not first or not rest:
         return None, 0
     encoding = model.encode(first)
-    readout = model.readout(
-        encoding, [Continuation(text=space + rest)], link="log_probability"
-    )
+    readout = model.readout(encoding, [Continuation(text=space + rest)], link="log_probability")
     value = model.evaluate([Row(ids=encoding.ids)], readout).values[0, 0]
     return float(value) / len(readout.sequences[0]), 1
 
@@ -78,4 +76,6 @@ def proposals(model: Any, text: str, start: int, end: int) -> Sequence[str]:
     except WhenceError:
         return ()
     words = [score.name.strip() for score in decision.scores]
-    return [word for word in words if word.isalpha() and word.casefold() != text[start:end].casefold()]
+    return [
+        word for word in words if word.isalpha() and word.casefold() != text[start:end].casefold()
+    ]

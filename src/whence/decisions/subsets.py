@@ -76,7 +76,8 @@ def subsets(
         kind: ``"sufficient"`` or ``"necessary"``.
         least: value that the decision's output must reach with a sufficient set, on the scale of
             ``link``; none: it must only decide.
-        target, threshold: output and its edge, where no label decides by itself.
+        target: output to compare with the threshold, where no label decides by itself.
+        threshold: edge of that output.
         link: scale of the outputs; none: log-odds for labels.
         unit: kind of feature.
         masker: masker, by name or instance, or ``"auto"``.
@@ -236,9 +237,7 @@ class _Search:
         coalition[list(features)] = True
         return coalition
 
-    def _values(
-        self, coalitions: list[Bool[np.ndarray, " n"]]
-    ) -> Float[np.ndarray, "m k"] | None:
+    def _values(self, coalitions: list[Bool[np.ndarray, " n"]]) -> Float[np.ndarray, "m k"] | None:
         try:
             return self.game(np.stack(coalitions))
         except BudgetError:

@@ -26,7 +26,29 @@ confirmed denied|proved disproved|succeeded failed|success failure|agree disagre
 """Opposites, both ways; written for this file, of letters, reviews and notes in English."""
 
 _AUXILIARIES = frozenset(
-    "is are was were am be has have had do does did can could will would shall should may might must".split()
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "be",
+        "has",
+        "have",
+        "had",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "will",
+        "would",
+        "shall",
+        "should",
+        "may",
+        "might",
+        "must",
+    ]
 )
 _CONTRACTED = {"can't": "can", "won't": "will", "shan't": "shall", "cannot": "can"}
 _NUMERAL = regex.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
