@@ -59,7 +59,7 @@ def interactions(
     source: Any,
     *,
     order: int = 2,
-    index: Index = "faith-shap",
+    index: str = "faith-shap",
     target: Target | str | int | None = None,
     link: str | None = None,
     unit: str | Segmenter = "word",
@@ -136,7 +136,7 @@ def interactions(
     return _record(question, game, result, order, index, seed)
 
 
-def _allowed(n: int, order: int, index: Index, budget: int | None) -> int:
+def _allowed(n: int, order: int, index: str, budget: int | None) -> int:
     """Evaluations that may be made."""
     every, count = 1 << n, _count(n, order)
     if index == "shapley-taylor":
@@ -283,7 +283,7 @@ def _errors(
 
 
 def _record(
-    question: Question, game: Any, result: GroupScores, order: int, index: Index, seed: int
+    question: Question, game: Any, result: GroupScores, order: int, index: str, seed: int
 ) -> Interactions:
     full, empty = game.full(), game.empty()
     quantity = "Shapley-Taylor index" if index == "shapley-taylor" else "Faith-Shap"

@@ -39,7 +39,7 @@ def subsets(
     model: Any,
     source: Any,
     *,
-    kind: SubsetKind = "sufficient",
+    kind: str = "sufficient",
     least: float | None = None,
     target: Target | str | int | None = None,
     threshold: float | None = None,
@@ -124,6 +124,7 @@ def subsets(
         readout=rule.readout,
     )
     search = _Search(game, rule, least)
+    chosen: SubsetKind = "sufficient" if kind == "sufficient" else "necessary"
     find = search.sufficient if kind == "sufficient" else search.necessary
     results: list[tuple[tuple[int, ...], bool | None]] = []
     free = tuple(range(game.n))
@@ -146,7 +147,7 @@ def subsets(
         cost=game.cost,
         masker=question.masker,
     )
-    records = _Records(question, rule, search, kind, origin)
+    records = _Records(question, rule, search, chosen, origin)
     if not results:
         return (records.none(),)
     return tuple(records.of(features, minimal) for features, minimal in results)

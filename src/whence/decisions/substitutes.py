@@ -134,6 +134,9 @@ def numeral(text: str) -> Numeral | None:
     if len(matches) != 1 or regex.search(r"[:/]", text):
         return None
     digits = matches[0].group()
+    # "B12" is a name.
+    if regex.search(r"\p{L}$", text[: matches[0].start()]):
+        return None
     # A number written with a leading zero is a code, and one of sixteen digits more than a float
     # can tell apart.
     if len(digits) > 15 or (len(digits) > 1 and digits[0] == "0" and digits[1] != "."):

@@ -116,7 +116,7 @@ def subsets(
         results = run(
             model.load(),
             source.read(),
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             least=least,
             target=target_of(target, against, False, False, None),
             threshold=threshold,
@@ -203,7 +203,7 @@ def interactions(
                 model.load(),
                 source.read(),
                 order=order,
-                index=index,  # type: ignore[arg-type]
+                index=index,
                 target=target_of(target, against, False, False, None),
                 link=link,
                 unit=unit,
