@@ -7,6 +7,7 @@ from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, Le
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    DeadlockError,
     GradientError,
     InputError,
     Interrupted,
@@ -47,6 +48,7 @@ __all__ = [
     "BudgetError",
     "Candidate",
     "CapabilityError",
+    "DeadlockError",
     "Completeness",
     "Continuation",
     "Contrast",
