@@ -186,3 +186,12 @@ def test_a_segmenter_that_this_version_lacks_is_put_again_as_spans():
     )
     assert isinstance(question.segmenter, Spans)
     assert [f.text for f in question.segmentation.features] == TEXT.split()
+
+
+@pytest.mark.parametrize("abbreviations", [(), ("Urk",), ("Urk", "lfd. Nr")])
+def test_sentences_of_a_record_are_asked_again_by_their_own_abbreviations(abbreviations):
+    model = whence.load(lambda texts: [float("late" in text) for text in texts])
+    unit = whence.Sentences(abbreviations=abbreviations)
+    text = "See Urk. of May, lfd. Nr. 3. The rent came late."
+    explanation = whence.explain(model, text, unit=unit, method="leave-one-out", trust="off")
+    assert ask_again(model, explanation).segmenter == unit

@@ -58,5 +58,5 @@ def test_a_model_that_reads_no_text_alone_is_refused_at_loading(kind, reason):
 
 def test_what_a_module_raises_says_that_it_was_the_module():
     model = whence.load(build(ROWS["IdeficsForVisionText2Text"]))
-    with pytest.raises(ModelOutputError, match="raised ValueError while it read the text"):
+    with pytest.raises(ModelOutputError, match="raised ValueError while it read 9 tokens"):
         whence.explain(model, TEXT, method="leave-one-out", trust="off")

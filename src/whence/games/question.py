@@ -101,8 +101,9 @@ class Question:
         """
         readout = readout or self.readout
         masker = masker or self.masker
+        game: ModelGame
         if self.encoding is not None and self.tokens is not None:
-            return TokenGame(
+            game = TokenGame(
                 cast("TokenModel", self.model),
                 self.encoding,
                 readout,
@@ -113,16 +114,19 @@ class Question:
                 token_budget=token_budget,
                 progress=progress,
             )
-        return TextGame(
-            cast("TextModel", self.model),
-            self.segmentation.document,
-            self.segmentation,
-            readout,
-            masker,
-            budget=budget,
-            cache=cache,
-            progress=progress,
-        )
+        else:
+            game = TextGame(
+                cast("TextModel", self.model),
+                self.segmentation.document,
+                self.segmentation,
+                readout,
+                masker,
+                budget=budget,
+                cache=cache,
+                progress=progress,
+            )
+        game.segmentation = self.segmentation
+        return game
 
     @property
     def sequences(self) -> tuple[tuple[int, ...], ...]:

@@ -166,10 +166,8 @@ def _sweep(
     way = (end - start).astype(np.float64)
     total = np.zeros((len(way), game.k))
     sizes: dict[float, float] = {}
-    # Integrands of 4 million numbers (32 MB in float64) in memory at a time; chosen by hand.
-    step = max(1, 2**22 // max(1, way.size * game.k))
-    for first in range(0, len(places), step):
-        part = places[first : first + step]
+    for portion in game.portions(len(places)):
+        part = places[portion.start : portion.stop]
         # In float32, as models read embeddings; the way itself is in double precision for the sums.
         points = start[None] + part[:, None, None].astype(np.float32) * (end - start)[None]
         _, slopes = game.at(points.astype(np.float32))

@@ -326,6 +326,9 @@ class TorchModel(LocalModel):
         """One pass over an input and forced tokens, for what can be watched in it."""
         types = encoding.token_types
         ids = np.concatenate([encoding.ids, np.array(list(forced), dtype=np.int64)])
+        # As the scores' own pass: several families cannot make the cache that they fill by default.
+        if self.accepts("use_cache"):
+            options["use_cache"] = False
         return self.module(**self.batch([Row(ids=ids, token_types=types)]), **options)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from whence.core.errors import GradientError
-from whence.models.adapters.shortcuts import TOLERANCE, agree, refusal
+from whence.core.errors import GradientError, ModelOutputError
+from whence.models.adapters.shortcuts import TOLERANCE, agree, check_steady, refusal
 from whence.models.values import Encoding, Row
 
 __all__ = ["look_up", "prove_gradients"]
@@ -77,12 +77,18 @@ def look_up(tables: Sequence[Any], ids: torch.Tensor, leaf: torch.Tensor) -> Gen
     def instead(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         nonlocal asked
         given = next((each for each in (*args, *kwargs.values()) if torch.is_tensor(each)), None)
-        if given is None or not torch.is_tensor(output):
+        # A table for integers gives its scale beside the embeddings.
+        several = isinstance(output, tuple)
+        first = output[0] if several else output
+        if given is None or not torch.is_tensor(first):
             return None
-        result = _placed(given, output.detach(), ids, leaf.to(output.dtype))
-        asked += result is not None
+        result = _placed(given.to(ids.dtype), first.detach(), ids, leaf.to(first.dtype))
+        if result is None:
+            return None
+        asked += 1
         # A copy: a module that scales in place what it looked up must not write to the leaf.
-        return None if result is None else result.clone()
+        result = result.clone()
+        return (result, *output[1:]) if several else result
 
     handles = [table.register_forward_hook(instead, with_kwargs=True) for table in tables]
     try:
@@ -100,17 +106,28 @@ def _placed(
     given: torch.Tensor, output: torch.Tensor, ids: torch.Tensor, leaf: torch.Tensor
 ) -> torch.Tensor | None:
     """A table's answer with the leaf in the places of the input; ``None`` where that was not asked."""
-    count, length = ids.shape
+    count = len(ids)
     if given.numel() == ids.numel() and torch.equal(given.reshape(ids.shape), ids):
         return leaf.reshape(output.shape)
-    # Some families look up the tokens of all rows at one place, then those at the next.
-    if given.shape == (length, count) and torch.equal(given.T, ids):
-        return leaf.transpose(0, 1)
-    if given.dim() != 2 or len(given) != count:
+    if given.dim() != 2:
         return None
-    # Forced tokens, or padding of the module's own, follow the input.
-    if torch.equal(given[:, :length], ids):
-        return torch.cat([leaf, output[:, length:]], dim=1)
+    # Some families look up the tokens of all rows at one place, then those at the next.
+    if len(given) != count and given.shape[1] == count:
+        turned = _among(given.T, output.transpose(0, 1), ids, leaf)
+        return None if turned is None else turned.transpose(0, 1)
+    return _among(given, output, ids, leaf) if len(given) == count else None
+
+
+def _among(
+    given: torch.Tensor, output: torch.Tensor, ids: torch.Tensor, leaf: torch.Tensor
+) -> torch.Tensor | None:
+    """As :func:`_placed`, where each row holds more than the input, or the input moved by one."""
+    length = ids.shape[1]
+    # A prompt of the module's own stands before the input; forced tokens, or padding, behind it.
+    for start in range(given.shape[1] - length + 1):
+        stop = start + length
+        if torch.equal(given[:, start:stop], ids):
+            return torch.cat([output[:, :start], leaf, output[:, stop:]], dim=1)
     # The decoder of a classifier reads the text once more, behind a start token.
     if given.shape == ids.shape and length > 1 and torch.equal(given[:, 1:], ids[:, :-1]):
         return torch.cat([output[:, :1], leaf[:, :-1]], dim=1)
@@ -130,12 +147,29 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
 
     Raises:
         GradientError: they differ.
+        ModelOutputError: two answers to the ids do, read again where something else failed.
     """
-    shortcuts = readout.shortcuts
     row = Row(ids=encoding.ids, token_types=encoding.token_types)
-    if row.key() in shortcuts.differentiated:
+    differentiated = readout.shortcuts.differentiated
+    if row.key() in differentiated:
         return 0
-    plain = torch.from_numpy(model.evaluate([row], readout).values[0])
+
+    def answer() -> torch.Tensor:
+        return torch.from_numpy(model.evaluate([row], readout).values[0])
+
+    plain = answer()
+    try:
+        passes = _compare(model, encoding, readout, plain)
+    except (GradientError, ModelOutputError):
+        # Of answers that do not stand still no other reason is true.
+        check_steady(answer(), plain, model.tolerance(readout))
+        raise
+    differentiated.add(row.key())
+    return passes + 1
+
+
+def _compare(model: Any, encoding: Encoding, readout: Any, plain: torch.Tensor) -> int:
+    """The three comparisons with the answer to the ids; the passes that they took."""
     point = model.embed(encoding)
     tolerance = model.tolerance(readout)
     scale = FINE if tolerance <= TOLERANCE else COARSE
@@ -170,10 +204,10 @@ def prove_gradients(model: Any, encoding: Encoding, readout: Any) -> int:
             "parts of the model pass no gradient, or another than their own (they are detached, "
             f"rounded to integers, or run without autograd): {deviation}"
         )
-    if derivative.hidden and HIDDEN not in shortcuts.remarks:
-        shortcuts.remarks.append(HIDDEN)
-    shortcuts.differentiated.add(row.key())
-    return passes + 1
+    remarks = readout.shortcuts.remarks
+    if derivative.hidden and HIDDEN not in remarks:
+        remarks.append(HIDDEN)
+    return passes
 
 
 @dataclass(slots=True, eq=False)
