@@ -62,6 +62,13 @@ class TestRightOnes:
         # The head that predicts a forced token may share the table; none of these is forced.
         assert (values[0] - values[1]) / 2 == pytest.approx(slope, abs=0.05 * usual + 1e-4)
 
+    @pytest.mark.parametrize("method", ["integrated-gradients", "gradient-weighted-attention"])
+    def test_a_caller_in_inference_mode(self, method):
+        model = whence.load(EVERY["bert"]().pair)
+        plain = explain(model, TEXT, method=method)
+        with torch.inference_mode():
+            assert np.array_equal(explain(model, TEXT, method=method).scores, plain.scores)
+
     def test_batches_of_one_where_the_model_refuses_more(self):
         tiny = EVERY["llama-classifier"]()
         found = explain(whence.load(tiny.pair), TEXT, method="integrated-gradients")

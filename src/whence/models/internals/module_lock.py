@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
@@ -66,20 +66,29 @@ def locked(module: Any) -> Generator[None]:
 
 @contextmanager
 def uncompiled(module: Any) -> Generator[None]:
-    """Run as it is written what ``module.compile()`` compiled: code compiled without hooks calls none."""
-    name = "_compiled_call_impl"
+    """Run as it is written what was compiled: code compiled without hooks calls none."""
     # The lock, so that nothing is compiled again while another thread has hooks on it.
     with locked(module):
-        compiled = [(child, getattr(child, name)) for child in module.modules()]
-        compiled = [(child, call) for child, call in compiled if call is not None]
-        for child, _ in compiled:
-            setattr(child, name, None)
+        swaps = [swap for child in module.modules() for swap in _compiled(child)]
+        for child, name, _, written in swaps:
+            setattr(child, name, written)
     try:
         yield
     finally:
         with locked(module):
-            for child, call in compiled:
-                setattr(child, name, call)
+            for child, name, compiled, _ in swaps:
+                setattr(child, name, compiled)
+
+
+def _compiled(child: Any) -> Iterator[tuple[Any, str, Any, Any]]:
+    """Attributes that hold compiled code, with it and what to run in its place."""
+    # child.compile()
+    name = "_compiled_call_impl"
+    if getattr(child, name) is not None:
+        yield child, name, getattr(child, name), None
+    # torch.compile(child), put where the child was
+    if "forward" in vars(child) and hasattr(child, "_orig_mod"):
+        yield child, "forward", child.forward, child._orig_mod.__call__  # noqa: SLF001
 
 
 def _take(locks: list[_ModuleLock], name: str) -> None:
