@@ -13,7 +13,6 @@ import argparse
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,7 +146,7 @@ def labelled(
     if source != "right":
         # Scores from elsewhere: their method cannot be run again, which would give them away.
         words = [(word, float(score)) for word, score in zip(text.split(), scores, strict=True)]
-        exact = replace(whence.adopt(model, text, words))
+        exact = whence.adopt(model, text, words)
     label = whence.judge(model, exact, level=level).trust
     assert label is not None
     return label
@@ -168,8 +167,15 @@ def cells(rows: Sequence[list[Any]]) -> list[object]:
     return result
 
 
-HEAD = ["right, not refused", "shuffled, refused", "misplaced, refused", "random, refused"]
-HEAD += ["random and wrong, refused", "right, grade A", "grade A and wrong"]
+HEAD = (
+    "right, not refused",
+    "shuffled, refused",
+    "misplaced, refused",
+    "random, refused",
+    "random and wrong, refused",
+    "right, grade A",
+    "grade A and wrong",
+)
 
 
 def report(rows: Sequence[list[Any]]) -> str:
