@@ -42,6 +42,15 @@ if TYPE_CHECKING:
         Rollout as Rollout,
         ShapleyValues as ShapleyValues,
         ValueZeroing as ValueZeroing,
+        PermutationShap as PermutationShap,
+        BanzhafValues as BanzhafValues,
+        PartitionShap as PartitionShap,
+        Sobol as Sobol,
+        Saliency as Saliency,
+        SmoothGrad as SmoothGrad,
+        VarGrad as VarGrad,
+        GradientShap as GradientShap,
+        SequentialIntegratedGradients as SequentialIntegratedGradients,
     )
     from whence.attribution.interactions import interactions as interactions
     from whence.core import (
@@ -91,6 +100,7 @@ if TYPE_CHECKING:
     from whence.workflows.judge import judge as judge
     from whence.workflows.measure import measure as measure
     from whence.workflows.select import compare as compare, select as select
+    from whence.workflows.specification_curve import specification_curve as specification_curve
     from whence.workflows.verify import verify as verify
 
 _VALUES = {
@@ -136,6 +146,7 @@ _VALUES = {
     "whence.workflows.judge": ("judge",),
     "whence.workflows.measure": ("measure",),
     "whence.workflows.select": ("compare", "select"),
+    "whence.workflows.specification_curve": ("specification_curve",),
     "whence.workflows.verify": ("verify",),
 }
 """Functions and values, by the module that defines them."""

@@ -7,6 +7,7 @@ from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, Le
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    DeadlockError,
     GradientError,
     InputError,
     Interrupted,
@@ -53,6 +54,7 @@ __all__ = [
     "Contrast",
     "Cost",
     "Counterfactual",
+    "DeadlockError",
     "Decision",
     "Document",
     "Edit",
