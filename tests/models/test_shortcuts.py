@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -213,11 +214,17 @@ class TestForms:
         assert_bare(module, model, rows_of(model))
 
 
+NAMES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
+STATE = "cache" if "cache" in NAMES else "past_key_values"
+"""What a decoder calls its state: another name from 5.24 on."""
+
+
 class Ahead(transformers.LlamaForCausalLM):
     """Every token reads those after it, as under is_causal: false."""
 
-    def forward(self, input_ids=None, past_key_values=None, **kwargs):
-        output = super().forward(input_ids=input_ids, past_key_values=past_key_values, **kwargs)
+    def forward(self, input_ids=None, past_key_values=None, cache=None, **kwargs):
+        state = {STATE: past_key_values if cache is None else cache}
+        output = super().forward(input_ids=input_ids, **state, **kwargs)
         output.logits = output.logits + output.logits.mean(dim=1, keepdim=True)
         return output
 
@@ -229,8 +236,8 @@ class Renamed(transformers.LlamaForCausalLM):
         output = super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=cache,
             use_cache=use_cache,
+            **{STATE: cache},
             **kwargs,
         )
         return ModelOutput(logits=output.logits, cache=output.past_key_values)
