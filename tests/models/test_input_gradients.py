@@ -64,6 +64,13 @@ class TestRightOnes:
         # The head that predicts a forced token may share the table; none of these is forced.
         assert (values[0] - values[1]) / 2 == pytest.approx(slope, abs=0.05 * usual + 1e-4)
 
+    @pytest.mark.parametrize("method", ["integrated-gradients", "gradient-weighted-attention"])
+    def test_a_caller_in_inference_mode(self, method):
+        model = whence.load(EVERY["bert"]().pair)
+        plain = explain(model, TEXT, method=method)
+        with torch.inference_mode():
+            assert np.array_equal(explain(model, TEXT, method=method).scores, plain.scores)
+
     def test_batches_of_one_where_the_model_refuses_more(self):
         tiny = EVERY["llama-classifier"]()
         found = explain(whence.load(tiny.pair), TEXT, method="integrated-gradients")
@@ -99,6 +106,33 @@ class Straight(transformers.BertForSequenceClassification):
         return output
 
 
+class Steep(transformers.BertForSequenceClassification):
+    """Its gradient is a twelfth too large, in every direction."""
+
+    more = 1 / 12
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + self.more * (output.logits - output.logits.detach())
+        return output
+
+
+class Steeper(Steep):
+    more = 20
+
+
+class Leak(transformers.BertForSequenceClassification):
+    """A tenth of one layer's states passes no gradient."""
+
+    def forward(self, *args, **kwargs):
+        part = self.bert.encoder.layer[1].attention.output
+        hook = part.register_forward_hook(lambda *a: 0.9 * a[-1] + 0.1 * a[-1].detach())
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            hook.remove()
+
+
 class Relay(transformers.BertForSequenceClassification):
     """Looks its tokens up without its table's module."""
 
@@ -132,6 +166,8 @@ class TestWrongOnes:
         [
             (Detached, "pass no gradient"),
             (Straight, "another than their own"),
+            (Steep, "another than their own"),
+            (Leak, "another than their own"),
             (Relay, "does not look the tokens of its input up"),
         ],
     )
@@ -143,6 +179,20 @@ class TestWrongOnes:
         model = whence.load((module, tiny.tokenizer), task="classification")
         with pytest.raises(GradientError, match=says):
             explain(model, TEXT, method=method, target="low")
+
+    def test_half_precision_hides_no_large_error_and_says_that_it_hides_others(self):
+        tiny = EVERY["bert"]()
+        module = copy.deepcopy(tiny.module).bfloat16()
+        model = whence.load((module, tiny.tokenizer), task="classification")
+        settings = {"target": target_of(tiny), "method": "input-x-gradient"}
+        says = "rounding would hide an error of half their size"
+        assert sum(says in note for note in explain(model, TEXT, **settings).notes) == 1
+        assert not any(
+            says in note for note in explain(whence.load(tiny.pair), TEXT, **settings).notes
+        )
+        module.__class__ = Steeper
+        with pytest.raises(GradientError, match="another than their own"):
+            explain(model, TEXT, **settings)
 
     @pytest.mark.filterwarnings("ignore")
     def test_integer_layers(self):

@@ -214,6 +214,25 @@ class TestForms:
         assert_bare(module, model, rows_of(model))
 
 
+# peft asks for a property that transformers deprecates.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+def test_trained_prompts_are_keys_that_no_budget_of_ours_forbids():
+    peft = pytest.importorskip("peft")
+    tiny = EVERY["llama"]()
+    torch.manual_seed(0)
+    settings = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    module = peft.get_peft_model(copy.deepcopy(tiny.module), settings).eval()
+    model = whence.load((module, tiny.tokenizer))
+    ids = torch.tensor([[*model.encode(TEXT).ids.tolist(), *FORCED[:-1]]])
+    with torch.inference_mode():
+        logits = module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    table = torch.log_softmax(logits[0, -len(FORCED) :].double(), dim=-1)
+    truth = sum(float(table[t, token]) for t, token in enumerate(FORCED))
+    for method in ("leave-one-out", "value-zeroing"):
+        found = explain(model, TEXT, method=method, target=Continuation(token_ids=FORCED))
+        assert found.values[0] == pytest.approx(truth, abs=1e-4)
+
+
 NAMES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
 STATE = "cache" if "cache" in NAMES else "past_key_values"
 """What a decoder calls its state: another name from 5.24 on."""
