@@ -225,14 +225,13 @@ def _sweep(
     """
     way = (end - start).astype(np.float64)
     integrands = np.empty((len(places), len(way), game.k))
-    # Integrands of 4 million numbers (32 MB in float64) in memory at a time; chosen by hand.
-    step = max(1, 2**22 // max(1, way.size * game.k))
-    for first in range(0, len(places), step):
-        part = places[first : first + step]
+    for portion in game.portions(len(places)):
+        here = slice(portion.start, portion.stop)
+        part = places[here]
         # In float32, as models read embeddings; the way itself is in double precision for the sums.
         points = start[None] + part[:, None, None].astype(np.float32) * (end - start)[None]
         _, slopes = game.at(points.astype(np.float32))
-        integrands[first : first + step] = np.einsum("bktd,td->btk", slopes, way)
+        integrands[here] = np.einsum("bktd,td->btk", slopes, way)
     return integrands, np.abs(integrands).sum(axis=(1, 2))
 
 
