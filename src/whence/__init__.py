@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         GradientShap as GradientShap,
         SequentialIntegratedGradients as SequentialIntegratedGradients,
     )
+    from whence.attribution.interactions import interactions as interactions
     from whence.core import (
         Attribution as Attribution,
         Continuation as Continuation,
@@ -71,6 +72,9 @@ if TYPE_CHECKING:
         compare_labels as compare_labels,
         read_record as read_record,
     )
+    from whence.decisions.anchors import anchor as anchor
+    from whence.decisions.counterfactual import counterfactuals as counterfactuals
+    from whence.decisions.subsets import subsets as subsets
     from whence.games import (
         AttentionMask as AttentionMask,
         Deletion as Deletion,
@@ -108,6 +112,7 @@ _VALUES = {
     "whence.attention.patching": ("patch",),
     "whence.attention.size": ("attention_size",),
     "whence.attention.store": ("Attention",),
+    "whence.attribution.interactions": ("interactions",),
     "whence.core": (
         "Attribution",
         "Continuation",
@@ -127,6 +132,9 @@ _VALUES = {
         "compare_labels",
         "read_record",
     ),
+    "whence.decisions.anchors": ("anchor",),
+    "whence.decisions.counterfactual": ("counterfactuals",),
+    "whence.decisions.subsets": ("subsets",),
     "whence.games.cache": ("MemoryCache",),
     "whence.games.disk_cache": ("DiskCache",),
     "whence.models": ("load",),

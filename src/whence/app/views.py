@@ -6,6 +6,8 @@ A value of another class is displayed by entering a function in one of the table
 
 from whence.app.attention import html as attention_html
 from whence.app.attention import terminal as attention_terminal
+from whence.app.decisions import html as decision_html
+from whence.app.decisions import terminal as decision_terminal
 from whence.app.distill import html as distill_html
 from whence.app.distill import terminal as distill_terminal
 from whence.app.explanation import html as explanation_html
@@ -18,6 +20,7 @@ from whence.attention.store import Attention
 from whence.core.display import FRAGMENT, PAGE, TEXT
 from whence.core.explanations import Attribution
 from whence.core.label_diff import LabelDiff
+from whence.core.other_explanations import Counterfactual, Interactions, Rule
 from whence.core.specification_curve import SpecificationCurve
 from whence.core.trust import TrustLabel
 from whence.students.result import Distilled
@@ -43,3 +46,8 @@ PAGE.register(SpecificationCurve, specification_html.page)
 TEXT.register(Distilled, distill_terminal.plain_text)
 FRAGMENT.register(Distilled, distill_html.fragment)
 PAGE.register(Distilled, distill_html.page)
+
+for record in (Counterfactual, Interactions, Rule):
+    TEXT.register(record, decision_terminal.plain_text)
+    FRAGMENT.register(record, decision_html.fragment)
+    PAGE.register(record, decision_html.page)

@@ -194,7 +194,9 @@ def answer(
         # Nothing was made absent, so the record names no masker.
         cost, used = passes.cost, None
     elif isinstance(method, AttentionMethod):
-        attention = _attention_game(method, question, allowed, token_budget)
+        # No more than the method asks for anyhow, whose least does not know of prompts that were trained
+        # and are read as keys.
+        attention = _attention_game(method, question, budget, token_budget)
         with _gradient_errors(method, question):
             estimate = method.estimate(attention, budget=allowed, seed=seed)
         cost, used = attention.cost, None
@@ -285,7 +287,7 @@ def _embedding_game(
 
 
 def _attention_game(
-    method: Method, question: Question, budget: int, token_budget: int
+    method: Method, question: Question, budget: int | None, token_budget: int
 ) -> AttentionGame:
     working = _working(question)
     if not question.attends:

@@ -78,8 +78,7 @@ class SmoothGrad(GradientMethod):
             scores=scores,
             values=sample.values,
             base_values=np.full(game.k, np.nan),
-            # A square known to within `spread` is that of a norm known to within this.
-            std_errors=np.sqrt(scores**2 + spread) - scores,
+            std_errors=_of_root(squared, spread),
             unit="gradient norm",
             notes=(f"{pairs} pairs of opposite noise, {self.noise:g} of the embeddings' size",),
         )
@@ -95,3 +94,16 @@ def _squared(sample: NoiseSample, take: Float[np.ndarray, " groups"]) -> Float[n
     )
     # (sum_g c_g m_g)^2 less the squares: products of different groups alone.
     return (sample.squared_norms(total) - own) / (counts.sum() ** 2 - (counts**2).sum())
+
+
+def _of_root(
+    squared: Float[np.ndarray, "n k"], spread: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n k"]:
+    """Standard errors of roots, from those of squares.
+
+    The ends of a square's 95 % interval have roots too; the farther one counts, since the derivative
+    of the root, ``spread / (2 root)``, says nothing near zero.
+    """
+    root = np.sqrt(np.maximum(squared, 0.0))
+    low, high = (np.sqrt(np.maximum(squared + reach * spread, 0.0)) for reach in (-1.96, 1.96))
+    return np.maximum(root - low, high - root) / 1.96

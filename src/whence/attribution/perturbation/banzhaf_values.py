@@ -34,8 +34,8 @@ class BanzhafValues(GameMethod):
     evaluations of 12 features its error was 1.4 to 2.6 times that of the fit, where it was not
     without bound (an additive game is met exactly), and with 200 evaluations 1.2 to 2.8 times.
 
-    Standard errors are those of :class:`LinearDatamodel`: rather too large than too small; NaN where
-    there are too few evaluations for any.
+    Standard errors are those of :class:`LinearDatamodel`. From 9 evaluations a feature they covered
+    9 times in 10 or more on these games, with the 34 of 12 features from which there are any 8 times.
 
     Cost: the budget, by default 2^n up to 10 features, then 8 evaluations a feature or more and
     256 at least.

@@ -32,7 +32,7 @@ class PermutationShap(GameMethod):
 
     A coalition that two orders have in common is evaluated once. What that saves pays for further
     pairs, as many as the rest allows at their highest price, and a rest that is too small for a pair
-    for one order more; what is then left is less than an order costs, and the record says it. The
+    for single orders; what is then left is less than an order may cost, and the record says it. The
     number of orders so depends on those before and never on those to come, and the mean stays right.
 
     Unbiased, and less exact than :class:`KernelShap` at equal cost, which fits where this averages.
@@ -86,7 +86,7 @@ class PermutationShap(GameMethod):
             left = budget - 2 - (game.evaluations - before)
         sample = np.concatenate(pairs) if pairs else np.zeros((0, n, game.k))
         weight = np.ones(len(sample))
-        if left >= n - 1:
+        while left >= n - 1:
             sample = np.concatenate([sample, _added(game, rng.permutation(n)[None])])
             # An order alone has half the say of a pair.
             weight = np.append(weight, 0.5)

@@ -16,7 +16,7 @@ __all__ = ["boundaries", "cut"]
 # A mark that closes a clause, with the white space after it (of East Asian marks without), or one that
 # opens a clause, with the white space before it.
 _CLAUSE = regex.compile(
-    r"[,;:)\]\u2013\u2014\u2026][\"'\u2019\u201D]?\s|[\u3001\uFF0C\uFF1B\uFF1A\uFF09]|\s[(\[\u2013\u2014]"
+    r"[,;:)\]\u2013\u2014\u2026][\"'\u2019\u201D]?\s|[\u3001\uFF0C\uFF1B\uFF1A\uFF09](?=.)|\s[(\[\u2013\u2014]"
 )
 
 

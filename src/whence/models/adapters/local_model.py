@@ -83,7 +83,12 @@ class LocalModel:
     @property
     def device(self) -> torch.device:
         """Where inputs go: the device of the input embeddings."""
-        return cast("torch.device", self.module.get_input_embeddings().weight.device)
+        table = self.module.get_input_embeddings()
+        if not table.weight.is_meta:
+            return cast("torch.device", table.weight.device)
+        # Weights that accelerate brings into memory for the time of their layer's pass.
+        hook = getattr(table, "_hf_hook", None)
+        return torch.device(getattr(hook, "execution_device", None) or "cpu")
 
     @property
     def table(self) -> Any:
@@ -118,7 +123,7 @@ class LocalModel:
             fingerprint=self.fingerprint(),
             parameters=sum(p.numel() for p in self.module.parameters()),
             dtype=str(weight.dtype).removeprefix("torch."),
-            device=str(weight.device),
+            device=str(self.device),
             revision=self.revision,
             quantisation=None if quantisation is None else str(getattr(method, "value", method)),
         )

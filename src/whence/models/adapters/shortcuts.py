@@ -78,6 +78,7 @@ class Shortcuts:
         taken: shortcuts not dropped so far, in the order in which they are given up.
         proven: tokens over which each was seen to change nothing.
         dropped: reasons, each with the last shortcut that was given up for it.
+        remarks: sentences for the record on what could not be shown.
         differentiated: inputs whose gradients were compared with their values.
         steady: whether a row alone, read several times, had one answer; asked where a pass draws random
             numbers, or where a shortcut changes answers.
@@ -86,13 +87,17 @@ class Shortcuts:
     taken: list[Shortcut] = field(default_factory=lambda: list(get_args(Shortcut)))
     proven: dict[Shortcut, int] = field(default_factory=dict["Shortcut", int])
     dropped: dict[str, Shortcut] = field(default_factory=dict[str, "Shortcut"])
+    remarks: list[str] = field(default_factory=list[str])
     differentiated: set[bytes] = field(default_factory=set[bytes])
     steady: bool = False
 
     @property
     def notes(self) -> list[str]:
-        """Sentences for the record, one for each reason."""
-        return [f"{INSTEAD[name]}: {why}" for why, name in self.dropped.items()]
+        """Sentences for the record, one for each reason or doubt."""
+        return [
+            *(f"{INSTEAD[name]}: {why}" for why, name in self.dropped.items()),
+            *self.remarks,
+        ]
 
     @classmethod
     def of_batches(cls) -> Shortcuts:
