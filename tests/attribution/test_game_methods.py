@@ -260,7 +260,7 @@ class TestKernelShap:
     def test_pairs_are_distinct_and_odds_are_right(self, design):
         n, count = 7, 20
         hits = {}
-        rounds = 4000
+        rounds = 500
         for seed in range(rounds):
             rows, odds, _ = pair_sample(n, count, np.random.default_rng(seed), design=design)
             keys = [min(row.tobytes(), (~row).tobytes()) for row in rows]

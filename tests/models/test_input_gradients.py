@@ -9,6 +9,8 @@ import pytest
 import torch
 import transformers
 from tests.asking import explain
+from tests.zoo.architecture_checks import Model, gradients
+from tests.zoo.architectures import architectures
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.odd import ODD
 
@@ -160,3 +162,32 @@ class TestWrongOnes:
         with pytest.raises(GradientError):
             explain(whence.load(tiny.pair), TEXT, target=target_of(tiny), method="input-x-gradient")
         assert sum(len(child._forward_hooks) for child in tiny.module.modules()) == before
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "IBertForSequenceClassification",  # its table gives embeddings and a scale
+        "XLNetForSequenceClassification",
+        "XLNetLMHeadModel",  # positions first, with forced tokens behind the text
+        "CpmAntForCausalLM",  # a prompt of the module's own before the text
+        "Florence2ForConditionalGeneration",  # the text is looked up outside the encoder
+    ],
+)
+def test_the_text_is_found_wherever_a_family_looks_it_up(kind):
+    gradients(Model(next(each for each in architectures() if each.kind == kind)))
+
+
+def test_a_prompt_and_forced_tokens_keep_their_own_embeddings():
+    from whence.models.adapters.input_gradients import look_up
+
+    table = torch.nn.Embedding(20, 3)
+    ids, leaf = torch.tensor([[4, 5], [6, 4]]), torch.randn(2, 2, 3)
+    read = torch.tensor([[9, 9, 4, 5, 7], [9, 9, 6, 4, 8]], dtype=torch.int32)
+    right = table(read).detach()
+    right[:, 2:4] = leaf
+    with look_up([table], ids, leaf):
+        assert torch.equal(table(read), right)
+        # Places first, also where there are as many of them as rows.
+        assert torch.equal(table(read.T), right.transpose(0, 1))
+        assert torch.equal(table(ids.T), leaf.transpose(0, 1))

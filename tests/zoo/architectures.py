@@ -509,6 +509,21 @@ _OWN: dict[str, dict[str, Any]] = {
         "local_attn_chunk_length": 4,
         "lsh_attn_chunk_length": 4,
     },
+    # Its parts that speak: they read no text.
+    **{
+        kind: {
+            "upsample_initial_channel": 32,
+            "unit_embed_dim": 16,
+            "lang_embed_dim": 8,
+            "spkr_embed_dim": 8,
+            **dict.fromkeys(("t2u_encoder_ffn_dim", "t2u_decoder_ffn_dim"), 48),
+            **dict.fromkeys(
+                ("t2u_encoder_layers", "t2u_decoder_layers", "speech_encoder_layers"), 1
+            ),
+            "speech_encoder_intermediate_size": 48,
+        }
+        for kind in ("seamless_m4t", "seamless_m4t_v2")
+    },
     "step3p5": {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"]},
     "vibevoice_acoustic_tokenizer_encoder": {
         "num_filters": 2,

@@ -79,11 +79,12 @@ def _placed(
         return leaf.reshape(output.shape)
     if given.dim() != 2:
         return None
-    # Some families look up the tokens of all rows at one place, then those at the next.
-    if len(given) != count and given.shape[1] == count:
+    result = _among(given, output, ids, leaf) if len(given) == count else None
+    if result is None and given.shape[1] == count:
+        # Some families look up the tokens of all rows at one place, then those at the next.
         turned = _among(given.T, output.transpose(0, 1), ids, leaf)
-        return None if turned is None else turned.transpose(0, 1)
-    return _among(given, output, ids, leaf) if len(given) == count else None
+        result = None if turned is None else turned.transpose(0, 1)
+    return result
 
 
 def _among(
