@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+import torch
 from tests.zoo.families import FAMILIES
 from typer.testing import CliRunner
 
@@ -369,3 +370,19 @@ def test_no_text_ends_the_page_or_moves_the_cursor():
     [record] = whence.counterfactuals(model, "alpha </script><b>x\x1b[2J", count=1)
     assert "<b>x" not in record.to_html()
     assert "\x1b" not in str(record)
+
+
+def test_plausibility_is_the_bare_models_mean_log_probability():
+    module, tokenizer = FAMILIES["gpt2"]().pair
+    language_model = whence.load((module, tokenizer), task="causal")
+    [record] = whence.counterfactuals(
+        model_of(has("mild")), "He has a mild cough", count=1, language_model=language_model
+    )
+    ids = torch.tensor([language_model.encode("He has a mild cough").ids.tolist()])
+    behind = len(language_model.encode("He").ids)
+    with torch.inference_mode():
+        chances = module(ids).logits[0].double().log_softmax(-1)
+    each = chances[:-1].gather(1, ids[0, 1:, None])[behind - 1 :, 0]
+    assert record.original_plausibility == pytest.approx(each.mean().item(), abs=1e-4)
+    assert record.plausibility is not None
+    assert any("passes of the language model" in note for note in record.notes)
