@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from tests.samples import attribution
 
+import whence
 from whence.core import Label, MethodSpec, Output, Quantity
 from whence.core.arrays import frozen_array
 from whence.core.explanations import Completeness, Decision, NamedScore
 from whence.evaluation.additive_surrogate import AdditiveFit
-from whence.evaluation.instance import Instance
+from whence.evaluation.instance import Instance, instance_of
 from whence.evaluation.mask_pool import pool_of
 from whence.evaluation.metrics.permutation_test import concentrated, permutation_test
 from whence.evaluation.robustness.rank_agreement import least_overlap_chance
@@ -26,12 +27,13 @@ from whence.evaluation.trust.checks import (
     beyond_chance,
     carried_by_the_marked,
 )
-from whence.evaluation.trust.effect import MATTERS, does_it_matter
+from whence.evaluation.trust.effect import MATTERS, does_it_matter, idle_edits
 from whence.evaluation.trust.grading import OTHERS_DO, Verdict, verdict
 from whence.evaluation.trust.marked import marked_words
 from whence.evaluation.trust.summary import summary_sentence
 from whence.evaluation.trust.trust_label import evaluations_of, label_of
 from whence.games import FunctionGame
+from whence.games.question import ask
 
 SURE = Threshold(
     family="Bert",
@@ -256,8 +258,8 @@ def test_one_word_that_decides_is_told_from_the_others(n, noise):
     assert right.finding == "pass"
     if noise == 0 and n < 40:
         assert f"{n} ways" in right.says
-        assert "answers shuffled in their place" in right.says
-        assert right.measurements[2].name == "p-value-of-answers"
+        assert "random scores do as well" in right.says
+        assert right.measurements[2].name == "p-value-of-random-scores"
     assert (
         carried_by_the_marked(instance, marked_words(instance, effects, None, "default")).finding
         != "fail"
@@ -285,12 +287,34 @@ def _drawn(S):
     return np.array([np.random.default_rng(row.astype(int).tolist()).random() for row in S])
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_of_so_few_words_nothing_is_shown(n):
+@pytest.mark.parametrize(("n", "finding"), [(2, "fail"), (3, "pass"), (4, "pass")])
+def test_few_words_are_told_from_random_scores(n, finding):
+    """Six arrangements can show nothing, directions can; of two words only a sign is left."""
     game = FunctionGame(n, lambda S: 3.0 * S[:, 1])
     instance = Instance(game, pool_of(game))
-    assert better_than_chance(instance, np.eye(n)[1]).finding == "not_measured"
+    right = better_than_chance(instance, np.eye(n)[1])
+    assert right.finding == finding
+    assert ("with two features nothing can be shown" in right.says) == (n == 2)
     assert better_than_chance(instance, np.eye(n)[0]).finding == "fail"
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_random_scores_of_few_words_pass_at_the_nominal_rate(n):
+    """Before, one in seven of three words was let through: right by luck, and nothing could be shown."""
+    game = FunctionGame(n, lambda S: 3.0 * S[:, 1])
+    instance = Instance(game, pool_of(game))
+    rng = np.random.default_rng(2)
+    findings = [better_than_chance(instance, rng.normal(size=n)).finding for _ in range(300)]
+    assert findings.count("pass") <= 300 * 0.01 + 3 * np.sqrt(300 * 0.01 * 0.99)
+    assert findings.count("not_measured") == 0
+
+
+def test_another_arrangement_that_fits_as_well_is_no_objection():
+    """A word leads by far, a second is within the error of the others: not one of 56 pairs but one."""
+    game = FunctionGame(8, lambda S: 3.9 * S[:, 0] + 0.7 * S[:, 5] * ~S[:, 0] - 0.1 * S[:, 1])
+    instance = Instance(game, pool_of(game))
+    scores = np.array([3.6, -0.1, 0, 0, 0, 0.35, 0, 0])
+    assert better_than_chance(instance, scores).finding == "pass"
 
 
 def _games(n):
@@ -349,8 +373,8 @@ def _nat(n, function):
 @pytest.mark.parametrize(
     ("effect", "bias", "idle", "finding"),
     [
-        (0.09, 0.0, None, "fail"),
-        (0.11, 0.0, None, "pass"),
+        (0.39, 0.0, None, "fail"),
+        (0.41, 0.0, None, "pass"),
         (0.5, 8.0, None, "caution"),
         (0.5, 0.2, [0.6, 0.7], "fail"),
         (0.5, 0.2, [0.1, 0.7], "caution"),
@@ -358,7 +382,7 @@ def _nat(n, function):
     ],
 )
 def test_an_effect_has_to_matter(effect, bias, idle, finding):
-    """0.1 nat change the odds by a tenth; a tenth of the margin, and what idle edits do."""
+    """0.4 nat are a tenth of an even probability; a tenth of the margin, and what idle edits do."""
     instance = _nat(8, lambda S: effect * S[:, 1] + bias)
     marked = marked_words(instance, np.eye(8)[1], None, "default")
     result = does_it_matter(instance, marked, None if idle is None else np.array(idle))
@@ -491,3 +515,13 @@ def test_exact_effects_are_distinguishable_by_being_exact():
     )
     label = label_of(instance, exact, level="quick", access=RerunAccess())
     assert list(label.reliable) == (np.abs(scores) > 0.01 * np.abs(scores).max()).tolist()
+
+
+def test_a_prediction_is_unstable_only_where_most_edits_change_it():
+    """Case and prefix move the first word, spaces and a suffix do not: two of four are not most."""
+    model = whence.load(lambda texts: [float(t.split()[:1] == ["Cfq"]) for t in texts])
+    idle = idle_edits(instance_of(ask(model, "Cfq the rent was paid in time"), size=32), None)
+    assert (idle.moves.tolist(), idle.changed, idle.unstable) == ([1.0, 1.0, 0.0, 0.0], 2, None)
+    fickle = whence.load(lambda texts: [float(t == "late again") for t in texts])
+    idle = idle_edits(instance_of(ask(fickle, "late again"), size=32), None)
+    assert "100 % of the neutral edits" in idle.unstable

@@ -1,11 +1,12 @@
-"""Tests of scores against chance on one pool: the scores shuffled, or the answers.
+"""Tests of scores against chance on one pool: the scores shuffled, or drawn anew.
 
 Scores that rest on one word of n have n arrangements that differ, whatever noise the other words
-have: no shuffle of them can be rarer than 1 in n. There the answers are shuffled in their place.
+have: no shuffle of them can be rarer than 1 in n. There normal scores are drawn in their place.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import factorial, prod
@@ -13,19 +14,17 @@ from math import factorial, prod
 import numpy as np
 from jaxtyping import Bool, Float
 
-from whence.evaluation.additive_surrogate import beyond_size
 from whence.evaluation.instance import Instance
 from whence.evaluation.metrics.pool_fidelity import fidelities
 
-__all__ = ["Concentrated", "answer_test", "concentrated", "noise_share", "permutation_test"]
+__all__ = ["Concentrated", "concentrated", "noise_share", "permutation_test", "random_scores_test"]
 
 TIE = 0.01
 """Fall of the fidelity up to which scores that are made equal say as much as before: equal within
 their error. The bootstrap's standard error of a fidelity of 0.99 on 32 pairs is about as large."""
 
-EXACT_UP_TO = 5_040
-"""Arrangements that are tried one by one; beyond, some are drawn. 7!: all arrangements of seven
-different scores, at the price of five times the draws."""
+EXACT_UP_TO = 1_000
+"""Arrangements that are tried one by one; beyond, as many or so are drawn."""
 
 
 def permutation_test(
@@ -64,13 +63,11 @@ def permutation_test(
         shuffled = np.empty((count, n))
         shuffled[:, np.concatenate(places)] = np.stack(rows)
     else:
-        rng = np.random.default_rng([instance.seed, 1])
+        rng = _generator(instance, scores, 1)
         shuffled = np.empty((draws, n))
-        for row in shuffled:
-            # Over the kinds apart: an arrangement never moves a score from a content word to a stop
-            # word.
-            for group in places:
-                row[group] = rng.permutation(scores[group])
+        # Over the kinds apart: an arrangement never moves a score from a content word to a stop word.
+        for group in places:
+            shuffled[:, group] = rng.permuted(np.tile(scores[group], (draws, 1)), axis=1)
     null = fidelities(instance.pool.masks, instance.responses, shuffled)
     mine = fidelities(instance.pool.masks, instance.responses, scores[None])[0]
     # Equal arrangements may differ in the last digits; one that is equal is as good.
@@ -90,8 +87,8 @@ class Concentrated:
         scores: scores, with all but the ``size`` most outlying ones made equal.
         fidelity: fidelity of all the scores as they were.
         arrangements: number of distinct arrangements of them.
-        first: whether no other arrangement has a greater fidelity; ``None`` where there are too
-            many to try.
+        first: whether no other arrangement has a fidelity greater by more than :data:`TIE`; ``None``
+            where there are too many to try.
     """
 
     scores: Float[np.ndarray, " n"]
@@ -121,7 +118,7 @@ def concentrated(instance: Instance, scores: Float[np.ndarray, " n"]) -> Concent
     first = None
     if count <= EXACT_UP_TO:
         null = fidelities(masks, responses, _arrangements(fewest))
-        first = bool(values[size] > 0 and null.max() <= values[size] + 1e-9)
+        first = bool(values[size] > 0 and null.max() <= values[size] + TIE)
     return Concentrated(fewest, size, float(values[-1]), count, first)
 
 
@@ -143,36 +140,30 @@ SAYS_MOST = 0.7
 """Fidelity from which scores explain half of the variance of the answers: the root of a half."""
 
 
-def answer_test(
+def random_scores_test(
     instance: Instance, scores: Float[np.ndarray, " n"], *, draws: int = 999
 ) -> tuple[float, float]:
-    """The chance that answers without regard to these scores correlate with them as well.
+    """The chance that scores drawn from a normal distribution do as well, and the least chance.
 
-    The answers to a mask and its complement are swapped at random, beyond the size of the mask:
-    where no word of those marked matters, either could have been given to either. One-sided. All
-    swaps are tried where there are few, else p = (1 + as good) / (1 + draws). Cost: no evaluation.
-
-    Returns:
-        The chance, and the least that could be found.
+    One-sided, p = (1 + as good) / (1 + draws). Every direction of scores is as likely, so the test can
+    be passed with three features, where all scores have six arrangements. Of two features only the
+    sign of a difference is left beyond the size of a mask: half of random scores have it.
+    Cost: no evaluation.
     """
-    pairs = len(instance.pool) // 2
-    if pairs == 0:
+    if len(instance.pool) == 0:
         return 1.0, 1.0
-    design, response = beyond_size(instance.pool.masks, instance.responses)
-    sums = design @ scores
-    # What a pair holds of a sum is in its difference: a swap turns its sign round.
-    products = (sums[0::2] - sums[1::2]) * (response[0::2] - response[1::2])
-    exact = 1 << pairs <= EXACT_UP_TO
-    if exact:
-        signs = 1 - 2 * ((np.arange(1 << pairs)[:, None] >> np.arange(pairs)) & 1)
-    else:
-        signs = np.random.default_rng([instance.seed, 31]).choice((-1, 1), size=(draws, pairs))
-    # Sums of equal terms may differ in the last digits.
-    floor = 1e-9 * float(np.abs(products).sum())
-    as_good = int(np.count_nonzero(signs @ products >= products.sum() - floor))
-    if exact:
-        return as_good / (1 << pairs), 1.0 / (1 << pairs)
+    rows = _generator(instance, scores, 31).normal(size=(1 + draws, instance.n))
+    rows[0] = scores
+    values = fidelities(instance.pool.masks, instance.responses, rows)
+    as_good = int(np.count_nonzero(values[1:] >= values[0] - 1e-9))
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
+
+
+def _generator(
+    instance: Instance, scores: Float[np.ndarray, " n"], stream: int
+) -> np.random.Generator:
+    """A generator of its own for these scores: the same draws for all would err alike for all."""
+    return np.random.default_rng([instance.seed, stream, zlib.crc32(scores.tobytes())])
 
 
 def _without_rounding(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -24,6 +24,7 @@ from whence.games.question import Question, decision_on
 from whence.models.protocols import GivesGradients, Input, Model, TokenModel
 
 __all__ = [
+    "MOST",
     "TEMPLATES",
     "Perturbation",
     "PerturbationSet",

@@ -16,10 +16,10 @@ from whence.core.trust import Finding, Quantity
 from whence.evaluation.instance import Explain, Instance
 from whence.evaluation.metrics.permutation_test import (
     Concentrated,
-    answer_test,
     concentrated,
     noise_share,
     permutation_test,
+    random_scores_test,
 )
 from whence.evaluation.metrics.pool_fidelity import PoolFidelity
 from whence.evaluation.robustness.masker_agreement import masker_agreement
@@ -45,7 +45,6 @@ __all__ = [
     "carried_by_the_marked",
     "fair_test",
     "graded",
-    "instability_reason",
     "not_measured",
     "same_answer_again",
     "same_top",
@@ -67,8 +66,6 @@ GAP = (0.05, 0.2)
 OTHERS_OVERLAP = (0.6, 0.4)
 SAME_TOP = 0.5
 """Jaccard overlap of the top words from which they count as the same: two of three in common."""
-UNSTABLE = 0.5
-"""Share of neutral edits that change the prediction from which it counts as unstable: most."""
 
 CHANCE = "Better than chance?"
 CARRIED = "Do the marked words carry it?"
@@ -118,9 +115,9 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
 
     Two tests. The scores are shuffled: pass at p <= 0.01, and p <= 0.05 among content words and
     among stop words apart; caution at p <= 0.05. Where so few scores say all there is that they
-    have fewer than a hundred arrangements, no shuffle can be rare; there the model's answers are
-    shuffled in their place, and no other arrangement may fit them better. Where neither test could
-    have been passed, nothing is shown. Cost: none beyond the pool.
+    have fewer than a hundred arrangements, no shuffle can be rare; there normal scores are drawn in
+    their place: pass at p <= 0.01, else fail, and no other arrangement may fit better. Two features
+    cannot pass. Cost: none beyond the pool.
     """
     fidelity = PoolFidelity().measure(instance, scores)
     p, least = permutation_test(instance, scores, draws=DRAWS)
@@ -132,13 +129,7 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     few = concentrated(instance, scores)
     rare = few.arrangements * P_VALUE[0] >= 1
     if p > P_VALUE[0] and not rare and few.first:
-        finding, more, measurement = _by_answers(instance, few, fidelity.n)
-        return Quantity(
-            question=CHANCE,
-            finding=finding,
-            says=f"{text}; {more}.",
-            measurements=(*measurements, measurement),
-        )
+        return _by_random_scores(instance, scores, few, text, measurements)
     finding = graded(p, *P_VALUE)
     text += f"; shuffled scores do as well with permutation p = {p:.2g}"
     common = instance.common
@@ -158,29 +149,33 @@ def better_than_chance(instance: Instance, scores: Float[np.ndarray, " n"]) -> Q
     )
 
 
-def _by_answers(instance: Instance, few: Concentrated, n: int) -> tuple[Finding, str, Measurement]:
-    """The second test: the answers shuffled, for scores that have few arrangements."""
-    p, least = answer_test(instance, few.scores, draws=DRAWS)
+def _by_random_scores(
+    instance: Instance,
+    scores: Float[np.ndarray, " n"],
+    few: Concentrated,
+    text: str,
+    measurements: list[Measurement],
+) -> Quantity:
+    """The second test: scores drawn anew, for scores that have few arrangements."""
+    p, least = random_scores_test(instance, scores, draws=DRAWS)
     measurement = replace(
-        _p_value(instance, "p-value-of-answers", p, least, n),
-        specification=instance.specification("answer_test", draws=DRAWS, sided="one"),
+        _p_value(instance, "p-value-of-random-scores", p, least, measurements[0].n),
+        specification=instance.specification("random_scores_test", draws=DRAWS, sided="one"),
     )
-    text = (
-        f"the scores of these {instance.n} features say no more than {few.size} of them do, which "
-        f"can be arranged in only {few.arrangements} ways, too few to rule out chance by shuffling; "
-        "no other arrangement fits better"
+    text += (
+        f"; {few.size} of the {instance.n} scores say as much as all, which can be arranged in only "
+        f"{few.arrangements} ways, too few to rule out chance by shuffling; no other arrangement fits "
+        f"better, and random scores do as well with p = {p:.2g}"
     )
-    # A pass needs 1 %, so a test that cannot reach it shows nothing, however well it went.
-    if least > P_VALUE[0]:
-        return (
-            "not_measured",
-            f"{text}, but so few words leave too few answers to tell",
-            measurement,
-        )
-    return (
-        graded(p, *P_VALUE),
-        f"{text}, and with the model's answers shuffled in their place p = {p:.2g}",
-        measurement,
+    if instance.n == 2:
+        text += "; with two features nothing can be shown"
+    return Quantity(
+        question=CHANCE,
+        # No caution: scores that fit stand out of all random ones, and of so few words one in twenty
+        # random ones nearly fits.
+        finding="pass" if p <= P_VALUE[0] else "fail",
+        says=f"{text}.",
+        measurements=(*measurements, measurement),
     )
 
 
@@ -388,17 +383,6 @@ def same_top(stability: Stability) -> tuple[int, int]:
     # Another seed is no edit of the text, and stands in the sentence about the ranking.
     agreed = [a for axis in ("typo", "neutral") for _, a in stability.repeats.get(axis, ())]
     return sum(a.jaccard >= SAME_TOP for a in agreed), len(agreed)
-
-
-def instability_reason(stability: Stability) -> str | None:
-    """Why the prediction itself is unstable, if most neutral edits change it."""
-    share = stability.share_discarded.get("neutral", 0.0)
-    if share <= UNSTABLE:
-        return None
-    return (
-        f"the prediction itself is unstable: {100 * share:.0f} % of the neutral edits (letter case, "
-        "spaces, a prefix) change it, or move its probability by 0.1 or more"
-    )
 
 
 def agrees_with_others(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -11,42 +11,67 @@ from whence.core.errors import CapabilityError, InputError, ModelOutputError
 from whence.core.measurements import Measurement
 from whence.core.trust import Finding, Quantity
 from whence.evaluation.instance import Instance
-from whence.evaluation.robustness.text_perturbations import neutral_edits
+from whence.evaluation.robustness.text_perturbations import MOST, holds, neutral_edits
 from whence.evaluation.trust.marked import Marked
 from whence.games.cache import Cache
 from whence.games.question import ask_otherwise
 
-__all__ = ["EDITS", "MATTERS", "does_it_matter", "idle_moves"]
+__all__ = ["EDITS", "MATTERS", "Idle", "does_it_matter", "idle_edits"]
 
 MATTERS = "Does the effect matter?"
 EDITS = 4
 """Edits without meaning: every one that :func:`neutral_edits` has."""
-FLOOR = {"nat": 0.1, "logit": 0.1, "probability": 0.025}
-"""The least effect that is one: 0.1 nat change the odds by a tenth, and move an even probability by two
-and a half percentage points (0.1 x 0.5 x 0.5). Classifiers of random parameters stay below it
-(benchmarks/random_weights.py)."""
+FLOOR = {"nat": MOST / 0.25, "logit": MOST / 0.25, "probability": MOST}
+"""The least effect that is one: what an edit may move without changing the prediction. A probability
+near one half moves a quarter as fast as its log-odds, so that many nats as four times this."""
 OF_THE_MARGIN = 0.1
 """Share of the distance to another decision below which an effect calls for caution. Chosen by hand."""
 
 
-def idle_moves(instance: Instance, cache: Cache | None) -> Float[np.ndarray, " edits"]:
-    """How far edits without meaning (letter case, spaces, a prefix, a suffix) move the output.
+UNSTABLE = 0.5
+"""Share of the edits that change the prediction beyond which it counts as unstable: most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Idle:
+    """What edits without meaning do: how far each moves the output, and how many the prediction."""
+
+    moves: Float[np.ndarray, " edits"]
+    changed: int = 0
+
+    @property
+    def unstable(self) -> str | None:
+        """Why the prediction itself is unstable, if most of these edits change it."""
+        share = self.changed / max(1, len(self.moves))
+        if share <= UNSTABLE:
+            return None
+        return (
+            f"the prediction itself is unstable: {100 * share:.0f} % of the neutral edits (letter case, "
+            "spaces, a prefix, a suffix) change it, or move its probability by 0.1 or more"
+        )
+
+
+def idle_edits(instance: Instance, cache: Cache | None) -> Idle:
+    """Make every edit without meaning (letter case, spaces, a prefix, a suffix), and ask again.
 
     Cost: one evaluation an edit. An edit that the model cannot read is left out.
     """
     question = instance.question
     if question is None:
-        return np.zeros(0)
+        return Idle(np.zeros(0))
     moves: list[float] = []
-    for edit in islice(neutral_edits(question), EDITS):
+    changed = 0
+    for edit in neutral_edits(question):
         try:
-            game = ask_otherwise(question, edit.source).game(cache=cache)
+            other = ask_otherwise(question, edit.source)
+            game = other.game(cache=cache)
             answer = game(np.ones((1, game.n), dtype=bool))[0, instance.output]
         except (CapabilityError, InputError, ModelOutputError):
             continue
         instance.spent.append(game.cost)
         moves.append(abs(float(answer) - instance.full))
-    return np.array(moves)
+        changed += holds(question.decision, other.decision) is not None
+    return Idle(np.array(moves), changed)
 
 
 def does_it_matter(

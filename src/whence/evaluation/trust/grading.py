@@ -90,7 +90,7 @@ def _short_of_a(fidelity: float, fit: AdditiveFit, threshold: Threshold) -> str 
         if fit.share is None:
             return (
                 "there are too few masks for so many features to tell how much of the answer single "
-                f"words explain; {needed}"
+                f"words explain (an audit asks most); {needed}"
             )
         low = fit.share if fit.interval is None else fit.interval.low
         return f"single words explain {100 * fit.share:.0f} % of the answer ({100 * low:.0f} % at least); {needed}"

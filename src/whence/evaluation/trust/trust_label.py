@@ -38,11 +38,10 @@ from whence.evaluation.trust.checks import (
     better_than_chance,
     carried_by_the_marked,
     fair_test,
-    instability_reason,
     not_measured,
     same_answer_again,
 )
-from whence.evaluation.trust.effect import EDITS, MATTERS, does_it_matter, idle_moves
+from whence.evaluation.trust.effect import EDITS, MATTERS, does_it_matter, idle_edits
 from whence.evaluation.trust.grading import COMBINATIONS, OTHERS_DO, Verdict, verdict
 from whence.evaluation.trust.marked import SETS, TIE, Marked, marked_words
 from whence.evaluation.trust.summary import others_do_as_much, summary_sentence
@@ -127,6 +126,7 @@ def label_of(
     scores = explanation.scores[:, instance.output]
     errors = None if explanation.std_errors is None else explanation.std_errors[:, instance.output]
     fit = instance.additive
+    idle = None if level == "quick" else idle_edits(instance, cache)
     steady: Stability | None = None
     others: tuple[Attribution, ...] = ()
     steadiness = not_measured(AGAIN)
@@ -135,7 +135,7 @@ def label_of(
     marked = None if instance.n < 2 else marked_words(instance, scores, errors, level)
     chance = better_than_chance(instance, scores)
     carried = carried_by_the_marked(instance, marked)
-    if level == "quick":
+    if idle is None:
         quantities = [
             chance,
             _mattering(instance, marked, None),
@@ -161,7 +161,7 @@ def label_of(
         again_in_all += len(others) + (0 if steady is None else steady.explanations)
         quantities = [
             chance,
-            _mattering(instance, marked, idle_moves(instance, cache)),
+            _mattering(instance, marked, idle.moves),
             carried,
             fair,
             steadiness,
@@ -183,7 +183,7 @@ def label_of(
         notes.append(
             f"graded by the thresholds of level {calibrated[0].level!r}; none were measured for an audit"
         )
-    moves = None if steady is None else instability_reason(steady)
+    moves = None if idle is None else idle.unstable
     decided = verdict(
         quantities,
         features=instance.n,
