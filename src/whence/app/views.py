@@ -11,13 +11,16 @@ from whence.app.distill import terminal as distill_terminal
 from whence.app.explanation import html as explanation_html
 from whence.app.explanation import terminal as explanation_terminal
 from whence.app.trust import html as trust_html
+from whence.app.trust import measurements_html, measurements_terminal
 from whence.app.trust import terminal as trust_terminal
 from whence.attention.store import Attention
 from whence.core.display import FRAGMENT, PAGE, TEXT
 from whence.core.explanations import Attribution
 from whence.core.label_diff import LabelDiff
+from whence.core.selection import Selection
 from whence.core.trust import TrustLabel
 from whence.students.result import Distilled
+from whence.workflows.select import Comparison
 
 __all__: list[str] = []
 
@@ -32,6 +35,11 @@ PAGE.register(Attention, attention_html.page)
 TEXT.register(TrustLabel, trust_terminal.plain_text)
 FRAGMENT.register(TrustLabel, trust_html.fragment)
 TEXT.register(LabelDiff, trust_terminal.diff_text)
+
+TEXT.register(Comparison, measurements_terminal.comparison_text)
+FRAGMENT.register(Comparison, measurements_html.comparison_fragment)
+TEXT.register(Selection, measurements_terminal.selection_text)
+FRAGMENT.register(Selection, measurements_html.selection_fragment)
 
 TEXT.register(Distilled, distill_terminal.plain_text)
 FRAGMENT.register(Distilled, distill_html.fragment)
