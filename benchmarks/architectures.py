@@ -5,6 +5,8 @@ the worker is ended and the next begins behind it. Rows are kept as lines of JSO
 stopped goes on where it was.
 
     python -m benchmarks.architectures ROWS.jsonl [--only TEXT] [--seconds N] [--table PAGE.md]
+
+With ``--beside OTHER.jsonl``, rows of another release of transformers, the page says what differs there.
 """
 
 from __future__ import annotations
@@ -39,14 +41,15 @@ HEAD = """# Architectures
 
 A tiny model of random weights is made of each class that transformers maps to a task, and what whence
 gives for it is compared with the bare module called on one row at a time. Written by
-`python -m benchmarks.architectures ROWS.jsonl --table docs/reference/architectures.md`.
-
-```text"""
-FOOT = """```
-
-"yes" is equal to the bare module; a number stands for the reason of a refusal. Attention: every row sums
-to one, none reads the future in a causal model, and a softmax of the eager module gives the same
-weights. Knock-out: the eager module whose scores are cut gives the same effect.
+`python -m benchmarks.architectures ROWS.jsonl --beside OTHER.jsonl --table docs/reference/architectures.md`,
+the rows by the same command with either release of transformers installed.
+"""
+FOOT = """
+In the table "yes" is equal to the bare module; a number stands for the reason of a refusal. A model that
+fails when it is called with a text alone is only asked for scores. Attention: every row sums to one, none
+reads the future in a causal model, and a softmax of the eager module gives the same weights. Knock-out:
+the eager module whose scores are cut gives the same effect. Words and masks are explained too, and compared
+in other tests.
 """
 MEMORY = 8 << 30
 """Bytes of address space of a worker; torch and transformers alone map three."""
@@ -70,6 +73,7 @@ def work(keys: list[str]) -> None:
         started = time.perf_counter()
         row = check(rows[key])
         row["seconds"] = round(time.perf_counter() - started, 2)
+        row["release"] = transformers.__version__
         os.write(out, (json.dumps(row) + "\n").encode())
 
 
@@ -118,14 +122,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def summary(rows: list[dict[str, Any]], *, problems: bool = True) -> str:
-    """Counts by check, and what is wrong, crashes or is refused."""
-    lines = [f"{len(rows)} rows, {sum('built' in row for row in rows)} not built"]
+def counts(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """How often each check came to what."""
+    result = {"rows": f"{len(rows)}, {sum('built' in row for row in rows)} not built"}
     for column in COLUMNS:
         kinds = Counter(row[column].split(":")[0] for row in rows if column in row)
-        lines.append(f"{column}: " + ", ".join(f"{k} {n}" for k, n in kinds.most_common()))
-    if not problems:
-        return "\n".join(lines)
+        result[column] = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+    return result
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Counts by check, and what is wrong or crashes."""
+    lines = [f"{column}: {told}" for column, told in counts(rows).items()]
     lines += [
         f"  {row['key']} {column} {row[column]}"
         for column in COLUMNS
@@ -135,39 +143,74 @@ def summary(rows: list[dict[str, Any]], *, problems: bool = True) -> str:
     return "\n".join(lines)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """A page: what of each class is explained, and why the rest is refused."""
-    reasons: list[str] = []
+class Reasons:
+    """Reasons of refusals in the order in which they come, each with a number."""
 
-    def cell(row: dict[str, Any], column: str) -> str:
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def cell(self, row: dict[str, Any], column: str) -> str:
+        """A cell of the table: yes, or no with the reason's number."""
         word, _, reason = row.get(column, "").partition(": ")
         if word not in ("refused", "wrong", "crash"):
-            return {"right": "yes"}.get(word, word)
+            return row.get(column, "").replace("right", "yes", 1)
         # Names and numbers of one class make no other reason.
-        short = reason.split(". Methods that work")[0].replace(
-            row["key"].split("/")[1], "the model"
-        )
+        short = reason.split(". Methods that work")[0].replace(_name(row), "the model")
         short = re.sub(r"\d[\d.e+-]*", "...", short.replace("memory:", ""))
-        if short not in reasons:
-            reasons.append(short)
-        return f"{'no' if word == 'refused' else word} [{reasons.index(short) + 1}]"
+        if short not in self.reasons:
+            self.reasons.append(short)
+        return f"{'no' if word == 'refused' else word} [{self.reasons.index(short) + 1}]"
 
-    lines = ["| class | task | scores | prefix | gradients | attention | knock-out | rollout |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for row in sorted(rows, key=lambda each: each["key"].split("/")[1]):
-        name = row["key"].split("/")[1]
-        if "built" in row:
-            continue
+    def line(self, row: dict[str, Any]) -> str:
+        """A row of the table."""
         if not row["load"].startswith("right"):
-            lines.append(f"| {name} | {cell(row, 'load')} | | | | | | |")
-            continue
+            return f"| {_name(row)} | {self.cell(row, 'load')} | | | | | | |"
         columns = ("scores", "prefix", "gradients", "attention", "knockout", "rollout")
-        cells = [cell(row, column) for column in columns]
-        lines.append(f"| {name} | {row.get('task', '')} | {' | '.join(cells)} |")
-    notes = [f"{place + 1}. {reason}" for place, reason in enumerate(reasons)]
-    return "\n".join(
-        [HEAD, summary(rows, problems=False), FOOT, *lines, "", "## Reasons", "", *notes, ""]
-    )
+        cells = [self.cell(row, column) for column in columns]
+        return f"| {_name(row)} | {row.get('task', '')} | {' | '.join(cells)} |"
+
+
+TITLE = """| class | task | scores | prefix | gradients | attention | knock-out | rollout |
+|---|---|---|---|---|---|---|---|"""
+
+
+def table(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+    """A page: what of each class is explained, why the rest is refused, and what differs elsewhere."""
+    reasons, parts = Reasons(), [HEAD, _releases([rows, others] if others else [rows]), FOOT, TITLE]
+    built = [row for row in sorted(rows, key=_name) if "built" not in row]
+    lines = {row["key"]: reasons.line(row) for row in built}
+    parts += lines.values()
+    if others:
+        rest = [row for row in sorted(others, key=_name) if "built" not in row]
+        differ = [line for row in rest if lines.get(row["key"]) != (line := reasons.line(row))]
+        parts += ["", f"## Otherwise in transformers {others[0]['release']}", ""]
+        parts += ["New classes, and those with another answer.", "", TITLE, *differ]
+    missing = {_name(row): row["built"] for row in [*others, *rows] if "built" in row}
+    parts += ["", "## Not built", "", "| class | reason |", "|---|---|"]
+    parts += [f"| {name} | {_why(missing[name])} |" for name in sorted(missing)]
+    parts += ["", "## Reasons", ""]
+    parts += [f"{place + 1}. {reason}" for place, reason in enumerate(reasons.reasons)]
+    return "\n".join([*parts, ""])
+
+
+def _releases(runs: list[list[dict[str, Any]]]) -> str:
+    every = [counts(rows) for rows in runs]
+    lines = [
+        "| check | " + " | ".join(f"transformers {rows[0]['release']}" for rows in runs) + " |"
+    ]
+    lines.append("|---|" + "---|" * len(runs))
+    lines += [f"| {name} | " + " | ".join(each[name] for each in every) + " |" for name in every[0]]
+    return "\n".join(lines)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return row["key"].split("/")[1]
+
+
+def _why(reason: str) -> str:
+    """The first line that says something of why a class could not be made."""
+    first = next(line for line in reason.split(": ", 1)[1].strip().split("\n") if line.strip())
+    return first.split(". ")[0]
 
 
 def main() -> None:
@@ -175,6 +218,7 @@ def main() -> None:
     parser.add_argument("path", type=Path, nargs="?")
     parser.add_argument("--work", nargs="*")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--beside", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=120)
     arguments = parser.parse_args()
@@ -188,7 +232,8 @@ def main() -> None:
     sweep(arguments.path, keys, arguments.seconds)
     print(summary(read(arguments.path)))
     if arguments.table is not None:
-        arguments.table.write_text(table(read(arguments.path)), "utf-8")
+        others = [] if arguments.beside is None else read(arguments.beside)
+        arguments.table.write_text(table(read(arguments.path), others), "utf-8")
 
 
 if __name__ == "__main__":

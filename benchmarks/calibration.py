@@ -48,7 +48,7 @@ DEAR = {"ShapleyValues"}
 """Methods left out: exact Shapley values take 2^n evaluations."""
 SEED = 7_000_003
 LEVELS = ("quick", "default")
-COLUMNS = (
+COLUMNS: Sequence[str] = (
     "model task architecture method item level fidelity p chance share additive comp suff ap pk k n".split()  # noqa: SIM905
 )
 DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -203,7 +203,8 @@ def within(rows: Sequence[Row], measure: str, truth: str = "ap") -> list[float]:
     for pairs in groups.values():
         left, right = np.array(pairs).T
         if len(pairs) > 3 and np.ptp(left) > 0 and np.ptp(right) > 0:
-            result.append(float(spearmanr(left, right).statistic))
+            correlation: Any = spearmanr(left, right)
+            result.append(float(correlation.statistic))
     return result
 
 
@@ -442,7 +443,7 @@ def ship(result: dict[str, Any], judged: dict[str, dict[str, Any]]) -> Path:
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--again", action="store_true", help="judge anew what is kept")
     parser.add_argument("--no-cases", action="store_true", help="leave the example models out")

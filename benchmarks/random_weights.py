@@ -53,7 +53,7 @@ def judged(folder: Path, seed: int, level: str) -> list[tuple[str, str, float, f
 
 
 def main(argv: Sequence[str] = ()) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--level", default="quick")

@@ -3,6 +3,7 @@
 from benchmarks import (
     attention,
     attention_page,
+    before_and_after,
     context_attribution,
     coverage,
     faithfulness,
@@ -28,6 +29,7 @@ if __name__ == "__main__":
         coverage,
         context_attribution,
         long_texts,
+        before_and_after,
         attention,
         attention_page,
         faithfulness,

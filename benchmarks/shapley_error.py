@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 import whence
 from benchmarks.common import median, model_folder, prompts, store, table
-from whence.attribution import KernelShap, ShapleyValues
+from whence.attribution import KernelShap, PermutationShap, ShapleyValues
 from whence.attribution.perturbation.shapley_values import all_coalitions
 from whence.games import FunctionGame, MemoryCache
 
@@ -46,6 +46,12 @@ def leverage(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
     game = FunctionGame(WORDS, lambda rows: values[rows @ powers], budget=budget)
     method = KernelShap(design="leverage")
     return method.estimate(game, budget=budget, seed=seed).scores[:, 0]
+
+
+def orders(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
+    powers = 1 << np.arange(WORDS)
+    game = FunctionGame(WORDS, lambda rows: values[rows @ powers], budget=budget)
+    return PermutationShap().estimate(game, budget=budget, seed=seed).scores[:, 0]
 
 
 def captum_kernel(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -116,6 +122,7 @@ def lasso(values: np.ndarray, budget: int, seed: int) -> np.ndarray:
 METHODS = {
     "whence KernelShap": ours,
     "whence KernelShap, leverage design": leverage,
+    "whence PermutationShap": orders,
     "captum KernelShap": captum_kernel,
     "shap KernelExplainer, l1_reg=False": shap_kernel,
     "shapiq KernelSHAP": shapiq_kernel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +36,7 @@ from whence.core import (
 )
 from whence.core.arrays import frozen_array
 from whence.core.attention_record import ReadToken
+from whence.core.specification_curve import Specification, SpecificationCurve
 
 
 def attribution(
@@ -221,3 +223,35 @@ def selection(**changes) -> Selection:
         **changes,
     }
     return Selection(**settings)
+
+
+def specification_curve(**changes) -> SpecificationCurve:
+    """Two specifications that ran and one that failed."""
+    choices = {
+        "method": "lime", "absence": "deletion", "scale": "log_odds", "unit": "word", "seed": "0",
+    }  # fmt: skip
+    explained = attribution()
+    ran = Specification(
+        choices=choices, top="late", share=0.5, keeps_top=True, keeps_sign=True, verdict="usable"
+    )
+    settings = {
+        "reason": explained.segmentation.features[0],
+        "output": explained.outputs[0],
+        "score": 1.5,
+        "share": 0.6,
+        "choices": choices,
+        "verdict": "usable",
+        "specifications": (
+            ran,
+            replace(ran, choices={**choices, "seed": "1"}, keeps_top=False, top="not"),
+            Specification(choices={**choices, "method": "integrated-gradients"}, failed="no"),
+        ),
+        "left_out": {"unit token": "the model is read in text"},
+        "model": explained.provenance.model,
+        "explanation": explained.digest,
+        "cost": Cost(evaluations=100, distinct_evaluations=90, tokens=500, seconds=1.0),
+        "whence": "0.1.0",
+        "created": "2026-01-01T00:00:00+00:00",
+        **changes,
+    }
+    return SpecificationCurve(**settings)

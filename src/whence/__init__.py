@@ -42,7 +42,17 @@ if TYPE_CHECKING:
         Rollout as Rollout,
         ShapleyValues as ShapleyValues,
         ValueZeroing as ValueZeroing,
+        PermutationShap as PermutationShap,
+        BanzhafValues as BanzhafValues,
+        PartitionShap as PartitionShap,
+        Sobol as Sobol,
+        Saliency as Saliency,
+        SmoothGrad as SmoothGrad,
+        VarGrad as VarGrad,
+        GradientShap as GradientShap,
+        SequentialIntegratedGradients as SequentialIntegratedGradients,
     )
+    from whence.attribution.interactions import interactions as interactions
     from whence.core import (
         Attribution as Attribution,
         Continuation as Continuation,
@@ -62,6 +72,9 @@ if TYPE_CHECKING:
         compare_labels as compare_labels,
         read_record as read_record,
     )
+    from whence.decisions.anchors import anchor as anchor
+    from whence.decisions.counterfactual import counterfactuals as counterfactuals
+    from whence.decisions.subsets import subsets as subsets
     from whence.games import (
         AttentionMask as AttentionMask,
         Deletion as Deletion,
@@ -87,6 +100,7 @@ if TYPE_CHECKING:
     from whence.workflows.judge import judge as judge
     from whence.workflows.measure import measure as measure
     from whence.workflows.select import compare as compare, select as select
+    from whence.workflows.specification_curve import specification_curve as specification_curve
     from whence.workflows.verify import verify as verify
 
 _VALUES = {
@@ -98,6 +112,7 @@ _VALUES = {
     "whence.attention.patching": ("patch",),
     "whence.attention.size": ("attention_size",),
     "whence.attention.store": ("Attention",),
+    "whence.attribution.interactions": ("interactions",),
     "whence.core": (
         "Attribution",
         "Continuation",
@@ -117,6 +132,9 @@ _VALUES = {
         "compare_labels",
         "read_record",
     ),
+    "whence.decisions.anchors": ("anchor",),
+    "whence.decisions.counterfactual": ("counterfactuals",),
+    "whence.decisions.subsets": ("subsets",),
     "whence.games.cache": ("MemoryCache",),
     "whence.games.disk_cache": ("DiskCache",),
     "whence.models": ("load",),
@@ -128,6 +146,7 @@ _VALUES = {
     "whence.workflows.judge": ("judge",),
     "whence.workflows.measure": ("measure",),
     "whence.workflows.select": ("compare", "select"),
+    "whence.workflows.specification_curve": ("specification_curve",),
     "whence.workflows.verify": ("verify",),
 }
 """Functions and values, by the module that defines them."""

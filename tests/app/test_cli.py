@@ -231,9 +231,38 @@ class TestExplain:
         explained(folder, "a dog and a fox")
         assert "evaluations for 5 features" in lines[0]
 
+    def test_the_hint_names_a_coarser_unit(self, folder, monkeypatch):
+        from whence.app.cli import explain as module
+
+        monkeypatch.setattr(module, "LONG", 0.0)
+        monkeypatch.setattr(module, "teller", lambda quiet: lambda line: lines.append(line))
+        lines = []
+        explained(folder, "A dog saw a fox and ran. A good dog. The fox saw a dog in a house.")
+        assert "; --unit sentence needs 8. Ctrl-C" in lines[0]
+
 
 class TestRows:
     texts = ("a good payment", "He denies chest pain", "a dog")
+
+    def test_what_is_left_is_forecast_after_the_first_row(self, folder, tmp_path, monkeypatch):
+        from whence.app.cli import explain as module
+
+        monkeypatch.setattr(module, "LONG", 0.0)
+        monkeypatch.setattr(module, "teller", lambda quiet: lambda line: lines.append(line))
+        lines = []
+        path, output = self.write(tmp_path, "csv"), tmp_path / "o.jsonl"
+        explained(folder, "--input", path, "-o", output)
+        assert lines[0] == "row 1: done"
+        assert lines[1].startswith("3 rows, about ")
+        assert "on this machine (8 evaluations for 3 features): " in lines[1]
+        assert lines[1].endswith("for the 2 that are left")
+        assert lines[2:] == ["row 2: done", "row 3: done"]
+        # Of the first row alone is left to say what the other two take.
+        whole = output.read_bytes().splitlines(keepends=True)
+        output.write_bytes(b"".join(whole[1:]))
+        lines.clear()
+        explained(folder, "--input", path, "-o", output)
+        assert lines == ["row 1: done"]
 
     def write(self, tmp_path, kind):
         path = tmp_path / f"rows.{kind}"

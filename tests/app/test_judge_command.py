@@ -30,6 +30,36 @@ def kept(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def ruled(tmp_path, monkeypatch):
+    """The arguments of a model in a file of the user's, and a saved explanation of it."""
+    (tmp_path / "spoken_rules.py").write_text(
+        "def late(texts): return [float('late' in t) for t in texts]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = ("--model", "python:spoken_rules:late")
+    run("explain", *model, "-f", "json", "-o", "kept.json", "the rent came late")
+    return model
+
+
+def test_what_stays_under_other_settings(ruled, tmp_path):
+    asked = ("evaluate", "kept.json", *ruled, "--robust")
+    assert "keep “late” as the highest reason" in run(*asked)
+    assert json.loads(run(*asked, "-f", "json"))["kind"] == "specification-curve"
+    run(*asked, "-o", "curve.html")
+    page = (tmp_path / "curve.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "Does “late” stay the reason?" in page
+    for other in (
+        ("--require", "B"),
+        ("--metric", "gini"),
+        ("--masker", "deletion"),
+        ("--seed", "1"),
+    ):
+        assert "--robust" in run(*asked, *other, code=Exit.USAGE)
+
+
 def test_a_kept_explanation_is_judged(kept, tmp_path):
     assert "Better than chance?" in run("evaluate", kept, "--level", "quick")
     judged = json.loads(run("evaluate", kept, "--level", "quick", "-f", "json"))

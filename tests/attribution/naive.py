@@ -68,3 +68,50 @@ def lime(v, n, kernel_width):
     targets.append(v(np.ones((1, n), dtype=bool))[0])
     x = np.column_stack([np.ones(len(rows)), rows])
     return np.linalg.solve(x.T @ (w[:, None] * x), x.T @ (w * np.array(targets)))[1:]
+
+
+def owen(v, n, tree):
+    """The mean over all orders that keep every block of a binary tree together (Winter 1989).
+
+    A tree is a feature's number, or a pair of trees.
+    """
+
+    def orders(node):
+        if isinstance(node, int):
+            return [[node]]
+        left, right = map(orders, node)
+        return [a + b for x, y in ((left, right), (right, left)) for a in x for b in y]
+
+    scores = np.zeros(n)
+    every = orders(tree)
+    for order in every:
+        present = np.zeros(n, dtype=bool)
+        for i in order:
+            before = v(present[None])[0]
+            present[i] = True
+            scores[i] += v(present[None])[0] - before
+    return scores / len(every)
+
+
+def banzhaf(v, n):
+    """The mean over all coalitions of the others of what a feature adds (Banzhaf 1965)."""
+    rows = (np.arange(1 << n)[:, None] >> np.arange(n)) % 2 == 1
+    added = np.zeros(n)
+    for i in range(n):
+        there = rows[rows[:, i]]
+        gone = there.copy()
+        gone[:, i] = False
+        added[i] = np.mean(v(there) - v(gone))
+    return added
+
+
+def sobol(v, n):
+    """First-order and total indices as conditional variances over all coalitions (Sobol 2001)."""
+    rows = (np.arange(1 << n)[:, None] >> np.arange(n)) % 2 == 1
+    values = v(rows)
+    first, total = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        first[i] = np.var([values[rows[:, i] == side].mean() for side in (False, True)])
+        pairs = np.stack([values[~rows[:, i]], values[rows[:, i]]])
+        total[i] = np.mean(np.var(pairs, axis=0))
+    return first / values.var(), total / values.var()

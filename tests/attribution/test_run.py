@@ -102,6 +102,16 @@ def test_forecasts_come_before_the_work(model):
     assert seen[0].method == "KernelShap"
 
 
+def test_forecasts_name_what_takes_half_or_less(model):
+    seen = []
+    text = "a good film . The dog was bad . He saw a good dog and a bad film"
+    explain(model, text, announce=seen.append)
+    # Every set of three sentences; a gradient of up to 137 passes is more than half of the 258.
+    assert seen[0].cheaper == (("unit", "sentence", 8),)
+    explain(model, text, unit="sentence", announce=seen.append)
+    assert seen[1].cheaper == ()
+
+
 def test_a_gradient_guides_where_evaluations_are_few(model):
     found = explain(model, TEXT, method="kernel-shap", budget=40)
     cost = found.provenance.cost
@@ -200,7 +210,8 @@ def test_bad_options(model, settings, error, says):
 def test_models_without_gradients_name_what_works():
     model = whence.load(lambda texts: [float(len(t)) for t in texts])
     with pytest.raises(
-        CapabilityError, match=r"needs gradients.*KernelShap, LinearDatamodel, Lime, LeaveOneOut"
+        CapabilityError,
+        match=r"needs gradients.*KernelShap, .*LinearDatamodel, .*Lime, .*LeaveOneOut",
     ):
         explain(model, "a b c", method="integrated-gradients")
     with pytest.raises(CapabilityError, match="has its own"):

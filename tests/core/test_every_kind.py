@@ -54,6 +54,7 @@ SAMPLES: dict[str, Record] = {
     ),
     "rule": others.rule(),
     "selection": samples.selection(),
+    "specification-curve": samples.specification_curve(),
     "trust-label": samples.trust_label(),
     **{kind: read_record(path) for kind, path in FILES.items()},
 }

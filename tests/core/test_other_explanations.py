@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.samples import attribution
 
 from whence.core import Counterfactual, Edit, Interactions, Interval, Rule, read_record
 from whence.core.arrays import frozen_array
 
+GOLDEN = Path(__file__).parent / "golden"
 SHARED = ("outputs", "decision", "outcome", "advice", "notes", "provenance")
 
 
@@ -102,3 +105,19 @@ def test_what_cannot_be_is_refused(make, changes, says):
 def test_an_edit_is_an_interval():
     with pytest.raises(ValueError, match="not an interval"):
         Edit(start=3, end=2, text="")
+
+
+@pytest.mark.parametrize(("name", "make"), [("counterfactual-2", counterfactual), ("rule-1", rule)])
+def test_records_of_before_read_as_they_were(name, make):
+    """Written by the version before: what it did not know is unknown, the rest is as it was."""
+    old = read_record(GOLDEN / f"{name}.json")
+    assert old == make(provenance=old.provenance)
+    assert old.minimal is None
+
+
+def test_the_size_of_a_change_is_in_words_and_characters():
+    assert (counterfactual().words, counterfactual().characters) == (2, 14)
+
+
+def test_a_rule_names_its_words():
+    assert rule().texts == ("pain ", "d today")

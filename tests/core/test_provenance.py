@@ -31,4 +31,6 @@ def test_packages_that_are_not_there_have_no_version(monkeypatch):
         return "1"
 
     monkeypatch.setattr(module, "version", version)
+    # Read anew here, and not kept for the tests after this one.
+    monkeypatch.setattr(module, "_versions", module._versions.__wrapped__)
     assert environment() == {"numpy": "1", "transformers": "1", "tokenizers": "1"}

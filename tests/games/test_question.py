@@ -10,7 +10,15 @@ from tests.zoo.families import FAMILIES
 import whence
 from whence.core import Document, InputError, OptionError, Part
 from whence.games import Spans
-from whence.games.question import _moved, ask, ask_again, ask_otherwise, source_of
+from whence.games.question import (
+    _moved,
+    ask,
+    ask_again,
+    ask_otherwise,
+    decision_on,
+    source_of,
+)
+from whence.models.public_call import public_call
 
 TEXT = "a late payment was made"
 
@@ -100,6 +108,38 @@ def test_the_same_question_of_another_text():
     assert [f.text for f in words.segmentation.features] == ["a", "later", "payment"]
 
 
+@public_call
+def test_a_decision_is_asked_for_once_and_only_where_it_is_read():
+    asked = []
+
+    def late(texts):
+        asked.extend(texts)
+        return _late(texts)
+
+    question = ask(whence.load(late), TEXT)
+    # For the number of outputs, and for the decision.
+    assert asked == [TEXT, TEXT]
+    assert decision_on(question.model, TEXT) == question.decision
+    other = ask_otherwise(question, "so: " + TEXT)
+    before = len(asked)
+    assert other.decision.scores[0].value == 1.0
+    assert decision_on(question.model, "so: " + TEXT) == other.decision
+    assert asked[before:] == ["so: " + TEXT]
+
+
+def test_another_public_call_asks_for_the_decision_again():
+    asked = []
+
+    def late(texts):
+        asked.extend(texts)
+        return _late(texts)
+
+    model = whence.load(late)
+    for _ in range(2):
+        public_call(ask)(model, TEXT)
+    assert asked == 4 * [TEXT]
+
+
 def test_what_is_no_model_is_refused():
     with pytest.raises(OptionError, match="load it first"):
         ask(len, "text")
@@ -186,3 +226,12 @@ def test_a_segmenter_that_this_version_lacks_is_put_again_as_spans():
     )
     assert isinstance(question.segmenter, Spans)
     assert [f.text for f in question.segmentation.features] == TEXT.split()
+
+
+@pytest.mark.parametrize("abbreviations", [(), ("Urk",), ("Urk", "lfd. Nr")])
+def test_sentences_of_a_record_are_asked_again_by_their_own_abbreviations(abbreviations):
+    model = whence.load(lambda texts: [float("late" in text) for text in texts])
+    unit = whence.Sentences(abbreviations=abbreviations)
+    text = "See Urk. of May, lfd. Nr. 3. The rent came late."
+    explanation = whence.explain(model, text, unit=unit, method="leave-one-out", trust="off")
+    assert ask_again(model, explanation).segmenter == unit

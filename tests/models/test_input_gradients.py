@@ -9,6 +9,8 @@ import pytest
 import torch
 import transformers
 from tests.asking import explain
+from tests.zoo.architecture_checks import Model, gradients
+from tests.zoo.architectures import architectures
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.odd import ODD
 
@@ -62,6 +64,13 @@ class TestRightOnes:
         # The head that predicts a forced token may share the table; none of these is forced.
         assert (values[0] - values[1]) / 2 == pytest.approx(slope, abs=0.05 * usual + 1e-4)
 
+    @pytest.mark.parametrize("method", ["integrated-gradients", "gradient-weighted-attention"])
+    def test_a_caller_in_inference_mode(self, method):
+        model = whence.load(EVERY["bert"]().pair)
+        plain = explain(model, TEXT, method=method)
+        with torch.inference_mode():
+            assert np.array_equal(explain(model, TEXT, method=method).scores, plain.scores)
+
     def test_batches_of_one_where_the_model_refuses_more(self):
         tiny = EVERY["llama-classifier"]()
         found = explain(whence.load(tiny.pair), TEXT, method="integrated-gradients")
@@ -97,6 +106,33 @@ class Straight(transformers.BertForSequenceClassification):
         return output
 
 
+class Steep(transformers.BertForSequenceClassification):
+    """Its gradient is a twelfth too large, in every direction."""
+
+    more = 1 / 12
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits + self.more * (output.logits - output.logits.detach())
+        return output
+
+
+class Steeper(Steep):
+    more = 20
+
+
+class Leak(transformers.BertForSequenceClassification):
+    """A tenth of one layer's states passes no gradient."""
+
+    def forward(self, *args, **kwargs):
+        part = self.bert.encoder.layer[1].attention.output
+        hook = part.register_forward_hook(lambda *a: 0.9 * a[-1] + 0.1 * a[-1].detach())
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            hook.remove()
+
+
 class Relay(transformers.BertForSequenceClassification):
     """Looks its tokens up without its table's module."""
 
@@ -130,6 +166,8 @@ class TestWrongOnes:
         [
             (Detached, "pass no gradient"),
             (Straight, "another than their own"),
+            (Steep, "another than their own"),
+            (Leak, "another than their own"),
             (Relay, "does not look the tokens of its input up"),
         ],
     )
@@ -141,6 +179,20 @@ class TestWrongOnes:
         model = whence.load((module, tiny.tokenizer), task="classification")
         with pytest.raises(GradientError, match=says):
             explain(model, TEXT, method=method, target="low")
+
+    def test_half_precision_hides_no_large_error_and_says_that_it_hides_others(self):
+        tiny = EVERY["bert"]()
+        module = copy.deepcopy(tiny.module).bfloat16()
+        model = whence.load((module, tiny.tokenizer), task="classification")
+        settings = {"target": target_of(tiny), "method": "input-x-gradient"}
+        says = "rounding would hide an error of half their size"
+        assert sum(says in note for note in explain(model, TEXT, **settings).notes) == 1
+        assert not any(
+            says in note for note in explain(whence.load(tiny.pair), TEXT, **settings).notes
+        )
+        module.__class__ = Steeper
+        with pytest.raises(GradientError, match="another than their own"):
+            explain(model, TEXT, **settings)
 
     @pytest.mark.filterwarnings("ignore")
     def test_integer_layers(self):
@@ -160,3 +212,32 @@ class TestWrongOnes:
         with pytest.raises(GradientError):
             explain(whence.load(tiny.pair), TEXT, target=target_of(tiny), method="input-x-gradient")
         assert sum(len(child._forward_hooks) for child in tiny.module.modules()) == before
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "IBertForSequenceClassification",  # its table gives embeddings and a scale
+        "XLNetForSequenceClassification",
+        "XLNetLMHeadModel",  # positions first, with forced tokens behind the text
+        "CpmAntForCausalLM",  # a prompt of the module's own before the text
+        "Florence2ForConditionalGeneration",  # the text is looked up outside the encoder
+    ],
+)
+def test_the_text_is_found_wherever_a_family_looks_it_up(kind):
+    gradients(Model(next(each for each in architectures() if each.kind == kind)))
+
+
+def test_a_prompt_and_forced_tokens_keep_their_own_embeddings():
+    from whence.models.adapters.input_gradients import look_up
+
+    table = torch.nn.Embedding(20, 3)
+    ids, leaf = torch.tensor([[4, 5], [6, 4]]), torch.randn(2, 2, 3)
+    read = torch.tensor([[9, 9, 4, 5, 7], [9, 9, 6, 4, 8]], dtype=torch.int32)
+    right = table(read).detach()
+    right[:, 2:4] = leaf
+    with look_up([table], ids, leaf):
+        assert torch.equal(table(read), right)
+        # Places first, also where there are as many of them as rows.
+        assert torch.equal(table(read.T), right.transpose(0, 1))
+        assert torch.equal(table(ids.T), leaf.transpose(0, 1))

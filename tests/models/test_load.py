@@ -218,6 +218,38 @@ def test_what_is_no_model_is_named():
             whence.load(ref)
 
 
+def test_a_module_without_its_weights_is_refused():
+    tiny = FAMILIES["bert"]()
+    with pytest.raises(ModelLoadError, match="built on the device 'meta', without its weights"):
+        whence.load((copy.deepcopy(tiny.module).to("meta"), tiny.tokenizer))
+
+
+def test_weights_that_are_fetched_for_each_layer():
+    accelerate = pytest.importorskip("accelerate")
+    tiny = FAMILIES["bert"]()
+    module = accelerate.cpu_offload(copy.deepcopy(tiny.module), execution_device="cpu")
+    model = whence.load((module, tiny.tokenizer))
+    for method in ("leave-one-out", "integrated-gradients", "value-zeroing"):
+        found = explain(model, "a good payment", method=method)
+        plain = explain(whence.load(tiny.pair), "a good payment", method=method)
+        assert found.scores == pytest.approx(plain.scores, abs=1e-5)
+    with pytest.raises(CapabilityError, match="only while their layer runs"):
+        whence.attend(model, "a good payment")
+
+
+def test_a_compiled_part_is_watched_and_put_back():
+    tiny = FAMILIES["bert"]()
+    module = copy.deepcopy(tiny.module)
+    part = torch.compile(module.bert.encoder.layer[0], backend="eager")
+    module.bert.encoder.layer[0] = part
+    model, forward = whence.load((module, tiny.tokenizer)), part.forward
+    for method in ("attention-knockout", "value-zeroing"):
+        found = explain(model, "a good payment", method=method)
+        plain = explain(whence.load(tiny.pair), "a good payment", method=method)
+        assert found.scores == pytest.approx(plain.scores, abs=1e-5)
+    assert part.forward is forward
+
+
 @pytest.mark.slow
 def test_compiled_modules_are_read_and_watched():
     tiny = FAMILIES["bert"]()

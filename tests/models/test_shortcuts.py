@@ -10,12 +10,14 @@ import pytest
 import torch
 import transformers
 from tests.asking import explain
+from tests.zoo.architecture_checks import Model, scores
+from tests.zoo.architectures import architectures, build
 from tests.zoo.families import FAMILIES, VARIANTS
 from tests.zoo.odd import ODD
 from transformers.utils import ModelOutput
 
 import whence
-from whence.core import Continuation, Label, NextToken
+from whence.core import Continuation, Label, ModelOutputError, NextToken
 from whence.models.protocols import Row
 
 TEXT = "She did not miss a payment; her brother missed four payments last year."
@@ -211,6 +213,25 @@ class TestForms:
         assert_bare(module, model, rows_of(model))
 
 
+# peft asks for a property that transformers deprecates.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+def test_trained_prompts_are_keys_that_no_budget_of_ours_forbids():
+    peft = pytest.importorskip("peft")
+    tiny = EVERY["llama"]()
+    torch.manual_seed(0)
+    settings = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    module = peft.get_peft_model(copy.deepcopy(tiny.module), settings).eval()
+    model = whence.load((module, tiny.tokenizer))
+    ids = torch.tensor([[*model.encode(TEXT).ids.tolist(), *FORCED[:-1]]])
+    with torch.inference_mode():
+        logits = module(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    table = torch.log_softmax(logits[0, -len(FORCED) :].double(), dim=-1)
+    truth = sum(float(table[t, token]) for t, token in enumerate(FORCED))
+    for method in ("leave-one-out", "value-zeroing"):
+        found = explain(model, TEXT, method=method, target=Continuation(token_ids=FORCED))
+        assert found.values[0] == pytest.approx(truth, abs=1e-4)
+
+
 class Ahead(transformers.LlamaForCausalLM):
     """Every token reads those after it, as under is_causal: false."""
 
@@ -323,3 +344,84 @@ def test_a_replay_finds_what_a_shortcut_hid(monkeypatch):
         patch.setattr(Shortcuts, "due", lambda self, used: False)
         record = whence.explain(model, TEXT, method="leave-one-out", masker="deletion")
     assert not whence.verify(whence.load(ODD["fnet"]().pair), record, masks=20).holds
+
+
+def test_a_forced_translation_does_not_see_its_future():
+    """Read with the cache that its configuration asks for, an FSMT has no causal mask."""
+    architecture = next(
+        each for each in architectures() if each.kind == "FSMTForConditionalGeneration"
+    )
+    model = whence.load(build(architecture))
+    encoding = model.encode(TEXT)
+    first = [
+        model.readout(encoding, [Continuation(token_ids=ids)]) for ids in ((9,), (9, 17), (9, 30))
+    ]
+    values = [model.evaluate([Row(ids=encoding.ids)], each) for each in first]
+    alone, *longer = (float(each.values[0, 0]) for each in values)
+    with torch.no_grad():
+        ids = torch.tensor(encoding.ids[None])
+        for token, value in zip((17, 30), longer, strict=True):
+            start = torch.tensor([[model.module.config.decoder_start_token_id, 9]])
+            logits = model.module(input_ids=ids, decoder_input_ids=start, use_cache=False).logits
+            last = float(torch.log_softmax(logits[0, 1].double(), -1)[token])
+            assert np.isclose(value, alone + last, atol=1e-4)
+
+
+class TestAnswersThatDoNotStandStill:
+    """A model that draws, or keeps something from call to call, has no answer to explain."""
+
+    def noisy(self, change):
+        tiny = EVERY["bert"]()
+        module = copy.deepcopy(tiny.module)
+        module.classifier.register_forward_hook(lambda _, args, output: change(output))
+        return whence.load((module, tiny.tokenizer))
+
+    @pytest.mark.parametrize("method", ["leave-one-out", "integrated-gradients", "kernel-shap"])
+    def test_dropout_that_is_always_on(self, method):
+        model = self.noisy(lambda output: torch.nn.functional.dropout(output, 0.5, training=True))
+        with pytest.raises(ModelOutputError, match="differently in two calls"):
+            whence.explain(model, TEXT, method=method, trust="off")
+
+    def test_noise_of_another_generator(self):
+        generator = np.random.default_rng(3)
+        model = self.noisy(lambda output: output * float(generator.normal()))
+        with pytest.raises(ModelOutputError, match="differently in two calls"):
+            whence.explain(model, TEXT, method="leave-one-out", trust="off")
+
+    def test_a_number_of_calls_that_is_counted(self):
+        calls = []
+        model = self.noisy(lambda output: output * (calls.append(1) or len(calls)))
+        with pytest.raises(ModelOutputError, match="differently in two calls"):
+            whence.explain(model, TEXT, method="integrated-gradients", trust="off")
+
+    def test_one_row_alone_is_asked_again_where_it_draws(self):
+        model = self.noisy(lambda output: output + 0.01 * torch.randn_like(output))
+        encoding = model.encode(TEXT)
+        readout = model.readout(encoding, [Label(label=0)], link="logit")
+        with pytest.raises(ModelOutputError, match="differently in two calls"):
+            model.evaluate([Row(ids=encoding.ids)], readout)
+
+    def test_numbers_that_are_drawn_and_not_used_cost_four_passes_once(self):
+        model = self.noisy(lambda output: output + 0 * torch.rand(1))
+        encoding = model.encode(TEXT)
+        readout = model.readout(encoding, [Label(label=0)], link="logit")
+        assert model.evaluate([Row(ids=encoding.ids)], readout).probes == 4
+        assert model.evaluate([Row(ids=encoding.ids)], readout).probes == 0
+
+    def test_a_model_that_answers_otherwise_in_company_is_asked_again_once(self):
+        model = whence.load(ODD["fnet"]().pair)
+        readout = answers_of(model, rows_of(model))[1]
+        assert readout.shortcuts.steady
+        assert readout.shortcuts.notes
+
+    @pytest.mark.slow
+    def test_reformer_is_refused_without_a_seed_and_right_with_one(self):
+        architecture = next(each for each in architectures() if each.kind == "ReformerModel")
+        model = Model(architecture)
+        with pytest.raises(ModelOutputError, match="hash_seed"):
+            scores(model)
+        for child in model.module.modules():
+            if hasattr(child, "hash_seed"):
+                child.hash_seed = 3
+        with torch.random.fork_rng(devices=[]):
+            scores(model)

@@ -30,6 +30,22 @@ LARGEST = 8_000_000
 """Parameters above which a model was not shrunk and is not built: 32 MB."""
 
 _WIDTH, _HEADS, _HEAD, _LAYERS = 32, 4, 8, 2
+_DEPTH_FIELDS = (
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "encoder_layers",
+    "decoder_layers",
+    "num_decoder_layers",
+    "num_encoder_layers",
+    "depth",
+    "num_block_layers",
+    "text_layers",
+    "num_hidden_layers_encoder",
+    "num_self_attends_per_block",
+    "num_blocks",
+)
 _SIZES: dict[str, int] = {
     **dict.fromkeys(
         [
@@ -60,31 +76,14 @@ _SIZES: dict[str, int] = {
             "mamba_hidden_size",
             "vision_hidden_size",
             "connector_hidden_size",
+            "audio_hidden_size",
             "input_hidden_size",
             "d_latents",
             "qformer_hidden_size",
         ],
         _WIDTH,
     ),
-    **dict.fromkeys(
-        [
-            "num_hidden_layers",
-            "n_layer",
-            "n_layers",
-            "num_layers",
-            "encoder_layers",
-            "decoder_layers",
-            "num_decoder_layers",
-            "num_encoder_layers",
-            "depth",
-            "num_block_layers",
-            "text_layers",
-            "num_hidden_layers_encoder",
-            "num_self_attends_per_block",
-            "num_blocks",
-        ],
-        _LAYERS,
-    ),
+    **dict.fromkeys(_DEPTH_FIELDS, _LAYERS),
     **dict.fromkeys(
         [
             "num_attention_heads",
@@ -300,14 +299,14 @@ def architectures() -> list[Architecture]:
         for name in lists:
             for model_type, kind in getattr(modeling_auto, f"{name}_MAPPING_NAMES").items():
                 add(row, kind, model_type)
+
     # A model without a head is an embedder where the family has a head that reads whole texts.
-    heads = ("MODEL_FOR_MASKED_LM", "MODEL_FOR_SEQUENCE_CLASSIFICATION")
-    texts = {t for name in heads for t in getattr(modeling_auto, f"{name}_MAPPING_NAMES")}
+    def named(name: str) -> dict[str, Any]:
+        return getattr(modeling_auto, f"MODEL_FOR_{name}_MAPPING_NAMES")
+
+    texts = {*named("MASKED_LM"), *named("SEQUENCE_CLASSIFICATION")} - {*named("CAUSAL_LM")}
     for model_type, kind in modeling_auto.MODEL_MAPPING_NAMES.items():
-        if (
-            model_type in texts
-            and model_type not in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        ):
+        if model_type in texts | {*named("SEQ_TO_SEQ_CAUSAL_LM")}:
             add("embedding", kind, model_type)
     return list(rows.values())
 
@@ -323,6 +322,8 @@ def build(architecture: Architecture) -> tuple[Any, Any]:
     Raises:
         ValueError: the configuration could not be shrunk.
     """
+    if architecture.kind in _NOT_ASKED:
+        raise ValueError(_NOT_ASKED[architecture.kind])
     tokenizer = tokenizer_of(architecture.row)
     kind = getattr(transformers, architecture.kind)
     config = _tiny_config(kind.config_class, tokenizer)
@@ -330,6 +331,8 @@ def build(architecture: Architecture) -> tuple[Any, Any]:
         config.is_decoder = True
     if architecture.row in ("classification", "token_classification"):
         config.num_labels = 3
+    if architecture.kind.endswith("EncoderModel"):
+        config.is_encoder_decoder = False
     if getattr(config, "is_encoder_decoder", False):
         config.decoder_start_token_id = tokenizer.eos_token_id
     with torch.device("meta"):
@@ -343,6 +346,8 @@ def build(architecture: Architecture) -> tuple[Any, Any]:
             for parameter in module.parameters():
                 # Norms, biases and gates start as constants, which would hide mistakes about them;
                 # a few tables are made without being filled.
+                if not parameter.numel():
+                    continue
                 broken = not bool(torch.isfinite(parameter).all()) or parameter.abs().max() > 1e3
                 if broken:
                     parameter.zero_()
@@ -360,7 +365,24 @@ def _tiny_config(kind: Any, tokenizer: Any) -> Any:
 
 
 _ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+_DRAFTS = "it drafts for another model: it reads that model's states and keys, and no token ids"
+_SPEAKS = "it has no forward pass: its parts run in generate() alone, and its thinker has a row of its own"
+_NOT_ASKED = {
+    "Gemma4AssistantForCausalLM": _DRAFTS,
+    "Gemma4UnifiedAssistantForCausalLM": _DRAFTS,
+    "Qwen2_5OmniForConditionalGeneration": _SPEAKS,
+    "Qwen3OmniMoeForConditionalGeneration": _SPEAKS,
+}
+"""Classes that answer no text, and why."""
+_MROPE = {**_ROPE, "mrope_section": [2, 1, 1]}
 _OWN: dict[str, dict[str, Any]] = {
+    "apertus1p5_vision_tokenizer": {
+        "base_channels": 32,
+        "latent_channels": 32,
+        "channel_multiplier": [1, 1],
+    },
+    "apertus1p5": {"image_token_offset": 32, "audio_token_offset": 48},
+    "bailing_hybrid": {"num_expert_group": 2},
     "bamba": {"attn_layer_indices": [1]},
     "blt": {"encoder_hash_byte_group_vocab": 64},
     "blt_local_encoder": {"hidden_size_global": _WIDTH},
@@ -368,10 +390,46 @@ _OWN: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {
         "rope_parameters": dict.fromkeys(("full_attention", "sliding_attention"), _ROPE)
     },
+    "chameleon": {"vocabulary_map": {"<image>": 70, "IMGIMGAZ": 71}},
+    "chameleon_vqgan": {"base_channels": 32, "latent_channels": 32, "channel_multiplier": [1, 1]},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0},
+        "ffn_config": {"hidden_size": _WIDTH},
+    },
+    "deepseek_ocr2_encoder": {"num_key_value_heads": _HEADS},
+    "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
     "deepseek_v2": {"num_experts_per_tok": 2},
+    "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16},
+    "dots3_note_vision_encoder": {"adapter_in_dim": _WIDTH, "adapter_out_dim": _WIDTH},
+    "dots3_note_audio_encoder": {"adapter_input_size": _WIDTH, "adapter_output_size": _WIDTH},
+    # It lists attention and feed-forward blocks one by one, and halves what it counts.
+    "dory": {
+        "layer_types": ["sliding_attention", "mlp", "full_attention", "mlp"] * 3,
+        "num_hidden_layers": 12,
+        "n_input_layers": 4,
+        "n_recurrent_layers": 4,
+        "n_output_layers": 4,
+    },
+    "dots3_note_text": {
+        "layer_types": ["indexed_attention", "sliding_attention"],
+        "mlp_layer_types": ["dense", "sparse"],
+        "per_layer_config": {},
+        "num_key_value_heads": _HEADS,
+        "head_dim": 2 * _HEAD,
+        "index_n_heads": 2,
+    },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "emu3": {"vocabulary_map": {"<image>": 70, "<|extra_200|>": 71, "<|visual token 000000|>": 72}},
+    "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "attn_resolutions": [1]},
+    "ernie4_5_vl_moe_text": {
+        "rope_parameters": {**_ROPE, "mrope_section": [1, 1, 2]},
+        "moe_intermediate_size": [16, 16],
+        "moe_k": 2,
+    },
     "esmc": {"num_key_value_heads": _HEADS},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": _HEAD},
+    "fun_asr_nano": {"adaptor_config": {"intermediate_size": _WIDTH // 4}},
+    "funnel": {"block_sizes": [1, 1], "block_repeats": [1, 1], "d_head": _HEAD},
     "florence_vision": {"embed_dim": [8, 16, 32, 32], "num_heads": [1, 2, 4, 4]},
     "gemma3n_text": {
         "layer_types": ["sliding_attention", "full_attention"] * 2,
@@ -390,8 +448,8 @@ _OWN: dict[str, dict[str, Any]] = {
         for kind in ("glm4v_text", "glm4v_moe_text", "glm46v_text", "glm_ocr_text")
     },
     **{
-        kind: {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}}
-        for kind in ("qwen2_vl_text", "qwen2_5_vl_text", "paddleocr_vl_text")
+        kind: {"rope_parameters": _MROPE}
+        for kind in ("qwen2_vl_text", "qwen2_5_vl_text", "paddleocr_vl_text", "qwen2_5_omni_text")
     },
     **{
         kind: {"vision_start_token_id": 70}
@@ -402,8 +460,16 @@ _OWN: dict[str, dict[str, Any]] = {
         "attention_layers": ["global", "local"],
     },
     "gemma3n": {"audio_config": None, "vision_config": None},
+    "granite4_vision": {
+        "downsample_rate": "1/2",
+        "vision_config": {"hidden_size": 64},
+        "qformer_config": {"hidden_size": 64, "encoder_hidden_size": 64},
+        "deepstack_layer_map": [[0, 0], [1, 1]],
+    },
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
-    "hrm_text": {"num_hidden_layers": 16},
+    # Blocks of each stack, which run in two cycles of three and one.
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
+    "hunyuan_vl_text": {"rope_parameters": {**_ROPE, "mrope_section": [1, 1, 1, 1]}},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
     "janus_vqgan": {"base_channels": 32, "latent_channels": 32},
     "layoutlmv3": {"coordinate_size": 4, "shape_size": 8},
@@ -416,6 +482,16 @@ _OWN: dict[str, dict[str, Any]] = {
         "vision_output_dim": _WIDTH,
         "intermediate_size": 128,
     },
+    "mistral4": {"head_dim": 2 * _HEAD},
+    "mimi": {
+        "upsample_groups": _WIDTH,
+        "num_filters": 4,
+        "vector_quantization_hidden_dimension": 16,
+        "codebook_dim": 16,
+    },
+    # Without norms of their own its states grow from layer to layer.
+    "mobilebert": {"initializer_range": 0.1},
+    "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
     **{kind: {"pooler_hidden_size": _WIDTH} for kind in ("deberta", "deberta-v2")},
     "mamba2": {"num_heads": 8, "head_dim": 8},
     "neomme": {"rope_parameters": {"full_attention": {**_ROPE, "partial_rotary_factor": 0.5}}},
@@ -433,9 +509,38 @@ _OWN: dict[str, dict[str, Any]] = {
         "local_attn_chunk_length": 4,
         "lsh_attn_chunk_length": 4,
     },
+    # Its parts that speak: they read no text.
+    **{
+        kind: {
+            "upsample_initial_channel": 32,
+            "unit_embed_dim": 16,
+            "lang_embed_dim": 8,
+            "spkr_embed_dim": 8,
+            **dict.fromkeys(("t2u_encoder_ffn_dim", "t2u_decoder_ffn_dim"), 48),
+            **dict.fromkeys(
+                ("t2u_encoder_layers", "t2u_decoder_layers", "speech_encoder_layers"), 1
+            ),
+            "speech_encoder_intermediate_size": 48,
+        }
+        for kind in ("seamless_m4t", "seamless_m4t_v2")
+    },
+    "step3p5": {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"]},
+    "vibevoice_acoustic_tokenizer_encoder": {
+        "num_filters": 2,
+        "depths": [1, 1],
+        "downsampling_ratios": [2],
+    },
+    "xlstm": {"embedding_dim": _WIDTH},
+    "wavtokenizer_encoder": {"codebook_dim": _WIDTH, "num_filters": 4},
     "xlnet": {"d_head": _HEAD},
     "xmod": {"default_language": "en_XX"},
-    "zamba2": {"attention_head_dim": 16, "mamba_headdim": 8, "n_mamba_heads": 8},
+    "zamba2": {
+        "hybrid_layer_ids": [1],
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "mamba_headdim": 8,
+        "n_mamba_heads": 8,
+    },
     "zamba": {
         "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
         "num_hidden_layers": 4,
@@ -459,7 +564,7 @@ def _shrunk(data: dict[Any, Any], tokenizer: Any) -> dict[str, Any]:
     )
     if layers is not None:
         for key in result:
-            if _SIZES.get(key) == _LAYERS and isinstance(data[key], int):
+            if key in _DEPTH_FIELDS and isinstance(data[key], int):
                 result[key] = layers
             if isinstance(result[key], list) and _SAME_LENGTH.search(key):
                 kinds = result[key]
@@ -468,7 +573,7 @@ def _shrunk(data: dict[Any, Any], tokenizer: Any) -> dict[str, Any]:
         "num_key_value_heads"
     ):
         result["num_key_value_heads"] = result.get("num_attention_heads")
-    depths = {value for key, value in data.items() if _SIZES.get(key) == _LAYERS and key in _DEPTHS}
+    depths = {value for key, value in data.items() if key in _DEPTHS}
     count = next((result[key] for key in _DEPTHS if isinstance(result.get(key), int)), _LAYERS)
     for key, value in data.items():
         if key == "per_layer_config" and value:
@@ -476,7 +581,9 @@ def _shrunk(data: dict[Any, Any], tokenizer: Any) -> dict[str, Any]:
         elif isinstance(value, list) and len(value) in depths and not _SAME_LENGTH.search(key):
             size = _SIZES.get(key.removesuffix("_per_layer"))
             result[key] = [size or each for each in value[:count]]
-    result.update(_OWN.get(data.get("model_type", ""), {}))
+    for key, value in _OWN.get(data.get("model_type", ""), {}).items():
+        inside = isinstance(value, dict) and isinstance(result.get(key), dict) and "rope" not in key
+        result[key] = {**result[key], **value} if inside else value
     special = [k for k in result if _TOKEN.search(k) and isinstance(result[k], int)]
     text = {"pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"}
     for place, key in enumerate(sorted(set(special) - text)):

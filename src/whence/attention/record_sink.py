@@ -95,7 +95,9 @@ class RecordSink:
         """Whether queries and keys of a call are the tokens that were read; else a note says what."""
         keys = len(self._stack(call))
         queries = len(self.decoder) if call.kind == "cross" and self.decoder else keys
-        if (call.queries, call.keys) != (queries, keys):
+        # Cross-attention of a model without a decoder reads states that are made of the text.
+        elsewhere = call.kind == "cross" and not self.decoder
+        if elsewhere or (call.queries, call.keys) != (queries, keys):
             self.unread[call.name] = (
                 f"{call.name} is not shown: its {call.queries} queries and {call.keys} keys are not "
                 f"the {queries} and {keys} tokens that were read (it reads chunks, or states that are "

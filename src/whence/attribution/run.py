@@ -40,6 +40,7 @@ from whence.games.embedding_game import EmbeddingGame
 from whence.games.game import Game
 from whence.games.maskers import Masker
 from whence.games.question import Question
+from whence.games.segmenters import segmenter_by_name
 from whence.models.public_call import public_call
 
 __all__ = ["Announce", "Forecast", "Plan", "answer", "plan_for"]
@@ -50,12 +51,17 @@ class Forecast:
     """Cost of a run before it begins: evaluations at most, and seconds measured on one of them.
 
     ``seconds`` is an upper estimate: evaluations in batches are seldom slower than one alone.
+
+    Attributes:
+        cheaper: options (name, value) of :func:`whence.explain` that take half the evaluations or
+            less, and how many these are (of a gradient: passes).
     """
 
     method: str
     features: int
     evaluations: int
     seconds: float
+    cheaper: tuple[tuple[str, str, int], ...] = ()
 
 
 Announce = Callable[[Forecast], None]
@@ -107,17 +113,22 @@ def plan_for(
         )
     else:
         resolved = method_by_name(method, options)
-    if isinstance(resolved, AttentionMethod):
+    return Plan(resolved, choice, *_sizes(question, resolved, n))
+
+
+def _sizes(question: Question, method: Method, n: int) -> tuple[int, int]:
+    """The least and the usual evaluations of a method for ``n`` features."""
+    if isinstance(method, AttentionMethod):
         tokens = question.read()
-        least, usual = resolved.least(n, tokens), resolved.default_budget(n, tokens)
+        least, usual = method.least(n, tokens), method.default_budget(n, tokens)
     else:
-        sized = cast("GameMethod | GradientMethod", resolved)
+        sized = cast("GameMethod | GradientMethod", method)
         least, usual = sized.least(n), sized.default_budget(n)
-        if isinstance(resolved, GuidedMethod) and question.differentiable:
-            guided = resolved.guided_budget(n)
-            if resolved.wants_guide(n, guided):
+        if isinstance(method, GuidedMethod) and question.differentiable:
+            guided = method.guided_budget(n)
+            if method.wants_guide(n, guided):
                 usual = guided + _guide().least(n)
-    return Plan(resolved, choice, least, max(usual, least))
+    return least, max(usual, least)
 
 
 @public_call
@@ -183,7 +194,9 @@ def answer(
         # Nothing was made absent, so the record names no masker.
         cost, used = passes.cost, None
     elif isinstance(method, AttentionMethod):
-        attention = _attention_game(method, question, allowed, token_budget)
+        # No more than the method asks for anyhow, whose least does not know of prompts that were trained
+        # and are read as keys.
+        attention = _attention_game(method, question, budget, token_budget)
         with _gradient_errors(method, question):
             estimate = method.estimate(attention, budget=allowed, seed=seed)
         cost, used = attention.cost, None
@@ -192,7 +205,7 @@ def answer(
         if isinstance(method, GuidedMethod):
             guide = _guide_of(method, question, plan, allowed, token_budget)
             notes += guide.notes
-            # Without a guide the method's own number of evaluations is due; a budget stands.
+            # Without a guide the method's own number of evaluations is taken; a budget stands.
             if budget is None and guide.scores is None:
                 allowed = max(method.default_budget(len(question.segmentation)), plan.least)
             allowed -= guide.passes
@@ -203,7 +216,7 @@ def answer(
         if question.native is not question.readout:
             notes.append(question.deviation(game, seed, token_budget))
         if announce is not None:
-            announce(_forecast(method, game, allowed))
+            announce(_forecast(method, question, game, allowed))
         if guide is None or guide.scores is None:
             estimate = cast("GameMethod", method).estimate(game, budget=allowed, seed=seed)
         else:
@@ -274,7 +287,7 @@ def _embedding_game(
 
 
 def _attention_game(
-    method: Method, question: Question, budget: int, token_budget: int
+    method: Method, question: Question, budget: int | None, token_budget: int
 ) -> AttentionGame:
     working = _working(question)
     if not question.attends:
@@ -309,7 +322,7 @@ def _working(question: Question) -> list[str]:
     return [name for name, kind in METHODS.items() if kind.needs in needs]
 
 
-def _forecast(method: Method, game: Game, allowed: int) -> Forecast:
+def _forecast(method: Method, question: Question, game: Game, allowed: int) -> Forecast:
     # A model's first evaluation also allocates and chooses its kernels; the second one is timed.
     game.full()
     before = game.seconds
@@ -318,8 +331,24 @@ def _forecast(method: Method, game: Game, allowed: int) -> Forecast:
     most = min(allowed, 1 << game.n)
     seconds = (game.seconds - before) * max(0, most - 2)
     return Forecast(
-        method=type(method).__name__, features=game.n, evaluations=most, seconds=seconds
+        method=type(method).__name__,
+        features=game.n,
+        evaluations=most,
+        seconds=seconds,
+        cheaper=tuple(option for option in _cheaper(question) if 2 * option[2] <= most),
     )
+
+
+def _cheaper(question: Question) -> Generator[tuple[str, str, int]]:
+    """Coarser units and a gradient, with the evaluations that each takes by default."""
+    document, n = question.segmentation.document, len(question.segmentation)
+    for unit in ("sentence", "paragraph"):
+        count = len(segmenter_by_name(unit).segment(document, question.encoding))
+        if 1 < count < n:
+            method, _ = choose(count, None, gradients=question.differentiable)
+            yield "unit", unit, _sizes(question, method, count)[1]
+    if question.differentiable:
+        yield "method", "integrated-gradients", _sizes(question, IntegratedGradients(), n)[1]
 
 
 def _attribution(

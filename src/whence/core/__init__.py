@@ -7,6 +7,7 @@ from whence.core.depth_records import HeadEffect, HeadPatching, LensPosition, Le
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    DeadlockError,
     GradientError,
     InputError,
     Interrupted,
@@ -25,7 +26,7 @@ from whence.core.explanations import Attribution, Completeness, Decision, NamedS
 from whence.core.features import Document, Feature, Part, Segmentation, Span
 from whence.core.label_diff import LabelDiff, compare_labels
 from whence.core.measurements import Interval, Measurement
-from whence.core.other_explanations import Counterfactual, Edit, Interactions, Rule
+from whence.core.other_explanations import Boundary, Counterfactual, Edit, Interactions, Rule
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity, Provenance
 from whence.core.selection import Candidate, Selection
 from whence.core.store import read_record
@@ -44,6 +45,7 @@ from whence.core.trust import KeptPool, Quantity, TrustLabel
 
 __all__ = [
     "Attribution",
+    "Boundary",
     "BudgetError",
     "Candidate",
     "CapabilityError",
@@ -52,6 +54,7 @@ __all__ = [
     "Contrast",
     "Cost",
     "Counterfactual",
+    "DeadlockError",
     "Decision",
     "Document",
     "Edit",

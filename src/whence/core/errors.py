@@ -8,6 +8,7 @@ from difflib import get_close_matches
 __all__ = [
     "BudgetError",
     "CapabilityError",
+    "DeadlockError",
     "DigestError",
     "GradientError",
     "InputError",
@@ -78,6 +79,10 @@ class CapabilityError(WhenceError, TypeError):
 
 class GradientError(CapabilityError):
     """What autograd gives is not the derivative of the model's answer to these token ids."""
+
+
+class DeadlockError(WhenceError, RuntimeError):
+    """Two threads hold a model each, and each waits for the model of the other."""
 
 
 class BudgetError(WhenceError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from whence.core.arrays import FloatMatrix, FloatVector
+from whence.core.display import fragment_of, page_of, text_of
 from whence.core.explanations import Decision, Outcome
 from whence.core.features import Document, Segmentation
 from whence.core.measurements import Interval
@@ -17,11 +19,29 @@ from whence.core.provenance import Provenance
 from whence.core.record import Migration, Record, Value, raised_to
 from whence.core.targets import Output
 
-__all__ = ["Counterfactual", "Edit", "Interactions", "Rule"]
+__all__ = ["Boundary", "Counterfactual", "Edit", "Interactions", "Rule", "RuleKind"]
+
+RuleKind = Literal["anchor", "sufficient subset", "necessary subset"]
+
+
+class _Displayed(Record):
+    """A record with views in the terminal, in a notebook and as a page."""
+
+    __slots__ = ()
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A self-contained page; also written to ``path``, whole or not at all, where given."""
+        return page_of(self, path)
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return fragment_of(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Interactions(Record):
+class Interactions(_Displayed):
     """A score for groups of features: what a group adds beyond its members, in the target's unit.
 
     Positive: together they raise the target by more than apart.
@@ -85,11 +105,15 @@ class Interactions(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Edit(Value):
-    """Characters ``start`` to ``end`` of the original replaced by ``text``."""
+    """Characters ``start`` to ``end`` of the original replaced by ``text``.
+
+    ``how``: number, negation, substitution, deletion or own-word; empty where nobody recorded it.
+    """
 
     start: int
     end: int
     text: str
+    how: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
@@ -97,7 +121,21 @@ class Edit(Value):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Counterfactual(Record):
+class Boundary(Value):
+    """Where a number of the text changes the decision: both ends were asked of the model.
+
+    ``held`` is the value nearest to ``flipped`` that leaves the decision, ``flipped`` the first that
+    changes it, on the way from ``original``; ``step`` the unit of the last digit written.
+    """
+
+    original: float
+    held: float
+    flipped: float
+    step: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Counterfactual(_Displayed):
     """A changed text and what the model said of it: the original and the edits are both kept.
 
     Attributes:
@@ -106,6 +144,11 @@ class Counterfactual(Record):
         values, edited_values: ``[k]`` outputs before and after, both asked of the model.
         decision, edited_decision: answer of the model before and after.
         actionable: whether the person concerned could bring the change about; ``None``: not judged.
+        minimal: whether the model held its decision on every proper subset of the edits; ``None``:
+            not all were asked.
+        plausibility, original_plausibility: mean log-probability of a token of the edited text and
+            of the original, in nat, under a language model; ``None``: no model was given.
+        boundary: interval of the value at which an edited number flips the decision.
     """
 
     document: Document
@@ -120,9 +163,14 @@ class Counterfactual(Record):
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Provenance
+    minimal: bool | None = None
+    plausibility: float | None = None
+    original_plausibility: float | None = None
+    boundary: Boundary | None = None
     kind: Literal["counterfactual"] = "counterfactual"
-    schema_version: Literal[2] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
+    schema_version: Literal[3] = 3
+    # Version 3 says how an edit was made, and whether it is minimal and plausible.
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2), 2: raised_to(3)}
 
     def __post_init__(self) -> None:
         for name in ("values", "edited_values"):
@@ -142,6 +190,17 @@ class Counterfactual(Record):
         return self.decision.text != self.edited_decision.text
 
     @property
+    def words(self) -> int:
+        """Size of the change in words: those taken out or put in, whichever are more, for each edit."""
+        text = self.document.text
+        return sum(max(len(text[e.start : e.end].split()), len(e.text.split())) for e in self.edits)
+
+    @property
+    def characters(self) -> int:
+        """Size of the change in characters: those taken out and those put in."""
+        return sum(edit.end - edit.start + len(edit.text) for edit in self.edits)
+
+    @property
     def edited_text(self) -> str:
         """The original with every edit made."""
         text, position = "", 0
@@ -152,37 +211,63 @@ class Counterfactual(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Rule(Record):
-    """Features whose presence suffices for a decision, whatever happens to the rest.
+class Rule(_Displayed):
+    """Features that fix a decision.
+
+    An anchor: where they are present, the decision is the same in most texts drawn. A sufficient
+    subset: alone, with all else absent, they give the decision. A necessary subset: without them,
+    with all else present, it changes.
 
     Attributes:
-        features: indices of the features that must be present, ascending.
-        decision: answer of the model wherever they are.
-        precision: share of texts that hold these features and get that decision, in [0, 1],
-            ``n`` texts asked; ``precision_interval`` its interval.
-        coverage: share of texts drawn alike that hold these features, in [0, 1].
+        features: indices of the features, ascending.
+        decision: answer of the model that they fix.
+        precision: of an anchor the share of texts that hold these features and get that decision, in
+            [0, 1], ``n`` texts asked; ``precision_interval`` its interval.
+        coverage: of an anchor the share of texts drawn alike that hold these features, in [0, 1];
+            ``coverage_interval`` its interval.
+        n: number of texts asked for the precision; of a subset 1.
         threshold: precision that was asked for.
+        rule: which of the three it is.
+        minimal: whether every proper subset of the features was shown to fail; ``None``: not all
+            were asked.
+        values: outputs with the features alone (sufficient) or without them (necessary).
+        outputs: outputs that ``values`` are of.
     """
 
     segmentation: Segmentation
     features: tuple[int, ...]
     decision: Decision
-    precision: float
+    precision: float | None
     precision_interval: Interval | None
-    coverage: float
+    coverage: float | None
     n: int
-    threshold: float
+    threshold: float | None
     outcome: Outcome
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Provenance
+    coverage_interval: Interval | None = None
+    rule: RuleKind = "anchor"
+    minimal: bool | None = None
+    outputs: tuple[Output, ...] = ()
+    values: FloatVector | None = None
     kind: Literal["rule"] = "rule"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    # Version 2 holds subsets beside anchors, and the interval of a coverage.
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
 
     def __post_init__(self) -> None:
         inside = all(0 <= index < len(self.segmentation) for index in self.features)
         if not inside or any(a >= b for a, b in pairwise(self.features)):
             raise ValueError(f"{self.features} is not a set of features in ascending order")
         for name in ("precision", "coverage", "threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it is a share, from 0 to 1")
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}; it is a share, from 0 to 1")
+        if self.values is not None and self.values.shape != (len(self.outputs),):
+            raise ValueError(f"values must hold one number for each of {len(self.outputs)} outputs")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The features' texts, in reading order."""
+        return tuple(self.segmentation.features[index].text for index in self.features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -137,6 +138,12 @@ def now() -> str:
 
 def environment() -> dict[str, str]:
     """Versions of the packages that compute, of those that are installed."""
+    return dict(_versions())
+
+
+# Once a process, which has loaded one version of each: every explanation names them.
+@cache
+def _versions() -> dict[str, str]:
     versions: dict[str, str] = {}
     # From the metadata of packages, so that core need not import torch to name its version.
     for name in ("numpy", "torch", "transformers", "tokenizers"):

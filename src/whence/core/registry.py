@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -175,10 +176,25 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return name
         cls = self.find(cast("str", name))
         # Fields that a class sets itself (init=False) are no options.
-        known = [field.name for field in fields(cast("Any", cls)) if field.init]
+        known = {field.name: field.default for field in fields(cast("Any", cls)) if field.init}
         for option in options or {}:
             if option not in known:
                 if not known:
                     raise OptionError(f"{cls.__name__} has no options; {option!r} given")
-                raise unknown(f"option of {cls.__name__}", option, known)
-        return cls(**(options or {}))
+                raise unknown(f"option of {cls.__name__}", option, list(known))
+        given = {
+            option: _tuple(value) if isinstance(known[option], tuple) else value
+            for option, value in (options or {}).items()
+        }
+        return cls(**given)
+
+
+def _tuple(value: Any) -> Any:
+    """A tuple that a record holds as its text (see :class:`whence.core.provenance.MethodSpec`)."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+    return read if isinstance(read, tuple) else value

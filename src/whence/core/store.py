@@ -27,6 +27,7 @@ _HOMES = {
     "rule": "whence.core.other_explanations.Rule",
     "selection": "whence.core.selection.Selection",
     "selective-prediction": "whence.students.routing.selective_prediction.SelectivePrediction",
+    "specification-curve": "whence.core.specification_curve.SpecificationCurve",
     "student-card": "whence.students.export.student_card.StudentCard",
     "trust-label": "whence.core.trust.TrustLabel",
 }

@@ -93,7 +93,8 @@ class TrustLabel(Record):
         grade, says: verdict, and one measured sentence for a lay reader.
         reasons: reasons why the grade is no higher.
         calibration: identity of the thresholds; ``None``: none cover this family of models.
-        quantities: answers to the seven questions, in order, and more in an audit.
+        quantities: answers to the questions, in order: four in a quick label, seven in a default
+            one, nine in an audit.
         additive_share: share of the variance of the model's answers over the pool that the best
             sum over features explains; ``None`` where there was nothing to explain.
         reliable: for each feature, whether its effect is distinguishable from zero: by the pool, or by the

@@ -156,6 +156,12 @@ class AttentionGame(PassGame):
         # after the other, so equal stretches of the list are the runs. A model that skips layers,
         # or runs a decoder in pieces, breaks this, and one run's weights would be read as
         # another's.
+        if cross and self._heads.task == "causal":
+            name = next(call.name for call in result.calls if call.kind == "cross")
+            raise self.refusal(
+                f"{name} of {self._ref} reads something else than the tokens of the text "
+                "(cross-attention), so its weights cannot be tied to features"
+            )
         if cross and not encoder:
             raise self.refusal(
                 f"no attention layer of the encoder of {self._ref} calls an attention function that "

@@ -8,6 +8,7 @@ own embedding, so that scores over the features can add up exactly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -105,6 +106,36 @@ class EmbeddingGame(PassGame):
             # place.
             point[group] = absent
         return point
+
+    def random_baselines(
+        self, count: int, rng: np.random.Generator
+    ) -> Float[np.ndarray, "count tokens width"]:
+        """The input with tokens drawn from the vocabulary in the place of the features'.
+
+        Each as likely as any other, special ones left out.
+        """
+        vocabulary = self._model.vocabulary
+        special = (
+            vocabulary.mask_id,
+            vocabulary.pad_id,
+            vocabulary.unknown_id,
+            vocabulary.bos_id,
+        )
+        plain = np.setdiff1d(np.arange(vocabulary.size), [i for i in special if i is not None])
+        points = np.repeat(self.point()[None], count, axis=0)
+        free = np.concatenate(self._tokens.groups)
+        ids = rng.choice(plain, size=(count, len(free)))
+        embedded = self._gradients.embed_ids(ids.ravel().tolist())
+        points[:, free] = embedded.reshape(count, len(free), -1)
+        return points
+
+    def portions(self, count: int, each: int = 1) -> Iterator[range]:
+        """``count`` points in portions whose gradients take some 32 MB, ``each`` gradients a point."""
+        size = max(1, self.point().size * self.k * each)
+        # 4 million numbers in float64; chosen by hand.
+        step = max(1, 2**22 // size)
+        for start in range(0, count, step):
+            yield range(start, min(start + step, count))
 
     def at(
         self, points: Float[np.ndarray, "batch tokens width"]

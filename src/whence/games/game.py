@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whence.core.errors import BudgetError, ModelOutputError, OptionError
+from whence.core.features import Segmentation
 from whence.core.provenance import Cost
 from whence.core.targets import Label, Output
 
@@ -31,7 +32,11 @@ class Game(ABC):
         n: number of features.
         outputs: outputs that the ``k`` numbers belong to.
         budget: most distinct coalitions that may be asked, ``None`` for no limit.
+
+    ``segmentation`` says where the features stand in a text; ``None`` where they are in none.
     """
+
+    segmentation: Segmentation | None = None
 
     def __init__(self, n: int, outputs: Sequence[Output], *, budget: int | None = None) -> None:
         if budget is not None and budget < 1:

@@ -6,9 +6,9 @@ are put here; a stored explanation gives back the question that it answered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -39,12 +39,14 @@ from whence.models.protocols import (
     TextModel,
     TokenModel,
 )
+from whence.models.public_call import once_a_call
 
 __all__ = [
     "Question",
     "ask",
     "ask_again",
     "ask_otherwise",
+    "decision_on",
     "recorded_masker",
     "source_of",
     "targets_of",
@@ -61,6 +63,7 @@ class Question:
 
     Attributes:
         masker, why: masker, and the reason for its choice.
+        decide: function that gives the model's decision; one pass, when it is first called.
         encoding, tokens: input in tokens; ``None`` for a model that is read in text.
         native: readout in the model's own precision.
         source: input as the caller gave it.
@@ -71,7 +74,7 @@ class Question:
     segmentation: Segmentation
     segmenter: Segmenter
     readout: Readout
-    decision: Decision
+    decide: Callable[[], Decision]
     masker: Masker
     why: str
     encoding: Encoding | None
@@ -101,8 +104,9 @@ class Question:
         """
         readout = readout or self.readout
         masker = masker or self.masker
+        game: ModelGame
         if self.encoding is not None and self.tokens is not None:
-            return TokenGame(
+            game = TokenGame(
                 cast("TokenModel", self.model),
                 self.encoding,
                 readout,
@@ -113,16 +117,24 @@ class Question:
                 token_budget=token_budget,
                 progress=progress,
             )
-        return TextGame(
-            cast("TextModel", self.model),
-            self.segmentation.document,
-            self.segmentation,
-            readout,
-            masker,
-            budget=budget,
-            cache=cache,
-            progress=progress,
-        )
+        else:
+            game = TextGame(
+                cast("TextModel", self.model),
+                self.segmentation.document,
+                self.segmentation,
+                readout,
+                masker,
+                budget=budget,
+                cache=cache,
+                progress=progress,
+            )
+        game.segmentation = self.segmentation
+        return game
+
+    @property
+    def decision(self) -> Decision:
+        """What the model answers."""
+        return self.decide()
 
     @property
     def sequences(self) -> tuple[tuple[int, ...], ...]:
@@ -277,6 +289,21 @@ def ask(
         >>> [f.text for f in question.segmentation.features], question.game().full().tolist()
         (['late', 'again'], [1.0])
     """
+    question = _ask(model, source, target, link, unit, masker, precision)
+    # A model that fails on the input as it is fails here, before anything else is asked of it.
+    question.decide()
+    return question
+
+
+def _ask(
+    model: Any,
+    source: Input,
+    target: Target | str | int | Sequence[Target] | None,
+    link: str | None,
+    unit: str | Segmenter,
+    masker: str | Masker,
+    precision: str,
+) -> Question:
     if not isinstance(model, Model):
         raise OptionError(
             f"expected a model of whence, got {type(model).__name__}; load it first: "
@@ -313,7 +340,7 @@ def ask(
             segmentation,
             segmenter,
             readout,
-            _decision(model, encoding, native, targets),
+            cache(partial(_decision, model, encoding, native, targets)),
             absence,
             why,
             encoding,
@@ -334,9 +361,18 @@ def ask(
     segmentation = segmenter.segment(document, None)
     absence, why = default_masker(model) if named is None else (named, "chosen by the caller")
     readout = model.readout_text(document, targets, link=link)
-    decision = model.decide_text(document)
     return Question(
-        model, source, segmentation, segmenter, readout, decision, absence, why, None, None, readout
+        model,
+        source,
+        segmentation,
+        segmenter,
+        readout,
+        cache(partial(_decided, model, document)),
+        absence,
+        why,
+        None,
+        None,
+        readout,
     )
 
 
@@ -344,10 +380,28 @@ def _decision(
     model: TokenModel, encoding: Encoding, readout: Readout, targets: tuple[Target, ...]
 ) -> Decision:
     """The model's answer; of a model that writes, its own continuation where that is explained."""
-    decision = model.decide(encoding)
+    decision = _decided(model, encoding)
     if model.task in ("causal", "seq2seq") and _is_own(targets):
         return replace(decision, text=readout.outputs[0].name)
     return decision
+
+
+def _decided(model: TokenModel | TextModel, read: Encoding | Document) -> Decision:
+    """What a model says of an input that it has read; asked once in a public call."""
+    if isinstance(model, TokenModel):
+        encoding = cast("Encoding", read)
+        key = encoding.document, encoding.ids.tobytes()
+        return once_a_call(model, f"decision {key}", lambda: model.decide(encoding))
+    document = cast("Document", read)
+    return once_a_call(model, f"decision {document}", lambda: model.decide_text(document))
+
+
+def decision_on(model: Model, source: Input) -> Decision:
+    """What a model says of an input. Cost: one pass, unless the public call has asked it before."""
+    if isinstance(model, TokenModel):
+        return _decided(model, model.encode(source))
+    reader = cast("TextModel", model)
+    return _decided(reader, reader.encode_text(source))
 
 
 def targets_of(
@@ -439,6 +493,7 @@ def ask_again(
 def ask_otherwise(question: Question, source: Input) -> Question:
     """The same question of another input: same outputs, masker and kind of features.
 
+    What the model decides there is asked when it is read: few askers want to know.
     Features that the caller gave as spans are moved with the characters around them; those that
     the change of the text touches grow or shrink with it.
     """
@@ -448,14 +503,14 @@ def ask_otherwise(question: Question, source: Input) -> Question:
         segmenter = Spans(
             spans=_moved(segmenter.spans, before, _document(question.model, source).text)
         )
-    return ask(
+    return _ask(
         question.model,
         source,
-        target=_moved_targets(question, source),
-        link=question.readout.outputs[0].link,
-        unit=segmenter,
-        masker=question.masker,
-        precision=question.precision,
+        _moved_targets(question, source),
+        question.readout.outputs[0].link,
+        segmenter,
+        question.masker,
+        question.precision,
     )
 
 

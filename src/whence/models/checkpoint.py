@@ -193,6 +193,9 @@ def _from_pretrained(
         "masked_lm": transformers.AutoModelForMaskedLM,
         "sparse_embedding": transformers.AutoModelForMaskedLM,
     }
+    if task == "embedding" and loaders[task] is not transformers.AutoModel:
+        # A class of the encoder alone may refuse the configuration of both stacks.
+        config.is_encoder_decoder = False
     module, info = loaders[task].from_pretrained(
         checkpoint.path,
         config=config,

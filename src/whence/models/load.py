@@ -179,6 +179,16 @@ def _from_memory(
     return _adapt(module, tokenizer, task, checkpoint, settings)
 
 
+def _require_weights(module: Any, ref: str) -> None:
+    """Refuse a module that was built without its weights; those that accelerate fetches are there."""
+    fetched = any(hasattr(child, "_hf_hook") for child in module.modules())
+    if not fetched and any(parameter.is_meta for parameter in module.parameters()):
+        raise ModelLoadError(
+            f"{ref}, a {type(module).__name__}, was built on the device 'meta', without its weights; load "
+            "them first, as from_pretrained() does, or module.load_state_dict(..., assign=True)"
+        )
+
+
 def _pipeline_task(pipeline: Any) -> Task | None:
     """The task of a pipeline's own name; ``None`` for what is no pipeline.
 
@@ -281,4 +291,5 @@ def _adapt(
         )
     module = for_task(module, task, ref)
     require_text(module, ref)
+    _require_weights(module, ref)
     return adapters[task](module, tokenizer, ref=ref, revision=checkpoint.revision, **settings)

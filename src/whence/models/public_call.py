@@ -66,7 +66,11 @@ def once_a_call(owner: Any, name: str, compute: Callable[[], R]) -> R:
     every = _FACTS.get()
     if every is None:
         return compute()
-    facts = every.setdefault(owner, {})
+    try:
+        facts = every.setdefault(owner, {})
+    # A model of the caller's own class may have no hash, or take no weak reference.
+    except TypeError:
+        return compute()
     if name not in facts:
         facts[name] = compute()
     return facts[name]

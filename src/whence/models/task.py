@@ -13,7 +13,15 @@ from typing import Any
 from whence.core.errors import CapabilityError, ModelLoadError, OptionError
 from whence.models.values import Task
 
-__all__ = ["for_task", "named_class", "require_text", "task_in_memory", "task_of", "task_of_class"]
+__all__ = [
+    "for_task",
+    "named_class",
+    "require_text",
+    "table_of",
+    "task_in_memory",
+    "task_of",
+    "task_of_class",
+]
 
 _HEADS: dict[str, Task] = {
     "ForSequenceClassification": "classification",
@@ -49,11 +57,13 @@ def task_in_memory(module: Any, ref: str) -> Task:
     """The task of a module's own class.
 
     Raises:
+        CapabilityError: none that whence knows, and it does not read text alone.
         ModelLoadError: none that whence knows.
     """
     name = type(module).__name__
     task = task_of_class(type(module), name, module.config)
     if task is None:
+        require_text(module, ref)
         raise _unknown(ref, f"a {name}")
     return task
 
@@ -126,13 +136,17 @@ def require_text(module: Any, ref: str) -> None:
         raise CapabilityError(
             f"expected a model that reads text alone; {ref}, a {type(module).__name__}, needs {what}"
         )
-    try:
-        table = module.get_input_embeddings()
-        weight = getattr(table, "weight", None)
-    except (AttributeError, NotImplementedError):
-        weight = None
-    if getattr(weight, "ndim", 0) != 2:
+    if table_of(module) is None:
         raise CapabilityError(
             f"{ref}, a {type(module).__name__}, has no table of token embeddings "
             "(get_input_embeddings), by which whence tells its vocabulary"
         )
+
+
+def table_of(module: Any) -> Any:
+    """The table of token embeddings that a module names as its own; ``None`` where it names none."""
+    try:
+        table = module.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+    return table if getattr(getattr(table, "weight", None), "ndim", 0) == 2 else None

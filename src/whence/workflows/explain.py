@@ -97,7 +97,7 @@ def explain(
         >>> e.scores[:, 0].round(6).tolist()
         [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         >>> e.trust.grade, e.trust.quantities[0].finding
-        ('uncalibrated', 'caution')
+        ('uncalibrated', 'pass')
     """
     level = _level(trust)
     question = ask(

@@ -78,8 +78,8 @@ def judge(
         >>> import whence
         >>> model = whence.load(lambda texts: [float(t.count("late")) for t in texts])
         >>> e = whence.explain(model, "again late, said one; late, said all three", trust="off")
-        >>> whence.judge(model, e, level="quick").trust.quantities[1].finding
-        'pass'
+        >>> [q.finding for q in whence.judge(model, e, level="quick").trust.quantities]
+        ['pass', 'not_measured', 'pass', 'not_measured']
     """
     if level not in LEVELS:
         raise unknown("level", level, LEVELS)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.asking import explain
 from tests.attribution.attention import naive
+from tests.zoo.architectures import architectures, build
 from tests.zoo.families import FAMILIES
 
 import whence
@@ -74,6 +75,18 @@ def test_knockout_with_continuations_of_several_lengths():
     both = explain(model, naive.TEXT, method="attention-knockout", target=targets)
     for index, target in enumerate(targets):
         alone = explain(model, naive.TEXT, method="attention-knockout", target=target)
+        assert np.allclose(both.scores[:, index], alone.scores[:, 0], atol=1e-4)
+
+
+def test_layers_of_one_model_may_run_several_times_each_and_unequally_often():
+    """Of cycles of two stacks, one runs six times in a pass and the other twice."""
+    architecture = next(each for each in architectures() if each.kind == "HrmTextForCausalLM")
+    model = whence.load(build(architecture))
+    targets = [whence.Continuation(token_ids=ids) for ids in ((40,), (41, 42, 43))]
+    text = "she missed four payments but not the loan"
+    both = explain(model, text, method="attention-knockout", target=targets)
+    for index, target in enumerate(targets):
+        alone = explain(model, text, method="attention-knockout", target=target)
         assert np.allclose(both.scores[:, index], alone.scores[:, 0], atol=1e-4)
 
 

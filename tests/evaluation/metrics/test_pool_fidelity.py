@@ -10,7 +10,7 @@ from whence.core import OptionError
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
 from whence.evaluation.metrics.permutation_test import permutation_test
-from whence.evaluation.metrics.pool_fidelity import PoolFidelity
+from whence.evaluation.metrics.pool_fidelity import PoolFidelity, fidelities
 from whence.games import FunctionGame
 
 
@@ -40,6 +40,21 @@ def test_it_is_the_partial_correlation(n):
     assert (found.interval is None) == (n == 4)
     if found.interval is not None:
         assert found.interval.low < found.value < found.interval.high
+
+
+@pytest.mark.parametrize("n", [5, 7, 20])
+def test_the_interval_is_that_of_pairs_drawn_one_sample_at_a_time(n):
+    weights, phi = np.random.default_rng(n).normal(size=(2, n))
+    # Pools of 8 masks: some draws hold one or two sizes alone.
+    instance = _instance(n, lambda S: np.tanh(S @ weights), size=8)
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(500):
+        rows = np.repeat(2 * rng.integers(4, size=4), 2) + np.tile([0, 1], 4)
+        masks, values = instance.pool.masks[rows], instance.responses[rows]
+        drawn.append(fidelities(masks, values, phi[None])[0])
+    interval = PoolFidelity().measure(instance, phi).interval
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
 
 
 def test_equal_scores_are_worth_nothing():

@@ -15,6 +15,7 @@ from whence.evaluation.robustness.rank_agreement import (
     jaccard_chance,
     kendall_tau,
     least_overlap_chance,
+    median_overlap_chance,
     overlap_chance,
     rank_biased_overlap,
     sign_agreement,
@@ -150,3 +151,21 @@ def test_refusals():
 
 def test_top_size():
     assert [top_size(n) for n in (1, 5, 6, 10, 11, 64)] == [1, 1, 2, 2, 3, 13]
+
+
+@pytest.mark.parametrize(("n", "draws"), [(2, 500), (9, 500), (300, 50)])
+def test_chance_levels_are_those_of_shuffles_drawn_one_by_one(n, draws):
+    rng = np.random.default_rng(0)
+    first, others = rng.normal(size=n), [rng.normal(size=n), rng.normal(size=n)]
+    drawn = np.random.default_rng(4)
+    least = [
+        min(rank_biased_overlap(first, first[drawn.permutation(n)]) for _ in range(3))
+        for _ in range(draws)
+    ]
+    assert least_overlap_chance(first, 3, seed=4).value == pytest.approx(np.mean(least), abs=1e-12)
+    drawn = np.random.default_rng(4)
+    orders = [first[drawn.permutation(n)] for _ in range(draws)]
+    medians = [np.median([rank_biased_overlap(o, order) for o in others]) for order in orders]
+    level = median_overlap_chance(first, others, seed=4)
+    assert level.value == pytest.approx(np.mean(medians), abs=1e-12)
+    assert level.high == pytest.approx(np.quantile(medians, 0.95, method="higher"), abs=1e-12)

@@ -13,6 +13,7 @@ from whence.core.explanations import Completeness, Decision, NamedScore
 from whence.evaluation.additive_surrogate import AdditiveFit
 from whence.evaluation.instance import Instance
 from whence.evaluation.mask_pool import pool_of
+from whence.evaluation.metrics.permutation_test import concentrated, permutation_test
 from whence.evaluation.robustness.rank_agreement import least_overlap_chance
 from whence.evaluation.trust.calibration import Threshold
 from whence.evaluation.trust.checks import (
@@ -266,6 +267,18 @@ def test_one_word_that_decides_is_told_from_the_others(n, noise):
     assert better_than_chance(instance, misplaced).finding != "pass"
     wrong = marked_words(instance, misplaced, None, "default")
     assert carried_by_the_marked(instance, wrong).finding == "fail"
+
+
+def test_rounding_of_scores_makes_no_arrangement():
+    """Two words of eleven have 55 arrangements; scores of 1 - 1e-16 are no others."""
+    game = FunctionGame(11, lambda S: 1.0 * S[:, [1, 6]].sum(axis=1))
+    instance = Instance(game, pool_of(game, 32))
+    scores = np.zeros(11)
+    scores[[1, 6]] = 1.0, 1.0 - 4e-16
+    noise = 1e-16 * np.arange(11)
+    assert concentrated(instance, scores + noise).arrangements == 55
+    p, least = permutation_test(instance, scores + noise)
+    assert (p, least) == (1 / 55, 1 / 55)
 
 
 def _drawn(S):

@@ -116,6 +116,26 @@ class TestNames:
         model = whence.load((module, tiny.tokenizer))
         assert explain(model, TEXT, target="grade 4", method="random").outputs
 
+    @pytest.mark.parametrize(
+        ("names", "says"),
+        [({1: "a", 2: "b", 3: "c"}, "names the outputs 1, 2, 3"), (None, "outputs not at all")],
+    )
+    def test_names_of_other_outputs_are_not_replaced_in_silence(self, names, says):
+        tiny = FAMILIES["bert"]()
+        module = copy.deepcopy(tiny.module)
+        module.config.id2label = names
+        with pytest.raises(ModelOutputError, match=says):
+            explain(whence.load((module, tiny.tokenizer)), TEXT)
+
+    def test_names_whose_keys_are_text_are_read(self):
+        tiny = FAMILIES["bert"]()
+        module = copy.deepcopy(tiny.module)
+        module.config.id2label = {"2": "c", "0": "a", "1": "b"}
+        model = whence.load((module, tiny.tokenizer))
+        assert model.labels == ("a", "b", "c")
+        found = explain(model, TEXT, target="c", link="logit", method="leave-one-out")
+        assert found.values[0] == pytest.approx(logits_of(tiny)[2], abs=1e-5)
+
 
 class TestVocabulary:
     def test_a_token_that_the_table_lacks(self):

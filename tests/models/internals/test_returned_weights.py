@@ -46,6 +46,37 @@ def test_what_is_no_weight_of_the_answer_is_refused_for_its_own_reason(kind, rea
         whence.attend(model, TEXT, effects=None, flow=False)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("XGLMForCausalLM", "compute their softmax themselves"),
+        ("MvpForSequenceClassification", "compute their softmax themselves"),
+        ("FSMTForConditionalGeneration", "compute their softmax themselves"),
+        ("MambaForCausalLM", "takes a softmax over tokens"),
+        ("MraForSequenceClassification", "takes a softmax over tokens"),
+    ],
+)
+def test_a_softmax_over_heads_and_rows_as_one_axis_is_one(kind, reason):
+    model = whence.load(build(ROWS[kind]))
+    target = None if model.task == "classification" else whence.Continuation(token_ids=(40,))
+    with pytest.raises(CapabilityError, match=reason):
+        whence.explain(model, TEXT, target=target, method="attention-knockout", trust="off")
+
+
+def test_weights_of_two_stacks_are_named():
+    model = whence.load(build(ROWS["LEDForConditionalGeneration"]))
+    with pytest.raises(CapabilityError, match="returned encoder_attentions, decoder_attentions"):
+        whence.attend(model, TEXT, effects=None, flow=False)
+
+
+def test_cross_attention_without_a_decoder_is_over_no_tokens():
+    model = whence.load(build(ROWS["BltForCausalLM"]))
+    record = whence.attend(model, TEXT, effects=None, flow=False)
+    shown = {layer.name: layer.shown for layer in record.record.layers}
+    assert shown["model.local_decoder.layers.0.self_attn"]
+    assert not any(state for name, state in shown.items() if "cross" in name)
+
+
 def test_falcon_in_its_eager_implementation_reads_no_future():
     other, tokenizer = build(ROWS["FalconForCausalLM"])
     module = type(other)._from_config(other.config, attn_implementation="eager").eval()

@@ -1,8 +1,9 @@
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from whence.core.errors import InputError, OptionError, UndefinedError
 from whence.core.statistics.proportions import Interval
@@ -13,7 +14,7 @@ from whence.students.certificate.learning_curve import (
     learning_curve,
     schedule,
 )
-from whence.students.certificate.power_law import PowerLaw, power_law
+from whence.students.certificate.power_law import PowerLaw, power_law, power_laws
 from whence.students.data.run import Terms
 
 SIZES = [100, 200, 400, 800, 1600]
@@ -162,3 +163,27 @@ def test_schedule_ends_with_all():
         assert sizes[-1] == n
         assert sizes[0] == 100
         assert all(b > a for a, b in pairwise(sizes))
+
+
+def test_no_law_within_the_bounds_is_nearer():
+    """Beside SciPy's bounded least squares from many starts."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([60.0, 120.0, 240.0, 480.0])
+    curves = np.clip(0.8 - 0.6 * (sizes / 60) ** -0.7 + rng.normal(0, 0.1, size=(6, 4)), -1, 1)
+    # One that keeps rising, one that falls, and two that are level.
+    curves = np.concatenate([curves, [[-0.9, -0.3, 0.3, 0.9], [0.9, 0.5, 0.2, 0.0]]])
+    curves = np.concatenate([curves, [[0.7] * 4, [1.0] * 4]])
+    x = np.log(sizes / 60)
+    for values, law in zip(curves, power_laws(sizes, curves), strict=True):
+        assert -1 <= law.a <= 1
+        assert 0 <= law.b <= 10
+        assert 0.05 <= law.c <= 2
+        squares = sum((law(size) - value) ** 2 for size, value in zip(sizes, values, strict=True))
+        for start in product([0.5], [0.5], [0.1, 0.5, 1.9]):
+            other = optimize.least_squares(
+                lambda p, values=values: p[0] - p[1] * np.exp(-p[2] * x) - values,
+                start,
+                bounds=([-1, 0, 0.05], [1, 10, 2]),
+            )
+            assert squares <= 2 * other.cost + 1e-9
+        assert power_law(sizes, values) == law

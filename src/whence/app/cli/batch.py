@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,9 @@ class Batch:
         retry: whether rows that failed in an earlier run are explained again.
         anew: whether what stands in the output is given up.
         tell: function that prints progress.
+        total: number of rows of the table.
+        after_first: function that is told, once the first row is explained, how many rows are left
+            and how many seconds it took.
     """
 
     column: str
@@ -64,6 +68,8 @@ class Batch:
     retry: bool
     anew: bool
     tell: Callable[[str], None]
+    total: int
+    after_first: Callable[[int, float], None]
 
     def write(self, rows: Iterator[TableRow], output: Path) -> BatchCount:
         """Explain each row and append its line.
@@ -126,6 +132,7 @@ class Batch:
                     count.before += 1
                 continue
             line = {"row": row.number, "text_sha256": digest, "run": self.run}
+            started = time.perf_counter()
             line["columns"] = {k: v for k, v in row.cells.items() if k != self.column}
             try:
                 line["record"] = json.loads(self.explain(row.text(self.column)).to_json())
@@ -145,6 +152,9 @@ class Batch:
                 count.errors.append(_said(row, line["error"]))
             _append(stream, output, json.dumps(line, default=str) + "\n")
             self.tell(f"row {row.number}: {'failed' if 'error' in line else 'done'}")
+            if count.explained == 1 and "record" in line:
+                left = self.total - number - sum(standing > number for standing in finished)
+                self.after_first(left, time.perf_counter() - started)
         if finished and max(finished) > number:
             raise RecordError(
                 f"{output} holds row {max(finished)}, and the input has {number} rows: it was written "

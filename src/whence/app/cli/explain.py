@@ -158,13 +158,17 @@ def explain(
             assert output is not None
             read = table_rows(rows, column)
             loaded = model.load()
+            total = sum(1 for _ in read())
+            forecast = _RowsForecast(total, tell)
             batch = Batch(
                 column=column,
                 run=_run_of(loaded, settings, column),
-                explain=lambda text: run(loaded, text, **settings),
+                explain=lambda text: run(loaded, text, announce=forecast.announce, **settings),
                 retry=retry,
                 anew=overwrite,
                 tell=tell,
+                total=total,
+                after_first=forecast.after_first,
             )
             _rows(batch, read(), output, quiet)
             return
@@ -203,10 +207,54 @@ def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
         if forecast.seconds > LONG:
             tell(
                 f"{forecast.method}: {forecast.evaluations:,} evaluations for {forecast.features} "
-                f"features, at most about {forecast.seconds:,.0f} s. Ctrl-C stops."
+                f"features, at most about {forecast.seconds:,.0f} s{_cheaper(forecast)}. Ctrl-C stops."
             )
 
     return announce
+
+
+def _cheaper(forecast: Forecast) -> str:
+    """Options that take less, for the end of a sentence; empty where there are none."""
+    options = [f"--{name} {value} needs {n:,}" for name, value, n in forecast.cheaper]
+    return f"; {', '.join(options)}" if options else ""
+
+
+def _duration(seconds: float) -> str:
+    """A duration in the unit that suits it.
+
+    Example:
+        >>> _duration(20), _duration(300), _duration(33_400)
+        ('20 s', '5 min', '9.3 h')
+    """
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+class _RowsForecast:
+    """What the rows of a table will take, said once, after the first that was explained."""
+
+    def __init__(self, total: int, tell: Callable[[str], None]) -> None:
+        self._total, self._tell = total, tell
+        self._first: Forecast | None = None
+
+    def announce(self, forecast: Forecast) -> None:
+        """Keep what is known of the first row."""
+        self._first = self._first or forecast
+
+    def after_first(self, left: int, seconds: float) -> None:
+        """Say what is left, where it is long: rows that are still to be explained, and seconds of one."""
+        if left * seconds <= LONG:
+            return
+        row = self._first
+        asked = (
+            "" if row is None else f" ({row.evaluations:,} evaluations for {row.features} features)"
+        )
+        self._tell(
+            f"{self._total:,} rows, about {seconds:,.2g} s each on this machine{asked}: "
+            f"{_duration(left * seconds)} for the {left:,} that are left"
+            f"{'' if row is None else _cheaper(row)}"
+        )
 
 
 def _check_rows(format_: Format | None, output: Path | None) -> None:

@@ -44,6 +44,7 @@ from whence.core.errors import DigestError, InputError, OptionError
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
+    from whence.core.specification_curve import SpecificationCurve
     from whence.workflows.select import Comparison
 
 __all__ = ["compare", "evaluate", "select", "verify"]
@@ -77,6 +78,14 @@ def evaluate(
             "--span", help="START:END of characters that people marked; repeat it for more."
         ),
     ] = None,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust",
+            help="In place of the label a specification curve: what stays of the first reason under "
+            "every combination of methods, maskers, scales, units and seeds.",
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the masks; default: the record's.")
     ] = None,
@@ -86,6 +95,7 @@ def evaluate(
     format_: FormatOption = None,
     output: OutputOption = None,
     overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Judge a saved explanation, of whence or from elsewhere, by asking its model."""
     with failing_plainly():
@@ -93,10 +103,17 @@ def evaluate(
         from whence.workflows.adopt import read_explanation
         from whence.workflows.judge import judge
         from whence.workflows.measure import measure
+        from whence.workflows.specification_curve import specification_curve
 
+        tell = teller(quiet)
         least = grade_of(require)
-        if metric and least is not None:
-            raise OptionError("--require goes with the label, not with --metric")
+        if (metric or robust) and least is not None:
+            raise OptionError("--require goes with the label, not with --metric or --robust")
+        if robust and (metric or seed is not None or masker != "auto"):
+            raise OptionError(
+                "--robust tries every masker and seeds of its own; it goes without --metric, --seed "
+                "and --masker"
+            )
         if metric:
             form = table_format_of(format_, output, "metrics")
         elif span:
@@ -107,6 +124,14 @@ def evaluate(
         loaded = model.load(model_of(record))
         explanation = read_explanation(loaded, record)
         same_model(loaded, explanation, other_model)
+        if robust:
+            curve = specification_curve(
+                loaded,
+                explanation,
+                progress=lambda what, done, total: tell(f"{done} of {total} {what}"),
+            )
+            write_out(_shown(curve, form), output)
+            return
         if metric:
             result = measure(loaded, explanation, metric, seed=seed, masker=masker, spans=spans)
             if form is Format.json:
@@ -164,16 +189,10 @@ def _span(text: str) -> tuple[int, int]:
     return int(start), int(end)
 
 
-def _shown(judged: Attribution, format_: Format) -> str:
+def _shown(result: Attribution | SpecificationCurve, format_: Format) -> str:
     if format_ is Format.json:
-        return judged.to_json().decode("utf-8") + "\n"
-    if format_ is Format.html:
-        from whence.app.explanation.html import page
-
-        return page(judged)
-    from whence.app.explanation.terminal import plain_text
-
-    return plain_text(judged) + "\n"
+        return result.to_json().decode("utf-8") + "\n"
+    return result.to_html() if format_ is Format.html else f"{result}\n"
 
 
 @with_groups

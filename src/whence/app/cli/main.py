@@ -9,6 +9,7 @@ import typer
 from whence.app.cli.attend import attend
 from whence.app.cli.catalogue import methods, metrics, models
 from whence.app.cli.decide import decide
+from whence.app.cli.decisions import anchor, counterfactuals, interactions, subsets
 from whence.app.cli.demo import demo
 from whence.app.cli.distill import distill
 from whence.app.cli.exit_codes import CODES
@@ -66,6 +67,22 @@ app.command(
     "\n\n"
     f"whence decide kept --model embedded:credit --input texts.csv\n\n{CODES}"
 )(decide)
+app.command(
+    epilog="Examples:  whence counterfactuals --model embedded:credit 'Missed 4 payments this year.'"
+    "\n\n"
+    "whence counterfactuals --model embedded:credit --wanted approve --option kinds=number 'Missed 4 "
+    f"payments.'\n\n{CODES}"
+)(counterfactuals)
+app.command(
+    epilog="Example:  whence subsets --model embedded:credit --kind necessary 'Missed 4 payments.'"
+    f"\n\n{CODES}"
+)(subsets)
+app.command(
+    epilog=f"Example:  whence anchor --model embedded:credit 'Missed 4 payments.'\n\n{CODES}"
+)(anchor)
+app.command(
+    epilog=f"Example:  whence interactions --model embedded:credit 'Missed 4 payments.'\n\n{CODES}"
+)(interactions)
 app.command(epilog="Example:  whence methods")(methods)
 app.command(epilog="Example:  whence metrics")(metrics)
 app.command(epilog="Example:  whence models")(models)

@@ -12,6 +12,7 @@ from whence.attribution.method import AttentionMethod, Estimate
 from whence.core.errors import OptionError, unknown
 from whence.games.attention_game import AttentionGame, Passes, Run
 from whence.models.internals.interventions import EdgeKnockout
+from whence.models.internals.trace import TracedCall
 
 __all__ = ["AttentionKnockout"]
 
@@ -81,7 +82,15 @@ class AttentionKnockout(AttentionMethod):
                 kind: self._cuts(passes, explained, tokens, kind) for kind in {*layers.values()}
             }
             return tuple(
-                EdgeKnockout(layer=name, head=None, cut=cuts[kind]) for name, kind in layers.items()
+                # A layer that shares its weights runs several times in each run, others once.
+                EdgeKnockout(
+                    layer=name,
+                    head=None,
+                    cut=tuple(
+                        cut for calls, cut in cuts[kind] for call in calls if call.name == name
+                    ),
+                )
+                for name, kind in layers.items()
             )
 
         values = game.changed(game.n + 1, change)
@@ -126,9 +135,9 @@ class AttentionKnockout(AttentionMethod):
         explained: list[Bool[np.ndarray, " _"]],
         tokens: np.ndarray,
         kind: str,
-    ) -> tuple[Bool[np.ndarray, "_ _"], ...]:
-        """Which edges are cut, for each call of a layer in order."""
-        cuts: list[np.ndarray] = []
+    ) -> list[tuple[tuple[TracedCall, ...], Bool[np.ndarray, "_ _"]]]:
+        """The calls of each run, and which edges are cut in them."""
+        cuts: list[tuple[tuple[TracedCall, ...], np.ndarray]] = []
         if kind == "encoder":
             stacks = [(passes.encoder, np.ones(passes.encoder[0].queries, dtype=bool))]
         else:
@@ -142,9 +151,8 @@ class AttentionKnockout(AttentionMethod):
             # In a cross layer row i and column i are different tokens, so nothing is spared.
             if kind != "cross":
                 np.fill_diagonal(cut, False)
-            # A layer that shares its weights runs several times in each run.
-            cuts += [cut] * sum(c.name == call.name for c in calls)
-        return tuple(cuts)
+            cuts.append((calls, cut))
+        return cuts
 
 
 def _explained(run: Run) -> Bool[np.ndarray, " _"]:

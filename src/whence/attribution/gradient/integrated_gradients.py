@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from whence.attribution.method import Estimate, GradientMethod
 from whence.core.errors import OptionError, unknown
@@ -17,13 +17,14 @@ __all__ = ["IntegratedGradients"]
 
 FIRST = 5
 """Points of the coarsest rule; 15, 45, 135 ... follow, each with the points before. Chosen by hand."""
-STILL = 0.16
-"""Largest relative change of the scores between two rules at which the finer one is taken: tripling
-the points divides the error of a rule of second order by nine, so an eighth of the change, 2 %, is
-left. The 2 % is chosen by hand."""
+LEFT = 0.02
+"""Largest relative error that the rule may leave in the scores: tripling the points divides the error
+of a rule of second order by nine, so an eighth of the last change is left. Chosen by hand."""
 CONCENTRATED = 8.0
-"""How many times its mean size the integrand has at the baseline where equal steps are called too coarse for it.
+"""How many times its mean size the integrand has somewhere where equal steps are called too coarse for it.
 Measured on a trained Llama: 0.1 to 0.5 from mean and start-token baselines, 58 to 134 from zero."""
+WORST = 0.75
+"""Share of the error left that the cells of one round hold together, where not all are divided."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +37,15 @@ class IntegratedGradients(GradientMethod):
 
     The rule is the midpoint rule, tripled (5, 15, 45, 135 ... points; no point is taken twice)
     until the completeness residual of every output is below ``tolerance`` of ``|v(input) -
-    v(baseline)|``, and the scores moved by less than 16 % from the rule before: tripling
-    divides the error of a rule of second order by nine, so about 2 % is left.
+    v(baseline)|``, and about 2 % of the scores is left: tripling divides the error of a rule of
+    second order by nine, so an eighth of the last change.
 
-    The baseline is the mean of the embedding table for every token of every feature. A zero
-    baseline is nearly singular on models that normalise: there the integrand is concentrated near
-    the baseline, and equal steps need very many points; the outcome is then ``not_converged``, with
-    the residual that was reached.
+    The baseline is the mean of the embedding table for every token of every feature. From a zero
+    baseline on models that normalise, the divisor of the first norm starts at its epsilon, and the
+    integrand is concentrated in the first hundredth or ten-thousandth of the path. Where the
+    integrand is over 8 times its mean size somewhere, or the budget has no room for a whole rule
+    more, only the cells that hold most of the error left are divided. What the budget leaves
+    undone is ``not_converged``, with the residual that was reached.
 
     Cost: points + 2 forward-and-backward passes, 17 or 47 as a rule. Misleads where the path
     crosses regions that no text occupies; the choice of baseline is part of the question.
@@ -85,66 +88,123 @@ class IntegratedGradients(GradientMethod):
         # (1e-12 and 1e-300 below only keep from dividing by zero.)
         scale = np.where(rise > 0, rise, np.maximum(np.abs(full), 1e-12))
         left = budget - 2
-        points = FIRST
-        total, sizes = _sweep(game, start, end, _midpoints(points))
-        spent = points
-        scores = total / points
-        residuals = [_residual(scores, full, base, scale)]
-        change = np.inf
-        while True:
+        cells = _Cells(game, start, end)
+        residuals = [_residual(cells.scores, full, base, scale)]
+        while not (residuals[-1] < self.tolerance and cells.error < LEFT):
             # Both: errors of single tokens can cancel in the sum, and scores can stand still on a
             # wrong one.
-            accurate = residuals[-1] < self.tolerance and change < STILL
-            if accurate or spent + 2 * points > left:
+            worst = cells.worst((left - len(cells)) // 2)
+            if not len(worst):
                 break
-            fresh = _midpoints(3 * points)
-            # (i + 1/2) / m = (3 i + 1 + 1/2) / (3 m): every third place, from the second on, is
-            # known.
-            fresh = fresh[np.arange(3 * points) % 3 != 1]
-            more, more_sizes = _sweep(game, start, end, fresh)
-            spent += len(fresh)
-            points *= 3
-            before = scores
-            total, sizes = total + more, sizes | more_sizes
-            scores = total / points
-            change = float(np.abs(scores - before).sum() / max(np.abs(scores).sum(), 1e-300))
-            residuals.append(_residual(scores, full, base, scale))
-        mean_size = sum(sizes.values()) / len(sizes)
-        # Of five sizes none can be more than five times their mean, so one rule alone shows
-        # nothing.
-        singular = points > FIRST and sizes[min(sizes)] > CONCENTRATED * mean_size
-        outcome, advice = self._verdict(residuals, singular, points, change)
+            cells.divide(worst)
+            residuals.append(_residual(cells.scores, full, base, scale))
+        points, change = len(cells), cells.change
+        outcome, advice = self._verdict(residuals[-1], cells)
+        rule = f"path from the {self.baseline} embedding, midpoint rule with {points} points"
+        if cells.uneven:
+            rule += ", closest where the integrand changes most"
         return Estimate(
-            scores=game.gather(scores),
+            scores=game.gather(cells.scores),
             values=full,
             base_values=base,
             additive=True,
             outcome=outcome,
             advice=advice,
             notes=(
-                f"path from the {self.baseline} embedding, midpoint rule with {points} points; "
-                f"scores moved by {100 * change:.2f} % from the rule before"
+                f"{rule}; scores moved by {100 * change:.2f} % from the rule before"
                 if np.isfinite(change)
-                else f"path from the {self.baseline} embedding, midpoint rule with {points} points",
+                else rule,
             ),
         )
 
-    def _verdict(
-        self, residuals: list[float], singular: bool, points: int, change: float
-    ) -> tuple[Outcome, tuple[str, ...]]:
-        if singular:
-            return "not_converged", (
-                f"the integrand near the {self.baseline} baseline is over {CONCENTRATED:g} times its mean "
-                f"size, and the completeness residual after {points} points is "
-                f"{100 * residuals[-1]:.2f} %. Use baseline='mean', or raise the budget to "
-                f"{3 * points + 2} passes or more.",
-            )
-        if residuals[-1] < self.tolerance and change < STILL:
+    def _verdict(self, residual: float, cells: _Cells) -> tuple[Outcome, tuple[str, ...]]:
+        if residual < self.tolerance and cells.error < LEFT:
             return "converged", ()
+        passes = 3 * len(cells) + 2
+        if cells.concentrated:
+            return "not_converged", (
+                f"the integrand on the way from the {self.baseline} baseline is over {CONCENTRATED:g} "
+                f"times its mean size in places, and the completeness residual after {len(cells)} points is "
+                f"{100 * residual:.2f} %. Use baseline='mean', or raise the budget to "
+                f"{passes} passes or more.",
+            )
         return "budget_exhausted", (
-            f"completeness residual {100 * residuals[-1]:.2f} % after {points} points, expected at most "
-            f"{100 * self.tolerance:.2f} %; raise the budget to {3 * points + 2} passes or more",
+            f"completeness residual {100 * residual:.2f} % after {len(cells)} points, expected at most "
+            f"{100 * self.tolerance:.2f} %; raise the budget to {passes} passes or more",
         )
+
+
+class _Cells:
+    """The midpoint rule on cells of the path that can be divided one by one.
+
+    Attributes:
+        change: how far the last division moved the scores, relative to their size.
+        uneven: whether some cells were divided and others not.
+    """
+
+    def __init__(
+        self,
+        game: EmbeddingGame,
+        start: Float[np.ndarray, "tokens width"],
+        end: Float[np.ndarray, "tokens width"],
+    ) -> None:
+        self._game, self._start, self._end = game, start, end
+        self._places, self._widths = _midpoints(FIRST), np.full(FIRST, 1.0 / FIRST)
+        self._values, self._sizes = _sweep(game, start, end, self._places)
+        # Of a cell that was never divided nothing is known.
+        self._errors = np.full(FIRST, np.inf)
+        self.change, self.uneven = np.inf, False
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def scores(self) -> Float[np.ndarray, "tokens k"]:
+        """The integral of each token."""
+        return np.einsum("p,ptk->tk", self._widths, self._values)
+
+    @property
+    def error(self) -> float:
+        """The error left in the scores, relative to their size."""
+        return float(self._errors.sum() / max(float(np.abs(self.scores).sum()), 1e-300))
+
+    @property
+    def concentrated(self) -> bool:
+        """Whether the integrand is much larger somewhere than on average."""
+        # Of five sizes none can be more than five times their mean: one rule alone shows nothing.
+        mean = float(self._widths @ self._sizes)
+        return len(self) > FIRST and float(self._sizes.max()) > CONCENTRATED * mean
+
+    def worst(self, most: int) -> Int[np.ndarray, " cells"]:
+        """The cells to divide next, at most so many: all of them, or those of most error."""
+        if len(self) <= most and not self.concentrated:
+            return np.arange(len(self))
+        # A first rule that has no room to be tripled says nothing of where its errors are.
+        if most < 1 or len(self) == FIRST:
+            return np.arange(0)
+        order = np.argsort(-self._errors, kind="stable")
+        below = np.cumsum(self._errors[order]) < WORST * self._errors.sum()
+        return np.sort(order[: min(most, int(below.sum()) + 1)])
+
+    def divide(self, cells: Int[np.ndarray, " cells"]) -> None:
+        """Divide cells in three, of which the middle one's place is known."""
+        self.uneven |= len(cells) < len(self)
+        before = self.scores
+        width = self._widths[cells] / 3
+        places = np.concatenate([self._places[cells] - width, self._places[cells] + width])
+        values, sizes = _sweep(self._game, self._start, self._end, places)
+        sides = values.reshape(2, len(cells), *values.shape[1:])
+        moved = np.abs(sides.sum(axis=0) - 2 * self._values[cells]).sum(axis=(1, 2)) * width
+        self._widths[cells] = width
+        # An eighth of the change is left, a third of it in each part.
+        self._errors[cells] = moved / 24
+        self._places = np.concatenate([self._places, places])
+        self._widths = np.concatenate([self._widths, width, width])
+        self._values = np.concatenate([self._values, values])
+        self._sizes = np.concatenate([self._sizes, sizes])
+        self._errors = np.concatenate([self._errors, np.tile(moved / 24, 2)])
+        size = max(float(np.abs(self.scores).sum()), 1e-300)
+        self.change = float(np.abs(self.scores - before).sum()) / size
 
 
 def _midpoints(count: int) -> Float[np.ndarray, " count"]:
@@ -158,26 +218,21 @@ def _sweep(
     start: Float[np.ndarray, "tokens width"],
     end: Float[np.ndarray, "tokens width"],
     places: Float[np.ndarray, " points"],
-) -> tuple[Float[np.ndarray, "tokens k"], dict[float, float]]:
-    """Sum over places of gradient times way, per token, and the integrand's size at each place.
+) -> tuple[Float[np.ndarray, "points tokens k"], Float[np.ndarray, " points"]]:
+    """Gradient times way per token at each place, and the integrand's size there.
 
     Gradients are reduced as they come, so memory holds a few points at a time.
     """
     way = (end - start).astype(np.float64)
-    total = np.zeros((len(way), game.k))
-    sizes: dict[float, float] = {}
-    # Integrands of 4 million numbers (32 MB in float64) in memory at a time; chosen by hand.
-    step = max(1, 2**22 // max(1, way.size * game.k))
-    for first in range(0, len(places), step):
-        part = places[first : first + step]
+    integrands = np.empty((len(places), len(way), game.k))
+    for portion in game.portions(len(places)):
+        here = slice(portion.start, portion.stop)
+        part = places[here]
         # In float32, as models read embeddings; the way itself is in double precision for the sums.
         points = start[None] + part[:, None, None].astype(np.float32) * (end - start)[None]
         _, slopes = game.at(points.astype(np.float32))
-        integrand = np.einsum("bktd,td->btk", slopes, way)
-        total += integrand.sum(axis=0)
-        for place, size in zip(part, np.abs(integrand).sum(axis=(1, 2)), strict=True):
-            sizes[float(place)] = float(size)
-    return total, sizes
+        integrands[here] = np.einsum("bktd,td->btk", slopes, way)
+    return integrands, np.abs(integrands).sum(axis=(1, 2))
 
 
 def _residual(

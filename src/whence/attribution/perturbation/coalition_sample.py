@@ -1,4 +1,4 @@
-"""Coalitions drawn without replacement, in strata of one size each."""
+"""Coalitions drawn without replacement, in strata of one size each, and spread over the features."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 __all__ = ["pair_sample", "size_sample"]
 
 ENUMERATED = 4096
 """Coalitions of one size up to which all are listed; of more, draws are compared with earlier draws."""
+CANDIDATES = 8
+"""Draws of which the one is taken that tells most that the earlier ones do not. With 8 the error of
+KernelShap at 3 to 20 evaluations a feature is a fifth to two fifths lower than with 1 on the games of
+``benchmarks.shapley_error``; with 16 hardly less."""
 COUNTLESS = 1 << 1000
 """More coalitions than any budget: C(n, n / 2) leaves float64 at n = 1030, and this does not."""
 
@@ -38,15 +42,15 @@ def pair_sample(
     totals = [comb(n, int(s)) // int(h) for s, h in zip(sizes, halves, strict=True)]
     expected = _fill(_as_float(totals), share, float(count))
     drawn = _round(expected, rng)
-    rows = [
-        _distinct(n, int(size), int(number), total, rng, paired=True)
-        for size, total, number in zip(sizes, totals, drawn, strict=True)
-        if number
-    ]
     # Kernel over odds, with C(n, s) cancelled: it is the stratum's total, or twice that.
     weight = (n - 1) / (sizes * (n - sizes) * halves) / np.maximum(expected, 1e-300)
     odds = np.minimum(1.0, expected / _as_float(totals))
-    return np.concatenate(rows), np.repeat(odds, drawn), np.repeat(weight, drawn)
+    strata = [
+        _Stratum(n, int(size), total, paired=True)
+        for size, total in zip(sizes, totals, strict=True)
+    ]
+    rows, places = _spread(n, strata, drawn, weight, rng)
+    return rows, odds[places], weight[places]
 
 
 def size_sample(
@@ -65,13 +69,12 @@ def size_sample(
     totals = [comb(n, size) for size in range(1, len(shares) + 1)]
     expected = _fill(_as_float(totals), shares, float(count))
     drawn = _round(expected, rng)
-    rows = [np.zeros((0, n), dtype=bool)]
-    for size, (total, number) in enumerate(zip(totals, drawn, strict=True), start=1):
-        if number:
-            rows.append(_distinct(n, size, int(number), total, rng, paired=False))
     weight = shares / np.maximum(expected, 1e-300)
     odds = np.minimum(1.0, expected / _as_float(totals))
-    return np.concatenate(rows), np.repeat(odds, drawn), np.repeat(weight, drawn)
+    strata = [_Stratum(n, size, total, paired=False) for size, total in enumerate(totals, start=1)]
+    present = float(shares @ np.arange(1, len(shares) + 1)) / n / max(float(shares.sum()), 1e-300)
+    rows, places = _spread(n, strata, drawn, weight, rng, share=present)
+    return rows, odds[places], weight[places]
 
 
 def _as_float(totals: list[int]) -> Float[np.ndarray, " strata"]:
@@ -103,7 +106,9 @@ def _fill(
         open_ &= ~full
 
 
-def _round(expected: Float[np.ndarray, " strata"], rng: np.random.Generator) -> np.ndarray:
+def _round(
+    expected: Float[np.ndarray, " strata"], rng: np.random.Generator
+) -> Int[np.ndarray, " strata"]:
     """Whole numbers with the same sum whose expectations are those given (systematic sampling)."""
     # 1e-9: a sum of shares that is whole but for rounding counts as whole.
     # One offset for all edges: the counts then add up to the whole, and each is the floor or the
@@ -114,31 +119,103 @@ def _round(expected: Float[np.ndarray, " strata"], rng: np.random.Generator) -> 
     return np.minimum(drawn, np.ceil(expected - 1e-9).astype(np.int64))
 
 
-def _distinct(
-    n: int, size: int, count: int, total: int, rng: np.random.Generator, *, paired: bool
-) -> Bool[np.ndarray, "rows n"]:
-    """``count`` distinct coalitions of a size; where ``paired``, no two of them complements."""
-    halved = paired and 2 * size == n
-    if count == total or total <= ENUMERATED:
-        rows = _combinations(n, size)
+class _Stratum:
+    """The coalitions of one size that are not taken yet.
+
+    Args:
+        n: number of features.
+        size: number of features present.
+        total: number of coalitions.
+        paired: whether a coalition and its complement count as one.
+    """
+
+    def __init__(self, n: int, size: int, total: int, *, paired: bool) -> None:
+        self.n, self.size, self.total = n, size, total
+        self.halved = paired and 2 * size == n
+        self._listed: Bool[np.ndarray, "rows n"] | None = None
+        self._taken: set[bytes] = set()
+
+    def every(self) -> Bool[np.ndarray, "rows n"]:
+        """All coalitions, whether taken or not."""
+        rows = _combinations(self.n, self.size)
         # At the middle size a set and its complement are both listed; the pair is the one with
         # feature 0.
-        if halved:
-            rows = rows[rows[:, 0]]
-        return rows[np.sort(rng.choice(len(rows), size=count, replace=False))]
-    known: set[bytes] = set()
-    distinct: list[np.ndarray] = []
-    # Rejection, which ends: even all but one of N sets take some N ln N draws on average.
-    while len(distinct) < count:
-        row = np.zeros(n, dtype=bool)
-        row[rng.choice(n, size=size, replace=False)] = True
-        if halved and not row[0]:
-            row = ~row
-        key = row.tobytes()
-        if key not in known:
-            known.add(key)
-            distinct.append(row)
-    return np.stack(distinct)
+        return rows[rows[:, 0]] if self.halved else rows
+
+    def candidates(self, rng: np.random.Generator) -> Bool[np.ndarray, "rows n"]:
+        """Some coalitions that are left, each as likely as any other."""
+        if self.total <= ENUMERATED:
+            if self._listed is None:
+                self._listed = self.every()
+            left = len(self._listed)
+            return self._listed[rng.choice(left, size=min(CANDIDATES, left), replace=False)]
+        # Rejection, which ends: even all but one of N sets take some N ln N draws on average.
+        while True:
+            rows = np.zeros((CANDIDATES, self.n), dtype=bool)
+            order = np.argsort(rng.random(rows.shape), axis=1)
+            np.put_along_axis(rows, order[:, : self.size], values=True, axis=1)
+            if self.halved:
+                rows ^= ~rows[:, :1]
+            left = [row.tobytes() not in self._taken for row in rows]
+            if any(left):
+                return rows[left]
+
+    def take(self, row: Bool[np.ndarray, " n"]) -> None:
+        """Leave out a coalition from now on."""
+        if self._listed is None:
+            self._taken.add(row.tobytes())
+        else:
+            self._listed = self._listed[(self._listed != row).any(axis=1)]
+
+
+def _spread(
+    n: int,
+    strata: list[_Stratum],
+    drawn: Int[np.ndarray, " strata"],
+    weight: Float[np.ndarray, " strata"],
+    rng: np.random.Generator,
+    share: float | None = None,
+) -> tuple[Bool[np.ndarray, "rows n"], Int[np.ndarray, " rows"]]:
+    """As many distinct coalitions of each stratum as ``drawn`` says, and the stratum of each.
+
+    Args:
+        n: number of features.
+        strata: coalitions of each size.
+        drawn: number to draw of each.
+        weight: weight of a coalition of each.
+        rng: random generator.
+        share: share of the features from which directions are measured; ``None`` for the
+            coalition's own, where a fit is held to a sum.
+    """
+    whole = drawn == np.array([stratum.total for stratum in strata], dtype=object)
+    rows = [np.zeros((0, n), dtype=bool)]
+    rows += [stratum.every() for stratum, all_ in zip(strata, whole, strict=True) if all_]
+    certain = np.concatenate(rows)
+    places = np.repeat(np.arange(len(strata)), np.where(whole, drawn, 0))
+
+    def directions(of: Bool[np.ndarray, "r n"]) -> Float[np.ndarray, "r n"]:
+        return of - (of.mean(axis=1, keepdims=True) if share is None else share)
+
+    known = directions(certain)
+    # The inverse of the weighted products of the rows so far. A thousandth of one row's weight in
+    # each direction keeps it finite before every direction is there.
+    least = 1e-3 * float(weight[drawn > 0].mean()) if drawn.any() else 1.0
+    inverse = np.linalg.inv((known.T * weight[places]) @ known + least * np.eye(n))
+    chosen = list(certain)
+    order = rng.permutation(np.repeat(np.arange(len(strata)), np.where(whole, 0, drawn)))
+    for i in order:
+        candidates = strata[i].candidates(rng)
+        ways = directions(candidates)
+        moved = ways @ inverse
+        leverage = (moved * ways).sum(axis=1)
+        # The first of equal ones: which is the largest by rounding depends on the features' order.
+        best = int(np.argmax(leverage >= (1.0 - 1e-9) * leverage.max()))
+        strata[i].take(candidates[best])
+        # Sherman & Morrison (1950), doi:10.1214/aoms/1177729893.
+        scale = weight[i] / (1.0 + weight[i] * leverage[best])
+        inverse -= scale * np.outer(moved[best], moved[best])
+        chosen.append(candidates[best])
+    return np.array(chosen, dtype=bool).reshape(-1, n), np.concatenate([places, order])
 
 
 def _combinations(n: int, size: int) -> Bool[np.ndarray, "rows n"]:

@@ -35,7 +35,8 @@ class KernelShap(GuidedMethod):
     - v(empty)`` held exactly, ``w(S)`` the Shapley kernel ``(n-1) / (C(n,|S|) |S| (n-|S|))``.
 
     Coalitions come with their complements and without replacement; sizes that the budget covers
-    are taken whole, and each pair is weighted by the inverse of its inclusion probability. With
+    are taken whole, and each pair is weighted by the inverse of its inclusion probability. Of eight
+    candidates for each place that one is taken which tells most of what the others leave open. With
     ``design="leverage"`` every size gets the same share, as in Leverage SHAP (the leverage scores of
     the problem are ``1 / C(n,|S|)``). The default ``"balanced"`` draws by the geometric mean of
     leverage score and kernel weight, so small and large coalitions more often; on the games of
@@ -53,8 +54,9 @@ class KernelShap(GuidedMethod):
 
     Standard errors: sandwich over pairs, each pair's residual inflated by its leverage (HC3), and
     deflated by the finite population factor, so that they vanish as the sample becomes the whole;
-    and the bias that the prior expects from shrinking. NaN below 3 evaluations a feature, unless
-    the evidence is for the guide.
+    and the bias of shrinking. Rather too large than too small: pairs spread over the features err
+    less than pairs drawn one by one, of which the sandwich thinks. NaN below 3 evaluations a
+    feature, unless the evidence is for the guide.
 
     Cost: the budget. By default min(2^n, max(8 n, 256) + 2) evaluations; with a guide min(2^n,
     max(1.5 n, 256) + 2) and the guide's 7 gradient passes. The scores add up by construction,

@@ -53,6 +53,7 @@ def permutation_test(
     n = instance.n
     if len(instance.pool) == 0:
         return 1.0, 1.0
+    scores = _without_rounding(scores)
     kinds = np.zeros(n, dtype=bool) if within is None else within
     places = [group for group in (np.flatnonzero(~kinds), np.flatnonzero(kinds)) if len(group)]
     count = prod(_count(scores[group]) for group in places)
@@ -107,6 +108,7 @@ def concentrated(instance: Instance, scores: Float[np.ndarray, " n"]) -> Concent
     arrangements there are that anybody could tell apart. Cost: no evaluation.
     """
     masks, responses = instance.pool.masks, instance.responses
+    scores = _without_rounding(scores)
     # From the value of most features: an outlier below it is as telling as one above.
     order = np.argsort(-np.abs(scores - np.median(scores)), kind="stable")
     rows = np.tile(scores, (instance.n, 1))
@@ -171,6 +173,12 @@ def answer_test(
     if exact:
         return as_good / (1 << pairs), 1.0 / (1 << pairs)
     return (1 + as_good) / (1 + draws), 1.0 / (1 + draws)
+
+
+def _without_rounding(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Values to nine decimals of the largest: sums of the same terms in another order are equal."""
+    scale = float(np.abs(values).max(initial=0.0))
+    return np.round(values / scale, 9) * scale if scale > 0 else values
 
 
 def _count(values: Float[np.ndarray, " n"]) -> int:

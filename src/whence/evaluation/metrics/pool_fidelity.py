@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from whence.core.measurements import Interval, Measurement
 from whence.evaluation.additive_surrogate import beyond_size
@@ -81,13 +81,10 @@ class PoolFidelity(Metric):
     def _interval(self, instance: Instance, phi: Float[np.ndarray, " n"]) -> Interval:
         rng = np.random.default_rng(instance.seed)
         pairs = len(instance.pool) // 2
-        resampled = np.empty(self.resamples)
-        for index in range(self.resamples):
-            drawn = rng.integers(pairs, size=pairs)
-            # A mask and its complement are one draw: apart, they would count as twice the evidence.
-            rows = np.stack([2 * drawn, 2 * drawn + 1], axis=1).ravel()
-            masks, values = instance.pool.masks[rows], instance.responses[rows]
-            resampled[index] = fidelities(masks, values, phi[None])[0]
+        drawn = rng.integers(pairs, size=(self.resamples, pairs))
+        # A mask and its complement are one draw: apart, they would count as twice the evidence.
+        rows = np.stack([2 * drawn, 2 * drawn + 1], axis=2).reshape(self.resamples, -1)
+        resampled = _resampled(instance.pool.masks, instance.responses, phi, rows)
         low, high = np.quantile(resampled, [0.025, 0.975])
         how = f"percentile bootstrap over {pairs} pairs of masks, {self.resamples} resamples"
         return Interval(low=float(low), high=float(high), level=0.95, how=how)
@@ -113,3 +110,30 @@ def fidelities(
     if scale <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0))):
         return np.zeros(len(scores))
     return np.where(varies, (response @ sums) / (norms * scale), 0.0)
+
+
+def _resampled(
+    masks: Bool[np.ndarray, "m n"],
+    values: Float[np.ndarray, " m"],
+    scores: Float[np.ndarray, " n"],
+    rows: Int[np.ndarray, "draws m"],
+) -> Float[np.ndarray, " draws"]:
+    """:func:`fidelities` of one ranking over resampled masks, all draws in one product each."""
+    sums, sizes = masks @ scores, masks.sum(axis=1) / max(1, masks.shape[1])
+    powers = np.stack([np.ones_like(sizes), sizes, sizes**2], axis=1)[rows]
+    basis, singular, _ = np.linalg.svd(powers, full_matrices=False)
+    # As in beyond_size: directions that the sizes of a draw lack.
+    basis *= (singular > 1e-9 * singular[:, :1])[:, None, :]
+
+    def beyond(numbers: Float[np.ndarray, "draws m"]) -> Float[np.ndarray, "draws m"]:
+        along = np.einsum("dmk,dm->dk", basis, numbers)
+        return numbers - np.einsum("dmk,dk->dm", basis, along)
+
+    drawn = values[rows]
+    mine, theirs = beyond(sums[rows]), beyond(drawn)
+    norms, scales = np.linalg.norm(mine, axis=1), np.linalg.norm(theirs, axis=1)
+    floors = 1e-10 * (masks @ np.abs(scores))[rows].max(axis=1, initial=0.0)
+    varies = norms > floors * np.sqrt(rows.shape[1])
+    varies &= scales > 1e-12 * np.maximum(1.0, np.abs(drawn).max(axis=1, initial=0.0))
+    product = np.where(varies, norms * scales, 1.0)
+    return np.where(varies, np.einsum("dm,dm->d", mine, theirs) / product, 0.0)

@@ -27,6 +27,7 @@ from whence.evaluation.robustness.rank_agreement import (
     align_features,
     least_overlap_chance,
     overlap_chance,
+    rank_biased_overlap,
     without_noise,
 )
 from whence.evaluation.robustness.stability import Axis, Stability
@@ -56,7 +57,7 @@ def paired_stability(
     For another seed, two sets of scores are drawn from the standard errors, ``draws`` times, and
     the mean overlap is given with its 95 % range; exact scores do not vary and overlap fully.
 
-    Cost: for each edit the pool's size + 1 evaluations and a pass, in place of an explanation.
+    Cost: for each edit the pool's size in evaluations and a pass, in place of an explanation.
 
     Args:
         instance: input, of a model.
@@ -132,7 +133,7 @@ def _another_seed(
     # Two runs with other seeds both err; one drawn set beside the scores would count half of it.
     noise = errors * rng.normal(size=(draws, 2, len(scores)))
     overlaps = [
-        agreement(without_noise(scores + one, share), without_noise(scores + two, share)).overlap
+        rank_biased_overlap(without_noise(scores + one, share), without_noise(scores + two, share))
         for one, two in noise
     ]
     low, high = np.quantile(overlaps, [0.025, 0.975])
@@ -160,13 +161,15 @@ def _same_masks(instance: Instance, source: Input, cache: Cache | None) -> _Aske
         [feature.text for feature in edited.segmentation.features],
     ).T
     # Inserted features are always there: the two games differ by the edit alone.
-    masks = np.ones((len(instance.pool) + 1, len(edited.segmentation)), dtype=bool)
-    masks[:-1, right] = instance.pool.masks[:, left]
+    masks = np.ones((len(instance.pool), len(edited.segmentation)), dtype=bool)
+    masks[:, right] = instance.pool.masks[:, left]
     game = edited.game(cache=cache)
     values = game(masks)
     # Without one of the features the masks are all sets of the others several times over.
     whole = instance.pool.complete and len(left) == instance.n
-    pool = Pool(instance.pool.masks[:, left], values[:-1], values[-1], whole, instance.pool.seed)
+    # The answer to the whole text is in no fit.
+    full = instance.pool.full
+    pool = Pool(instance.pool.masks[:, left], values, full, whole, instance.pool.seed)
     return _Asked(pool, left, game.cost)
 
 

@@ -218,11 +218,11 @@ def least_overlap_chance(
     one = _among_first(first)
     everyone = _pairs(first, first, None)
 
-    def draw(rng: np.random.Generator) -> float:
-        orders = np.stack([rng.permutation(len(first)) for _ in range(repeats)])
-        return float(_overlaps(one, one[:, orders], everyone, p).min())
+    def least(orders: Int[np.ndarray, "_ n"]) -> Float[np.ndarray, " draws"]:
+        overlaps = _overlaps(one, one[:, orders], everyone, p)
+        return overlaps.reshape(-1, repeats).min(axis=1)
 
-    return _shuffled(draw, len(first) ** 2 * repeats, seed)
+    return _shuffled(least, len(first), repeats, repeats, seed)
 
 
 def median_overlap_chance(
@@ -239,19 +239,40 @@ def median_overlap_chance(
     one, rest = _among_first(first), [_among_first(other) for other in others]
     everyone = _pairs(first, first, None)
 
-    def draw(rng: np.random.Generator) -> float:
-        shuffled = one[:, rng.permutation(len(first))][:, None]
-        return float(np.median([_overlaps(other, shuffled, everyone, p)[0] for other in rest]))
+    def median(orders: Int[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:
+        shuffled = one[:, orders]
+        return np.median([_overlaps(other, shuffled, everyone, p) for other in rest], axis=0)
 
-    return _shuffled(draw, len(first) ** 2 * len(rest), seed)
+    return _shuffled(median, len(first), 1, len(rest), seed)
 
 
-def _shuffled(draw: Callable[[np.random.Generator], float], products: int, seed: int) -> Chance:
-    """The mean of a drawn number, and what it reaches in 5 % of the draws."""
+def _shuffled(
+    measure: Callable[[Int[np.ndarray, "_ n"]], Float[np.ndarray, " draws"]],
+    n: int,
+    orders: int,
+    overlaps: int,
+    seed: int,
+) -> Chance:
+    """The mean of a drawn number, and what it reaches in 5 % of the draws.
+
+    Args:
+        measure: function from orders of the features to the numbers that are drawn.
+        n: number of features.
+        orders: orders that one number takes.
+        overlaps: overlaps that one number takes.
+        seed: seed of the orders.
+    """
     rng = np.random.default_rng(seed)
-    # A shuffle costs n^2 products for each repeat, so long texts get fewer. Chosen by hand.
-    draws = max(50, min(500, 4_000_000 // max(1, products)))
-    values = np.array([draw(rng) for _ in range(draws)])
+    # A shuffle costs n^2 products for each overlap, so long texts get fewer. Chosen by hand.
+    draws = max(50, min(500, 4_000_000 // max(1, n * n * overlaps)))
+    # Some at a time: the memberships of one order are n^2 numbers.
+    most = max(1, 1_000_000 // max(1, n * n * orders))
+    values = np.concatenate(
+        [
+            measure(np.stack([rng.permutation(n) for _ in range(orders * count)]))
+            for count in np.diff([*range(0, draws, most), draws]).tolist()
+        ]
+    )
     error = float(values.std(ddof=1) / np.sqrt(draws))
     return Chance(float(values.mean()), error, float(np.quantile(values, 0.95, method="higher")))
 

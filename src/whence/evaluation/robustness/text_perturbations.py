@@ -20,8 +20,8 @@ from whence.core.features import Feature
 from whence.evaluation.instance import Neighbours
 from whence.evaluation.robustness.rank_agreement import top_size
 from whence.evaluation.stopwords import carries_no_content
-from whence.games.question import Question
-from whence.models.protocols import GivesGradients, Input, Model, TextModel, TokenModel
+from whence.games.question import Question, decision_on
+from whence.models.protocols import GivesGradients, Input, Model, TokenModel
 
 __all__ = [
     "TEMPLATES",
@@ -299,12 +299,8 @@ def replaced(question: Question, changes: Sequence[tuple[int, int, str]]) -> Inp
 
 
 def decides(question: Question, source: Input) -> Decision:
-    """What the question's model says of an input. Cost: one pass."""
-    model = question.model
-    if isinstance(model, TokenModel):
-        return model.decide(model.encode(source))
-    reader = cast("TextModel", model)
-    return reader.decide_text(reader.encode_text(source))
+    """What the question's model says of an input. Cost: one pass at most."""
+    return decision_on(question.model, source)
 
 
 def holds(before: Decision, after: Decision) -> str | None:

@@ -1,4 +1,4 @@
-"""The trust label: eight questions put to an explanation, and the verdict on them."""
+"""The trust label: up to nine questions put to an explanation, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -84,15 +84,16 @@ def label(
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     progress: Progress | None = None,
 ) -> TrustLabel:
-    """Put the eight questions to an explanation, and give the verdict on the answers.
+    """Put the questions of a level to an explanation, and give the verdict on the answers.
 
     Args:
         question: question that was answered.
         explanation: explanation.
-        level: ``quick`` asks whether the scores beat chance, matter, carry the answer and add up;
-            ``default`` also whether the test is fair, the answer steady and others agree; ``audit``
-            asks all of a larger pool, explains again in full, replaces the model's parameters for
-            one explanation, and certifies the marked words.
+        level: ``quick`` asks four questions: whether the scores beat chance, matter, carry the
+            answer and add up; ``default`` seven, with whether the test is fair, the answer steady
+            and others agree; ``audit`` nine: all of these of a larger pool and a full explanation
+            again, and it replaces the model's parameters for one explanation, and certifies the
+            marked words.
         output: index of the judged output.
         access: explainers to run again; without it the questions that need them stay open.
         seed: seed of the masks and of whatever else is drawn.

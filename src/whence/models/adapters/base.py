@@ -97,7 +97,8 @@ class TorchModel(LocalModel):
             return values.detach().cpu(), gradients_of(values, leaf)
 
         self._prepare(ids[0])
-        with torch.enable_grad(), self.running(readout.precision):
+        # A caller may be in inference mode, in which nothing has a gradient.
+        with torch.inference_mode(False), torch.enable_grad(), self.running(readout.precision):
             parts = [run(group) for group in readout.shortcuts.groups([ids.shape[1]] * len(ids))]
         return torch.cat([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
@@ -212,6 +213,12 @@ class TorchModel(LocalModel):
         self, encoding: Encoding, readout: Any, *, direct: bool = False
     ) -> HeadGradients:
         """See :class:`~whence.models.access.GivesHeads`."""
+        # The divisors of norms are computed from their weights, beside the pass.
+        if direct and any(parameter.is_meta for parameter in self.module.parameters()):
+            raise CapabilityError(
+                f"weights of {self.ref} are in memory only while their layer runs (offloaded by "
+                "accelerate), and heads are ranked with them; load the model whole"
+            )
         sink = DirectGradientSink() if direct else GradientSink()
         # Gradients by heads need a graph, and the graph begins at the embedded input, as for any
         # other gradient.
@@ -326,6 +333,9 @@ class TorchModel(LocalModel):
         """One pass over an input and forced tokens, for what can be watched in it."""
         types = encoding.token_types
         ids = np.concatenate([encoding.ids, np.array(list(forced), dtype=np.int64)])
+        # As the scores' own pass: several families cannot make the cache that they fill by default.
+        if self.accepts("use_cache"):
+            options["use_cache"] = False
         return self.module(**self.batch([Row(ids=ids, token_types=types)]), **options)
 
 

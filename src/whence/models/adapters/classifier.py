@@ -25,6 +25,7 @@ __all__ = [
     "LabelReadout",
     "SequenceClassifier",
     "label_decision",
+    "label_names",
     "read_tensor",
     "resolve_labels",
 ]
@@ -57,6 +58,24 @@ class LabelReadout:
             scores[:, a] if b is None else scores[:, a] - scores[:, b] for a, b in self.pairs
         ]
         return np.stack(columns, axis=1)
+
+
+def label_names(config: Any, ref: str) -> tuple[str, ...]:
+    """Names of a head's outputs from its configuration, in their order.
+
+    Raises:
+        ModelOutputError: names that are not those of the outputs 0 to n - 1.
+    """
+    # Keys are text where they were read from JSON and set on the configuration afterwards.
+    names = {str(key): str(name) for key, name in (config.id2label or {}).items()}
+    places = [str(index) for index in range(len(names))]
+    if not names or set(names) != set(places):
+        raise ModelOutputError(
+            f"the configuration of {ref} names the outputs {', '.join(names) or 'not at all'}; expected "
+            "0, 1 and so on, one name for each output of the head. Set module.config.id2label = "
+            "{0: ..., 1: ...}"
+        )
+    return tuple(names[place] for place in places)
 
 
 def resolve_labels(
@@ -197,9 +216,7 @@ class SequenceClassifier(TorchModel):
     @property
     def labels(self) -> tuple[str, ...]:
         """Names from the configuration, in the order of the outputs."""
-        names = self.config.id2label
-        count = int(self.config.num_labels)
-        return tuple(str(names.get(index, f"LABEL_{index}")) for index in range(count))
+        return label_names(self.config, self.ref)
 
     @property
     def activation(self) -> Activation:

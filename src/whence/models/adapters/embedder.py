@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from whence.core.errors import CapabilityError, OptionError, unknown
+from whence.core.errors import CapabilityError, ModelOutputError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Link, Output, Similarity, Target
 from whence.models.adapters.base import TorchModel
@@ -21,6 +22,7 @@ from whence.models.encoding import Encoder
 from whence.models.internals.module_lock import locked
 from whence.models.links import UNITS, check_link
 from whence.models.protocols import Encoding, Precision, Row
+from whence.models.task import require_text
 
 __all__ = ["Embedder", "SimilarityReadout"]
 
@@ -59,14 +61,31 @@ class Embedder(TorchModel):
         sentence: SentenceModules | None = None,
         prompt: str | None = None,
     ) -> None:
-        super().__init__(module, tokenizer, ref=ref, revision=revision)
         self.sentence = sentence or MEAN
+        super().__init__(module, tokenizer, ref=ref, revision=revision)
+        if getattr(self.config, "is_encoder_decoder", False) and not self._reads_text_alone():
+            encoder = module.get_encoder()
+            require_text(encoder, ref)
+            super().__init__(encoder, tokenizer, ref=ref, revision=revision)
         if prompt is not None:
             self.sentence = replace(self.sentence, prompt=self._prompt(prompt))
         for part in self.sentence.modules:
             part.to(self.device)
         self._encoder.prompt = self.sentence.prompt
         self._prompt_length = self._length_of(self.sentence.prompt)
+
+    def _reads_text_alone(self) -> bool:
+        """Whether an encoder-decoder gives its decoder the text itself, as Bart does.
+
+        Others need another text for it, so that their encoder is what embeds one. Cost: a pass over
+        eight tokens.
+        """
+        try:
+            with torch.inference_mode(), self.running():
+                self.module(**self.batch([Row(ids=np.zeros(8, dtype=np.int64))]))
+        except ModelOutputError:
+            return False
+        return True
 
     def _prompt(self, name: str) -> str:
         """The text of a prompt.
@@ -171,6 +190,12 @@ class Embedder(TorchModel):
     def _pool(
         self, hidden: torch.Tensor, mask: torch.Tensor, prompt: int | None = None
     ) -> torch.Tensor:
+        if hidden.shape[:2] != mask.shape:
+            raise CapabilityError(
+                f"{type(self.module).__name__} gives {hidden.shape[1]} states for a text of "
+                f"{mask.shape[1]} tokens; expected one of each token, of which {self.ref} makes its "
+                "embedding"
+            )
         length = self._prompt_length if prompt is None else prompt
         vectors = self.sentence.vectors(hidden, mask, length)
         return torch.nn.functional.normalize(vectors, dim=1)

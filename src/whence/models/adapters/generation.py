@@ -25,6 +25,7 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "guidance_scale": (1.0,),
     "watermarking_config": (),
     "stop_strings": (),
+    "max_time": (),
 }
 """Settings that change which token is written, with the values under which they do nothing."""
 

@@ -27,6 +27,7 @@ from whence.models.internals.kernel_hooks import announce_gradient
 from whence.models.internals.module_errors import name_module_errors
 from whence.models.internals.module_lock import locked
 from whence.models.public_call import once_a_call
+from whence.models.task import table_of
 from whence.models.values import AnswerState, Encoding, Precision, Row, Task, Vocabulary
 
 __all__ = ["LocalModel", "first_of", "gradients_of", "out_of_memory_as_memory_error"]
@@ -82,16 +83,21 @@ class LocalModel:
     @property
     def device(self) -> torch.device:
         """Where inputs go: the device of the input embeddings."""
-        return cast("torch.device", self.module.get_input_embeddings().weight.device)
+        table = self.module.get_input_embeddings()
+        if not table.weight.is_meta:
+            return cast("torch.device", table.weight.device)
+        # Weights that accelerate brings into memory for the time of their layer's pass.
+        hook = getattr(table, "_hf_hook", None)
+        return torch.device(getattr(hook, "execution_device", None) or "cpu")
 
     @property
     def table(self) -> Any:
         """The table that the input's tokens are looked up in: of two stacks, the encoder's own."""
         if getattr(self.config, "is_encoder_decoder", False):
-            encoder = self.module.get_encoder()
             # Where the stacks do not share their weights, the module's own table is the decoder's.
-            if encoder is not None and encoder.get_input_embeddings() is not None:
-                return encoder.get_input_embeddings()
+            table = table_of(self.module.get_encoder())
+            if table is not None:
+                return table
         return self.module.get_input_embeddings()
 
     @property
@@ -117,7 +123,7 @@ class LocalModel:
             fingerprint=self.fingerprint(),
             parameters=sum(p.numel() for p in self.module.parameters()),
             dtype=str(weight.dtype).removeprefix("torch."),
-            device=str(weight.device),
+            device=str(self.device),
             revision=self.revision,
             quantisation=None if quantisation is None else str(getattr(method, "value", method)),
         )
@@ -276,7 +282,7 @@ class LocalModel:
         # running(): a table that is read in another mode, or half way through a change, has other rows.
         with torch.inference_mode(), self.running():
             index = torch.tensor(list(ids), dtype=torch.long, device=self.device)
-            return self.table(index).float().cpu().numpy()
+            return first_of(self.table(index), "embeddings").float().cpu().numpy()
 
     def mean_embedding(self) -> Float[np.ndarray, " width"]:
         """The mean embedding over the whole vocabulary; computed once in each public call."""

@@ -66,8 +66,11 @@ class Seq2SeqLM(CausalLM):
         return self._write({**inputs, "decoder_input_ids": self._decoder_ids((), 1)}, count)
 
     def _tables(self) -> list[Any]:
-        # What the decoder reads is forced, and no part of the text.
-        return [self.table]
+        # What the decoder reads is forced, and no part of the text. Wrappers look the text up
+        # themselves, in the table that the stacks share.
+        tables, table = [self.table], self.module.get_input_embeddings()
+        shared = table is not tables[0] and getattr(table, "weight", None) is tables[0].weight
+        return [*tables, table] if shared else tables
 
     def _decoder_ids(self, forced: Sequence[int], count: int) -> torch.Tensor:
         ids = torch.tensor([[*self._start(), *forced]], device=self.device)

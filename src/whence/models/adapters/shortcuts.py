@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
-from whence.core.errors import WhenceError
+from whence.core.errors import ModelOutputError, WhenceError
 from whence.models.adapters.local_model import out_of_memory_as_memory_error
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Shortcuts",
     "agree",
     "answers",
+    "check_steady",
     "refusal",
     "tolerance_of",
 ]
@@ -39,6 +40,10 @@ ROUNDINGS = 8
 GROWTH = 2
 """A batch is compared again once it takes a shortcut this many times further than any batch before:
 over windows of positions, or beyond the room of experts, answers change with size alone."""
+
+REPEATS = 4
+"""Times that one row is read of a model that may answer it in several ways: draws of a few hashes or of
+dropout often leave a short row as it was."""
 
 INSTEAD: dict[Shortcut, str] = {
     "reuse": "what rows share is read anew for each of them",
@@ -73,18 +78,26 @@ class Shortcuts:
         taken: shortcuts not dropped so far, in the order in which they are given up.
         proven: tokens over which each was seen to change nothing.
         dropped: reasons, each with the last shortcut that was given up for it.
+        remarks: sentences for the record on what could not be shown.
         differentiated: inputs whose gradients were compared with their values.
+        steady: whether a row alone, read several times, had one answer; asked where a pass draws random
+            numbers, or where a shortcut changes answers.
     """
 
     taken: list[Shortcut] = field(default_factory=lambda: list(get_args(Shortcut)))
     proven: dict[Shortcut, int] = field(default_factory=dict["Shortcut", int])
     dropped: dict[str, Shortcut] = field(default_factory=dict[str, "Shortcut"])
+    remarks: list[str] = field(default_factory=list[str])
     differentiated: set[bytes] = field(default_factory=set[bytes])
+    steady: bool = False
 
     @property
     def notes(self) -> list[str]:
-        """Sentences for the record, one for each reason."""
-        return [f"{INSTEAD[name]}: {why}" for why, name in self.dropped.items()]
+        """Sentences for the record, one for each reason or doubt."""
+        return [
+            *(f"{INSTEAD[name]}: {why}" for why, name in self.dropped.items()),
+            *self.remarks,
+        ]
 
     @classmethod
     def of_batches(cls) -> Shortcuts:
@@ -149,10 +162,15 @@ def answers(
         coarseness: rounding of the arithmetic, see :func:`tolerance_of`.
         compare: flag without which only what was dropped before, or is refused now, is left out.
 
-    Cost: two rows read once more where a shortcut is compared, and all rows where one is dropped.
+    Cost: two rows read once more where a shortcut is compared, all rows where one is dropped, and once
+    a readout ``REPEATS`` more where one is dropped or random numbers are drawn.
+
+    Raises:
+        ModelOutputError: one row alone has two answers.
     """
     alone: dict[int, torch.Tensor] = {}
     tokens = read = 0
+    generators = _generators()
     while True:
         reuse = "reuse" in shortcuts.taken
         try:
@@ -174,6 +192,9 @@ def answers(
             raw[group] = scores.raw
             tokens += scores.tokens
         read += len(lengths)
+        if not shortcuts.steady and not torch.equal(_generators(), generators):
+            read += _ask_again(run, lengths.index(max(lengths)), coarseness)
+            shortcuts.steady = True
         used = shortcuts.used(lengths, max(scores.reused for _, scores in parts))
         if not compare or not shortcuts.due(used):
             break
@@ -190,11 +211,47 @@ def answers(
         if agree(raw[list(alone)], truth, coarseness):
             shortcuts.prove(used)
             break
-        gap = float((raw[list(alone)] - truth).abs().max())
+        gaps = (raw[list(alone)] - truth).abs().amax(1)
+        if not shortcuts.steady:
+            worst = list(alone)[int(gaps.argmax())]
+            read += _ask_again(run, worst, coarseness)
+            shortcuts.steady = True
         shortcuts.drop(
-            used, f"together their numbers moved by up to {gap:.2g} from those of one alone"
+            used,
+            f"together their numbers moved by up to {float(gaps.max()):.2g} from those of one alone",
         )
     return Answers(raw, tokens, read - len(lengths))
+
+
+def _generators() -> torch.Tensor:
+    """The states of torch's global generators: a pass that moves them draws random numbers."""
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_initialized():
+        states += torch.cuda.get_rng_state_all()
+    return torch.cat(states)
+
+
+def _ask_again(run: Callable[[list[int], bool], Scores], index: int, coarseness: float) -> int:
+    """Read a row alone a few times and compare its answers; the number of passes."""
+    first = run([index], False).raw[0]
+    for _ in range(REPEATS - 1):
+        check_steady(run([index], False).raw[0], first, coarseness)
+    return REPEATS
+
+
+def check_steady(again: torch.Tensor, first: torch.Tensor, coarseness: float) -> None:
+    """Refuse a model whose answers to one row, read twice in the same way, are not one answer.
+
+    Raises:
+        ModelOutputError: they differ.
+    """
+    if not agree(again, first, coarseness):
+        raise ModelOutputError(
+            "the model answers one text differently in two calls in evaluation mode (by "
+            f"{float((again - first).abs().max()):.2g}): it draws random numbers, or keeps something from "
+            "one call to the next, so it has no answer to explain. Where its configuration has a seed "
+            "(such as hash_seed of Reformer), set it; dropout that is always on has to be turned off"
+        )
 
 
 def refusal(error: Exception) -> str:

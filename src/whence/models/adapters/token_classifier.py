@@ -11,6 +11,7 @@ import numpy as np
 from whence.core.errors import CapabilityError, ModelOutputError, OptionError, unknown
 from whence.core.explanations import Decision, NamedScore
 from whence.core.targets import Contrast, Label, Link, Target, TokenLabel
+from whence.models.adapters.classifier import label_names
 from whence.models.adapters.placed_tokens import PlacedTokens, PlaceReadout, Question
 from whence.models.links import check_link, label_scores
 from whence.models.protocols import Encoding, Precision
@@ -30,8 +31,7 @@ class TokenClassifier(PlacedTokens):
     @property
     def labels(self) -> tuple[str, ...]:
         """Names from the configuration, in the order of the outputs."""
-        names = self.config.id2label
-        return tuple(str(names.get(i, f"LABEL_{i}")) for i in range(int(self.config.num_labels)))
+        return label_names(self.config, self.ref)
 
     def decide(self, encoding: Encoding) -> Decision:
         """Each word that is labelled, save with ``O``, and the probability of its label."""

@@ -66,15 +66,15 @@ class FrozenNorm:
 def is_norm(module: Any) -> bool:
     """Whether a module is a norm of one input, by the name of its class and what it takes.
 
-    A norm that is gated by a second input is none: with its divisor frozen it is not linear.
+    A norm that is gated by a second input is none, whether the input has a default or not: with its
+    divisor frozen it is not linear.
     """
     if "norm" not in type(module).__name__.lower() or list(module.children()):
         return False
     parameters = inspect.signature(module.forward).parameters.values()
-    # *args and **kwargs have no default either, but nothing has to be given for them.
+    # Nothing has to be given for *args and **kwargs.
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in parameters if p.default is p.empty and p.kind not in several]
-    return len(required) <= 1
+    return len([p for p in parameters if p.kind not in several]) <= 1
 
 
 def freeze(call: NormCall) -> FrozenNorm | None:

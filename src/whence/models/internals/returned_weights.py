@@ -50,9 +50,15 @@ def pass_on_returned(
     layers = getattr(output, "attentions", None)
     if not layers:
         attends = softmax_runs(read)
+        stacks = [
+            name
+            for name in ("encoder_attentions", "decoder_attentions", "cross_attentions")
+            if getattr(output, name, None)
+        ]
+        returned = f"{', '.join(stacks) or 'none'}{', of which none is read' if stacks else ''}"
         raise CapabilityError(
             no_kernel(architecture, attends=attends)
-            + ("; output_attentions=True returned none" if attends else "")
+            + (f"; output_attentions=True returned {returned}" if attends else "")
         )
     other = _numbers(output)
     limit = max(SAME_ANSWER, 16 * torch.finfo(answer.dtype).eps)
@@ -87,8 +93,8 @@ def no_kernel(architecture: str, *, attends: bool) -> str:
             "function that transformers shares, so their weights cannot be followed"
         )
     return (
-        f"no layer of {architecture} takes a softmax over tokens (it mixes them by a state, a "
-        "convolution or a transform), so it has no attention weights"
+        f"no layer of {architecture} takes a softmax over tokens (it mixes them in another way: by a "
+        "state, a convolution, a transform or an approximation), so it has no attention weights"
     )
 
 
@@ -111,14 +117,14 @@ def _hooks_put_back(module: Any) -> Generator[None]:
 
 
 def softmax_runs(read: Callable[..., Any]) -> bool:
-    """Whether a pass takes a softmax over scores of heads."""
+    """Whether a pass over one row takes a softmax over scores of heads."""
     with _SoftmaxWatch() as watch:
         read()
     return watch.attends
 
 
 class _SoftmaxWatch(TorchDispatchMode):
-    """Notices a softmax over scores of four axes or more, or a fused attention."""
+    """Notices a softmax over scores of heads, or a fused attention, in a pass over one row."""
 
     attends = False
 
@@ -126,11 +132,20 @@ class _SoftmaxWatch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = str(func)
-        # Scores of a router or of a vocabulary have fewer axes.
-        softmax = "softmax" in name and torch.is_tensor(args[0]) and args[0].dim() >= 4
+        softmax = "softmax" in name and torch.is_tensor(args[0]) and _are_of_heads(args[0])
         if softmax or "scaled_dot_product" in name:
             self.attends = True
         return func(*args, **(kwargs or {}))
+
+
+def _are_of_heads(scores: torch.Tensor) -> bool:
+    """Whether scores are ``[rows, heads, queries, keys]``, or that with rows and heads as one axis.
+
+    Those of a router or of a vocabulary are the one row's, ``[1, tokens, columns]`` or less.
+    """
+    if scores.dim() != 3:
+        return scores.dim() > 3
+    return len(scores) > 1 or scores.shape[1] == scores.shape[2]
 
 
 def _numbers(output: Any) -> torch.Tensor:
@@ -152,7 +167,8 @@ def _checked(index: int, layer: Any, tokens: int) -> torch.Tensor:
     away = float((layer.float().sum(-1) - 1).abs().max())
     if not away <= ROW_SUM:
         raise CapabilityError(
-            f"what layer {index} returned are no weights: a row's sum is {away:.2g} away from 1"
+            f"what layer {index} returned are no weights over the tokens that were read: the sum of a "
+            f"row is {away:.2g} away from 1"
         )
     return layer
 

@@ -13,7 +13,7 @@ from whence.core.errors import InputError, OptionError, UndefinedError
 from whence.core.statistics.imagined_row import table_interval
 from whence.core.statistics.proportions import Interval
 from whence.students.certificate.fidelity import kappa, table_kappa
-from whence.students.certificate.power_law import PowerLaw, power_law
+from whence.students.certificate.power_law import PowerLaw, power_laws
 from whence.students.data.run import Terms
 
 __all__ = ["LearningCurve", "Point", "learning_curve", "schedule"]
@@ -261,7 +261,8 @@ def _laws(
     if len(sizes) < FEWEST_SIZES or not np.isfinite(values).all() or not len(whole):
         return None, ()
     at = np.array(sizes, dtype=np.float64)
-    return power_law(at, np.array(values)), tuple(power_law(at, row) for row in whole)
+    first, *resampled = power_laws(at, np.stack([np.array(values), *whole]))
+    return first, tuple(resampled)
 
 
 def _replicate(

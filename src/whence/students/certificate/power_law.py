@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize
 
-__all__ = ["PowerLaw", "power_law"]
+__all__ = ["PowerLaw", "power_law", "power_laws"]
 
-STARTS = (0.2, 0.5, 1.0)
-"""Exponents that the search begins with; the best of the three ends counts. Least squares in three
+EXPONENTS = 40
+"""Exponents that are tried; the search goes on between the neighbours of the best. Least squares in three
 numbers has more than one minimum. Chosen by hand."""
+
+ROUNDS = 40
+"""Steps of golden section: from the distance of two neighbours to less than 1e-8 of it."""
 
 STEEPEST, FLATTEST = 2.0, 0.05
 """Exponents a law may have. Chosen by hand: beyond the first two doublings close 15/16 of the gap, and
@@ -59,32 +60,73 @@ def power_law(sizes: Float[np.ndarray, " sizes"], values: Float[np.ndarray, " si
         >>> round(law.a, 3), round(law.c, 3)
         (0.8, 0.5)
     """
+    return power_laws(sizes, values[None])[0]
+
+
+def power_laws(
+    sizes: Float[np.ndarray, " sizes"], values: Float[np.ndarray, "laws sizes"]
+) -> list[PowerLaw]:
+    """The law nearest to each row of values in squares, with ``-1 <= a <= 1`` and ``0 <= b <= 10``.
+
+    For a given exponent the law is linear in ``a`` and ``b``, whose best values have a formula (Golub
+    and Pereyra 1973, doi:10.1137/0710036); so one number is searched for, of all rows at once.
+    """
     # In units of the first size all three numbers are of order 1: a - b is the first value, and
     # kappa lies between -1 and 1, so that b is about 2 at most and its bound of 10 stands out of
     # the way.
     unit = float(sizes[0])
     x = np.log(sizes / unit)
+    grid = np.geomspace(FLATTEST, STEEPEST, EXPONENTS)
+    losses = np.stack([_best(np.full(len(values), c), x, values)[0] for c in grid], axis=1)
+    # Losses that differ by rounding errors are equal: the first exponent counts, on any machine.
+    first = np.argmax(losses <= losses.min(axis=1, keepdims=True) + 1e-12, axis=1)
+    low = grid[np.maximum(first - 1, 0)]
+    high = grid[np.minimum(first + 1, EXPONENTS - 1)]
+    golden = (np.sqrt(5.0) - 1) / 2
+    for _ in range(ROUNDS):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        lower = _best(left, x, values)[0] <= _best(right, x, values)[0]
+        low, high = np.where(lower, low, left), np.where(lower, right, high)
+    # An end of the range, which the search comes near to, is in the grid itself.
+    found = np.stack([(low + high) / 2, grid[first]])
+    fits = [_best(c, x, values) for c in found]
+    which = (fits[1][0] <= fits[0][0]).astype(int)
+    a, b, c = (
+        np.where(which, other, one)
+        for one, other in zip((*fits[0][1:], found[0]), (*fits[1][1:], found[1]), strict=True)
+    )
+    return [
+        PowerLaw(a=float(each[0]), b=float(each[1]), c=float(each[2]), unit=unit)
+        for each in zip(a, b, c, strict=True)
+    ]
 
-    def residuals(p: np.ndarray) -> np.ndarray:
-        return p[0] - p[1] * np.exp(-p[2] * x) - values
 
-    def slopes(p: np.ndarray) -> np.ndarray:
-        power = np.exp(-p[2] * x)
-        return np.stack([np.ones_like(x), -power, p[1] * x * power], axis=1)
+def _best(
+    c: Float[np.ndarray, " laws"],
+    x: Float[np.ndarray, " sizes"],
+    values: Float[np.ndarray, "laws sizes"],
+) -> tuple[Float[np.ndarray, " laws"], Float[np.ndarray, " laws"], Float[np.ndarray, " laws"]]:
+    """The least squares, and a and b of it, for an exponent of each row."""
+    powers = np.exp(-c[:, None] * x)
+    mean, level = powers.mean(axis=1), values.mean(axis=1)
+    apart = powers - mean[:, None]
+    b = -(apart * values).sum(axis=1) / np.maximum((apart**2).sum(axis=1), 1e-300)
 
-    best, lowest = np.zeros(3), math.inf
-    for c in STARTS:
-        # For a given exponent the law is linear in a and b, whose best values least squares give
-        # at once (Golub and Pereyra 1973, doi:10.1137/0710036): the search starts from there.
-        line = np.linalg.lstsq(np.stack([np.ones_like(x), -np.exp(-c * x)], axis=1), values)[0]
-        # Strictly within the bounds: least_squares refuses a start outside, and steps away from
-        # one on the edge.
-        first = [min(max(float(line[0]), -0.99), 0.99), min(max(float(line[1]), 0.01), 9.9), c]
-        fit = cast("Any", optimize.least_squares)(
-            residuals, first, jac=slopes,
-            bounds=([-1.0, 0.0, FLATTEST], [1.0, 10.0, STEEPEST]), xtol=1e-10, ftol=1e-10,
-        )  # fmt: skip
-        # Costs that differ by rounding errors are equal: the first start counts, on any machine.
-        if float(fit.cost) < lowest - 1e-12:
-            best, lowest = np.asarray(fit.x), float(fit.cost)
-    return PowerLaw(a=float(best[0]), b=float(best[1]), c=float(best[2]), unit=unit)
+    def a_at(value: float) -> tuple[np.ndarray, np.ndarray]:
+        """The best b where a is at a bound."""
+        line = (powers * (value - values)).sum(axis=1) / (powers**2).sum(axis=1)
+        return np.full(len(c), value), np.clip(line, 0.0, 10.0)
+
+    def b_at(value: float) -> tuple[np.ndarray, np.ndarray]:
+        """The best a where b is at a bound."""
+        return np.clip(level + value * mean, -1.0, 1.0), np.full(len(c), value)
+
+    # Squares of a line are convex: within the bounds the best is the free one, else one of the four
+    # edges of the square of bounds.
+    a = level + b * mean
+    inside = (np.abs(a) <= 1.0) & (b >= 0.0) & (b <= 10.0)
+    pairs = np.array([(a, b), a_at(-1.0), a_at(1.0), b_at(0.0), b_at(10.0)])
+    squares = ((pairs[:, 0, :, None] - pairs[:, 1, :, None] * powers - values) ** 2).sum(axis=2)
+    squares[0, ~inside] = np.inf
+    best = squares.argmin(axis=0), np.arange(len(c))
+    return squares[best], pairs[:, 0][best], pairs[:, 1][best]

@@ -6,7 +6,7 @@ all models is the teacher itself. With two labels one logit is learnt, else one 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,6 +33,10 @@ ON_THE_WAY = 1e-7
 """Steps that move the loss by less than this share of that divergence end a solution, as in
 glmnet; the last one of a path is then solved to ``CLOSE``."""
 
+WRITTEN_OUT = 200_000
+"""Numbers of a design up to which its zeros are written out: 600 texts of 300 columns. Above, adding
+zeros takes longer than making sparse arrays. The sums are the same to the last bit. Chosen by hand."""
+
 NOTHING = 1e-8
 """Nats of divergence from the teacher that are not worth a feature: rounding errors of a teacher
 that always answers the same. Chosen by hand."""
@@ -48,7 +52,9 @@ class Linear(NamedTuple):
 
 def softmax(logits: Float[np.ndarray, "texts labels"]) -> Float[np.ndarray, "texts labels"]:
     """Probabilities of logits, row by row."""
-    return np.asarray(special.softmax(logits, axis=1))
+    # As in scipy.special.softmax, whose checks take longer than its numbers for a few hundred texts.
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def all_logits(outputs: Float[np.ndarray, "texts outputs"]) -> Float[np.ndarray, "texts labels"]:
@@ -170,6 +176,41 @@ class _Penalty(NamedTuple):
     ridge: Float[np.ndarray, " _"]
 
 
+class _Design:
+    """Some columns of a table and one of ones, which is the intercept's.
+
+    Args:
+        across: whole table, transposed.
+        active: columns that are taken.
+    """
+
+    def __init__(self, across: sparse.csr_array, active: Int[np.ndarray, " active"]) -> None:
+        whole = cast("Any", across)
+        n = size(across)[1]
+        # By their places in the table's arrays: indexing, stacking and transposing sparse arrays takes
+        # longer than the descent over them.
+        counts = np.append(np.diff(whole.indptr)[active], n)
+        ends = np.cumsum(counts)
+        places = np.arange(ends[-1] - n) + np.repeat(
+            whole.indptr[active] - (ends - counts)[:-1], counts[:-1]
+        )
+        numbers = np.append(whole.data[places], np.ones(n))
+        rows = np.append(whole.indices[places], np.arange(n))
+        parts = (numbers, rows, np.append(0, ends))
+        self.across = sparse.csr_array(parts, shape=(len(counts), n))
+        self.columns = sparse.csc_array(parts, shape=(n, len(counts)))
+        self._small = len(counts) * n <= WRITTEN_OUT
+        self._rows: Any = sparse.csr_array(self.columns)
+        if self._small:
+            self._rows = dense(self._rows)
+
+    def products(self, curve: Float[np.ndarray, " texts"]) -> Float[np.ndarray, "all all"]:
+        """Sums over texts of a weight times the product of each two columns."""
+        if self._small:
+            return np.asarray(self.across @ (self._rows * curve[:, None]))
+        return dense(self.across @ sparse.csr_array(self._rows * curve[:, None]))
+
+
 class _Solver:
     """Weights, intercepts and outputs of the solution at hand, and the columns that may be in it."""
 
@@ -177,7 +218,7 @@ class _Solver:
         self, table: sparse.csr_array, targets: np.ndarray, weights: np.ndarray, mixing: float
     ) -> None:
         n, d = size(table)
-        self._table, self._across = table, sparse.csr_array(table.T)
+        self._across = sparse.csr_array(table.T)
         self._targets, self._mixing = targets, mixing
         self._aims = targets[:, 1:] if targets.shape[1] == 2 else targets
         self._share = weights / n
@@ -229,10 +270,8 @@ class _Solver:
 
     def _descend(self, penalty: float, enough: float) -> None:
         """Newton steps of the loss, each solved by coordinate descent; outputs in turn."""
-        n, k = self._outputs.shape
-        part = sparse.csr_array(self._table[:, self._active])
-        design = sparse.csr_array(sparse.hstack([part, np.ones((n, 1))]))
-        across = sparse.csr_array(design.T)
+        k = self._outputs.shape[1]
+        design = _Design(self._across, self._active)
         theta = np.vstack([self._W[self._active], self._b])
         lasso = np.full(len(theta), penalty * self._mixing)
         # The intercept, the last row, is not shrunk: the mean answer must stay free.
@@ -247,11 +286,11 @@ class _Solver:
                 curve = self._share * np.maximum(chances * (1 - chances), 1e-5)
                 # The curvature of the loss. With it in hand the descent within a step reads no text
                 # (the covariance updates of the same paper): its cost is that of columns.
-                H = dense(across @ sparse.csr_array(design * curve[:, None]))
-                g = across @ (self._share * (chances - self._aims[:, c]))
+                H = design.products(curve)
+                g = design.across @ (self._share * (chances - self._aims[:, c]))
                 step = _coordinates(H, g, theta[:, c], _Penalty(lasso, ridge_of), enough / 10)
                 theta[:, c] += step
-                self._outputs[:, c] += design @ step
+                self._outputs[:, c] += design.columns @ step
                 # Half of this is what the step moves the loss by, in nats as enough is, whatever
                 # the scale of a column.
                 moved = max(moved, float((np.diag(H) * step * step).max()))

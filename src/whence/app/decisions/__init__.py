@@ -1,0 +1,1 @@
+"""Views of what would change a decision, and of what fixes it."""
