@@ -127,7 +127,7 @@ def counts(rows: list[dict[str, Any]]) -> dict[str, str]:
     result = {"rows": f"{len(rows)}, {sum('built' in row for row in rows)} not built"}
     for column in COLUMNS:
         kinds = Counter(row[column].split(":")[0] for row in rows if column in row)
-        result[column] = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        result[column] = "; ".join(f"{kind} {count}" for kind, count in kinds.most_common())
     return result
 
 

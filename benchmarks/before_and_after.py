@@ -151,7 +151,7 @@ def fidelity(
     return [float(fidelities(masks, answers, np.array([each]))[0]) for each in scores]
 
 
-def distill(_: dict[str, Any], seed: int) -> dict[str, Any]:
+def distill(_models: dict[str, Any], seed: int) -> dict[str, Any]:
     """Seconds of a distillation of 600 texts by a teacher whose answers cost nothing."""
     import whence
 
@@ -175,7 +175,7 @@ def distill(_: dict[str, Any], seed: int) -> dict[str, Any]:
         words = [*rng.choice(filler, size=20), *(s for s in signals if rng.random() < 0.3)]
         rng.shuffle(words)
         texts.append(" ".join(words))
-    model = whence.load(answers, labels=["accept", "reject"])
+    model: Any = whence.load(answers, labels=["accept", "reject"])
     teacher = whence.Teacher.of(model, gives="probability", version="rule 1")
     start = time.process_time()
     result = whence.distill(teacher, texts, seed=seed)

@@ -399,7 +399,7 @@ class TestRows:
         rows, out = self.write(tmp_path, "jsonl"), tmp_path / "out.jsonl"
         explained(folder, "--input", rows, "-o", out)
         before = out.read_bytes()
-        result = explained(folder, "--input", rows, "-o", out, *other, code=3)
+        result = explained(folder, "--input", rows, "-o", out, *other, code=2)
         assert f"was begun with {name}" in result.stderr
         assert out.read_bytes() == before
         explained(folder, "--input", rows, "-o", out, "--overwrite", *other)

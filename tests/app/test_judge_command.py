@@ -139,6 +139,14 @@ def test_choosing_on_a_file(tmp_path):
     assert "2 texts" in text
     tree = json.loads(run("select", path, *CREDIT, *chosen, "-f", "json"))
     assert tree["texts"] == 3
+    choice = tmp_path / "choice.json"
+    run("select", path, *CREDIT, *chosen, "-o", choice)
+    record = json.loads(
+        run("explain", *CREDIT, "--method", choice, "--trust", "off", "-f", "json", TEXT)
+    )
+    assert record["provenance"]["method"]["name"] in ("LeaveOneOut", "InputXGradient")
+    assert "chosen on 3 texts" in record["provenance"]["choice"]
+    run("explain", *CREDIT, "--method", path.with_suffix(".json"), TEXT, code=Exit.INPUT)
     run("select", path, *CREDIT, "--limit", 0, code=Exit.USAGE)
     run("select", path, *CREDIT, "-f", "html", code=Exit.USAGE)
 

@@ -369,7 +369,8 @@ class TestKernelShap:
 
     @pytest.mark.parametrize("multiple", [4, 9, 20])
     def test_standard_errors_cover_at_few_evaluations(self, multiple):
-        assert 0.9 <= coverage(KernelShap(), "squashed sum", multiple, seeds=40) <= 0.99
+        # Spread pairs err less than the sandwich thinks, so the share may be above .95, not below.
+        assert coverage(KernelShap(), "squashed sum", multiple, seeds=40) >= 0.93
 
     def test_standard_errors_are_of_the_right_size(self):
         _, function = smooth_game(12, 3)
@@ -423,14 +424,14 @@ class TestLime:
         assert np.all((ratio > 0.6) & (ratio < 2.0))
 
     # Below: at few evaluations a feature, and with 80 % of all coalitions.
-    @pytest.mark.parametrize("multiple", [4, 8, 273])
+    @pytest.mark.parametrize("multiple", [6, 8, 273])
     def test_standard_errors_cover(self, multiple):
         assert 0.92 <= coverage(Lime(), "squashed sum", multiple, seeds=40) <= 0.985
 
     def test_too_few_evaluations_have_no_standard_errors(self):
-        found = run(Lime(), FunctionGame(12, GAMES["squashed sum"]), budget=47)
+        found = run(Lime(), FunctionGame(12, GAMES["squashed sum"]), budget=71)
         assert np.isnan(found.std_errors).all()
-        assert "fewer than 4 per feature" in found.notes[0]
+        assert "fewer than 6 per feature" in found.notes[0]
 
     def test_a_narrow_kernel_takes_what_it_weighs_and_no_more(self):
         game = FunctionGame(6, lambda rows: rows @ np.arange(6.0))

@@ -235,7 +235,9 @@ def test_models_in_half_precision(family, precision):
     for method in [Saliency(), SequentialIntegratedGradients(), *SAMPLED]:
         exact = explain(whence.load(tiny.pair), "She missed it", method=method, **settings)
         rough = explain(half, "She missed it", method=method, **settings)
-        assert np.allclose(rough.scores, exact.scores, atol=0.06 * np.abs(exact.scores).max())
+        # bf16 rounds a value by up to 2^-8 of it, which stays in differences of values.
+        slack = 0.06 * np.abs(exact.scores).max() + 2**-8 * np.abs(exact.values).max()
+        assert np.allclose(rough.scores, exact.scores, atol=slack)
         if exact.std_errors is not None:
             assert np.all(np.isfinite(rough.std_errors))
 

@@ -126,3 +126,16 @@ def test_a_stop_while_writing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("whence.core.files.tempfile.mkstemp", stop)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(tmp_path / "a.txt", b"new")
+
+
+def test_frozen_parts_are_one_line_break_between_features():
+    text = "<us>\nHi there<end>\n<as>\n"
+    parts = (
+        Part(name="template", start=0, end=5, frozen=True),
+        Part(name="user 0", start=5, end=13),
+        Part(name="template", start=13, end=24, frozen=True),
+    )
+    document = Document(text=text, parts=parts)
+    assert document.between(0, 5) == "\n"
+    assert document.between(7, 8) == " "
+    assert document.between(7, 24) == " there\n"

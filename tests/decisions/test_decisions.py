@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from hashlib import sha256
 
 import numpy as np
 import pytest
+import torch
 from tests.zoo.families import FAMILIES
 from typer.testing import CliRunner
 
@@ -83,7 +85,10 @@ def test_every_flip_is_minimal_and_no_two_share_a_word():
     found = whence.counterfactuals(model_of(has("a1", "b1", "c1")), "a1 x b1 y c1", count=5)
     assert {edit.start for record in found for edit in record.edits} == {0, 4, 9}
     assert len(found) == 3
-    rule = lambda text: sum(word in text for word in ("a1", "b1", "c1", "d1")) >= 2
+
+    def rule(text):
+        return sum(word in text for word in ("a1", "b1", "c1", "d1")) >= 2
+
     text = "a1 x b1 y c1 z d1"
     [record] = whence.counterfactuals(model_of(rule), text)
     assert len(record.edits) == 3
@@ -267,11 +272,10 @@ def test_a_sufficient_subset_reaches_the_value_asked_for():
 @pytest.mark.parametrize("size", [3, 12])
 def test_a_minimal_subset_has_no_subset_that_works(size):
     items = tuple(range(size))
-    works = lambda sets: [{1, 2} <= set(s) for s in sets]
-    assert minimal_subset(items, works) == ((1, 2), True)
+    assert minimal_subset(items, lambda sets: [{1, 2} <= set(s) for s in sets]) == ((1, 2), True)
     # No single one can be spared, although two together could: said as unknown above eight.
-    pairs = lambda sets: [len(s) % 2 == 0 for s in sets]
-    assert minimal_subset(tuple(range(10)), pairs) == (tuple(range(10)), None)
+    ten = tuple(range(10))
+    assert minimal_subset(ten, lambda sets: [len(s) % 2 == 0 for s in sets]) == (ten, None)
 
 
 def test_an_anchor_of_a_conjunction():
@@ -295,7 +299,10 @@ def test_an_anchor_out_of_reach_says_so():
 
 def test_the_precision_that_is_stated_is_not_the_winners():
     """Of a coin the best of many sets looks better than a half; the fresh texts do not."""
-    flip = lambda text: hash(("salt", *text.split())) % 2 == 0
+
+    def flip(text):
+        return sha256(text.encode()).digest()[0] % 2 == 0
+
     words = " ".join(f"w{i}" for i in range(12))
     text = next(t for t in (f"{words} v{i}" for i in range(50)) if flip(t))
     record = whence.anchor(model_of(flip), text, budget=1500, options={"most_features": 2})
@@ -348,9 +355,8 @@ def test_commands_write_what_python_gives(command, kind, tmp_path):
     line = [command, "--model", "embedded:credit", "--budget", "900", CREDIT]
     if command != "anchor":
         line[1:1] = ["--count", "1"]
-    run = lambda name: CliRunner().invoke(app, [*line, "-o", str(tmp_path / name)])
     for name in ("a.json", "a.html", "a.txt"):
-        result = run(name)
+        result = CliRunner().invoke(app, [*line, "-o", str(tmp_path / name)])
         assert result.exit_code == 0, result.output
     record = read_record(tmp_path / "a.json")
     assert isinstance(record, kind)
@@ -364,3 +370,19 @@ def test_no_text_ends_the_page_or_moves_the_cursor():
     [record] = whence.counterfactuals(model, "alpha </script><b>x\x1b[2J", count=1)
     assert "<b>x" not in record.to_html()
     assert "\x1b" not in str(record)
+
+
+def test_plausibility_is_the_bare_models_mean_log_probability():
+    module, tokenizer = FAMILIES["gpt2"]().pair
+    language_model = whence.load((module, tokenizer), task="causal")
+    [record] = whence.counterfactuals(
+        model_of(has("mild")), "He has a mild cough", count=1, language_model=language_model
+    )
+    ids = torch.tensor([language_model.encode("He has a mild cough").ids.tolist()])
+    behind = len(language_model.encode("He").ids)
+    with torch.inference_mode():
+        chances = module(ids).logits[0].double().log_softmax(-1)
+    each = chances[:-1].gather(1, ids[0, 1:, None])[behind - 1 :, 0]
+    assert record.original_plausibility == pytest.approx(each.mean().item(), abs=1e-4)
+    assert record.plausibility is not None
+    assert any("passes of the language model" in note for note in record.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,11 +233,17 @@ def test_trained_prompts_are_keys_that_no_budget_of_ours_forbids():
         assert found.values[0] == pytest.approx(truth, abs=1e-4)
 
 
+NAMES = inspect.signature(transformers.LlamaForCausalLM.forward).parameters
+STATE = "cache" if "cache" in NAMES else "past_key_values"
+"""What a decoder calls its state: another name from 5.24 on."""
+
+
 class Ahead(transformers.LlamaForCausalLM):
     """Every token reads those after it, as under is_causal: false."""
 
-    def forward(self, input_ids=None, past_key_values=None, **kwargs):
-        output = super().forward(input_ids=input_ids, past_key_values=past_key_values, **kwargs)
+    def forward(self, input_ids=None, past_key_values=None, cache=None, **kwargs):
+        state = {STATE: past_key_values if cache is None else cache}
+        output = super().forward(input_ids=input_ids, **state, **kwargs)
         output.logits = output.logits + output.logits.mean(dim=1, keepdim=True)
         return output
 
@@ -248,8 +255,8 @@ class Renamed(transformers.LlamaForCausalLM):
         output = super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=cache,
             use_cache=use_cache,
+            **{STATE: cache},
             **kwargs,
         )
         return ModelOutput(logits=output.logits, cache=output.past_key_values)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.zoo.families import FAMILIES
 
 import whence
-from whence.core import OptionError
+from whence.core import InputError, OptionError, read_record
 from whence.workflows.select import CANDIDATES, remembered
 
 TEXTS = [
@@ -120,3 +122,96 @@ def test_an_ensemble_of_noise_is_not_significant_by_its_own_masks(seeds):
         )
         passed.append(found.p_values["ensemble"] <= 0.05)
     assert sum(passed) <= seeds / 3
+
+
+@pytest.fixture(scope="module")
+def selection():
+    return whence.select(whence.load(_late), TEXTS, methods=["random", "leave-one-out", "lime"])
+
+
+class TestHandingOver:
+    def test_a_stored_choice_explains_in_another_process(self, selection, tmp_path):
+        path = selection.save(tmp_path / "choice.json")
+        # A model that nothing was selected for in this process.
+        found = whence.explain(whence.load(_late), TEXTS[3], method=read_record(path), trust="off")
+        assert found.provenance.method.name == "LeaveOneOut"
+        assert "chosen on 5 texts: leave-one-out" in found.provenance.choice
+
+    def test_the_options_of_the_method_come_with_it(self, tmp_path):
+        chosen = whence.select(whence.load(_late), TEXTS[:2], methods=[whence.Lime(ridge=0.125)])
+        path = chosen.save(tmp_path / "choice.json")
+        found = whence.explain(whence.load(_late), TEXTS[3], method=read_record(path), trust="off")
+        assert found.provenance.method.options["ridge"] == 0.125
+        assert "--method lime --option ridge=0.125" not in str(chosen)
+        assert "method=selection" in str(chosen)
+
+    @pytest.mark.parametrize(
+        "other", [{"unit": "sentence"}, {"masker": whence.Replacement(text="x")}]
+    )
+    def test_a_choice_for_another_unit_or_masker_is_refused(self, selection, other):
+        with pytest.raises(OptionError, match=f"was made for {next(iter(other))}"):
+            whence.explain(whence.load(_late), TEXTS[3], method=selection, **other)
+
+    def test_a_choice_for_another_model_is_refused(self):
+        chosen = whence.select(
+            whence.load("embedded:credit"), ["No savings at all."], methods=["leave-one-out"]
+        )
+        assert "--model embedded:credit --method leave-one-out TEXT" in str(chosen)
+        with pytest.raises(OptionError, match="made for embedded:credit"):
+            whence.explain(whence.load("embedded:health"), "No pain.", method=chosen)
+
+
+def test_a_selection_of_version_1_reads():
+    path = Path(__file__).parents[1] / "core" / "golden" / "selection-1.json"
+    stored = read_record(path)
+    assert stored.chosen == "lime"
+    assert stored.skipped == {}
+    assert "whence explain" in str(stored)
+
+
+class TestTextsThatCannotBeJudged:
+    def test_they_are_listed_and_the_rest_is_judged(self):
+        texts = [TEXTS[0], "", TEXTS[1], " ".join(["late"] * 20), TEXTS[2]]
+        chosen = whence.select(
+            whence.load(_late), texts, methods=["leave-one-out", whence.LinearDatamodel()]
+        )
+        assert list(chosen.skipped) == ["2"]
+        assert "empty" in chosen.skipped["2"]
+        assert chosen.texts == 4
+        assert "text 2 was left out" in str(chosen)
+        assert whence.core.Selection.from_json(chosen.to_json()) == chosen
+
+    def test_a_text_longer_than_the_model_reads(self):
+        model = whence.load("embedded:credit")
+        chosen = whence.select(
+            model, ["No savings at all.", "savings " * 5_000], methods=["leave-one-out"]
+        )
+        assert list(chosen.skipped) == ["2"]
+        assert "tokens" in chosen.skipped["2"]
+
+    def test_the_first_error_where_none_can(self):
+        with pytest.raises(InputError, match="empty"):
+            whence.select(whence.load(_late), ["", " "])
+
+
+class TestInANotebook:
+    def test_a_comparison(self):
+        found = whence.compare(whence.load(_late), TEXTS[0], methods=["lime", "random", "rollout"])
+        assert repr(found) == "Comparison(lime, random, ensemble; failed: rollout)"
+        assert str(found).startswith("method")
+        page = found._repr_html_()
+        for name in (
+            "lime",
+            "random",
+            "ensemble",
+            "pool-fidelity [correlation]",
+            "not tried: rollout",
+        ):
+            assert name in page
+        assert len(page) < 12_000
+        assert "array(" not in page
+
+    def test_a_selection(self, selection):
+        assert repr(selection) == "Selection(chosen='leave-one-out', candidates=4, texts=5)"
+        assert "leave-one-out *" in selection._repr_html_()
+        assert "leave-one-out *" in str(selection)

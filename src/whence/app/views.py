@@ -15,15 +15,18 @@ from whence.app.explanation import terminal as explanation_terminal
 from whence.app.specification import html as specification_html
 from whence.app.specification import terminal as specification_terminal
 from whence.app.trust import html as trust_html
+from whence.app.trust import measurements_html, measurements_terminal
 from whence.app.trust import terminal as trust_terminal
 from whence.attention.store import Attention
 from whence.core.display import FRAGMENT, PAGE, TEXT
 from whence.core.explanations import Attribution
 from whence.core.label_diff import LabelDiff
 from whence.core.other_explanations import Counterfactual, Interactions, Rule
+from whence.core.selection import Selection
 from whence.core.specification_curve import SpecificationCurve
 from whence.core.trust import TrustLabel
 from whence.students.result import Distilled
+from whence.workflows.select import Comparison
 
 __all__: list[str] = []
 
@@ -39,6 +42,10 @@ TEXT.register(TrustLabel, trust_terminal.plain_text)
 FRAGMENT.register(TrustLabel, trust_html.fragment)
 TEXT.register(LabelDiff, trust_terminal.diff_text)
 
+TEXT.register(Comparison, measurements_terminal.comparison_text)
+FRAGMENT.register(Comparison, measurements_html.comparison_fragment)
+TEXT.register(Selection, measurements_terminal.selection_text)
+FRAGMENT.register(Selection, measurements_html.selection_fragment)
 TEXT.register(SpecificationCurve, specification_terminal.plain_text)
 FRAGMENT.register(SpecificationCurve, specification_html.fragment)
 PAGE.register(SpecificationCurve, specification_html.page)

@@ -205,7 +205,7 @@ def answer(
         if isinstance(method, GuidedMethod):
             guide = _guide_of(method, question, plan, allowed, token_budget)
             notes += guide.notes
-            # Without a guide the method's own number of evaluations is due; a budget stands.
+            # Without a guide the method's own number of evaluations is taken; a budget stands.
             if budget is None and guide.scores is None:
                 allowed = max(method.default_budget(len(question.segmentation)), plan.least)
             allowed -= guide.passes

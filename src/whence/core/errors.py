@@ -128,7 +128,7 @@ class Interrupted(WhenceError, KeyboardInterrupt):  # noqa: N818 - a stop is no 
     """The run was stopped by the user; the evaluations already made stay in the cache.
 
     Attributes:
-        evaluations: coalitions answered before the stop.
+        evaluations: coalitions answered before the stop; 0 where it fell outside of a game.
     """
 
     def __init__(self, message: str, *, evaluations: int) -> None:

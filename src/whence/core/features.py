@@ -76,6 +76,15 @@ class Document(Value):
             position += len(text) + 1
         return cls(text="\n".join(named.values()), parts=tuple(parts))
 
+    def between(self, start: int, end: int) -> str:
+        """Characters between two features, with one line break for each frozen part among them."""
+        pieces: list[str] = []
+        for part in self.parts:
+            if part.frozen and part.start < end and part.end > start:
+                pieces += [self.text[start : max(start, part.start)], "\n"]
+                start = min(part.end, end)
+        return "".join([*pieces, self.text[start:end]])
+
     def require_encodable(self) -> None:
         """Refuse a lone surrogate: half of a UTF-16 pair, which no tokenizer can read.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from whence.core.arrays import FloatMatrix
+from whence.core.display import fragment_of, text_of
 from whence.core.measurements import Interval
 from whence.core.provenance import Cost, MethodSpec, ModelIdentity
-from whence.core.record import Record, Value
+from whence.core.record import Migration, Record, Value, raised_to
 
 __all__ = ["Candidate", "Selection"]
 
@@ -46,7 +48,7 @@ class Selection(Record):
 
     Attributes:
         model: model whose decisions were explained.
-        texts: number of texts; ``documents`` are their SHA-256, in order.
+        texts: number of texts that were judged; ``documents`` are their SHA-256, in order.
         candidates: candidates in order of fidelity, the highest first.
         scores: ``[candidates, texts]`` pool fidelity of each, in the order of ``candidates``.
         chosen: winner, or the cheapest within one standard error of it.
@@ -54,6 +56,7 @@ class Selection(Record):
         explainable: whether the best candidate beat chance on more than half of the texts; where
             it did not, no list of words explains this task.
         failed: methods that could not be tried on some text, and why; they are no candidates.
+        skipped: texts that could not be judged, by their number from 1, and why.
         pool: masks in each text's pool; ``judging`` evaluations that judging cost a text.
     """
 
@@ -74,8 +77,10 @@ class Selection(Record):
     cost: Cost
     whence: str
     created: str
+    skipped: dict[str, str] = field(default_factory=dict[str, str])
     kind: Literal["selection"] = "selection"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: raised_to(2)}
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.candidates), self.texts):
@@ -85,3 +90,12 @@ class Selection(Record):
             )
         if self.chosen not in [candidate.name for candidate in self.candidates]:
             raise ValueError(f"{self.chosen!r} was chosen and is no candidate")
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def __repr__(self) -> str:
+        return f"Selection(chosen={self.chosen!r}, candidates={len(self.candidates)}, texts={self.texts})"
+
+    def _repr_html_(self) -> str:
+        return fragment_of(self)

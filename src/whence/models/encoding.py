@@ -68,7 +68,8 @@ class Encoder:
             if not isinstance(text, str):
                 raise InputError(f"expected a {name} text, got {type(text).__name__}")
             if not text.strip():
-                raise InputError(f"the {name} text is empty; there is nothing to explain")
+                which = "the text" if name == "text" else f"the {name} text"
+                raise InputError(f"{which} is empty; there is nothing to explain")
             named[name] = text
         if self.prompt:
             document = _behind(self.prompt, named["text"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["forget", "once_a_call", "public_call"]
+from whence.core.errors import Interrupted
+
+__all__ = ["forget", "once_a_call", "public_call", "stoppable"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,10 +21,30 @@ _FACTS: ContextVar[WeakKeyDictionary[Any, dict[str, Any]] | None] = ContextVar(
 )
 
 
+@contextmanager
+def stoppable(name: str) -> Generator[None]:
+    """Raise :class:`Interrupted` wherever the user stops what is done inside.
+
+    A game says more of its own stops; most of a call's time may go by outside of it, as in the loading of
+    a library.
+    """
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"{name} was stopped; what was computed is in the cache, where one was given, so the same "
+            "call with the same cache continues from here",
+            evaluations=0,
+        ) from stop
+
+
 def public_call(function: Callable[P, R]) -> Callable[P, R]:
     """Let ``function`` read each model's weights, for its fingerprint, once; a call inside it joins in.
 
-    Between two calls anything may have changed, and nothing is taken over.
+    Between two calls anything may have changed, and nothing is taken over. A stop by the user is raised
+    as :class:`Interrupted`.
     """
 
     @wraps(function)
@@ -30,7 +53,8 @@ def public_call(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         token = _FACTS.set(WeakKeyDictionary())
         try:
-            return function(*args, **kwargs)
+            with stoppable(function.__name__):
+                return function(*args, **kwargs)
         finally:
             _FACTS.reset(token)
 

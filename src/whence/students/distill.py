@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from whence.core.progress import Progress
 from whence.models.adapters.callable import CallableModel
 from whence.models.protocols import TokenModel
+from whence.models.public_call import stoppable
 from whence.students.certificate.check_options import Checks
 from whence.students.data.inputs import as_teacher
 from whence.students.data.near_duplicates import SIMILAR
@@ -26,6 +27,7 @@ from whence.students.teacher.teacher import Teacher
 __all__ = ["Distilled", "distill"]
 
 
+@stoppable("distill")
 def distill(
     teacher: Teacher | TokenModel | CallableModel,
     texts: Iterable[str],
@@ -87,6 +89,7 @@ def distill(
             all texts the same label.
         OptionError: a setting out of its range, or a budget that is too small.
         ModelOutputError: the teacher failed; its answers so far stay in its cache.
+        Interrupted: stopped by the user; likewise.
 
     Example:
         >>> import numpy as np, whence

@@ -11,6 +11,7 @@ from whence.attribution.run import Announce, Plan, answer, plan_for
 from whence.core.errors import BudgetError, CapabilityError, ModelOutputError, unknown
 from whence.core.explanations import Attribution
 from whence.core.progress import Progress
+from whence.core.selection import Selection
 from whence.core.targets import Target
 from whence.core.trust import LEVELS, Level
 from whence.evaluation.trust.trust_label import evaluations_of
@@ -21,7 +22,7 @@ from whence.games.question import Question, ask
 from whence.games.segmenters import Segmenter
 from whence.models.public_call import public_call
 from whence.workflows.judge import judge_question
-from whence.workflows.select import remembered
+from whence.workflows.select import method_of, remembered
 
 __all__ = ["explain"]
 
@@ -31,7 +32,7 @@ def explain(
     model: Any,
     source: Any,
     *,
-    method: str | Method = "auto",
+    method: str | Method | Selection = "auto",
     target: Target | str | int | Sequence[Target] | None = None,
     link: str | None = None,
     unit: str | Segmenter = "word",
@@ -51,9 +52,9 @@ def explain(
     Args:
         model: model from :func:`whence.load`.
         source: text, a pair of texts (a tuple), or messages ``[{"role", "content"}, ...]``.
-        method: name (:data:`whence.attribution.METHODS`), an instance, or ``"auto"``, which
-            takes what :func:`whence.select` chose for this model, else chooses by the budget, and
-            records what it chose and why.
+        method: name (:data:`whence.attribution.METHODS`), an instance, what :func:`whence.select`
+            returned for this model, or ``"auto"``, which takes what was selected last in this
+            process, else chooses by the budget, and records what it chose and why.
         target: target to explain, several, or a label's name; none: the predicted label, or the
             continuation that the model writes.
         link: scale of the scores; none: log-odds for labels, log-probability for text.
@@ -103,11 +104,16 @@ def explain(
         model, source, target=target, link=link, unit=unit, masker=masker, precision=precision
     )
     answers = call_cache(cache)
+    chosen_by_task = None
+    if isinstance(method, Selection):
+        chosen_by_task = method_of(method, question)
+        method = chosen_by_task.method
     # Only without a budget: what was chosen for the task may cost more than the budget allows.
-    chosen_by_task = remembered(question.model) if method == "auto" and budget is None else None
+    elif method == "auto" and budget is None:
+        chosen_by_task = remembered(question.model)
     # Options name settings of one method, and which one the caller meant is not known here.
     if chosen_by_task is not None and not options:
-        plan = plan_for(question, chosen_by_task.method)
+        plan = plan_for(question, chosen_by_task.method, budget=budget)
         plan = replace(plan, choice=chosen_by_task.why)
     else:
         plan = plan_for(question, method, options=options, budget=budget)

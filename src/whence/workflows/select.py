@@ -16,7 +16,8 @@ from whence.attribution.method import Method
 from whence.attribution.registry import METHODS, method_by_name
 from whence.attribution.run import answer, plan_for
 from whence.core.arrays import frozen_array
-from whence.core.errors import CapabilityError, OptionError
+from whence.core.display import fragment_of, text_of
+from whence.core.errors import BudgetError, CapabilityError, InputError, OptionError
 from whence.core.explanations import Attribution
 from whence.core.measurements import Measurement
 from whence.core.progress import Progress
@@ -40,7 +41,16 @@ from whence.games.segmenters import Segmenter
 from whence.models.protocols import Input
 from whence.models.public_call import public_call
 
-__all__ = ["CANDIDATES", "Comparison", "Remembered", "compare", "remembered", "select"]
+__all__ = [
+    "CANDIDATES",
+    "Comparison",
+    "Remembered",
+    "compare",
+    "method_of",
+    "remembered",
+    "select",
+    "single_method",
+]
 
 CANDIDATES = (
     "kernel-shap",
@@ -107,6 +117,58 @@ class Comparison:
             if name != ENSEMBLE
         }
         return departs(self.instance, winner, scores)
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(self.explanations)}; failed: {', '.join(self.failed) or 'none'})"
+
+    def _repr_html_(self) -> str:
+        return fragment_of(self)
+
+
+def single_method(selection: Selection) -> tuple[str, str]:
+    """The name and the reason of the method that explains one text.
+
+    The choice itself, or the one among single methods where the ensemble won: an ensemble costs all
+    its members on every text.
+    """
+    trials = [
+        Trial(candidate.name, selection.scores[row], candidate.evaluations)
+        for row, candidate in enumerate(selection.candidates)
+        if candidate.name != ENSEMBLE
+    ]
+    # Random scores are there to show what chance does.
+    chance = {c.name for c in selection.candidates if c.method.name == Random.__name__}
+    choice = choose([t for t in trials if t.name not in chance] or trials, seed=selection.seed)
+    return choice.chosen, f"chosen on {selection.texts} texts: {choice.why}"
+
+
+def method_of(selection: Selection, question: Question) -> Remembered:
+    """The method that a stored selection chose, for a question of the same kind.
+
+    Raises:
+        OptionError: the selection was made for another model, unit or masker.
+    """
+    now, then = question.model.identity, selection.model
+    if None not in (now.fingerprint, then.fingerprint) and now.fingerprint != then.fingerprint:
+        raise OptionError(
+            f"the selection was made for {then.ref} (fingerprint {str(then.fingerprint)[:12]}), got "
+            f"{now.ref} (fingerprint {str(now.fingerprint)[:12]}); run whence select for this model"
+        )
+    for what, spec, other in (
+        ("unit", selection.segmenter, MethodSpec.of(question.segmenter)),
+        ("masker", selection.masker, MethodSpec.of(question.masker)),
+    ):
+        if spec != other:
+            raise OptionError(
+                f"the selection was made for {what} {spec}, got {other}; give the same {what}, or select "
+                "anew"
+            )
+    name, why = single_method(selection)
+    spec = next(c.method for c in selection.candidates if c.name == name)
+    return Remembered(method_by_name(spec.name, dict(spec.options)), why)
 
 
 @public_call
@@ -234,15 +296,19 @@ def select(
 
     Raises:
         OptionError: no text, or no candidate that works with this model.
+        InputError, BudgetError: no text can be judged; where some can, the others are listed in
+            ``skipped``.
 
     Cost: for each text the methods' own evaluations, ``size`` + 1, and eight for each candidate.
     """
     if not texts:
         raise OptionError("expected texts of the task, got none; give about 50")
     rows: list[Comparison] = []
-    for done, text in enumerate(texts):
-        rows.append(
-            compare(
+    skipped: dict[str, str] = {}
+    refusal: InputError | BudgetError | None = None
+    for number, text in enumerate(texts, start=1):
+        try:
+            row = compare(
                 model,
                 text,
                 methods=methods,
@@ -255,10 +321,17 @@ def select(
                 token_budget=token_budget,
                 cache=cache,
             )
-        )
+        # The text's own fault: too long for the model, empty, too many features for a method.
+        except (InputError, BudgetError) as error:
+            refusal = refusal or error
+            skipped[str(number)] = str(error)
+        else:
+            rows.append(row)
         if progress is not None:
-            progress("texts", done + 1, len(texts))
-    return _selected(model, rows, _methods(methods), seed)
+            progress("texts", number, len(texts))
+    if refusal is not None and not rows:
+        raise refusal
+    return _selected(model, rows, _methods(methods), seed, skipped)
 
 
 def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> float:
@@ -275,7 +348,11 @@ def _unseen_p(explanations: Mapping[str, Attribution], instance: Instance) -> fl
 
 
 def _selected(
-    model: Any, rows: Sequence[Comparison], methods: Mapping[str, Method], seed: int
+    model: Any,
+    rows: Sequence[Comparison],
+    methods: Mapping[str, Method],
+    seed: int,
+    skipped: dict[str, str],
 ) -> Selection:
     # On every text: means over different texts cannot be compared.
     worked = [name for name in (*methods, ENSEMBLE) if all(name in r.explanations for r in rows)]
@@ -332,6 +409,7 @@ def _selected(
         why=why,
         explainable=explainable,
         failed={name: why for row in rows for name, why in row.failed.items()},
+        skipped=skipped,
         pool=max(len(row.instance.pool) for row in rows),
         judging=float(np.mean([row.judging for row in rows])),
         seed=seed,
@@ -342,16 +420,12 @@ def _selected(
         created=now(),
     )
     # Per task and not per input, from here on: on GECO the best fixed method had an average
-    # precision of .964, the choice per input by the pool .944 to .947. The ensemble is left out,
-    # since it costs all of its members on every text.
-    single = (
-        choose(trials, barred=(*chance, ENSEMBLE), seed=seed)
-        if set(worked) - {*chance, ENSEMBLE}
-        else choice
+    # precision of .964, the choice per input by the pool .944 to .947.
+    single, reason = single_method(selection)
+    _CHOSEN[model] = (
+        question.model.identity.fingerprint or "",
+        Remembered(methods[single], reason),
     )
-    if single.chosen in methods:
-        chosen = Remembered(methods[single.chosen], f"chosen on {len(rows)} texts: {single.why}")
-        _CHOSEN[model] = (question.model.identity.fingerprint or "", chosen)
     return selection
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from tests.zoo.families import FAMILIES
@@ -81,10 +83,12 @@ def test_generation_twice_in_one_context(name, cache):
 
 def test_a_cache_filled_before_capture():
     module = FAMILIES["llama"]().module
-    cache = DynamicCache(config=module.config)
+    # The argument has another name from transformers 5.24 on.
+    names = inspect.signature(module.forward).parameters
+    state = {"cache" if "cache" in names else "past_key_values": DynamicCache(config=module.config)}
     with torch.inference_mode():
-        module(input_ids=IDS, past_key_values=cache)
-    calls = watched(module, lambda: module(input_ids=IDS[:, :2], past_key_values=cache))
+        module(input_ids=IDS, **state)
+    calls = watched(module, lambda: module(input_ids=IDS[:, :2], **state))
     assert calls.places("causal") == [(10, 0), (10, 0)]
 
 

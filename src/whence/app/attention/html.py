@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from whence._version import __version__
 from whence.app.attention.payload import Budget, payload_of
+from whence.app.shared.colour import DARK_NOTEBOOK
 from whence.app.shared.formatting import answer
 from whence.app.shared.templates import environment
 from whence.attention.store import Attention
@@ -72,8 +73,11 @@ def fragment(attention: Attention) -> str:
     # srcdoc and no allow-same-origin: the frame has an origin of its own, so its script sees
     # nothing of the notebook.
     text = html.escape(page(attention, NOTEBOOK), quote=True)
+    # A page in a frame is dark where the element of the frame is, not where the reader's system is.
+    theme = f".wh-frame{{color-scheme:light}}{DARK_NOTEBOOK}{{.wh-frame{{color-scheme:dark}}}}"
     return (
-        f'<iframe title="Attention, head by head" srcdoc="{text}" '
+        f"<style>{theme}</style>"
+        f'<iframe class="wh-frame" title="Attention, head by head" srcdoc="{text}" '
         'sandbox="allow-scripts allow-downloads" loading="lazy" '
         'style="width:100%;height:860px;border:0"></iframe>'
     )

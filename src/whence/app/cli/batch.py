@@ -78,8 +78,9 @@ class Batch:
         does not. Rows that failed in an earlier run count as failed.
 
         Raises:
-            OptionError: another process writes to the output.
-            RecordError: the output is of other rows, another model or other options.
+            OptionError: another process writes to the output, or it was begun with other options or
+                another model.
+            RecordError: the output is damaged, or of other rows.
             WriteError: the output cannot be written; every finished line is whole.
         """
         if self.retry and not self.anew:
@@ -191,7 +192,7 @@ class Batch:
         now = json.loads(json.dumps(self.run, default=str))
         for name in dict.fromkeys([*now, *before]):
             if before.get(name) != now.get(name):
-                raise RecordError(
+                raise OptionError(
                     f"{output} was begun with {name} {before.get(name)!r}, and this run has "
                     f"{name} {now.get(name)!r}; give another --output, or --overwrite to begin anew"
                 )

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from whence.attention.store import Attention
     from whence.attribution.run import Forecast
     from whence.core.explanations import Attribution
+    from whence.core.selection import Selection
 
 __all__ = ["explain", "method_options"]
 
@@ -61,7 +62,8 @@ def explain(
     source: SourceOptions,
     model: ModelOptions,
     rows: Annotated[
-        Path | None, typer.Option("--input", help="JSONL, CSV or Parquet file of texts.")
+        Path | None,
+        typer.Option("--input", help="JSONL, CSV, TSV or Parquet file, or a folder of .txt files."),
     ] = None,
     column: Annotated[str, typer.Option(help="The column of --input that holds texts.")] = "text",
     output: Annotated[
@@ -73,7 +75,12 @@ def explain(
     retry: Annotated[
         bool, typer.Option("--retry-failed", help="With --input: explain failed rows again.")
     ] = False,
-    method: Annotated[str, typer.Option(help="A method of 'whence methods', or auto.")] = "auto",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="A method of 'whence methods', auto, or the file of a choice by 'whence select -o'."
+        ),
+    ] = "auto",
     option: Annotated[
         list[str] | None, typer.Option("--option", help="NAME=VALUE, an option of the method.")
     ] = None,
@@ -132,9 +139,10 @@ def explain(
         if least is not None and (rows is not None or trust == "off"):
             raise OptionError("--require goes with one text whose scores are judged")
         targets = target_of(target, against, next_token, per_token, similar_to)
+        chosen = _chosen(method)
         options = method_options(method, option or [])
         settings: dict[str, Any] = {
-            "method": method,
+            "method": chosen,
             "options": options,
             "target": targets,
             "link": link,
@@ -171,6 +179,27 @@ def explain(
         _show(result, form, output, top, heads)
         if least is not None:
             result.assert_trust(least)
+
+
+def _chosen(method: str) -> str | Selection:
+    """The method's name, or the selection that a file of that name holds.
+
+    Raises:
+        OptionError: a file of another record.
+        RecordError: the file cannot be read, or is damaged.
+    """
+    if not method.casefold().endswith(".json"):
+        return method
+    from whence.core.selection import Selection
+    from whence.core.store import read_record
+
+    record = read_record(method)
+    if not isinstance(record, Selection):
+        raise OptionError(
+            f"expected a choice written by 'whence select -o', got {method}, a record of kind "
+            f"{type(record).__name__}"
+        )
+    return record
 
 
 def _announcer(tell: Callable[[str], None]) -> Callable[[Forecast], None]:
@@ -243,6 +272,8 @@ def _run_of(loaded: Any, settings: dict[str, Any], column: str) -> dict[str, Any
     identity = loaded.identity
     options = {name: value for name, value in settings.items() if name != "cache"}
     target = options["target"]
+    if not isinstance(options["method"], str):
+        options["method"] = f"selection {options['method'].digest}"
     options["target"] = target if target is None or isinstance(target, str) else repr(target)
     return {
         "model": identity.ref,
@@ -282,8 +313,8 @@ def method_options(method: str, items: list[str]) -> dict[str, Any] | None:
         return None
     from whence.attribution import method_by_name
 
-    if method.casefold() == "auto":
-        raise OptionError("--option goes with a named --method, not with auto")
+    if method.casefold() == "auto" or method.casefold().endswith(".json"):
+        raise OptionError(f"--option goes with a named --method, not with {method}")
     kind = type(method_by_name(method))
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]

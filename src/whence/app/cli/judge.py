@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,9 @@ from whence.app.cli.options import (
     UnitOption,
     with_groups,
 )
-from whence.core.errors import DigestError, OptionError
+from whence.app.cli.table_files import TableRow
+from whence.app.shared.formatting import visible
+from whence.core.errors import DigestError, InputError, OptionError
 
 if TYPE_CHECKING:
     from whence.core.explanations import Attribution
@@ -258,7 +261,12 @@ def _tree(result: Comparison) -> dict[str, Any]:
 
 @with_groups
 def select(
-    texts: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet file of texts of the task.")],
+    texts: Annotated[
+        Path,
+        typer.Argument(
+            help="Texts of the task: JSONL, CSV, TSV or Parquet, or a folder of .txt files."
+        ),
+    ],
     model: ModelOptions,
     column: Annotated[str, typer.Option(help="The column that holds texts.")] = "text",
     limit: Annotated[int, typer.Option(help="Number of texts to read, from the top.")] = 50,
@@ -277,7 +285,7 @@ def select(
     with failing_plainly():
         from itertools import islice
 
-        from whence.app.cli.table_files import read_rows
+        from whence.app.cli.table_files import table_rows
         from whence.workflows.select import select as run
 
         if limit < 1:
@@ -286,7 +294,7 @@ def select(
         form = table_format_of(format_, output, "a selection")
         tell = teller(quiet)
         # Only so many rows are read, of a file of any length.
-        rows = list(islice(read_rows(texts, column), limit))
+        rows = _texts(islice(table_rows(texts, column)(), limit), column)
         loaded = model.load()
         result = run(
             loaded,
@@ -305,6 +313,25 @@ def select(
             from whence.app.trust.measurements_terminal import selection_text
 
             write_out(selection_text(result), output)
+
+
+def _texts(rows: Iterable[TableRow], column: str) -> list[str]:
+    """The texts of some rows; a row without one is left out, with a line on stderr that says so.
+
+    Raises:
+        InputError: no row has a text.
+    """
+    texts: list[str] = []
+    problem: InputError | None = None
+    for row in rows:
+        try:
+            texts.append(row.text(column))
+        except InputError as error:
+            problem = error
+            typer.echo(f"whence: left out: {visible(str(error))}", err=True)
+    if problem is not None and not texts:
+        raise problem
+    return texts
 
 
 @with_groups

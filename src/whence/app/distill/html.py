@@ -35,7 +35,7 @@ from whence.app.distill.wording import (
     two_measurements,
     verdict_sentence,
 )
-from whence.app.shared.colour import ramp
+from whence.app.shared.colour import THEMES, ramp, themed
 from whence.app.shared.formatting import number, signed, visible
 from whence.app.shared.templates import environment
 from whence.app.trust.html import verdict_rules
@@ -51,10 +51,9 @@ __all__ = ["fragment", "page"]
 def _rules() -> Markup:
     """Style rules of bars and marks, for both themes."""
     light, dark = (
-        f"--pos:{ramp(0.85, theme)};--neg:{ramp(-0.85, theme)}" for theme in ("light", "dark")
+        f".wh{{--pos:{ramp(0.85, theme)};--neg:{ramp(-0.85, theme)}}}" for theme in THEMES
     )
-    colours = f".wh{{{light}}}@media(prefers-color-scheme:dark){{.wh{{{dark}}}}}"
-    return Markup(colours) + verdict_rules()
+    return Markup(themed(light, dark)) + verdict_rules()
 
 
 def page(result: Distilled) -> str:

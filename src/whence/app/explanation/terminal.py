@@ -87,7 +87,7 @@ def plain_text(attribution: Attribution, *, top: int = 10, width: int = 100) -> 
 
 
 def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
-    document = attribution.segmentation.document.text
+    document = attribution.segmentation.document
     scores = attribution.scores[:, column]
     largest = float(np.abs(scores).max()) if scores.size else 0.0
     text = Text()
@@ -95,14 +95,14 @@ def _shaded(attribution: Attribution, column: int, sure: np.ndarray) -> Text:
     for feature, score, certain in zip(
         attribution.segmentation.features, scores, sure, strict=True
     ):
-        text.append(visible(document[position : feature.start]), style="dim")
+        text.append(visible(document.between(position, feature.start)), style="dim")
         style = Style()
         if certain and largest > 0:
             colour = ramp(float(score) / largest)
             style = Style(bgcolor=colour, color=text_on(colour))
         text.append(visible(feature.text), style=style)
         position = feature.end
-    text.append(visible(document[position:]), style="dim")
+    text.append(visible(document.between(position, len(document.text))), style="dim")
     return text
 
 

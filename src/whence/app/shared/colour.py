@@ -10,10 +10,32 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-__all__ = ["VERDICTS", "State", "Theme", "contrast", "luminance", "ramp", "text_on"]
+__all__ = [
+    "DARK_NOTEBOOK",
+    "DARK_PAGE",
+    "THEMES",
+    "VERDICTS",
+    "State",
+    "Theme",
+    "contrast",
+    "luminance",
+    "ramp",
+    "text_on",
+    "themed",
+]
 
 Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, Theme] = ("light", "dark")
 State = Literal["usable", "care", "never", "silent"]
+
+DARK_PAGE = "@media(prefers-color-scheme:dark)"
+"""Where the dark theme of a page stands: its reader's system is dark."""
+DARK_NOTEBOOK = (
+    ':is([data-jp-theme-light="false"],[data-vscode-theme-kind$="dark"],[data-theme="dark"],'
+    'html[theme="dark"])'
+)
+"""Where the dark theme of an element in a notebook stands: inside JupyterLab, Visual Studio Code, a page of
+Sphinx, or Colab in dark. What the reader's system prefers says nothing of the notebook around it."""
 
 VERDICTS: dict[State, dict[Theme, tuple[str, str]]] = {
     "usable": {"light": ("#0a5c3a", "#e4f4ea"), "dark": ("#93dfb6", "#14301f")},
@@ -30,6 +52,11 @@ _PAGE: dict[Theme, tuple[float, float, float]] = {
     "dark": (0.205, 0.0, 0.0),
 }
 _HUES = {1: 250.0, -1: 55.0}
+
+
+def themed(light: str, dark: str) -> str:
+    """Style rules for both themes of a page."""
+    return f"{light}{DARK_PAGE}{{{dark}}}"
 
 
 def ramp(value: float, theme: Theme = "light") -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from whence.app.shared.colour import DARK_NOTEBOOK, DARK_PAGE
 from whence.app.shared.formatting import number, signed
 
 __all__ = ["environment"]
@@ -23,4 +25,13 @@ def environment() -> Environment:
     )
     templates.filters["signed"] = signed
     templates.filters["number"] = number
+    templates.filters["notebook"] = _notebook
     return templates
+
+
+def _notebook(rules: str) -> Markup:
+    """Style rules whose dark theme follows the notebook around them, not the reader's system.
+
+    A rule in braces after a selector is nested in it (CSS Nesting, in all browsers since 2023).
+    """
+    return Markup(str(rules).replace(DARK_PAGE, DARK_NOTEBOOK))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
-from whence.app.shared.colour import VERDICTS
+from whence.app.shared.colour import THEMES, VERDICTS, themed
 from whence.app.shared.formatting import amount_of, visible
 from whence.app.shared.templates import environment
 from whence.app.trust.wording import (
@@ -34,15 +34,14 @@ STRIP = 62.0
 @cache
 def verdict_rules() -> Markup:
     """Style rules of the marks, for both themes."""
-    rules: list[str] = []
-    for theme in ("light", "dark"):
-        lines = [
+    light, dark = (
+        "".join(
             f".wh .v-{state}{{--v:{shades[theme][0]};--v-ground:{shades[theme][1]}}}"
             for state, shades in VERDICTS.items()
-        ]
-        text = "".join(lines)
-        rules.append(text if theme == "light" else f"@media(prefers-color-scheme:dark){{{text}}}")
-    return Markup("".join(rules))
+        )
+        for theme in THEMES
+    )
+    return Markup(themed(light, dark))
 
 
 def label_view(

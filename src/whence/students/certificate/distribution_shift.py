@@ -56,7 +56,7 @@ class Shift(Value):
         topics: agreement on each cluster of texts by a student fitted without it; empty where
             none was asked for or the texts fall into no topics.
         at_random: agreement on random parts as large as the topics, all together: what remains of
-            a fall below it is due to the topic, and not to fewer texts. ``None`` without topics.
+            a fall below it comes from the topic, and not from fewer texts. ``None`` without topics.
         corpora: agreement of the student itself on each other corpus.
         level: level of the bounds of all topics together, and of all corpora together (Bonferroni).
         asked: texts the teacher was asked, answers from its cache not counted.
