@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 
 import pytest
 from tests.app.attended import attended
@@ -80,3 +81,11 @@ def test_only_style_rules_are_changed_for_a_notebook():
     text = "@media(prefers-color-scheme:dark) late"
     shown = attribution(text=text, scores=((1.0, -0.5),))
     assert "prefers-color-scheme" in fragment(shown)
+
+
+def test_every_fragment_takes_it():
+    templates = files("whence.app").joinpath("templates").iterdir()
+    fragments = [t for t in templates if t.name.endswith("fragment.html")]
+    assert len(fragments) >= 6
+    for template in fragments:
+        assert "<style>{% filter notebook %}" in template.read_text("utf-8"), template.name
