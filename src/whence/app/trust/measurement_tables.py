@@ -109,17 +109,18 @@ def selection_table(selection: Selection) -> TableView:
 
 def _use(selection: Selection) -> str:
     """How a text is explained by the chosen method."""
+    elsewhere = "whence.explain(model, text, method=selection) with the same unit and masker"
     name = single_method(selection)[0]
     spec = next(c.method for c in selection.candidates if c.name == name)
     try:
         unit = SEGMENTERS.find(selection.segmenter.name)
         options = _settings(METHODS.find(spec.name), spec)
-        plain = not selection.segmenter.options or MethodSpec.of(unit()) == selection.segmenter
     # A class of the caller's own has no name on the command line.
     except OptionError:
-        plain = False
+        return elsewhere
+    plain = not selection.segmenter.options or MethodSpec.of(unit()) == selection.segmenter
     if not plain or selection.model.ref.startswith("callable:"):
-        return "whence.explain(model, text, method=selection) with the same unit and masker"
+        return elsewhere
     words = ["whence", "explain", "--model", selection.model.ref, "--method", slug(spec.name)]
     words += [word for key, value in options.items() for word in ("--option", f"{key}={value}")]
     words += [] if unit.unit == "word" else ["--unit", unit.unit]
