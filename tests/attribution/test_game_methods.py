@@ -352,7 +352,7 @@ class TestKernelShap:
         error = {}
         for name, guide in guides.items():
             found = KernelShap().estimate(
-                FunctionGame(60, function), budget=150, seed=1, guide=guide
+                FunctionGame(60, function), budget=120, seed=1, guide=guide
             )
             assert found.scores.sum() == pytest.approx(function(np.ones((1, 60), bool))[0])
             error[name] = np.linalg.norm(found.scores[:, 0] - exact)

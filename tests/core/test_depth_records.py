@@ -16,6 +16,7 @@ from whence.core.store import RECORDS, read_record_json
 
 GOLDEN = Path(__file__).parent / "golden"
 MADE = {"logit-lens": lens, "head-patching": head_patching}
+FILES = sorted(path for kind in MADE for path in GOLDEN.glob(f"{kind}-*.json"))
 
 
 @pytest.mark.parametrize("kind", list(MADE))
@@ -27,7 +28,7 @@ def test_what_is_saved_reads_back(tmp_path, kind):
     assert RECORDS[kind] is type(record)
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_files_of_every_version_still_read(path):
     kind, _, version = path.stem.rpartition("-")
     stored, record = path.read_bytes(), MADE[kind]()

@@ -110,8 +110,9 @@ def interactions(
     Example:
         >>> import whence
         >>> model = whence.load(lambda texts: [float("not" in t and "bad" in t) for t in texts])
-        >>> whence.interactions(model, "not so bad").top(1)
-        (((0, 2), 1.0),)
+        >>> group, score = whence.interactions(model, "not so bad").top(1)[0]
+        >>> group, round(score, 6)
+        ((0, 2), 1.0)
     """
     if order not in (2, 3):
         raise OptionError(f"expected an order of 2 or 3, got order={order}")

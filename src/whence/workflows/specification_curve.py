@@ -107,7 +107,7 @@ def specification_curve(
         >>> e = whence.explain(model, "late again and again", trust="off")
         >>> curve = whence.specification_curve(model, e)
         >>> curve.reason.text, curve.kept_top.share, len(curve.specifications)
-        ('late', 1.0, 10)
+        ('late', 1.0, 8)
     """
     column = explanation.output_index(output)
     if explanation.unit is not None:

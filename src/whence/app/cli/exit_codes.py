@@ -13,6 +13,7 @@ from whence.app.shared.formatting import visible
 from whence.core.errors import (
     BudgetError,
     CapabilityError,
+    DeadlockError,
     InputError,
     Interrupted,
     ModelLoadError,
@@ -60,6 +61,7 @@ _BY_TYPE: tuple[tuple[type[WhenceError], Exit], ...] = (
     (ModelLoadError, Exit.MODEL),
     (ModelOutputError, Exit.MODEL),
     (CapabilityError, Exit.MODEL),
+    (DeadlockError, Exit.MODEL),
     (OptionError, Exit.USAGE),
     (BudgetError, Exit.USAGE),
 )

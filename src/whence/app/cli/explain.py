@@ -223,7 +223,7 @@ def _duration(seconds: float) -> str:
     """A duration in the unit that suits it.
 
     Example:
-        >>> _duration(20), _duration(300), _duration(33_400)
+        >>> _duration(20.0), _duration(300.0), _duration(33_400.0)
         ('20 s', '5 min', '9.3 h')
     """
     if seconds < 120:

@@ -70,8 +70,8 @@ app.command(
 app.command(
     epilog="Examples:  whence counterfactuals --model embedded:credit 'Missed 4 payments this year.'"
     "\n\n"
-    "whence counterfactuals --model embedded:credit --wanted approve --option kinds=number 'Missed 4 "
-    f"payments.'\n\n{CODES}"
+    "whence counterfactuals --model embedded:credit --wanted reject --option kinds=number 'Payslips prove "
+    f"8 months of work, the minimum being 6.'\n\n{CODES}"
 )(counterfactuals)
 app.command(
     epilog="Example:  whence subsets --model embedded:credit --kind necessary 'Missed 4 payments.'"
