@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Core and games stood at 100 % before caches on disk, locks and placed targets came; the lines that no
 # test reaches yet are their failures of the disk and of other systems.
-FLOORS = {"src/whence/": 94.0, "src/whence/core/": 98.0, "src/whence/games/": 97.0}
+FLOORS = {"src/whence/": 97.0, "src/whence/core/": 99.0, "src/whence/games/": 98.0}
 
 
 def share(files: dict[str, dict[str, dict[str, int]]], prefix: str) -> tuple[float, list[str]]:
