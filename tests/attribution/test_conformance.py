@@ -17,6 +17,7 @@ from tests.zoo.linear import known, linear_bag
 import whence
 from whence.attribution import METHODS, AttentionMethod, method_by_name
 from whence.core import Attribution, CapabilityError, Similarity
+from whence.models.adapters.input_gradients import COARSE, FINE
 
 TEXT = "She did not miss a payment, ever 👍."
 EVERY = {**FAMILIES, **VARIANTS}
@@ -135,8 +136,9 @@ def test_conformance(family, method):
     }[METHODS[method].needs]
     most = 1 << len(result.segmentation) if method == "ShapleyValues" else budget_of(method)
     # Passes that compare a model's gradients with its answer are cost, and not of the budget: 7, or 14
-    # where rows that share a pass change each other.
-    proof = 14 if METHODS[method].needs == "gradients" else 0
+    # where rows that share a pass change each other, and two for each shorter step in two directions.
+    steps = max(len(scale.others) for scale in (FINE, COARSE))
+    proof = 14 + 4 * steps if METHODS[method].needs == "gradients" else 0
     assert 0 < spent <= max(30, most) + proof
 
     # Scores without a sign have none, and are no more than there is.
