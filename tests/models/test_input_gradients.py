@@ -16,6 +16,7 @@ from tests.zoo.odd import ODD
 
 import whence
 from whence.core import CapabilityError, Continuation, GradientError, Label
+from whence.models.adapters.input_gradients import FINE, _Derivative
 from whence.models.protocols import Row
 
 TEXT = "She did not miss a payment; her brother missed four payments last year."
@@ -241,3 +242,18 @@ def test_a_prompt_and_forced_tokens_keep_their_own_embeddings():
         # Places first, also where there are as many of them as rows.
         assert torch.equal(table(read.T), right.transpose(0, 1))
         assert torch.equal(table(ids.T), leaf.transpose(0, 1))
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.0, True), (1.08, False)])
+def test_a_value_that_jumps_close_by_on_one_side_and_bends_on_the_other(factor, agrees):
+    """Experts change a fiftieth of the step away; at a tenth of it the other side has bent too far."""
+
+    def value(share):
+        return -50 + 0.123 * share + 0.035 * min(share, 0.0) ** 2 - 2.2 * (share > 0.02)
+
+    def ends(move):
+        return np.array([[value(float(move[0, 0]))], [value(-float(move[0, 0]))]])
+
+    slope = np.full((1, 1, 1), 0.123 * factor)
+    found = _Derivative(np.array([-50.0]), slope, ends, FINE, 1e-4)
+    assert (found.deviation(np.ones((1, 1), np.float32)) == "") == agrees

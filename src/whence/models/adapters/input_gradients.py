@@ -46,7 +46,7 @@ class _Scale:
     uphill: float
 
 
-FINE = _Scale(1e-2, (0.5, 0.1, 0.01), deviation=0.01, noise=0.02, uphill=3.0)
+FINE = _Scale(1e-2, (0.5, 0.1, 0.03, 0.01), deviation=0.01, noise=0.02, uphill=3.0)
 """Of float32. Of a smooth function a step and its half together cancel the term of third order
 (Richardson); over 1 % of the way a function with kinks can bend, and experts change. In the test zoo smooth
 families deviate by less than 0.001, those with kinks or experts by less than 0.006, each at its best step."""
