@@ -257,3 +257,18 @@ def test_a_value_that_jumps_close_by_on_one_side_and_bends_on_the_other(factor, 
     slope = np.full((1, 1, 1), 0.123 * factor)
     found = _Derivative(np.array([-50.0]), slope, ends, FINE, 1e-4)
     assert (found.deviation(np.ones((1, 1), np.float32)) == "") == agrees
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.0, True), (1.3, False)])
+def test_a_value_that_is_rounded_coarser_than_its_size_tells(factor, agrees):
+    """The difference of two numbers of 500 in float32, whose steps are 6e-5 apart."""
+
+    def value(share):
+        return float(np.float32(500.0 - 5.4e-4 * share) - np.float32(500.0162))
+
+    def ends(move):
+        return np.array([[value(float(move[0, 0]))], [value(-float(move[0, 0]))]])
+
+    slope = np.full((1, 1, 1), -5.4e-4 * factor)
+    found = _Derivative(np.array([value(0.0)]), slope, ends, FINE, 1e-4)
+    assert (found.deviation(np.ones((1, 1), np.float32)) == "") == agrees

@@ -272,6 +272,17 @@ class _Derivative:
                 differences += [(near[0] - self.here) / share, (self.here - near[1]) / share]
             if np.all(self.noise / share < CLEAR * self.scale.deviation * usual):
                 why = why if self._beside(derivative, usual, differences, share) else ""
+            # Where large numbers cancel in a value, its rounding is more than its size tells. What the
+            # shortest step moves it beyond its gradient is rounding: a wrong gradient adds a hundredth
+            # of its error there.
+            if why and share == min(self.scale.others) <= ONE_SIDED:
+                moved = share * derivative
+                rounding = np.abs([near[0] - self.here - moved, near[1] - self.here + moved]).max(0)
+                rounding = np.minimum(rounding, self.tolerance * np.maximum(1, np.abs(self.here)))
+                allowed = self.scale.deviation * usual + self.noise + rounding
+                if np.all(np.abs(whole - derivative) <= allowed):
+                    self.hidden = bool(np.any((allowed > usual / 2) & (usual > 0)))
+                    return ""
         return why
 
     def _beside(
