@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache as cached
 from itertools import product
 from typing import Any
 
@@ -188,22 +189,24 @@ def _runs(
     left_out: dict[str, str] = {}
     output = own.readout.outputs[column]
 
-    def asked(link: str, unit: str, setting: str) -> Question | None:
+    @cached
+    def asked(link: str, unit: str) -> Question | None:
         try:
             return ask(
                 model, source, target=output.target, link=link, unit=unit, precision=own.precision
             )
         except (OptionError, CapabilityError) as error:
-            left_out[setting] = str(error)
+            name = f"scale {link}" if unit == UNITS[0] else f"unit {unit}"
+            left_out[name] = str(error)
             return None
 
     other = next(scale for scale in reversed(SCALES) if scale != output.link)
     pair = (output.link, other)
-    scales = [scale for scale in pair if asked(scale, UNITS[0], f"scale {scale}")]
-    units = [unit for unit in UNITS if asked(output.link, unit, f"unit {unit}")]
+    scales = [scale for scale in pair if asked(scale, UNITS[0])]
+    units = [unit for unit in UNITS if asked(output.link, unit)]
     runs: list[_Run] = []
     for scale, unit in product(scales, units):
-        question = asked(scale, unit, f"scale {scale} with unit {unit}")
+        question = asked(scale, unit)
         for method, absence, masked in [] if question is None else _methods(question, left_out):
             for each in SEEDS if isinstance(method, KernelShap | Lime) else SEEDS[:1]:
                 choices = (slug(type(method).__name__), absence, scale, unit, str(seed + each))

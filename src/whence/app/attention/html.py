@@ -18,7 +18,7 @@ from whence._version import __version__
 from whence.app.attention.payload import Budget, payload_of
 from whence.app.shared.colour import DARK_NOTEBOOK
 from whence.app.shared.formatting import answer
-from whence.app.shared.templates import environment
+from whence.app.shared.templates import environment, script_json
 from whence.attention.store import Attention
 
 __all__ = ["body", "fragment", "page"]
@@ -44,13 +44,13 @@ def body(attention: Attention, budget: Budget | None = None, *, shadow: bool = F
     payload = payload_of(attention, budget)
     # allow_nan=False: NaN is no JSON, and a browser would refuse the whole tree for one. Better no
     # page than one that stays empty.
-    tree = json.dumps(payload.tree, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    tree = script_json(json.dumps(payload.tree, allow_nan=False, separators=(",", ":")))
     arrays = "\n".join(
         f'<script type="application/octet-stream" id="w-{ref}">'
         f"{base64.b64encode(data).decode('ascii')}</script>"
         for ref, data in payload.arrays.items()
     )
-    record = attention.record.to_json().decode("ascii").replace("<", "\\u003c")
+    record = script_json(attention.record.to_json())
     return Markup(
         '<div id="whence-attention"></div>\n'
         f'<script type="application/json" id="whence-attention-data">{tree}</script>\n'

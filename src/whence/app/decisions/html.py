@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from whence._version import __version__
 from whence.app.decisions.sheet import sheet_of
-from whence.app.shared.templates import environment
+from whence.app.shared.templates import environment, script_json
 
 __all__ = ["fragment", "page", "pages"]
 
@@ -17,8 +15,7 @@ __all__ = ["fragment", "page", "pages"]
 def pages(records: Sequence[Any]) -> str:
     """A page of one record or several of one kind; it holds them whole, as JSON."""
     sheets = [sheet_of(record) for record in records]
-    # "<" as its number: no text can then end the element that holds the record.
-    stored = [Markup(r.to_json().decode("ascii").replace("<", "\\u003c")) for r in records]
+    stored = [script_json(record.to_json()) for record in records]
     return (
         environment()
         .get_template("decision_page.html")

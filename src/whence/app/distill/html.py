@@ -37,7 +37,7 @@ from whence.app.distill.wording import (
 )
 from whence.app.shared.colour import THEMES, ramp, themed
 from whence.app.shared.formatting import number, signed, visible
-from whence.app.shared.templates import environment
+from whence.app.shared.templates import environment, script_json
 from whence.app.trust.html import verdict_rules
 from whence.students.certificate.minimal_disagreement import DisagreementSearch
 from whence.students.certificate.refit_stability import Refits
@@ -62,7 +62,7 @@ def page(result: Distilled) -> str:
     return (
         environment()
         .get_template("distilled.html")
-        .render(d=view, rules=_rules(), record=_record(result), version=__version__)
+        .render(d=view, rules=_rules(), record=script_json(_tree(result)), version=__version__)
     )
 
 
@@ -84,11 +84,6 @@ def _tree(result: Distilled) -> str:
     }
     # Sorted, so that equal content has one digest, by which the ids of a fragment begin.
     return json.dumps(tree, sort_keys=True)
-
-
-def _record(result: Distilled) -> Markup:
-    """The record for a script element: JSON in which no text can end the element."""
-    return Markup(_tree(result).replace("<", "\\u003c"))
 
 
 def _view(result: Distilled, mark: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from whence.app.shared.formatting import (
     score_unit,
     visible,
 )
-from whence.app.shared.templates import environment
+from whence.app.shared.templates import environment, script_json
 from whence.app.trust.html import label_view, verdict_rules
 from whence.app.trust.wording import Standing, faint_because, standing
 from whence.attention.store import Attention
@@ -217,12 +217,6 @@ def _context(attribution: Attribution, name: str, mark: str) -> dict[str, Any]:
     }
 
 
-def _embedded(attribution: Attribution) -> Markup:
-    """The record for a script element: JSON in which no text can end the element."""
-    text = attribution.to_json().decode("ascii")
-    return Markup(text.replace("<", "\\u003c"))
-
-
 def _rendered(
     sections: Sequence[Section], title: str, template: str, attention: Attention | None = None
 ) -> str:
@@ -234,7 +228,7 @@ def _rendered(
             count += 1
             items.append(_context(attribution, name, f"e{count}"))
         parts.append({"title": section.title, "about": section.about, "explanations": items})
-    records = [_embedded(a) for section in sections for _, a in section.explanations]
+    records = [script_json(a.to_json()) for section in sections for _, a in section.explanations]
     return (
         environment()
         .get_template(template)
@@ -277,7 +271,7 @@ def parse_records(text: str) -> list[Any]:
     """The JSON trees of the records a page holds; the page is its own archive."""
     start, end = '<script type="application/json" class="wh-record">', "</script>"
     records: list[Any] = []
-    # The JSON holds no "<" (see _embedded), so the first end tag after a start is its own.
+    # The JSON holds no "<" (see script_json), so the first end tag after a start is its own.
     while start in text:
         text = text.split(start, 1)[1]
         records.append(json.loads(text.split(end, 1)[0]))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from whence.app.shared.colour import DARK_NOTEBOOK, DARK_PAGE
 from whence.app.shared.formatting import number, signed
 
-__all__ = ["environment"]
+__all__ = ["environment", "script_json"]
 
 
 @cache
@@ -27,6 +27,17 @@ def environment() -> Environment:
     templates.filters["number"] = number
     templates.filters["notebook"] = _notebook
     return templates
+
+
+def script_json(text: str | bytes) -> Markup:
+    r"""JSON for a script element, in which no text can end the element.
+
+    Example:
+        >>> script_json('{"a": "</script>"}')
+        Markup('{"a": "\\u003c/script>"}')
+    """
+    plain = text.decode("ascii") if isinstance(text, bytes) else text
+    return Markup(plain.replace("<", "\\u003c"))
 
 
 def _notebook(rules: str) -> Markup:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from markupsafe import Markup
-
 from whence._version import __version__
 from whence.app.shared.formatting import visible
-from whence.app.shared.templates import environment
+from whence.app.shared.templates import environment, script_json
 from whence.app.specification.wording import (
     MEANING,
     SETTING_NAMES,
@@ -35,7 +33,7 @@ def page(curve: SpecificationCurve) -> str:
         .render(
             c=_view(curve),
             rules=verdict_rules(),
-            record=Markup(curve.to_json().decode("ascii").replace("<", "\\u003c")),
+            record=script_json(curve.to_json()),
             version=__version__,
         )
     )
